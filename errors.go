@@ -1,0 +1,82 @@
+package trustkeep
+
+import (
+	"errors"
+	"strings"
+)
+
+// Sentinel errors shared by every package of this module. Test for them with
+// errors.Is; the error that reaches a caller wraps one of them together with
+// what it is about (see Error).
+var (
+	// ErrIncorrectPassword: the password does not open the store or the key.
+	// Where a format cannot tell a wrong password from tampered content
+	// (a MAC mismatch), this is the error too.
+	ErrIncorrectPassword = errors.New("incorrect password")
+	// ErrNotFound: no entry, component or identity has that name.
+	ErrNotFound = errors.New("not found")
+	// ErrExists: the name is taken; two aliases that fold to the same
+	// letters count as one name.
+	ErrExists = errors.New("already exists")
+	// ErrUnsupported: well formed as far as read, but of an algorithm,
+	// version or kind that this library or the target format lacks.
+	ErrUnsupported = errors.New("unsupported")
+	// ErrCorrupt: the input is malformed, truncated or contradicts itself.
+	ErrCorrupt = errors.New("corrupt data")
+	// ErrEmpty: nothing to work with, such as a trust store without any
+	// certificate where trust is needed.
+	ErrEmpty = errors.New("empty")
+	// ErrKeyMismatch: a private key and a certificate do not belong together.
+	ErrKeyMismatch = errors.New("private key does not match certificate")
+	// ErrExpired: outside the validity period.
+	ErrExpired = errors.New("expired")
+	// ErrRejected: an import hook, such as a virus scanner, refused the input.
+	ErrRejected = errors.New("rejected")
+	// ErrNotDeployable: components of this kind cannot be deployed on their own.
+	ErrNotDeployable = errors.New("not deployable")
+	// ErrUnsaved: changes would be lost.
+	ErrUnsaved = errors.New("unsaved changes")
+	// ErrLimit: a bound of Limits was reached before the work was done.
+	ErrLimit = errors.New("limit exceeded")
+)
+
+// Error carries what an operation was about. Every field but Err may be empty.
+// It never holds a password or key material.
+type Error struct {
+	Op     string // what was attempted: "keystore: load"
+	Path   string // file, where there is one
+	Alias  string // entry, where there is one
+	Format string // format detected, where known: "pkcs12"
+	Err    error  // cause; wraps one of the sentinels where one fits
+	Hint   string // what would help, one sentence without a full stop
+}
+
+// Error formats as `op: path (format): alias "a": cause; hint`. Aliases and
+// paths are quoted where they hold control characters, since both may come
+// from hostile files.
+func (e *Error) Error() string {
+	var b strings.Builder
+	b.WriteString(e.Op)
+	if e.Path != "" {
+		b.WriteString(": ")
+		b.WriteString(Printable(e.Path))
+	}
+	if e.Format != "" {
+		b.WriteString(" (" + e.Format + ")")
+	}
+	if e.Alias != "" {
+		b.WriteString(`: alias "` + Printable(e.Alias) + `"`)
+	}
+	if e.Err != nil {
+		b.WriteString(": ")
+		b.WriteString(e.Err.Error())
+	}
+	if e.Hint != "" {
+		b.WriteString("; ")
+		b.WriteString(e.Hint)
+	}
+	return b.String()
+}
+
+// Unwrap returns the cause.
+func (e *Error) Unwrap() error { return e.Err }

@@ -1,0 +1,173 @@
+package entry
+
+import (
+	"bytes"
+	"crypto/x509"
+)
+
+// Assemble pairs loose keys with loose certificates, as PKCS#12 and PEM have
+// them, and orders the chains. keys are of kind Key without a chain; certs
+// have one certificate each, of any kind, and may carry a LocalKeyID and
+// Marked. password opens keys that can only be paired by their public key; it
+// may be nil.
+//
+// A key is paired by local key ID (RFC 7292 section 4.2), else by public key.
+// Its chain is then completed from all the certificates. A certificate that
+// became part of a chain is no entry of its own unless it is Marked. One that
+// belongs to no key is Trusted in an input without keys and Opaque beside
+// keys, since there nobody said that it is to be trusted.
+func Assemble(keys, certs []*Entry, password []byte) []*Entry {
+	all := make([]*Certificate, len(certs))
+	for i, e := range certs {
+		all[i] = e.Chain[0]
+	}
+	index := NewIndex(all)
+	pairing := newPairing(certs)
+	used := make(map[string]bool) // by DER: writers repeat a CA for each key
+	for _, k := range keys {
+		leaf := pairing.leafOf(k, password)
+		if leaf == nil {
+			continue
+		}
+		k.Chain = index.Chain(leaf.Chain[0])
+		if k.Alias == "" {
+			k.Alias = leaf.Alias
+		}
+		for _, c := range k.Chain {
+			used[string(c.Raw)] = true
+		}
+	}
+	out := append([]*Entry(nil), keys...)
+	for _, e := range certs {
+		switch {
+		case e.Marked:
+			e.Kind = Trusted
+		case used[string(e.Chain[0].Raw)]:
+			e.Chain[0].Label = e.Alias
+			e.Chain[0].Attributes = e.Attributes
+			e.Chain[0].LocalKeyID = e.LocalKeyID
+			continue
+		case len(keys) == 0:
+			e.Kind = Trusted
+		default:
+			e.Kind = Opaque
+		}
+		out = append(out, e)
+	}
+	return out
+}
+
+// pairing finds the certificate of a key.
+type pairing struct {
+	certs  []*Entry
+	byID   map[string][]*Entry
+	bySPKI map[string]*Entry // built when first needed
+}
+
+func newPairing(certs []*Entry) *pairing {
+	p := &pairing{certs: certs, byID: make(map[string][]*Entry)}
+	for _, e := range certs {
+		if len(e.LocalKeyID) > 0 {
+			p.byID[string(e.LocalKeyID)] = append(p.byID[string(e.LocalKeyID)], e)
+		}
+	}
+	return p
+}
+
+func (p *pairing) leafOf(k *Entry, password []byte) *Entry {
+	if len(k.LocalKeyID) > 0 {
+		switch same := p.byID[string(k.LocalKeyID)]; len(same) {
+		case 0:
+		case 1:
+			return same[0]
+		default:
+			return endEntity(same)
+		}
+	}
+	if e := p.byPublicKey(k, password); e != nil {
+		return e
+	}
+	if k.Alias != "" {
+		// The only link left for a key whose public half cannot be
+		// computed here.
+		var named []*Entry
+		for _, e := range p.certs {
+			if e.Alias == k.Alias && len(e.LocalKeyID) == 0 && !e.Marked {
+				named = append(named, e)
+			}
+		}
+		if len(named) == 1 && !mismatches(k, named[0], password) {
+			return named[0]
+		}
+	}
+	return nil
+}
+
+// endEntity picks, among certificates that carry the same local key ID, the
+// one that issued none of the others: some writers put the ID on the whole
+// chain.
+func endEntity(same []*Entry) *Entry {
+	for _, e := range same {
+		o, ok := e.Chain[0].Outline()
+		if !ok {
+			continue
+		}
+		issued := false
+		for _, other := range same {
+			oo, ok := other.Chain[0].Outline()
+			if other != e && ok && bytes.Equal(oo.Issuer, o.Subject) {
+				issued = true
+				break
+			}
+		}
+		if !issued {
+			return e
+		}
+	}
+	return same[0]
+}
+
+func (p *pairing) byPublicKey(k *Entry, password []byte) *Entry {
+	spki := publicKeyOf(k, password)
+	if spki == nil {
+		return nil
+	}
+	if p.bySPKI == nil {
+		p.bySPKI = make(map[string]*Entry, len(p.certs))
+		for _, e := range p.certs {
+			o, ok := e.Chain[0].Outline()
+			if !ok {
+				continue
+			}
+			key := string(o.PublicKey)
+			if have := p.bySPKI[key]; have == nil || have.Marked && !e.Marked {
+				p.bySPKI[key] = e
+			}
+		}
+	}
+	return p.bySPKI[string(spki)]
+}
+
+// publicKeyOf opens the key and returns its SubjectPublicKeyInfo, nil where
+// that cannot be done.
+func publicKeyOf(k *Entry, password []byte) []byte {
+	if k.Key == nil || k.Key.Open == nil {
+		return nil
+	}
+	der, err := k.Key.Open(password)
+	if err != nil {
+		return nil
+	}
+	defer clear(der)
+	private, err := x509.ParsePKCS8PrivateKey(der)
+	if err != nil {
+		return nil
+	}
+	return PublicKeyInfo(private)
+}
+
+func mismatches(k, cert *Entry, password []byte) bool {
+	spki := publicKeyOf(k, password)
+	o, ok := cert.Chain[0].Outline()
+	return spki != nil && ok && !bytes.Equal(spki, o.PublicKey)
+}

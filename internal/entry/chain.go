@@ -1,0 +1,83 @@
+package entry
+
+import "bytes"
+
+// maxChain bounds a chain; crypto/x509 gives up far earlier.
+const maxChain = 32
+
+// Index finds issuers among a set of certificates. Build it once per store:
+// building is linear, each chain costs its own length.
+type Index struct {
+	bySubject map[string][]*Certificate
+}
+
+// NewIndex indexes the certificates by subject. Certificates without a
+// readable subject are left out.
+func NewIndex(certs []*Certificate) *Index {
+	x := &Index{bySubject: make(map[string][]*Certificate, len(certs))}
+	for _, c := range certs {
+		if o, ok := c.Outline(); ok {
+			x.bySubject[string(o.Subject)] = append(x.bySubject[string(o.Subject)], c)
+		}
+	}
+	return x
+}
+
+// Chain returns leaf and, in order, the issuers that the index has, up to a
+// self-issued certificate or the first gap.
+func (x *Index) Chain(leaf *Certificate) []*Certificate {
+	chain := []*Certificate{leaf}
+	for len(chain) < maxChain {
+		next := x.issuer(chain[len(chain)-1])
+		if next == nil || contains(chain, next) {
+			break
+		}
+		chain = append(chain, next)
+	}
+	return chain
+}
+
+// issuer picks the certificate that signed c. Several certificates of one
+// subject are told apart by key identifiers and then by the signature itself,
+// so that a renewed or cross-signed CA leads to the right one.
+func (x *Index) issuer(c *Certificate) *Certificate {
+	o, ok := c.Outline()
+	if !ok || bytes.Equal(o.Issuer, o.Subject) {
+		return nil
+	}
+	candidates := x.bySubject[string(o.Issuer)]
+	if len(candidates) < 2 {
+		if len(candidates) == 1 {
+			return candidates[0]
+		}
+		return nil
+	}
+	child, err := c.X509()
+	if err != nil {
+		return candidates[0]
+	}
+	for _, byKeyID := range []bool{true, false} {
+		for _, candidate := range candidates {
+			parent, err := candidate.X509()
+			if err != nil {
+				continue
+			}
+			if byKeyID && (len(child.AuthorityKeyId) == 0 || !bytes.Equal(child.AuthorityKeyId, parent.SubjectKeyId)) {
+				continue
+			}
+			if child.CheckSignatureFrom(parent) == nil {
+				return candidate
+			}
+		}
+	}
+	return candidates[0]
+}
+
+func contains(chain []*Certificate, c *Certificate) bool {
+	for _, have := range chain {
+		if have == c || bytes.Equal(have.Raw, c.Raw) {
+			return true
+		}
+	}
+	return false
+}

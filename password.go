@@ -1,0 +1,100 @@
+package trustkeep
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+)
+
+// redacted stands for a secret wherever one would be printed.
+const redacted = "[redacted]"
+
+// PasswordSource yields a password when it is needed. Every function that
+// takes one accepts nil, which means "no password" and differs from the empty
+// password wherever the format makes a difference.
+//
+// Implementations must be safe for concurrent use and should print as
+// something that does not reveal the password.
+type PasswordSource interface {
+	// Reveal returns the password in UTF-8. The caller owns the slice and
+	// may overwrite it.
+	Reveal() ([]byte, error)
+}
+
+// Password is a literal password. It prints as [redacted] with every verb of
+// package fmt, in JSON, in text encodings and in slog. Convert it to string to
+// get at the characters.
+type Password string
+
+// Reveal implements PasswordSource.
+func (p Password) Reveal() ([]byte, error) { return []byte(p), nil }
+
+// String returns "[redacted]".
+func (Password) String() string { return redacted }
+
+// GoString returns "[redacted]".
+func (Password) GoString() string { return redacted }
+
+// Format writes "[redacted]" whatever the verb, %x and %q included.
+func (Password) Format(f fmt.State, _ rune) { io.WriteString(f, redacted) }
+
+// MarshalText yields "[redacted]", for JSON, XML and flag packages.
+func (Password) MarshalText() ([]byte, error) { return []byte(redacted), nil }
+
+// LogValue yields "[redacted]".
+func (Password) LogValue() slog.Value { return slog.StringValue(redacted) }
+
+// PasswordFunc makes a function a PasswordSource, for prompts and vaults. The
+// function is called each time the password is needed.
+type PasswordFunc func() ([]byte, error)
+
+// Reveal calls f.
+func (f PasswordFunc) Reveal() ([]byte, error) { return f() }
+
+// PasswordFromEnv reads the environment variable when the password is needed.
+// An unset variable is an error that wraps ErrNotFound; a variable that is set
+// to nothing is the empty password.
+func PasswordFromEnv(name string) PasswordSource { return envPassword(name) }
+
+type envPassword string
+
+func (e envPassword) Reveal() ([]byte, error) {
+	v, ok := os.LookupEnv(string(e))
+	if !ok {
+		return nil, &Error{Op: "password", Err: ErrNotFound, Hint: "set the environment variable " + string(e)}
+	}
+	return []byte(v), nil
+}
+
+// maxPasswordFile bounds a password file, so that a wrong path (a disk image,
+// /dev/zero) ends in an error.
+const maxPasswordFile = 64 << 10
+
+// PasswordFromFile reads the file when the password is needed. One line ending
+// at the end of the file is not part of the password, as in files made by
+// echo, and so is a UTF-8 byte order mark at its start; anything else is. A
+// file over 64 KiB is an error that wraps ErrLimit.
+func PasswordFromFile(path string) PasswordSource { return filePassword(path) }
+
+type filePassword string
+
+func (p filePassword) Reveal() ([]byte, error) {
+	f, err := os.Open(string(p))
+	if err != nil {
+		return nil, &Error{Op: "password", Path: string(p), Err: err}
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, maxPasswordFile+1))
+	if err != nil {
+		return nil, &Error{Op: "password", Path: string(p), Err: err}
+	}
+	if len(b) > maxPasswordFile {
+		clear(b)
+		return nil, &Error{Op: "password", Path: string(p), Err: ErrLimit, Hint: "a password file holds one line"}
+	}
+	b = bytes.TrimPrefix(b, []byte("\xef\xbb\xbf"))
+	b = bytes.TrimSuffix(b, []byte("\n"))
+	return bytes.TrimSuffix(b, []byte("\r")), nil
+}
