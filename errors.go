@@ -36,6 +36,9 @@ var (
 	ErrNotDeployable = errors.New("not deployable")
 	// ErrUnsaved: changes would be lost.
 	ErrUnsaved = errors.New("unsaved changes")
+	// ErrConflict: what is to be replaced was changed by somebody else since
+	// it was read.
+	ErrConflict = errors.New("changed by another writer")
 	// ErrLimit: a bound of Limits was reached before the work was done.
 	ErrLimit = errors.New("limit exceeded")
 )

@@ -7,24 +7,26 @@ import (
 	"crypto/x509"
 	"sync"
 	"time"
+
+	"github.com/trustkeep/trustkeep"
 )
 
-// Format names a container format.
-type Format string
+// Format is the root's.
+type Format = trustkeep.Format
 
-// The formats.
+// The formats, as the root names them.
 const (
-	PKCS12  Format = "pkcs12"
-	JKS     Format = "jks"
-	JCEKS   Format = "jceks"
-	BKS     Format = "bks"
-	BCFKS   Format = "bcfks"
-	UBER    Format = "uber"
-	PEM     Format = "pem"
-	DER     Format = "der" // one certificate, key or CRL
-	PKCS7   Format = "pkcs7"
-	PKCS8   Format = "pkcs8" // one private key, DER
-	OpenSSH Format = "openssh"
+	PKCS12  = trustkeep.PKCS12
+	JKS     = trustkeep.JKS
+	JCEKS   = trustkeep.JCEKS
+	BKS     = trustkeep.BKS
+	BCFKS   = trustkeep.BCFKS
+	UBER    = trustkeep.UBER
+	PEM     = trustkeep.PEM
+	DER     = trustkeep.DER
+	PKCS7   = trustkeep.PKCS7
+	PKCS8   = trustkeep.PKCS8
+	OpenSSH = trustkeep.OpenSSH
 )
 
 // Kind is what an entry holds.
