@@ -54,31 +54,31 @@ type Error struct {
 	Hint   string // what would help, one sentence without a full stop
 }
 
-// Error formats as `op: path (format): alias "a": cause; hint`. Aliases and
-// paths are quoted where they hold control characters, since both may come
-// from hostile files.
+// Error formats as `op: path (format): alias "a": cause; hint`, leaving out what
+// is empty. In aliases and paths, control characters are escaped, since both may
+// come from hostile files.
 func (e *Error) Error() string {
-	var b strings.Builder
-	b.WriteString(e.Op)
-	if e.Path != "" {
-		b.WriteString(": ")
-		b.WriteString(Printable(e.Path))
+	var parts []string
+	if e.Op != "" {
+		parts = append(parts, e.Op)
 	}
-	if e.Format != "" {
-		b.WriteString(" (" + e.Format + ")")
+	if e.Path != "" {
+		parts = append(parts, Printable(e.Path))
+	}
+	if e.Format != "" && len(parts) > 0 {
+		parts[len(parts)-1] += " (" + e.Format + ")"
 	}
 	if e.Alias != "" {
-		b.WriteString(`: alias "` + Printable(e.Alias) + `"`)
+		parts = append(parts, `alias "`+Printable(e.Alias)+`"`)
 	}
 	if e.Err != nil {
-		b.WriteString(": ")
-		b.WriteString(e.Err.Error())
+		parts = append(parts, e.Err.Error())
 	}
+	text := strings.Join(parts, ": ")
 	if e.Hint != "" {
-		b.WriteString("; ")
-		b.WriteString(e.Hint)
+		text += "; " + e.Hint
 	}
-	return b.String()
+	return text
 }
 
 // Unwrap returns the cause.

@@ -1,0 +1,55 @@
+// Package trustkeep is the common vocabulary of a library for the keys and
+// certificates that a program proves itself with, and for those that it trusts.
+//
+// # Model
+//
+// A keystore holds identities: private keys, each with its certificate chain,
+// under an alias. It proves who we are and never decides whom we trust; the
+// certificates of a key's chain are not trust anchors.
+//
+// A truststore holds certificates that others are measured by. It holds no
+// keys.
+//
+// A [Component] is one certificate under management: X.509 or PGP, public or
+// private, with an ID that survives its replacement. Deploying a public X.509
+// component makes it trusted by every connection that does not choose its own
+// trust.
+//
+// A context is what a connection is made with: a tls.Config that unites an
+// identity, the trust that counts for this connection and nothing else. Trust
+// that is set on a connection replaces the global trust, it is never added to
+// it.
+//
+// # Packages
+//
+//   - keystore reads and writes PKCS#12, JKS and PEM stores and hands out
+//     identities.
+//   - truststore reads and writes stores of certificates, finds the system's
+//     roots, and makes the one trust decision that all other packages ask for.
+//   - tlsctx builds tls.Configs for clients and servers from both, and explains
+//     failed handshakes.
+//
+// This package holds what they share: [PasswordSource] and its
+// implementations, the sentinel errors, [Error], [Limits], [Scanner] and
+// [Component]. It imports only the standard library.
+//
+// # Errors
+//
+// Errors wrap one of the sentinels of this package, such as
+// [ErrIncorrectPassword] or [ErrCorrupt]; test for them with errors.Is. An
+// [*Error] within tells the operation, path, alias and format. No error holds a
+// password or key material, and names that come from files are escaped for
+// logs. A function that returns an error returns no half-read store.
+//
+// # Hostile input
+//
+// Stores come from strangers. Size, nesting, number of entries and the cost of
+// key derivations are bounded before they are spent; [Limits] adjusts the
+// bounds, and reaching one is [ErrLimit].
+//
+// # Concurrency
+//
+// Every exported type says whether it is safe for concurrent use. The types of
+// this package are: they are values, or as safe as the function in them.
+// Nothing here or below keeps global state.
+package trustkeep
