@@ -1,0 +1,10 @@
+PACKAGES = ./... ./bench/... ./examples/...
+.PHONY: test lint fuzz bench
+test:
+	go test $(PACKAGES)
+lint:
+	.ci/lint
+fuzz:
+	.ci/fuzz 1m
+bench:
+	go test -run '^$$' -bench . -benchmem $(PACKAGES)

@@ -1,0 +1,3 @@
+module github.com/trustkeep/trustkeep/bench
+
+go 1.26.0
