@@ -16,7 +16,7 @@ type Limits struct {
 	// MaxIterations is what all key derivations of one file may cost
 	// together, counted in iterations times output blocks of the underlying
 	// hash. Default 5,000,000. Each private key found adds
-	// 100,000 to what unlocking may spend, so that a store of a thousand
+	// 150,000 to what unlocking may spend, so that a store of a thousand
 	// honest keys can be unlocked whole.
 	MaxIterations int
 	// MaxKDFMemory is what one memory-hard key derivation (scrypt, Argon2)

@@ -11,7 +11,7 @@ import (
 
 // perKey is what each private key found adds to the derivation budget. It
 // covers the 50,000 iterations of three blocks that JDK 8 wrote.
-const perKey = 100_000
+const perKey = 150_000
 
 // Budget is safe for concurrent use. A nil Budget is not valid.
 type Budget struct {

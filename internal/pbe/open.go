@@ -1,0 +1,136 @@
+package pbe
+
+import (
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/des"
+	"crypto/rc4"
+	"fmt"
+
+	"github.com/trustkeep/trustkeep"
+)
+
+// Open decrypts with key material from Derive. Wrong padding, or a failed tag,
+// is trustkeep.ErrIncorrectPassword: these schemes cannot tell a wrong password
+// from tampered content. A wrong password is not always found out here, and
+// never with RC4; the caller must check what it gets. ciphertext is not
+// modified and the result is new.
+func (s *Scheme) Open(derived, ciphertext []byte) ([]byte, error) {
+	info := s.params.Cipher.info()
+	if len(derived) != s.params.keyLength()+s.params.derivedIV() {
+		return nil, fmt.Errorf("key material of %d bytes for %s: %w", len(derived), info.name, trustkeep.ErrKeyMismatch)
+	}
+	key, iv := derived[:s.params.keyLength()], derived[s.params.keyLength():]
+	if s.params.pbes2() {
+		iv = s.iv
+	}
+	switch {
+	case info.stream:
+		c, err := rc4.NewCipher(key)
+		if err != nil {
+			return nil, fmt.Errorf("%w: %v", trustkeep.ErrUnsupported, err)
+		}
+		out := make([]byte, len(ciphertext))
+		c.XORKeyStream(out, ciphertext)
+		return out, nil
+	case info.gcm:
+		aead, err := s.gcm(key)
+		if err != nil {
+			return nil, err
+		}
+		out, err := aead.Open(nil, iv, ciphertext, nil)
+		if err != nil {
+			return nil, fmt.Errorf("decryption: %w", trustkeep.ErrIncorrectPassword)
+		}
+		return out, nil
+	}
+	if len(ciphertext) == 0 || len(ciphertext)%info.iv != 0 {
+		return nil, corrupt(fmt.Sprintf("%s text of %d bytes", info.name, len(ciphertext)))
+	}
+	block, err := s.params.block(key)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]byte, len(ciphertext))
+	cipher.NewCBCDecrypter(block, iv).CryptBlocks(out, ciphertext)
+	// RFC 8018 section 6.1.1: n bytes of value n, one block at most.
+	n := int(out[len(out)-1])
+	ok := n >= 1 && n <= info.iv
+	if ok {
+		for _, b := range out[len(out)-n:] {
+			ok = ok && int(b) == n
+		}
+	}
+	if !ok {
+		clear(out)
+		return nil, fmt.Errorf("decryption: %w", trustkeep.ErrIncorrectPassword)
+	}
+	return out[:len(out)-n], nil
+}
+
+// seal encrypts; the counterpart of Open.
+func (s *Scheme) seal(derived, plain []byte) ([]byte, error) {
+	info := s.params.Cipher.info()
+	key, iv := derived[:s.params.keyLength()], derived[s.params.keyLength():]
+	if s.params.pbes2() {
+		iv = s.iv
+	}
+	switch {
+	case info.stream:
+		return s.Open(derived, plain)
+	case info.gcm:
+		aead, err := s.gcm(key)
+		if err != nil {
+			return nil, err
+		}
+		return aead.Seal(nil, iv, plain, nil), nil
+	}
+	block, err := s.params.block(key)
+	if err != nil {
+		return nil, err
+	}
+	n := info.iv - len(plain)%info.iv
+	out := make([]byte, len(plain)+n)
+	copy(out, plain)
+	for i := len(plain); i < len(out); i++ {
+		out[i] = byte(n)
+	}
+	cipher.NewCBCEncrypter(block, iv).CryptBlocks(out, out)
+	return out, nil
+}
+
+func (p Params) block(key []byte) (cipher.Block, error) {
+	var block cipher.Block
+	var err error
+	switch p.Cipher {
+	case AES128CBC, AES192CBC, AES256CBC:
+		block, err = aes.NewCipher(key)
+	case TripleDES:
+		block, err = des.NewTripleDESCipher(key)
+	case TripleDES2Key:
+		three := append(append(make([]byte, 0, 24), key...), key[:8]...)
+		defer clear(three)
+		block, err = des.NewTripleDESCipher(three)
+	case DES:
+		block, err = des.NewCipher(key)
+	case RC2, RC240, RC264, RC2128:
+		block = newRC2(key, p.rc2Bits())
+	default:
+		return nil, fmt.Errorf("cipher %d: %w", p.Cipher, trustkeep.ErrUnsupported)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%w: %v", trustkeep.ErrUnsupported, err)
+	}
+	return block, nil
+}
+
+func (s *Scheme) gcm(key []byte) (cipher.AEAD, error) {
+	block, err := aes.NewCipher(key)
+	if err == nil {
+		var aead cipher.AEAD
+		if aead, err = cipher.NewGCMWithTagSize(block, s.tag); err == nil {
+			return aead, nil
+		}
+	}
+	return nil, fmt.Errorf("%w: %v", trustkeep.ErrUnsupported, err)
+}
