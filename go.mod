@@ -2,4 +2,8 @@ module github.com/trustkeep/trustkeep
 
 go 1.26.0
 
-require golang.org/x/crypto v0.58.0 // indirect
+require (
+	github.com/ProtonMail/go-crypto v1.5.2 // indirect
+	github.com/pavlo-v-chernykh/keystore-go/v4 v4.5.0 // indirect
+	golang.org/x/crypto v0.58.0 // indirect
+)
