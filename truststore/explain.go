@@ -1,0 +1,228 @@
+package truststore
+
+import (
+	"crypto/x509"
+	"encoding/hex"
+	"errors"
+	"slices"
+	"time"
+)
+
+// explain makes the error of a refusal. code is set where crypto/x509 was not
+// asked; else err is its verdict, nil where only the name is wrong. The price is
+// paid by refusals alone.
+func (s *Snapshot) explain(code Code, chain []*x509.Certificate, o VerifyOptions, err error) *VerifyError {
+	e := &VerifyError{
+		Chain: slices.Clone(chain), Purpose: o.Purpose, Name: o.Name, Time: o.Time,
+		Store: s.String(), Err: err,
+	}
+	if s != nil {
+		e.Generation = s.generation
+	}
+	if code != "" {
+		e.Reason = callerReason(code)
+		if code == CodeNoCertificate && len(chain) > 0 {
+			e.Chain, e.Text = nil, "a certificate is nil or does not come from x509.ParseCertificate"
+			e.Remedy = ""
+		}
+		return e
+	}
+	leaf := chain[0]
+	own := leafReasons(leaf, o)
+	if s.Contains(leaf) {
+		e.setReasons(append(own, s.rest(own, []*x509.Certificate{leaf}, o, err)...), err)
+		e.Rules = []Attempt{
+			{RuleExact, e.Code, "the peer's own certificate is in the store, but " + e.Text},
+		}
+		return e
+	}
+	p := s.follow(chain, o)
+	e.MissingIssuer = p.missing
+	e.setReasons(append(append(own, p.reasons...), s.rest(append(own, p.reasons...), p.certs, o, err)...), err)
+	e.Rules = []Attempt{
+		{RuleExact, CodeSelfSigned, s.notExact(leaf)},
+		{RuleChain, e.Code, e.Text},
+	}
+	if !selfIssued(leaf) {
+		e.Rules[0].Code = CodeUnknownIssuer
+	}
+	if len(p.reasons) > 0 {
+		e.Rules[1].Code, e.Rules[1].Text = p.reasons[0].Code, p.reasons[0].Text
+	} else if p.anchored {
+		e.Rules[1].Text = "the chain leads to " + quoteSubject(p.certs[len(p.certs)-1]) + " in the store, but " + e.Text
+	}
+	return e
+}
+
+func (e *VerifyError) setReasons(reasons []Reason, err error) {
+	if len(reasons) == 0 {
+		text := "crypto/x509 refused it"
+		if err != nil {
+			text = cut(printable(err.Error()), 512)
+		}
+		reasons = []Reason{{CodeRefused, text, ""}}
+	}
+	e.Reason, e.Also = reasons[0], reasons[1:]
+}
+
+// callerReason explains what was wrong before any certificate was looked at.
+func callerReason(code Code) Reason {
+	r := Reason{Code: code}
+	switch code {
+	case CodeEmptyStore:
+		r.Text = "the trust store is empty, so nobody is trusted"
+		r.Remedy = "load a store that has certificates, or add one"
+	case CodeNoCertificate:
+		r.Text = "the peer sent no certificate"
+		r.Remedy = "the peer must be set up to present one"
+	case CodeNoName:
+		r.Text = "no server name was given, and without it any server that the authorities know would do"
+		r.Remedy = "set VerifyOptions.Name to the host name or IP address that was dialled"
+	case CodeWrongPurpose:
+		r.Text = "the purpose is none of server, client, email and any"
+	}
+	return r
+}
+
+// leafReasons returns what is wrong with the peer's own certificate, whoever
+// issued it, in the order in which crypto/x509 looks.
+func leafReasons(c *x509.Certificate, o VerifyOptions) []Reason {
+	var out []Reason
+	if len(c.UnhandledCriticalExtensions) > 0 {
+		out = append(out, Reason{
+			CodeCriticalExtension,
+			"it has a critical extension that is not understood (" + c.UnhandledCriticalExtensions[0].String() + ")",
+			"have it issued anew without that extension",
+		})
+	}
+	if r, ok := validity(c, o.Time, "it"); ok {
+		out = append(out, r)
+	}
+	if r, ok := naming(c, o); ok {
+		out = append(out, r)
+	}
+	return out
+}
+
+// validity explains what is wrong with the dates of a certificate.
+func validity(c *x509.Certificate, now time.Time, what string) (Reason, bool) {
+	switch {
+	case now.After(c.NotAfter):
+		return Reason{
+			CodeExpired,
+			what + " expired on " + date(c.NotAfter) + ", " + span(now.Sub(c.NotAfter)) + " ago",
+			"the peer must renew its certificate",
+		}, true
+	case now.Before(c.NotBefore):
+		return Reason{
+			CodeNotYetValid,
+			what + " is not valid before " + date(c.NotBefore) + ", " + span(c.NotBefore.Sub(now)) + " from now",
+			"check the clock of this machine, which says " + date(now) + ", or wait",
+		}, true
+	}
+	return Reason{}, false
+}
+
+// naming explains what is wrong with the names of the peer's certificate.
+func naming(c *x509.Certificate, o VerifyOptions) (Reason, bool) {
+	if o.Name == "" {
+		return Reason{}, false
+	}
+	if o.Purpose == Email && hasAddress(c, o.Name) || o.Purpose != Email && c.VerifyHostname(o.Name) == nil {
+		return Reason{}, false
+	}
+	name := `"` + printable(o.Name) + `"`
+	if o.Purpose != Email && commonNameFits(c, o.Name) {
+		return Reason{
+			CodeCommonNameOnly,
+			"it names " + name + " only as common name, which no longer counts",
+			"have it issued anew with the subject alternative name " + name,
+		}, true
+	}
+	names := altNames(c, o.Purpose)
+	if len(names) == 0 {
+		kind := "host"
+		if o.Purpose == Email {
+			kind = "e-mail address"
+		}
+		return Reason{
+			CodeNameMismatch,
+			"it names no " + kind + " at all, so not " + name + " either",
+			"have it issued anew with the subject alternative name " + name,
+		}, true
+	}
+	return Reason{
+		CodeNameMismatch,
+		"it is made out to " + listNames(names) + ", not to " + name,
+		"ask for the peer by one of these names, or have the certificate issued anew for " + name,
+	}, true
+}
+
+// rest explains what crypto/x509 only looks at once a path is complete: usages,
+// name constraints, policies. known are the reasons found so far.
+func (s *Snapshot) rest(known []Reason, certs []*x509.Certificate, o VerifyOptions, err error) []Reason {
+	out := usageReasons(certs, o.Purpose)
+	var invalid x509.CertificateInvalidError
+	if !errors.As(err, &invalid) {
+		return out
+	}
+	switch invalid.Reason {
+	case x509.CANotAuthorizedForThisName, x509.UnconstrainedName, x509.NameConstraintsWithoutSANs:
+		out = append(out, Reason{
+			CodeNameConstraint,
+			"an authority in its chain must not issue for its names: " + printable(invalid.Detail),
+			"the peer needs a certificate from an authority that may issue for its names",
+		})
+	case x509.NoValidChains:
+		if len(known)+len(out) == 0 {
+			out = append(out, Reason{CodeRefused, "no chain satisfies the policies of its authorities: " + printable(invalid.Detail), ""})
+		}
+	case x509.NotAuthorizedToSign:
+		if len(known)+len(out) == 0 {
+			out = append(out, Reason{CodeNotAuthority, "a certificate in its chain is no authority", ""})
+		}
+	case x509.TooManyIntermediates:
+		if len(known)+len(out) == 0 {
+			out = append(out, Reason{CodePathTooLong, "its chain is longer than an authority in it allows", ""})
+		}
+	}
+	return out
+}
+
+// usageReasons finds the certificates whose extended key usages exclude the
+// purpose; crypto/x509 wants it of the authorities too, where they have any.
+func usageReasons(certs []*x509.Certificate, p Purpose) []Reason {
+	want, _ := p.usage()
+	if want == x509.ExtKeyUsageAny {
+		return nil
+	}
+	var out []Reason
+	for i, c := range certs {
+		if len(c.ExtKeyUsage)+len(c.UnknownExtKeyUsage) == 0 ||
+			slices.Contains(c.ExtKeyUsage, want) || slices.Contains(c.ExtKeyUsage, x509.ExtKeyUsageAny) {
+			continue
+		}
+		what, remedy := "it", "have it issued anew with the extended key usage "+usageNames[want]
+		if i > 0 {
+			what, remedy = "the authority "+quoteSubject(c), "the peer needs a certificate from an authority that may issue for that"
+		}
+		out = append(out, Reason{CodeWrongUsage, what + " is only for " + usages(c) + ", not for " + usageNames[want], remedy})
+	}
+	return out
+}
+
+// notExact says that the store lacks the peer's own certificate, and what it
+// has instead.
+func (s *Snapshot) notExact(leaf *x509.Certificate) string {
+	const text = "the store does not hold the peer's own certificate"
+	for _, c := range s.named(leaf.RawSubject) {
+		key := "with another key"
+		if string(c.RawSubjectPublicKeyInfo) == string(leaf.RawSubjectPublicKeyInfo) {
+			key = "with the same key"
+		}
+		return text + "; it holds one for the same subject " + key + ", valid until " + date(c.NotAfter) + ", so the peer may have changed its certificate"
+	}
+	return text
+}
+
+func hexID(id []byte) string { return cut(hex.EncodeToString(id), maxName) }

@@ -1,0 +1,70 @@
+package truststore
+
+import (
+	"crypto/x509"
+	"strings"
+)
+
+// hasAddress reports whether the certificate names that e-mail address as a
+// subject alternative name. The local part is compared as it is, the domain
+// without regard to ASCII case (RFC 5280 section 7.5). An emailAddress in the
+// subject does not count: name constraints of the authorities above would not
+// apply to it.
+func hasAddress(c *x509.Certificate, address string) bool {
+	local, domain, ok := cutLast(address, "@")
+	if !ok || local == "" || domain == "" {
+		return false
+	}
+	for _, have := range c.EmailAddresses {
+		l, d, ok := cutLast(have, "@")
+		if ok && l == local && equalFoldASCII(d, domain) {
+			return true
+		}
+	}
+	return false
+}
+
+func cutLast(s, sep string) (before, after string, found bool) {
+	i := strings.LastIndex(s, sep)
+	if i < 0 {
+		return s, "", false
+	}
+	return s[:i], s[i+len(sep):], true
+}
+
+func equalFoldASCII(a, b string) bool { return lowerASCII(a) == lowerASCII(b) }
+
+// lowerASCII differs from strings.ToLower in leaving the Kelvin sign and its
+// like alone.
+func lowerASCII(s string) string {
+	return strings.Map(func(r rune) rune {
+		if 'A' <= r && r <= 'Z' {
+			return r + 'a' - 'A'
+		}
+		return r
+	}, s)
+}
+
+// altNames lists the names that the certificate has for the purpose.
+func altNames(c *x509.Certificate, p Purpose) []string {
+	if p == Email {
+		return c.EmailAddresses
+	}
+	names := append([]string(nil), c.DNSNames...)
+	for _, ip := range c.IPAddresses {
+		names = append(names, ip.String())
+	}
+	return names
+}
+
+// commonNameFits reports whether the common name, which no longer counts, is
+// the name that was asked for.
+func commonNameFits(c *x509.Certificate, name string) bool {
+	if c.Subject.CommonName == "" || len(altNames(c, Server)) > 0 {
+		return false
+	}
+	// The rules for names in certificates, wildcards included, are those of
+	// VerifyHostname; let it have the common name as a DNS name.
+	probe := &x509.Certificate{DNSNames: []string{c.Subject.CommonName}}
+	return equalFoldASCII(c.Subject.CommonName, name) || probe.VerifyHostname(name) == nil
+}

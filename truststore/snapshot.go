@@ -1,0 +1,141 @@
+package truststore
+
+import (
+	"bytes"
+	"crypto/x509"
+	"fmt"
+	"iter"
+	"slices"
+	"sync"
+
+	"github.com/trustkeep/trustkeep"
+)
+
+// Source is where trust comes from: a *Truststore, the union of several, or
+// something else that can produce a Snapshot. Whoever holds a Source asks again
+// when trust is next decided upon and so follows its changes.
+//
+// Implementations must be safe for concurrent use, and must return the same
+// *Snapshot for as long as nothing changes: caches are keyed by it.
+type Source interface {
+	// Snapshot returns what is trusted now. An error means that nobody is,
+	// never that something else takes its place.
+	Snapshot() (*Snapshot, error)
+}
+
+// Snapshot is what a Source trusts at one moment. It never changes and is safe
+// for concurrent use. The certificates in it are shared and must not be
+// modified.
+type Snapshot struct {
+	generation uint64
+	certs      []*x509.Certificate
+	// platform holds roots that can be used but not listed, such as those
+	// of the Windows and macOS verifiers. Nil where there are none.
+	platform *x509.CertPool
+
+	poolOnce sync.Once
+	pool     *x509.CertPool
+
+	indexOnce sync.Once
+	bySubject map[string][]*x509.Certificate
+}
+
+func newSnapshot(generation uint64, certs []*x509.Certificate, platform *x509.CertPool) *Snapshot {
+	return &Snapshot{generation: generation, certs: certs, platform: platform}
+}
+
+// Snapshot implements Source: a snapshot is a source that never changes. It
+// fails with trustkeep.ErrEmpty on a nil *Snapshot.
+func (s *Snapshot) Snapshot() (*Snapshot, error) {
+	if s == nil {
+		return nil, errNil("snapshot")
+	}
+	return s, nil
+}
+
+// Generation counts the changes of the source, starting at 1. Generations of
+// different sources are not comparable.
+func (s *Snapshot) Generation() uint64 { return s.generation }
+
+// Len is the number of certificates, not counting those of the platform.
+func (s *Snapshot) Len() int { return len(s.certs) }
+
+// Empty reports whether nobody is trusted.
+func (s *Snapshot) Empty() bool { return len(s.certs) == 0 && s.platform == nil }
+
+// Platform reports whether roots take part that can be used but not listed:
+// those of the operating system on Windows and macOS, or whatever else
+// x509.SystemCertPool stands for in this program.
+func (s *Snapshot) Platform() bool { return s.platform != nil }
+
+// Certificates returns the trusted certificates in the order of the source,
+// without those of the platform. The slice is the caller's.
+func (s *Snapshot) Certificates() []*x509.Certificate { return slices.Clone(s.certs) }
+
+// All yields what Certificates returns, without the copy.
+func (s *Snapshot) All() iter.Seq[*x509.Certificate] { return slices.Values(s.certs) }
+
+// Pool returns the certificates as crypto/tls and crypto/x509 take them. It is
+// never nil, is built once and is shared: it must not be modified (Clone it to
+// get one's own).
+func (s *Snapshot) Pool() *x509.CertPool {
+	s.poolOnce.Do(func() {
+		if s.platform != nil {
+			s.pool = s.platform.Clone()
+		} else {
+			s.pool = x509.NewCertPool()
+		}
+		for _, c := range s.certs {
+			s.pool.AddCert(c)
+		}
+	})
+	return s.pool
+}
+
+// Contains reports whether that very certificate, byte for byte, is in the
+// store. It does not know the platform's certificates.
+func (s *Snapshot) Contains(c *x509.Certificate) bool {
+	return slices.ContainsFunc(s.named(c.RawSubject), func(have *x509.Certificate) bool {
+		return bytes.Equal(have.Raw, c.Raw)
+	})
+}
+
+// named returns the certificates of that subject.
+func (s *Snapshot) named(rawSubject []byte) []*x509.Certificate {
+	s.indexOnce.Do(func() {
+		s.bySubject = make(map[string][]*x509.Certificate, len(s.certs))
+		for _, c := range s.certs {
+			s.bySubject[string(c.RawSubject)] = append(s.bySubject[string(c.RawSubject)], c)
+		}
+	})
+	return s.bySubject[string(rawSubject)]
+}
+
+// String summarises the snapshot: "144 certificates".
+func (s *Snapshot) String() string {
+	switch {
+	case s == nil:
+		return "no trust store"
+	case s.platform != nil && len(s.certs) == 0:
+		return "the platform's roots"
+	case s.platform != nil:
+		return "the platform's roots and " + count(len(s.certs), "certificate")
+	}
+	return count(len(s.certs), "certificate")
+}
+
+func count(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}
+
+// errNil is the answer to a nil pointer that came in as a Source. It is what
+// keeps the result of a failed Load from being read as "not set".
+func errNil(what string) error {
+	return &trustkeep.Error{
+		Op: "truststore: " + what, Err: fmt.Errorf("nil store: %w", trustkeep.ErrEmpty),
+		Hint: "was the error of Load checked?",
+	}
+}

@@ -1,0 +1,9 @@
+//go:build !(linux || freebsd || openbsd || netbsd || dragonfly)
+
+package truststore
+
+import "github.com/trustkeep/trustkeep/internal/entry"
+
+// systemCertificates finds none: the roots of these systems can be used through
+// x509.SystemCertPool but not listed.
+func systemCertificates() ([]*entry.Certificate, []Problem, error) { return nil, nil, nil }

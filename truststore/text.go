@@ -1,0 +1,153 @@
+package truststore
+
+import (
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/hex"
+	"fmt"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/trustkeep/trustkeep"
+)
+
+// Summary identifies a certificate in explanations and JSON. Its texts are safe
+// to log.
+type Summary struct {
+	Subject   string    `json:"subject"`
+	Issuer    string    `json:"issuer"`
+	Serial    string    `json:"serial"` // hex
+	SHA256    string    `json:"sha256"` // of the DER, hex
+	NotBefore time.Time `json:"notBefore"`
+	NotAfter  time.Time `json:"notAfter"`
+	// Names are the first subject alternative names.
+	Names []string `json:"names,omitempty"`
+}
+
+// Summarize describes a certificate; nil gives the zero Summary.
+func Summarize(c *x509.Certificate) Summary {
+	if c == nil {
+		return Summary{}
+	}
+	s := Summary{
+		Subject: subject(c), Issuer: printable(c.Issuer.String()), SHA256: Fingerprint(c),
+		NotBefore: c.NotBefore, NotAfter: c.NotAfter,
+	}
+	if c.SerialNumber != nil {
+		s.Serial = cut(c.SerialNumber.Text(16), maxName)
+	}
+	names := append(altNames(c, Server), c.EmailAddresses...)
+	for _, n := range names[:min(len(names), maxNames)] {
+		s.Names = append(s.Names, printable(n))
+	}
+	return s
+}
+
+func summarizeAll(certs []*x509.Certificate) []Summary {
+	out := []Summary{}
+	for _, c := range certs[:min(len(certs), maxListed)] {
+		out = append(out, Summarize(c))
+	}
+	return out
+}
+
+// Fingerprint returns the SHA-256 of the certificate's DER in lower-case hex.
+func Fingerprint(c *x509.Certificate) string {
+	sum := sha256.Sum256(c.Raw)
+	return hex.EncodeToString(sum[:])
+}
+
+const (
+	maxName  = 160 // bytes that one name may take in a text
+	maxNames = 5   // names that a text lists
+)
+
+// printable is trustkeep.Printable for texts that many names share.
+func printable(s string) string { return cut(trustkeep.Printable(s), maxName) }
+
+// cut shortens a text to at most n bytes, on a rune boundary.
+func cut(s string, n int) string {
+	const ellipsis = "…"
+	if len(s) <= n {
+		return s
+	}
+	s = s[:n-len(ellipsis)]
+	for len(s) > 0 && !utf8.RuneStart(s[len(s)-1]) {
+		s = s[:len(s)-1]
+	}
+	if r, size := utf8.DecodeLastRuneInString(s); r == utf8.RuneError && size == 1 {
+		s = s[:len(s)-1]
+	}
+	return s + ellipsis
+}
+
+// subject names a certificate for people.
+func subject(c *x509.Certificate) string {
+	if s := c.Subject.String(); s != "" {
+		return printable(s)
+	}
+	if names := append(altNames(c, Server), c.EmailAddresses...); len(names) > 0 {
+		return printable(names[0])
+	}
+	return "serial " + cut(fmt.Sprintf("%x", c.SerialNumber), maxName)
+}
+
+func quoteSubject(c *x509.Certificate) string { return `"` + subject(c) + `"` }
+
+// listNames names at most maxNames names: "a, b and 3 more".
+func listNames(names []string) string {
+	var b strings.Builder
+	for i, n := range names[:min(len(names), maxNames)] {
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		b.WriteString(cut(trustkeep.Printable(n), 80))
+	}
+	if more := len(names) - maxNames; more > 0 {
+		fmt.Fprintf(&b, " and %d more", more)
+	}
+	return b.String()
+}
+
+// span describes a duration in the coarsest unit that says enough.
+func span(d time.Duration) string {
+	switch d = d.Abs(); {
+	case d >= 48*time.Hour:
+		return count(int(d/(24*time.Hour)), "day")
+	case d >= 2*time.Hour:
+		return count(int(d/time.Hour), "hour")
+	case d >= 2*time.Minute:
+		return count(int(d/time.Minute), "minute")
+	}
+	return count(int(d/time.Second), "second")
+}
+
+func date(t time.Time) string { return t.UTC().Format(time.RFC3339) }
+
+var usageNames = map[x509.ExtKeyUsage]string{
+	x509.ExtKeyUsageAny:             "any",
+	x509.ExtKeyUsageServerAuth:      "serverAuth",
+	x509.ExtKeyUsageClientAuth:      "clientAuth",
+	x509.ExtKeyUsageCodeSigning:     "codeSigning",
+	x509.ExtKeyUsageEmailProtection: "emailProtection",
+	x509.ExtKeyUsageTimeStamping:    "timeStamping",
+	x509.ExtKeyUsageOCSPSigning:     "OCSPSigning",
+}
+
+// usages lists the extended key usages by the names of RFC 5280 section
+// 4.2.1.12.
+func usages(c *x509.Certificate) string {
+	var names []string
+	for _, u := range c.ExtKeyUsage {
+		if n, ok := usageNames[u]; ok {
+			names = append(names, n)
+		} else {
+			names = append(names, fmt.Sprintf("usage %d", u))
+		}
+	}
+	for _, oid := range c.UnknownExtKeyUsage {
+		names = append(names, oid.String())
+	}
+	return listNames(names)
+}

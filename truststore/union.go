@@ -1,0 +1,89 @@
+package truststore
+
+import (
+	"crypto/sha256"
+	"crypto/x509"
+	"slices"
+	"sync/atomic"
+
+	"github.com/trustkeep/trustkeep"
+)
+
+// Union trusts whatever any of its parts trusts, and follows them: a change of
+// a part is a change of the union, whose generation grows with it. A part that
+// fails, such as a nil *Truststore, makes the union fail as well, rather than
+// being left out. A union of nothing trusts nobody.
+//
+// There is no other way to add trust together: giving a connection a trust
+// store of its own replaces what it would trust otherwise.
+func Union(parts ...Source) Source {
+	return &union{parts: slices.Clone(parts)}
+}
+
+type union struct {
+	parts  []Source
+	merged atomic.Pointer[merged]
+}
+
+// merged is the union of certain snapshots.
+type merged struct {
+	of       []*Snapshot
+	snapshot *Snapshot
+}
+
+// Snapshot implements Source.
+func (u *union) Snapshot() (*Snapshot, error) {
+	of := make([]*Snapshot, len(u.parts))
+	for i, p := range u.parts {
+		if p == nil {
+			return nil, errNil("union")
+		}
+		s, err := p.Snapshot()
+		if err != nil {
+			return nil, &trustkeep.Error{Op: "truststore: union", Err: err}
+		}
+		if s == nil {
+			return nil, errNil("union")
+		}
+		of[i] = s
+	}
+	for {
+		old := u.merged.Load()
+		if old != nil && slices.Equal(old.of, of) {
+			return old.snapshot, nil
+		}
+		generation := uint64(1)
+		if old != nil {
+			generation = old.snapshot.generation + 1
+		}
+		next := &merged{of: of, snapshot: merge(generation, of)}
+		if u.merged.CompareAndSwap(old, next) {
+			return next.snapshot, nil
+		}
+	}
+}
+
+// merge lists each certificate once.
+func merge(generation uint64, of []*Snapshot) *Snapshot {
+	n := 0
+	var platform *x509.CertPool
+	for _, s := range of {
+		n += len(s.certs)
+		if platform == nil {
+			// Every platform pool is x509.SystemCertPool, so one stands
+			// for all.
+			platform = s.platform
+		}
+	}
+	seen := make(map[[32]byte]bool, n)
+	certs := make([]*x509.Certificate, 0, n)
+	for _, s := range of {
+		for _, c := range s.certs {
+			if sum := sha256.Sum256(c.Raw); !seen[sum] {
+				seen[sum] = true
+				certs = append(certs, c)
+			}
+		}
+	}
+	return newSnapshot(generation, certs, platform)
+}

@@ -1,0 +1,164 @@
+package truststore
+
+import (
+	"crypto/x509"
+	"encoding/json"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/trustkeep/trustkeep"
+)
+
+// Code names a reason for refusing a peer. Codes are stable, for programs.
+type Code string
+
+// The codes. The first group are mistakes of the caller or the store, the
+// others speak about the peer's certificates.
+const (
+	CodeEmptyStore    Code = "empty-store"    // the store trusts nobody
+	CodeNoCertificate Code = "no-certificate" // the peer sent none
+	CodeNoName        Code = "no-name"        // no name given for a server
+	CodeWrongPurpose  Code = "wrong-purpose"  // Purpose out of range
+
+	CodeExpired           Code = "expired"            // a certificate is no longer valid
+	CodeNotYetValid       Code = "not-yet-valid"      // a certificate is not valid yet
+	CodeNameMismatch      Code = "name-mismatch"      // made out to other names
+	CodeCommonNameOnly    Code = "common-name-only"   // named in the subject only
+	CodeWrongUsage        Code = "wrong-usage"        // extended key usage excludes the purpose
+	CodeSelfSigned        Code = "self-signed"        // self-signed and not in the store
+	CodeUnknownIssuer     Code = "unknown-issuer"     // chain ends at an authority that is not in the store
+	CodeIncompleteChain   Code = "incomplete-chain"   // the issuer was neither sent nor is it in the store
+	CodeNotAuthority      Code = "not-an-authority"   // the issuer must not issue
+	CodeBadSignature      Code = "bad-signature"      // not signed by the issuer that it names
+	CodeWeakSignature     Code = "weak-signature"     // signed with an algorithm that no longer counts
+	CodePathTooLong       Code = "path-too-long"      // path length constraint
+	CodeNameConstraint    Code = "name-constraint"    // an authority must not issue for this name
+	CodeCriticalExtension Code = "critical-extension" // a critical extension that is not understood
+	CodeRefused           Code = "refused"            // another verdict of crypto/x509
+)
+
+// Reason is one thing that is wrong.
+type Reason struct {
+	Code   Code   `json:"code"`
+	Text   string `json:"text"`             // what is wrong
+	Remedy string `json:"remedy,omitempty"` // what would help
+}
+
+// Attempt is a rule that was tried and did not grant trust.
+type Attempt struct {
+	Rule Rule   `json:"rule"`
+	Code Code   `json:"code"`
+	Text string `json:"text"`
+}
+
+// Issuer describes a certificate that would have completed the chain.
+type Issuer struct {
+	Subject string `json:"subject"`
+	// KeyID is the issuer's key identifier, in hex, where the certificate
+	// gives it.
+	KeyID string `json:"keyId,omitempty"`
+	// URLs are where the certificate says that the issuer's is published
+	// (RFC 5280 section 4.2.2.1), at most three.
+	URLs []string `json:"urls,omitempty"`
+}
+
+// VerifyError explains why a peer is not trusted. Its texts are made for people
+// and safe to log: names from certificates are cut and their control characters
+// escaped. As an error it is one line of at most 2 KiB.
+type VerifyError struct {
+	// Reason is the first thing wrong, in the order of crypto/x509: the
+	// peer's certificate itself, its name, its chain.
+	Reason
+	// Also lists what else is wrong and would have to be fixed as well.
+	Also []Reason
+	// Rules are the rules that were tried.
+	Rules []Attempt
+	// MissingIssuer is the issuer that was not found; nil where that is not
+	// the trouble.
+	MissingIssuer *Issuer
+	// Chain is what the peer sent.
+	Chain []*x509.Certificate
+	// Purpose, Name and Time are what was asked.
+	Purpose Purpose
+	Name    string
+	Time    time.Time
+	// Store describes what was trusted: "3 certificates".
+	Store string
+	// Generation of the store's snapshot.
+	Generation uint64
+	// Err is the error of crypto/x509, nil where it was not asked.
+	Err error
+}
+
+// maxErrorText bounds an error's line, whatever a certificate says.
+const maxErrorText = 2048
+
+// Error describes the refusal in one line: whose certificate, what is wrong
+// with it and what would help.
+func (e *VerifyError) Error() string {
+	var b strings.Builder
+	b.WriteString("truststore: ")
+	if len(e.Chain) > 0 && e.Chain[0] != nil {
+		b.WriteString("certificate " + quoteSubject(e.Chain[0]) + " is not trusted: ")
+	}
+	b.WriteString(e.Text)
+	for i, r := range e.Also {
+		b.WriteString([]string{"; also, ", "; "}[min(i, 1)] + r.Text)
+	}
+	if e.Remedy != "" {
+		b.WriteString("; to fix it, " + e.Remedy)
+	}
+	return cut(b.String(), maxErrorText)
+}
+
+// Unwrap returns the sentinel of package trustkeep that fits, if any, and the
+// error of crypto/x509.
+func (e *VerifyError) Unwrap() []error {
+	var errs []error
+	switch e.Code {
+	case CodeExpired, CodeNotYetValid:
+		errs = append(errs, trustkeep.ErrExpired)
+	case CodeEmptyStore, CodeNoCertificate:
+		errs = append(errs, trustkeep.ErrEmpty)
+	case CodeCriticalExtension, CodeWeakSignature, CodeWrongPurpose:
+		errs = append(errs, trustkeep.ErrUnsupported)
+	}
+	if e.Err != nil {
+		errs = append(errs, e.Err)
+	}
+	return errs
+}
+
+// maxListed bounds the lists in JSON.
+const maxListed = 16
+
+// MarshalJSON yields {"code","text","remedy","also","rules","missingIssuer",
+// "peer","purpose","name","time","store","generation"}. At most 16 certificates
+// of the peer are listed.
+func (e *VerifyError) MarshalJSON() ([]byte, error) {
+	return json.Marshal(struct {
+		Reason
+		Also          []Reason  `json:"also,omitempty"`
+		Rules         []Attempt `json:"rules,omitempty"`
+		MissingIssuer *Issuer   `json:"missingIssuer,omitempty"`
+		Peer          []Summary `json:"peer"`
+		Purpose       Purpose   `json:"purpose"`
+		Name          string    `json:"name,omitempty"`
+		Time          time.Time `json:"time"`
+		Store         string    `json:"store"`
+		Generation    uint64    `json:"generation"`
+	}{
+		e.Reason, e.Also, e.Rules, e.MissingIssuer, summarizeAll(e.Chain),
+		e.Purpose, trustkeep.Printable(e.Name), e.Time, e.Store, e.Generation,
+	})
+}
+
+// LogValue makes slog print the parts of the error as a group.
+func (e *VerifyError) LogValue() slog.Value {
+	attrs := []slog.Attr{slog.String("code", string(e.Code)), slog.String("text", e.Text), slog.String("remedy", e.Remedy)}
+	if len(e.Chain) > 0 && e.Chain[0] != nil {
+		attrs = append(attrs, slog.String("peer", subject(e.Chain[0])))
+	}
+	return slog.GroupValue(attrs...)
+}
