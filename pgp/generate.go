@@ -1,0 +1,270 @@
+package pgp
+
+import (
+	"strings"
+	"time"
+
+	"github.com/ProtonMail/go-crypto/openpgp/packet"
+	openpgp "github.com/ProtonMail/go-crypto/openpgp/v2"
+	"github.com/trustkeep/trustkeep"
+)
+
+// Profile chooses the algorithms of a new key. Each profile makes a primary key
+// that signs and certifies, and a subkey that encrypts. The zero Profile is
+// ProfileGnuPG22.
+type Profile string
+
+// The profiles. The first group is version 4 and read by GnuPG 2.2 and all that
+// is younger; the second is version 6 of RFC 9580, which GnuPG does not read.
+const (
+	ProfileGnuPG22  Profile = "gnupg22"  // EdDSA and ECDH on Curve25519, in the encoding before RFC 9580
+	ProfileRSA3072  Profile = "rsa3072"  // for partners with old software
+	ProfileRSA4096  Profile = "rsa4096"  // for partners who ask for it
+	ProfileNISTP256 Profile = "nistp256" // ECDSA and ECDH
+	ProfileNISTP384 Profile = "nistp384"
+	ProfileNISTP521 Profile = "nistp521"
+
+	ProfileRFC9580 Profile = "rfc9580" // Ed25519 and X25519
+	ProfileEd448   Profile = "ed448"   // Ed448 and X448
+	// ProfilePostQuantum is ML-DSA-65+Ed25519 and ML-KEM-768+X25519, RFC 9980.
+	ProfilePostQuantum Profile = "post-quantum"
+	// ProfilePostQuantumHigh is ML-DSA-87+Ed448 and ML-KEM-1024+X448.
+	ProfilePostQuantumHigh Profile = "post-quantum-high"
+)
+
+// Profiles lists the profiles, the default first.
+func Profiles() []Profile {
+	return []Profile{
+		ProfileGnuPG22, ProfileRSA3072, ProfileRSA4096, ProfileNISTP256, ProfileNISTP384, ProfileNISTP521,
+		ProfileRFC9580, ProfileEd448, ProfilePostQuantum, ProfilePostQuantumHigh,
+	}
+}
+
+// family is a choice of algorithms as go-crypto takes it.
+type family struct {
+	algorithm packet.PublicKeyAlgorithm
+	curve     packet.Curve
+	bits      int
+	v6        bool
+}
+
+func (f family) apply(c *packet.Config) {
+	c.Algorithm, c.Curve, c.RSABits, c.V6Keys = f.algorithm, f.curve, f.bits, f.v6
+}
+
+func (p Profile) family() (family, error) {
+	switch p {
+	case ProfileGnuPG22, "":
+		return family{algorithm: packet.PubKeyAlgoEdDSA, curve: packet.Curve25519}, nil
+	case ProfileRSA3072:
+		return family{algorithm: packet.PubKeyAlgoRSA, bits: 3072}, nil
+	case ProfileRSA4096:
+		return family{algorithm: packet.PubKeyAlgoRSA, bits: 4096}, nil
+	case ProfileNISTP256:
+		return family{algorithm: packet.PubKeyAlgoECDSA, curve: packet.CurveNistP256}, nil
+	case ProfileNISTP384:
+		return family{algorithm: packet.PubKeyAlgoECDSA, curve: packet.CurveNistP384}, nil
+	case ProfileNISTP521:
+		return family{algorithm: packet.PubKeyAlgoECDSA, curve: packet.CurveNistP521}, nil
+	case ProfileRFC9580:
+		return family{algorithm: packet.PubKeyAlgoEd25519, v6: true}, nil
+	case ProfileEd448:
+		return family{algorithm: packet.PubKeyAlgoEd448, v6: true}, nil
+	case ProfilePostQuantum:
+		return family{algorithm: packet.PubKeyAlgoMldsa65Ed25519, v6: true}, nil
+	case ProfilePostQuantumHigh:
+		return family{algorithm: packet.PubKeyAlgoMldsa87Ed448, v6: true}, nil
+	}
+	return family{}, fail(trustkeep.ErrUnsupported, "profile %q", trustkeep.Printable(string(p)))
+}
+
+// minGeneratedRSA is the least that new RSA subkeys get, however small their
+// primary key is.
+const minGeneratedRSA = 3072
+
+// familyOf finds the algorithms for a new subkey of an existing key.
+func familyOf(p *packet.PublicKey) (family, error) {
+	f := family{algorithm: p.PubKeyAlgo, v6: p.Version == 6}
+	switch p.PubKeyAlgo {
+	case packet.PubKeyAlgoRSA, packet.PubKeyAlgoRSASignOnly, packet.PubKeyAlgoDSA:
+		f.algorithm, f.bits = packet.PubKeyAlgoRSA, minGeneratedRSA
+		if n, err := p.BitLength(); err == nil && p.PubKeyAlgo != packet.PubKeyAlgoDSA {
+			f.bits = min(max(int(n), minGeneratedRSA), 4096)
+		}
+	case packet.PubKeyAlgoEdDSA, packet.PubKeyAlgoECDSA:
+		curve, err := p.Curve()
+		if err != nil {
+			return f, fail(trustkeep.ErrUnsupported, "subkey for a key of this curve")
+		}
+		f.curve = curve
+	case packet.PubKeyAlgoEd25519, packet.PubKeyAlgoEd448, packet.PubKeyAlgoMldsa65Ed25519, packet.PubKeyAlgoMldsa87Ed448:
+	default:
+		return f, fail(trustkeep.ErrUnsupported, "subkey for a key of algorithm %d", int(p.PubKeyAlgo))
+	}
+	return f, nil
+}
+
+// GenerateOptions says what key to make.
+type GenerateOptions struct {
+	// UserIDs are the identities, the first one primary; see UserID. Version
+	// 4 keys need one at least.
+	UserIDs []string
+	// Profile is ProfileGnuPG22 unless set.
+	Profile Profile
+	// Expires is when the key ends; zero for never. It can be moved later,
+	// see Key.SetExpiry.
+	Expires time.Time
+	// SigningSubkey adds a subkey for signing, so that the primary key can be
+	// kept elsewhere.
+	SigningSubkey bool
+	// Passphrase protects the private parts; nil leaves them without one, and
+	// MarshalPrivate will not write them. The key that is returned is
+	// unlocked either way.
+	Passphrase []byte
+}
+
+// Generate makes a key and, with it, a revocation certificate; see
+// Key.RevocationCertificate for what to do with that. RSA keys are never
+// shorter than 3072 bits.
+func Generate(o GenerateOptions, c *Config) (key *Key, revocation []byte, err error) {
+	f, err := o.Profile.family()
+	if err != nil {
+		return nil, nil, err
+	}
+	if len(o.UserIDs) == 0 && !f.v6 {
+		return nil, nil, fail(trustkeep.ErrEmpty, "a key needs a user ID")
+	}
+	if o.Passphrase != nil && len(o.Passphrase) == 0 {
+		return nil, nil, fail(trustkeep.ErrEmpty, "empty passphrase")
+	}
+	for _, id := range o.UserIDs {
+		if err := checkUserID(id); err != nil {
+			return nil, nil, err
+		}
+	}
+	cfg := config(c)
+	now := cfg.now()
+	lifetime, err := lifetimeSeconds(now, o.Expires)
+	if err != nil {
+		return nil, nil, err
+	}
+	pc := cfg.packetConfig(now)
+	f.apply(pc)
+	var packets []rawPacket
+	err = guard("generate", func() error {
+		packets, err = generate(o, lifetime, pc)
+		return err
+	})
+	if err != nil {
+		return nil, nil, classify("generate", err)
+	}
+	if key, err = parseKey(packets); err != nil {
+		return nil, nil, err
+	}
+	if revocation, err = key.RevocationCertificate(ReasonNone, "", c); err != nil {
+		return nil, nil, err
+	}
+	if o.Passphrase == nil {
+		return key, revocation, nil
+	}
+	locked, err := key.Lock(o.Passphrase, c)
+	if err != nil {
+		return nil, nil, err
+	}
+	return locked.openedLike(key), revocation, nil
+}
+
+// openedLike returns the key opened by the private parts of another that holds
+// the same.
+func (k *Key) openedLike(open *Key) *Key {
+	out := *k
+	out.unlocked = make(map[string]*packet.PrivateKey)
+	for _, p := range privateKeys(open.view(Legacy)) {
+		if !p.Encrypted {
+			out.unlocked[string(p.Fingerprint)] = p
+		}
+	}
+	return &out
+}
+
+// generate lets go-crypto make the key material and signs what this package
+// wants keys to say.
+func generate(o GenerateOptions, lifetime uint32, pc *packet.Config) ([]rawPacket, error) {
+	e, err := openpgp.NewEntity("", "", "", pc)
+	if err != nil {
+		return nil, err
+	}
+	if o.SigningSubkey {
+		if err := e.AddSigningSubkey(pc); err != nil {
+			return nil, err
+		}
+	}
+	var packets []rawPacket
+	add := func(s serializer) error {
+		raw, err := rawOf(s)
+		packets = append(packets, raw)
+		return err
+	}
+	if err := add(e.PrivateKey); err != nil {
+		return nil, err
+	}
+	now := pc.Now()
+	if pc.V6() { // section 10.1.1: properties of version 6 keys go into a direct-key signature
+		s := newSignature(e.PrimaryKey, packet.SigTypeDirectSignature, now)
+		setProperties(s, lifetime)
+		if err := s.SignDirectKeyBinding(e.PrimaryKey, e.PrivateKey, pc); err != nil {
+			return nil, err
+		}
+		if err := add(s); err != nil {
+			return nil, err
+		}
+	}
+	for i, id := range o.UserIDs {
+		packets = append(packets, newRawPacket(tagUserID, []byte(id)))
+		s := newSignature(e.PrimaryKey, packet.SigTypePositiveCert, now)
+		if !pc.V6() {
+			setProperties(s, lifetime)
+		}
+		first := i == 0
+		s.IsPrimaryId = &first
+		if err := s.SignUserId(id, e.PrimaryKey, e.PrivateKey, pc); err != nil {
+			return nil, err
+		}
+		if err := add(s); err != nil {
+			return nil, err
+		}
+	}
+	for _, s := range e.Subkeys {
+		if err := add(s.PrivateKey); err != nil {
+			return nil, err
+		}
+		if err := add(s.Bindings[0].Packet); err != nil {
+			return nil, err
+		}
+	}
+	return packets, nil
+}
+
+// UserID joins a name, a comment and an address into the conventional form
+// "Name (comment) <address>". Each may be empty. The error wraps ErrUnsupported
+// when a part holds a character that has a meaning in that form, or a control
+// character.
+func UserID(name, comment, address string) (string, error) {
+	for _, part := range []string{name, comment, address} {
+		if strings.ContainsAny(part, "()<>") {
+			return "", fail(trustkeep.ErrUnsupported, "user ID part %q", trustkeep.Printable(part))
+		}
+	}
+	var parts []string
+	if name != "" {
+		parts = append(parts, name)
+	}
+	if comment != "" {
+		parts = append(parts, "("+comment+")")
+	}
+	if address != "" {
+		parts = append(parts, "<"+address+">")
+	}
+	id := strings.Join(parts, " ")
+	return id, checkUserID(id)
+}

@@ -1,0 +1,323 @@
+package pgp
+
+import (
+	"bufio"
+	"bytes"
+	"io"
+	"iter"
+	"slices"
+	"strings"
+
+	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/atomicfile"
+	"github.com/trustkeep/trustkeep/internal/limits"
+)
+
+// Keyring is a list of keys, as a file holds them. It never changes and is
+// safe for concurrent use. The zero Keyring is empty.
+type Keyring struct {
+	keys    []*Key
+	skipped []Skipped
+}
+
+// Skipped is a part of a keyring that could not be read.
+type Skipped struct {
+	// Offset is where the part starts in the input: at its first packet in
+	// binary data, at the line that begins its block in armored data.
+	Offset int64
+	// Err says what is wrong; it wraps ErrCorrupt, ErrUnsupported or ErrLimit.
+	Err error
+
+	raw []byte
+}
+
+// NewKeyring makes a keyring of keys.
+func NewKeyring(keys ...*Key) *Keyring { return &Keyring{keys: slices.Clone(keys)} }
+
+// Load reads the keys of the file at path. See Parse.
+func Load(path string, c *Config) (*Keyring, error) {
+	data, err := atomicfile.ReadFile(path, config(c).Limits.MaxSize)
+	if err != nil {
+		return nil, &trustkeep.Error{Op: "pgp: load", Path: path, Err: err}
+	}
+	ring, err := Parse(data, c)
+	if err != nil {
+		return nil, &trustkeep.Error{Op: "pgp: load", Path: path, Err: err}
+	}
+	return ring, nil
+}
+
+// Read reads the keys that r holds, to its end. See Parse.
+func Read(r io.Reader, c *Config) (*Keyring, error) {
+	data, err := atomicfile.ReadAll(r, config(c).Limits.MaxSize)
+	if err != nil {
+		return nil, withPrefix(err)
+	}
+	return Parse(data, c)
+}
+
+// Parse reads keys, public and private: armored or binary, told apart by
+// content; any number of armored blocks with text between them, any number of
+// keys in each. No passphrase is needed; private keys stay locked.
+//
+// A key that cannot be read never hides the others: it is reported by
+// Keyring.Skipped and written back by Keyring.Marshal. The error is for input
+// without any readable key: ErrEmpty where there is nothing that looks like a
+// key, else that of the first part skipped. ErrLimit ends the reading.
+//
+// The keyring keeps no reference to data.
+func Parse(data []byte, c *Config) (*Keyring, error) {
+	budget := config(c).budget()
+	if err := budget.Size(int64(len(data))); err != nil {
+		return nil, withPrefix(err)
+	}
+	p := parser{ring: new(Keyring), budget: budget}
+	var err error
+	if looksArmored(data) {
+		err = p.armored(data)
+	} else {
+		err = p.packets(bytes.Clone(data), 0, true)
+	}
+	if err != nil {
+		return nil, withPrefix(err)
+	}
+	switch {
+	case len(p.ring.keys) > 0:
+		return p.ring, nil
+	case len(p.ring.skipped) > 0:
+		return nil, p.ring.skipped[0].Err
+	}
+	return nil, fail(trustkeep.ErrEmpty, "no key found")
+}
+
+type parser struct {
+	ring   *Keyring
+	budget *limits.Budget
+}
+
+func (p *parser) skip(offset int64, raw []byte, err error) {
+	p.ring.skipped = append(p.ring.skipped, Skipped{Offset: offset, Err: err, raw: raw})
+}
+
+// armored reads the blocks of a file. The error is for the file as a whole.
+func (p *parser) armored(data []byte) error {
+	d := newDearmorer(bufio.NewReaderSize(bytes.NewReader(data), 64<<10))
+	for {
+		kind, start, err := d.next()
+		if err == io.EOF {
+			return nil
+		}
+		if err := p.budget.Entries(1); err != nil {
+			return err
+		}
+		if err != nil {
+			p.skip(start, nil, err)
+			if d.ended {
+				return nil
+			}
+			d.ended = true // look for the next block from here
+			continue
+		}
+		if kind != blockPublicKey && kind != blockPrivateKey {
+			p.skip(start, nil, fail(trustkeep.ErrUnsupported, "armor block %q holds no keys", trustkeep.Printable(kind)))
+			d.ended = true
+			continue
+		}
+		body, err := io.ReadAll(d)
+		// What was decoded before the damage may still be whole keys.
+		if perr := p.packets(body, start, false); perr != nil {
+			return perr
+		}
+		if err != nil {
+			p.skip(start, nil, err)
+			d.ended = true
+		}
+	}
+}
+
+// packets reads keys from a stream of packets that it may keep. The offset is
+// that of the stream in the input; exact tells whether packets can be located
+// in it.
+func (p *parser) packets(data []byte, base int64, exact bool) error {
+	at := func(offset int) int64 {
+		if exact {
+			return base + int64(offset)
+		}
+		return base
+	}
+	if len(data) >= 12 && string(data[8:12]) == "KBXf" {
+		p.skip(base, data, fail(trustkeep.ErrUnsupported, "GnuPG keybox; write its keys to a file with gpg --export"))
+		return nil
+	}
+	var current []rawPacket
+	flush := func() {
+		if len(current) == 0 {
+			return
+		}
+		first := current[0]
+		switch {
+		case first.tag != tagSecretKey && first.tag != tagPublicKey:
+			p.skip(at(first.offset), join(current), fail(trustkeep.ErrCorrupt, "packet of type %d outside a key", first.tag))
+		case len(current) > maxKeyPackets:
+			p.skip(at(first.offset), join(current), fail(trustkeep.ErrLimit, "key of %d packets", len(current)))
+		default:
+			key, err := parseKey(current)
+			if err != nil {
+				p.skip(at(first.offset), join(current), err)
+				break
+			}
+			p.ring.keys = append(p.ring.keys, key)
+		}
+		current = nil
+	}
+	for offset, rest := 0, data; len(rest) > 0; {
+		packet, next, err := nextPacket(rest, offset)
+		if err != nil {
+			// The key before the damage is whole unless the damage is its own
+			// packet: it has lost something either way, and says so.
+			flush()
+			p.skip(at(offset), rest, err)
+			return nil
+		}
+		if err := p.budget.Entries(1); err != nil {
+			return err
+		}
+		offset += len(packet.data)
+		rest = next
+		switch packet.tag {
+		case tagTrust, tagMarker, tagPadding:
+			continue // local notes of other programs, and filler
+		case tagPublicKey, tagSecretKey:
+			flush()
+		}
+		current = append(current, packet)
+	}
+	flush()
+	return nil
+}
+
+// Keys returns the keys in the order of the file.
+func (r *Keyring) Keys() []*Key { return slices.Clone(r.keys) }
+
+// All iterates over the keys in the order of the file.
+func (r *Keyring) All() iter.Seq[*Key] { return slices.Values(r.keys) }
+
+// Len returns the number of keys.
+func (r *Keyring) Len() int { return len(r.keys) }
+
+// Skipped reports what could not be read.
+func (r *Keyring) Skipped() []Skipped { return slices.Clone(r.skipped) }
+
+// Key finds a key by the fingerprint of its primary key or of a subkey, in
+// hex, with or without spaces. The error wraps ErrNotFound.
+func (r *Keyring) Key(fingerprint string) (*Key, error) {
+	want := strings.ToLower(strings.ReplaceAll(fingerprint, " ", ""))
+	for _, k := range r.keys {
+		if k.Fingerprint() == want {
+			return k, nil
+		}
+	}
+	for _, k := range r.keys {
+		for _, s := range k.Info(nil).Subkeys {
+			if s.Fingerprint == want {
+				return k, nil
+			}
+		}
+	}
+	return nil, fail(trustkeep.ErrNotFound, "key %s", trustkeep.Printable(fingerprint))
+}
+
+// Find returns the keys that have a user ID with this e-mail address, compared
+// without regard to case. Anyone can put any address into a key.
+func (r *Keyring) Find(email string) []*Key {
+	var found []*Key
+	for _, k := range r.keys {
+		if slices.ContainsFunc(k.packets, func(p rawPacket) bool {
+			return p.tag == tagUserID && strings.EqualFold(addressOf(string(p.body)), email)
+		}) {
+			found = append(found, k)
+		}
+	}
+	return found
+}
+
+// addressOf returns the e-mail address of a user ID: what stands in angle
+// brackets, or the whole.
+func addressOf(userID string) string {
+	if i := strings.LastIndexByte(userID, '<'); i >= 0 {
+		if j := strings.IndexByte(userID[i:], '>'); j > 0 {
+			return userID[i+1 : i+j]
+		}
+	}
+	return strings.TrimSpace(userID)
+}
+
+// With returns a keyring to which keys have been added. A key that the ring
+// has already is merged into its place, see Key.Merge.
+func (r *Keyring) With(keys ...*Key) (*Keyring, error) {
+	out := &Keyring{keys: slices.Clone(r.keys), skipped: slices.Clone(r.skipped)}
+	for _, k := range keys {
+		i := slices.IndexFunc(out.keys, func(o *Key) bool { return o.Fingerprint() == k.Fingerprint() })
+		if i < 0 {
+			out.keys = append(out.keys, k)
+			continue
+		}
+		merged, err := out.keys[i].Merge(k)
+		if err != nil {
+			return nil, err
+		}
+		out.keys[i] = merged
+	}
+	return out, nil
+}
+
+// Public returns the keyring without private parts and without what could not
+// be read.
+func (r *Keyring) Public() *Keyring {
+	out := new(Keyring)
+	for _, k := range r.keys {
+		out.keys = append(out.keys, k.Public())
+	}
+	return out
+}
+
+// Marshal writes the keys in binary, and after them the parts that could not
+// be read. Private keys are written as they are kept; the error wraps
+// ErrRejected when one is without a passphrase, see Key.MarshalPrivate.
+func (r *Keyring) Marshal() ([]byte, error) {
+	var out []byte
+	for _, k := range r.keys {
+		if k.secret {
+			b, err := k.MarshalPrivate()
+			if err != nil {
+				return nil, err
+			}
+			out = append(out, b...)
+			continue
+		}
+		out = append(out, k.Marshal()...)
+	}
+	for _, s := range r.skipped {
+		out = append(out, s.raw...)
+	}
+	return out, nil
+}
+
+// SavePublic writes the public parts of the keys to path, armored, by
+// replacing the file as a whole.
+func (r *Keyring) SavePublic(path string) error {
+	var data []byte
+	crc := withoutChecksum
+	for _, k := range r.keys {
+		data = append(data, k.Marshal()...)
+		crc = crc || checksumFor(k.Version()) // a ring of version 6 keys alone goes without
+	}
+	armored, err := enarmor(blockPublicKey, data, crc)
+	if err == nil {
+		err = atomicfile.Write(path, armored, atomicfile.Options{})
+	}
+	if err != nil {
+		return &trustkeep.Error{Op: "pgp: save", Path: path, Err: err}
+	}
+	return nil
+}

@@ -1,0 +1,81 @@
+package pgp
+
+import (
+	"github.com/ProtonMail/go-crypto/openpgp/packet"
+	"github.com/trustkeep/trustkeep"
+)
+
+// Public returns the public part of the key. A public key is returned as it is.
+func (k *Key) Public() *Key {
+	if !k.secret {
+		return k
+	}
+	var packets []rawPacket
+	drop := false // inside a subkey whose public part cannot be told from its private one
+	for _, p := range k.packets {
+		if p.tag != tagSignature {
+			drop = false
+		}
+		if p.tag == tagSecretKey || p.tag == tagSecretSub {
+			public, ok := publicPart(p)
+			if !ok {
+				drop = true
+				continue
+			}
+			p = public
+		}
+		if !drop {
+			packets = append(packets, p)
+		}
+	}
+	public, err := parseKey(packets)
+	if err != nil { // the same key without its secrets
+		panic("pgp: key became unreadable: " + err.Error())
+	}
+	return public
+}
+
+// publicPart makes a public-key packet of a secret-key packet.
+func publicPart(p rawPacket) (rawPacket, bool) {
+	parsed, err := p.parsed()
+	if err != nil {
+		return rawPacket{}, false
+	}
+	pub := parsed.(*packet.PrivateKey).PublicKey
+	pub.IsSubkey = p.tag == tagSecretSub
+	raw, err := rawOf(&pub)
+	return raw, err == nil
+}
+
+// Marshal writes the public part of the key in binary.
+func (k *Key) Marshal() []byte { return join(k.Public().packets) }
+
+// Armor writes the public part of the key as text.
+func (k *Key) Armor() ([]byte, error) {
+	return enarmor(blockPublicKey, k.Marshal(), checksumFor(k.Version()))
+}
+
+// MarshalPrivate writes the key with its private parts in binary, protected by
+// the passphrase that they have. The error wraps ErrRejected when one of them
+// has none (Lock gives it one), ErrNotFound when the key is public.
+func (k *Key) MarshalPrivate() ([]byte, error) {
+	if !k.secret {
+		return nil, fail(trustkeep.ErrNotFound, "key %s has no private part", k.Fingerprint())
+	}
+	e, _ := k.template() // as the packets have it, whatever has been unlocked
+	for _, p := range privateKeys(e) {
+		if !p.Encrypted {
+			return nil, fail(trustkeep.ErrRejected, "key %s has a private part without passphrase", k.Fingerprint())
+		}
+	}
+	return join(k.packets), nil
+}
+
+// ArmorPrivate is MarshalPrivate as text.
+func (k *Key) ArmorPrivate() ([]byte, error) {
+	data, err := k.MarshalPrivate()
+	if err != nil {
+		return nil, err
+	}
+	return enarmor(blockPrivateKey, data, checksumFor(k.Version()))
+}

@@ -1,0 +1,194 @@
+package pgp
+
+import (
+	"errors"
+	"maps"
+
+	pgperrors "github.com/ProtonMail/go-crypto/openpgp/errors"
+	"github.com/ProtonMail/go-crypto/openpgp/packet"
+	"github.com/ProtonMail/go-crypto/openpgp/s2k"
+	"github.com/trustkeep/trustkeep"
+)
+
+// iteratedCount is what GnuPG 2.2 reaches on a machine of its day: 100 ms of
+// SHA-1. It is the largest count there is (RFC 9580 section 3.7.1.3).
+const iteratedCount = 65011712
+
+// argon2Memory is in KiB: 32 MiB, which is also what Limits.MaxKDFMemory allows
+// by default.
+const argon2Memory = 32 << 10
+
+// Unlock opens the private parts with the passphrase and returns a key that can
+// sign and decrypt. Its packets stay locked: what is written later is still
+// protected by that passphrase.
+//
+// The passphrase is tried once. The error wraps ErrIncorrectPassword when it
+// does not open every part, ErrLimit when trying it would cost more than the
+// limits allow, ErrNotFound when there is no private part. A key that is not
+// locked is returned as it is, whatever the passphrase.
+func (k *Key) Unlock(passphrase []byte, c *Config) (*Key, error) {
+	if !k.secret {
+		return nil, fail(trustkeep.ErrNotFound, "key %s has no private part", k.Fingerprint())
+	}
+	locked := k.lockedParts()
+	if len(locked) == 0 {
+		return k, nil
+	}
+	if err := k.chargeUnlock(locked, c); err != nil {
+		return nil, err
+	}
+	copies := make([]*packet.PrivateKey, len(locked))
+	for i, p := range locked {
+		part := *p
+		copies[i] = &part
+	}
+	err := guard("unlock", func() error { return packet.DecryptPrivateKeys(copies, passphrase) })
+	if err != nil {
+		var invalid pgperrors.KeyInvalidError
+		if errors.As(err, &invalid) {
+			return nil, fail(trustkeep.ErrKeyMismatch, "key %s", k.Fingerprint())
+		}
+		var unsupported pgperrors.UnsupportedError
+		if errors.As(err, &unsupported) {
+			return nil, classify("unlock", err)
+		}
+		return nil, fail(trustkeep.ErrIncorrectPassword, "key %s", k.Fingerprint())
+	}
+	out := *k
+	out.unlocked = maps.Clone(k.unlocked)
+	if out.unlocked == nil {
+		out.unlocked = make(map[string]*packet.PrivateKey)
+	}
+	for _, p := range copies {
+		out.unlocked[string(p.Fingerprint)] = p
+	}
+	return &out, nil
+}
+
+func (k *Key) lockedParts() []*packet.PrivateKey {
+	var locked []*packet.PrivateKey
+	for _, p := range privateKeys(k.view(Legacy)) {
+		if p.Encrypted {
+			locked = append(locked, p)
+		}
+	}
+	return locked
+}
+
+// chargeUnlock takes the cost of the derivations from a budget, each distinct
+// one once, as go-crypto derives it.
+func (k *Key) chargeUnlock(locked []*packet.PrivateKey, c *Config) error {
+	budget := config(c).budget()
+	paid := make(map[s2kSpec]bool)
+	public := make(map[string]*packet.PublicKey, len(locked))
+	for _, p := range locked {
+		public[string(p.Fingerprint)] = &p.PublicKey
+	}
+	for _, raw := range k.packets {
+		if raw.tag != tagSecretKey && raw.tag != tagSecretSub {
+			continue
+		}
+		parsed, err := raw.parsed()
+		if err != nil {
+			continue // kept as it is; not among the locked parts
+		}
+		pub := public[string(parsed.(*packet.PrivateKey).Fingerprint)]
+		if pub == nil {
+			continue
+		}
+		delete(public, string(pub.Fingerprint))
+		spec, protected, err := secretSpec(raw, pub)
+		if err != nil {
+			return err
+		}
+		if !protected || paid[spec] {
+			continue
+		}
+		paid[spec] = true
+		budget.Key()
+		if err := spec.charge(budget, 32); err != nil {
+			return withPrefix(err)
+		}
+	}
+	if len(public) > 0 {
+		return fail(trustkeep.ErrUnsupported, "private key in a non-canonical encoding")
+	}
+	return nil
+}
+
+// Lock protects the private parts with a passphrase, which replaces the one
+// that they had. Every private part must be open: unlock first. The result is
+// locked.
+//
+// Version 4 keys get what GnuPG 2.2 reads: AES-256 by an iterated SHA-256 of
+// 65,011,712 bytes; version 6 keys Argon2 (3 passes, 4 lanes, 32 MiB) and
+// AES-256-OCB, RFC 9580 section 3.7.2.1. An empty passphrase is an error that
+// wraps ErrEmpty.
+func (k *Key) Lock(passphrase []byte, c *Config) (*Key, error) {
+	if len(passphrase) == 0 {
+		return nil, fail(trustkeep.ErrEmpty, "a private key needs a passphrase")
+	}
+	if !k.secret {
+		return nil, fail(trustkeep.ErrNotFound, "key %s has no private part", k.Fingerprint())
+	}
+	var parts []*packet.PrivateKey
+	for _, p := range privateKeys(k.view(Legacy)) {
+		if p.Encrypted {
+			return nil, fail(trustkeep.ErrIncorrectPassword, "key %s is locked", k.Fingerprint())
+		}
+		part := *p
+		parts = append(parts, &part)
+	}
+	cfg := config(c)
+	pc := cfg.packetConfig(cfg.now())
+	pc.S2KConfig = &s2k.Config{S2KMode: s2k.IteratedSaltedS2K, S2KCount: iteratedCount}
+	if k.Version() >= 6 {
+		pc.S2KConfig = &s2k.Config{
+			S2KMode:      s2k.Argon2S2K,
+			Argon2Config: &s2k.Argon2Config{NumberOfPasses: 3, DegreeOfParallelism: 4, Memory: argon2Memory},
+		}
+		pc.AEADConfig = &packet.AEADConfig{DefaultMode: packet.AEADModeOCB}
+	}
+	if err := guard("lock", func() error { return packet.EncryptPrivateKeys(parts, passphrase, pc) }); err != nil {
+		return nil, classify("lock", err)
+	}
+	return k.replaceSecrets(parts)
+}
+
+// replaceSecrets writes private parts in place of those that the packets hold.
+func (k *Key) replaceSecrets(parts []*packet.PrivateKey) (*Key, error) {
+	byFingerprint := make(map[string]*packet.PrivateKey, len(parts))
+	for _, p := range parts {
+		byFingerprint[string(p.Fingerprint)] = p
+	}
+	packets := make([]rawPacket, len(k.packets))
+	for i, raw := range k.packets {
+		packets[i] = raw
+		if raw.tag != tagSecretKey && raw.tag != tagSecretSub {
+			continue
+		}
+		parsed, err := raw.parsed()
+		if err != nil {
+			continue
+		}
+		p := byFingerprint[string(parsed.(*packet.PrivateKey).Fingerprint)]
+		if p == nil {
+			continue
+		}
+		if packets[i], err = rawOf(p); err != nil {
+			return nil, classify("key", err)
+		}
+	}
+	return parseKey(packets)
+}
+
+// ChangePassphrase protects the private parts with another passphrase. The
+// current one is needed unless the key is open already; one that is wrong is an
+// error that wraps ErrIncorrectPassword.
+func (k *Key) ChangePassphrase(current, replacement []byte, c *Config) (*Key, error) {
+	open, err := k.Unlock(current, c)
+	if err != nil {
+		return nil, err
+	}
+	return open.Lock(replacement, c)
+}

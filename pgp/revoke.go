@@ -1,0 +1,158 @@
+package pgp
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/hex"
+	"io"
+
+	"github.com/ProtonMail/go-crypto/openpgp/packet"
+	openpgp "github.com/ProtonMail/go-crypto/openpgp/v2"
+	"github.com/trustkeep/trustkeep"
+)
+
+// Reason says why a key is revoked, RFC 9580 section 5.2.3.31. The number is
+// the one of the standard.
+type Reason uint8
+
+// The reasons. For user IDs, ReasonUserIDInvalid is used whatever is given.
+const (
+	ReasonNone          Reason = 0
+	ReasonSuperseded    Reason = 1
+	ReasonCompromised   Reason = 2
+	ReasonRetired       Reason = 3
+	ReasonUserIDInvalid Reason = 32
+)
+
+// Revoke revokes the key. There is no way back. The text may explain it to
+// people.
+func (k *Key) Revoke(reason Reason, text string, c *Config) (*Key, error) {
+	e, err := k.certifier()
+	if err != nil {
+		return nil, err
+	}
+	ed := newEdit(k, e, c)
+	s := ed.revocation(packet.SigTypeKeyRevocation, reason, text)
+	if err := ed.add(s, ed.signRevocation, isPrimary); err != nil {
+		return nil, err
+	}
+	return ed.done()
+}
+
+// RevokeSubkey revokes one subkey.
+func (k *Key) RevokeSubkey(fingerprint string, reason Reason, text string, c *Config) (*Key, error) {
+	e, err := k.certifier()
+	if err != nil {
+		return nil, err
+	}
+	s, err := findSubkey(e, fingerprint)
+	if err != nil {
+		return nil, err
+	}
+	ed := newEdit(k, e, c)
+	if err := ed.revokeSubkey(s, reason, text); err != nil {
+		return nil, err
+	}
+	return ed.done()
+}
+
+// RevokeUserID revokes a user ID. The error wraps ErrNotFound when the key does
+// not have it, and ErrRejected when it is the only valid one: a version 4 key
+// without a user ID cannot be used, so revoke the key instead.
+func (k *Key) RevokeUserID(id, text string, c *Config) (*Key, error) {
+	e, err := k.certifier()
+	if err != nil {
+		return nil, err
+	}
+	if e.Identities[id] == nil {
+		return nil, fail(trustkeep.ErrNotFound, "user ID %q", trustkeep.Printable(id))
+	}
+	ed := newEdit(k, e, c)
+	valid := validIdentities(e, ed.config)
+	if k.Version() < 6 && len(valid) == 1 && valid[0].Name == id {
+		return nil, fail(trustkeep.ErrRejected, "%q is the only valid user ID", trustkeep.Printable(id))
+	}
+	s := ed.revocation(packet.SigTypeCertificationRevocation, ReasonUserIDInvalid, text)
+	sign := func(s *packet.Signature) error { return s.SignUserId(id, e.PrimaryKey, e.PrivateKey, ed.config) }
+	if err := ed.add(s, sign, isUserID(id)); err != nil {
+		return nil, err
+	}
+	return ed.done()
+}
+
+// RevocationCertificate makes a certificate that revokes the key when it is
+// applied, by ApplyRevocation or gpg --import. Keep it where whoever loses the
+// key or its passphrase still gets at it, and nobody else does.
+func (k *Key) RevocationCertificate(reason Reason, text string, c *Config) ([]byte, error) {
+	e, err := k.certifier()
+	if err != nil {
+		return nil, err
+	}
+	ed := newEdit(k, e, c)
+	s := ed.revocation(packet.SigTypeKeyRevocation, reason, text)
+	if err := ed.signRevocation(s); err != nil {
+		return nil, classify("sign", err)
+	}
+	raw, err := rawOf(s)
+	if err != nil {
+		return nil, classify("sign", err)
+	}
+	return enarmor(blockPublicKey, raw.data, checksumFor(k.Version())) // the block type that GnuPG uses, too
+}
+
+// ApplyRevocation revokes the key by a certificate made beforehand, armored or
+// binary. No private part is needed. The error wraps ErrKeyMismatch when the
+// certificate is not one for this key.
+func (k *Key) ApplyRevocation(certificate []byte) (*Key, error) {
+	if looksArmored(certificate) {
+		d := newDearmorer(bufio.NewReader(bytes.NewReader(certificate)))
+		if _, _, err := d.next(); err != nil {
+			return nil, classify("revocation certificate", err)
+		}
+		body, err := io.ReadAll(d)
+		if err != nil {
+			return nil, classify("revocation certificate", err)
+		}
+		certificate = body
+	}
+	raw, _, err := nextPacket(bytes.Clone(certificate), 0)
+	if err != nil {
+		return nil, err
+	}
+	if raw.tag != tagSignature {
+		return nil, fail(trustkeep.ErrCorrupt, "revocation certificate: packet of type %d", raw.tag)
+	}
+	parsed, err := raw.parsed()
+	if err != nil {
+		return nil, classify("revocation certificate", err)
+	}
+	s := parsed.(*packet.Signature)
+	if s.SigType != packet.SigTypeKeyRevocation || k.primary.VerifyRevocationSignature(s) != nil {
+		return nil, fail(trustkeep.ErrKeyMismatch, "revocation certificate is not for key %s", k.Fingerprint())
+	}
+	ed := &edit{key: k, packets: append([]rawPacket(nil), k.packets...)}
+	ed.insert(0, raw)
+	return ed.done()
+}
+
+func (ed *edit) revocation(kind packet.SignatureType, reason Reason, text string) *packet.Signature {
+	s := newSignature(ed.entity.PrimaryKey, kind, ed.at)
+	r := packet.ReasonForRevocation(reason)
+	s.RevocationReason, s.RevocationReasonText = &r, text
+	return s
+}
+
+func (ed *edit) signRevocation(s *packet.Signature) error {
+	return s.RevokeKey(ed.entity.PrimaryKey, ed.entity.PrivateKey, ed.config)
+}
+
+func (ed *edit) revokeSubkey(s *openpgp.Subkey, reason Reason, text string) error {
+	if validRevocation(s.Revocations) != nil {
+		return fail(trustkeep.ErrExists, "subkey %s is already revoked", hex.EncodeToString(s.PublicKey.Fingerprint))
+	}
+	sig := ed.revocation(packet.SigTypeSubkeyRevocation, reason, text)
+	sign := func(sig *packet.Signature) error {
+		return sig.RevokeSubkey(s.PublicKey, ed.entity.PrivateKey, ed.config)
+	}
+	return ed.add(sig, sign, isSubkey(s))
+}
