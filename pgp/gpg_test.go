@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -62,16 +61,6 @@ func (g *gpg) run(stdin []byte, args ...string) string {
 		g.t.Fatalf("gpg %s: %v\n%s", strings.Join(args, " "), err, stderr)
 	}
 	return out
-}
-
-// file writes content into the home and returns its path.
-func (g *gpg) file(name string, content []byte) string {
-	g.t.Helper()
-	path := filepath.Join(g.home, name)
-	if err := os.WriteFile(path, content, 0o600); err != nil {
-		g.t.Fatal(err)
-	}
-	return path
 }
 
 // gpgKey is a record of gpg --with-colons, of type pub, sec, sub or ssb.

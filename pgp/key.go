@@ -24,6 +24,7 @@ import (
 type Key struct {
 	packets []rawPacket // the primary key first
 	primary *packet.PublicKey
+	ids     []uint64 // key IDs of the primary key and the subkeys
 	secret  bool
 	// unlocked holds the private keys that a passphrase has opened, by
 	// fingerprint. The packets stay locked.
@@ -48,9 +49,14 @@ func parseKey(packets []rawPacket) (*Key, error) {
 	if err != nil {
 		return nil, err
 	}
+	ids := []uint64{entity.PrimaryKey.KeyId}
+	for _, s := range entity.Subkeys {
+		ids = append(ids, s.PublicKey.KeyId)
+	}
 	return &Key{
 		packets: packets,
 		primary: entity.PrimaryKey,
+		ids:     ids,
 		secret:  packets[0].tag == tagSecretKey,
 		parsed:  new(parsedKey),
 	}, nil
@@ -66,6 +72,11 @@ func readEntity(packets []rawPacket) (entity *openpgp.Entity, err error) {
 		return err
 	})
 	if err != nil {
+		// go-crypto passes over a primary key that it does not support, and
+		// then finds nothing.
+		if _, cause := packets[0].parsed(); cause != nil {
+			err = cause
+		}
 		return nil, classify("key", err)
 	}
 	if err := checkMaterial(entity); err != nil {

@@ -1,5 +1,11 @@
 package pgp
 
+import (
+	"slices"
+	"strings"
+	"time"
+)
+
 // SignatureState is the verdict on a signature.
 type SignatureState uint8
 
@@ -29,3 +35,98 @@ func (s SignatureState) String() string {
 
 // MarshalText yields what String returns.
 func (s SignatureState) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// Result tells what a message was and what its signatures are worth. It is
+// complete when the operation that yields it has succeeded or, for a reader,
+// has returned io.EOF.
+type Result struct {
+	// Signature is the verdict on the message: SignatureValid if at least one
+	// signature is valid, else the state of the one that came closest.
+	Signature SignatureState
+	// Signatures are all signatures of the message.
+	Signatures []Signature
+
+	Encrypted bool
+	// Integrity is how the encrypted content is protected: "aead" or "mdc";
+	// empty when it is not.
+	Integrity string
+	// Recipients are the key IDs that the message names;
+	// "0000000000000000" stands for a hidden one. Anyone can put any ID there.
+	Recipients []string
+	// DecryptedWith is the fingerprint of the key that opened the message.
+	DecryptedWith string
+	// ByPassword tells that a password opened the message.
+	ByPassword bool
+
+	// FileName and ModTime are hints of the sender. They are not signed, and
+	// FileName may hold anything: never use it as a path.
+	FileName string
+	ModTime  time.Time
+	Size     int64 // of the content, in bytes
+
+	// Policy is the one that was in force, Relaxations what of it this
+	// message needed.
+	Policy      Policy
+	Relaxations Policy
+}
+
+// Signature is one signature and the verdict on it.
+type Signature struct {
+	State SignatureState
+	// Signer is the expected signer who made it; nil when the state is
+	// SignatureUnknown. Only SignatureValid says that the signer meant it.
+	Signer *Key
+	// KeyID is that of the primary key or subkey that is said to have made
+	// the signature.
+	KeyID   string
+	Created time.Time
+	Hash    string // such as "SHA-256"
+	// Err says why the signature is not valid; nil when it is.
+	Err error
+}
+
+// SignedBy returns the expected signers whose signatures are valid.
+func (r *Result) SignedBy() []*Key {
+	var out []*Key
+	for _, s := range r.Signatures {
+		if s.State == SignatureValid {
+			out = append(out, s.Signer)
+		}
+	}
+	return out
+}
+
+func (r *Result) relax(p Policy) { r.Relaxations |= p }
+
+// summarize sets the verdict on the message.
+func (r *Result) summarize() {
+	if len(r.Signatures) == 0 {
+		r.Signature = SignatureNone
+		return
+	}
+	// The closest to valid first.
+	order := []SignatureState{
+		SignatureValid, SignatureWeak, SignatureExpired, SignatureRevoked, SignatureInvalid, SignatureUnknown,
+	}
+	for _, state := range order {
+		if slices.ContainsFunc(r.Signatures, func(s Signature) bool { return s.State == state }) {
+			r.Signature = state
+			return
+		}
+	}
+}
+
+// err returns the error for a message that lacks a valid signature.
+func (r *Result) err() error {
+	if r.Signature == SignatureValid {
+		return nil
+	}
+	e := &SignatureError{State: r.Signature}
+	for _, s := range r.Signatures {
+		if s.State == r.Signature && s.Err != nil {
+			e.Detail = strings.TrimPrefix(s.Err.Error(), "pgp: ")
+			break
+		}
+	}
+	return e
+}

@@ -1,0 +1,196 @@
+package pgp
+
+import (
+	"bytes"
+	"io"
+
+	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/limits"
+)
+
+// Decryption says what may open a message and who is expected to have signed
+// it. It is safe to use one Decryption for many messages at once.
+type Decryption struct {
+	Config
+	// Keys are the private keys, each unlocked or to be opened by Passphrase.
+	Keys []*Key
+	// Passphrase opens the locked ones of Keys; it is asked only when such a
+	// key is needed, and each key is tried once.
+	Passphrase trustkeep.PasswordSource
+	// Passwords open messages that were encrypted to a password.
+	Passwords [][]byte
+	// Signers are the expected signers. If there are any, a message without
+	// a valid signature by one of them is refused.
+	Signers []*Key
+	// AllowUnsigned accepts messages without any signature in spite of
+	// Signers. One that is signed must still be signed validly.
+	AllowUnsigned bool
+	// AllowUnencrypted accepts messages that are signed only. Without it they
+	// are refused, so that nobody can slip in a message that was never secret.
+	AllowUnencrypted bool
+	// MaxExpansion is by how much compressed content may expand, once it is
+	// over 64 MiB. Zero means 200 times.
+	MaxExpansion int
+	// MaxBuffer is how many bytes of content Decrypt holds back in memory.
+	// Zero means 16 MiB.
+	MaxBuffer int
+}
+
+const defaultBuffer = 16 << 20
+
+// Decrypt reads a message, armored or binary, and writes its content to dst
+// when all of it has been authenticated; on an error nothing is written. The
+// content is held in memory until then: see MaxBuffer, and DecryptFile for
+// content of any size.
+//
+// The Result is complete when the error is nil or a *SignatureError, nil
+// otherwise.
+//
+// The errors: ErrIncorrectPassword for a passphrase or password that is wrong
+// or missing, ErrNotFound when the message is to other keys, ErrCorrupt for
+// what is damaged or not a message, ErrLimit for bombs, *PolicyError for what
+// the policy refuses, *SignatureError when the expected signature is missing.
+func (d Decryption) Decrypt(dst io.Writer, src io.Reader) (*Result, error) {
+	limit := d.MaxBuffer
+	if limit == 0 {
+		limit = defaultBuffer
+	}
+	var buf bytes.Buffer
+	res, err := d.into(&limitedBuffer{&buf, limit}, src)
+	if err != nil {
+		return res, err
+	}
+	if _, err := buf.WriteTo(dst); err != nil {
+		return nil, err
+	}
+	return res, nil
+}
+
+// DecryptFile is Decrypt into the file at path. The content goes to a temporary
+// file beside it, which takes its name when all is well; until then, and on
+// every error, the file is as it was. A new file gets the permissions 0600.
+func (d Decryption) DecryptFile(path string, src io.Reader) (*Result, error) {
+	var res *Result
+	err := writeFile(path, func(w io.Writer) (err error) {
+		res, err = d.into(w, src)
+		return err
+	})
+	return res, err
+}
+
+// into writes content that is not authenticated before it returns nil.
+func (d Decryption) into(w io.Writer, src io.Reader) (*Result, error) {
+	m, err := d.message(src)
+	if err != nil {
+		return nil, err
+	}
+	if err := copyContent(w, m); err != nil {
+		return nil, err
+	}
+	return m.verdict(d.Signers, d.AllowUnsigned)
+}
+
+func copyContent(w io.Writer, m *message) error {
+	_, err := io.CopyBuffer(onlyWriter{w}, onlyReader{m}, make([]byte, 64<<10))
+	return err
+}
+
+// onlyWriter and onlyReader keep io.Copy from shortcuts around the buffer.
+type (
+	onlyWriter struct{ io.Writer }
+	onlyReader struct{ io.Reader }
+)
+
+// verdict decides on a message that has been read to its end.
+func (m *message) verdict(signers []*Key, allowUnsigned bool) (*Result, error) {
+	res := m.result
+	if len(signers) > 0 && (res.Signature != SignatureNone || !allowUnsigned) {
+		if err := res.err(); err != nil {
+			return &res, err
+		}
+	}
+	return &res, nil
+}
+
+func (d Decryption) message(src io.Reader) (*message, error) {
+	m := newMessage(d.Config, d.Signers, d.MaxExpansion)
+	m.open = &d
+	if err := m.start(src); err != nil {
+		return nil, err
+	}
+	if !m.result.Encrypted && !d.AllowUnencrypted {
+		return nil, fail(trustkeep.ErrRejected, "the message is not encrypted")
+	}
+	return m, nil
+}
+
+func newMessage(c Config, signers []*Key, expansion int) *message {
+	m := &message{cfg: c, budget: limits.New(c.Limits), expansion: int64(expansion)}
+	if expansion <= 0 {
+		m.expansion = defaultExpansion
+	}
+	m.signers.keys = signers
+	m.result.Policy = c.Policy
+	return m
+}
+
+// limitedBuffer refuses more than it may hold.
+type limitedBuffer struct {
+	buf  *bytes.Buffer
+	left int
+}
+
+func (b *limitedBuffer) Write(p []byte) (int, error) {
+	if len(p) > b.left {
+		return 0, fail(trustkeep.ErrLimit, "content is too long to be held in memory until it is authenticated; write it to a file")
+	}
+	b.left -= len(p)
+	return b.buf.Write(p)
+}
+
+// UnverifiedReader streams the content of a message. What it reads before it
+// returns io.EOF may have been changed by anyone.
+type UnverifiedReader struct {
+	m       *message
+	signers []*Key
+	allow   bool
+	err     error
+	result  *Result
+}
+
+// UnverifiedReader starts a message and streams its content in constant memory,
+// for content that is processed on the way and thrown away if the end turns
+// out bad. Read returns io.EOF only for a message that Decrypt would accept.
+func (d Decryption) UnverifiedReader(src io.Reader) (*UnverifiedReader, error) {
+	m, err := d.message(src)
+	if err != nil {
+		return nil, err
+	}
+	return &UnverifiedReader{m: m, signers: d.Signers, allow: d.AllowUnsigned}, nil
+}
+
+// Read reads content that is not yet authenticated.
+func (r *UnverifiedReader) Read(p []byte) (int, error) {
+	if r.err != nil {
+		return 0, r.err
+	}
+	n, err := r.m.Read(p)
+	if err == io.EOF {
+		res, verr := r.m.verdict(r.signers, r.allow)
+		r.result = res
+		if verr != nil {
+			err = verr
+		}
+	}
+	r.err = err
+	return n, err
+}
+
+// Result returns the verdict on the message. Before Read has returned io.EOF or
+// a *SignatureError, there is none: the error wraps ErrRejected.
+func (r *UnverifiedReader) Result() (*Result, error) {
+	if r.result == nil {
+		return nil, fail(trustkeep.ErrRejected, "the message has not been read to its end")
+	}
+	return r.result, nil
+}

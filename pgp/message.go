@@ -1,0 +1,466 @@
+package pgp
+
+import (
+	"bufio"
+	"bytes"
+	"compress/bzip2"
+	"compress/flate"
+	"compress/zlib"
+	"errors"
+	"io"
+	"time"
+
+	"github.com/ProtonMail/go-crypto/openpgp/packet"
+	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/limits"
+)
+
+// Bounds on the structure of a message. None of them is near what real messages
+// have.
+const (
+	maxSessionKeys = 2000 // recipients and passwords together
+	maxSignatures  = 64
+	maxCompressed  = 4 // nested compressed packets; one is usual
+	maxAttempts    = 64
+	maxFiller      = 1000 // markers, padding and unknown packets
+)
+
+// What a message may expand to by compression before it counts as a bomb.
+const (
+	defaultExpansion = 200
+	freeExpansion    = 64 << 20
+)
+
+// message reads one message: the grammar of RFC 9580 section 10.3, iteratively.
+// Packets that contain others push a layer; when the content has been read, the
+// layers are left again from the inside, which is where the signatures and the
+// integrity code stand.
+type message struct {
+	cfg       Config
+	budget    *limits.Budget
+	open      *Decryption // nil where an encrypted message is not expected
+	expansion int64
+
+	source     *sourceReader
+	layers     []*layer
+	sessions   []sessionKey
+	container  io.Closer // its Close tells whether the content is intact
+	encrypted  bool
+	compressed int
+	signatures []*candidate
+	filler     int
+	signers    signerSet
+	recipient  *Key // whose key opened the message
+	literal    *packetBody
+	result     Result
+
+	bufs  [2][]byte // content: one is read while the other is hashed
+	next  int
+	ready []byte
+	last  []byte // not yet hashed
+	done  bool
+	err   error
+}
+
+// layer is a stream of packets.
+type layer struct {
+	r         *bufio.Reader
+	announced []*candidate // by one-pass packets of this layer
+	closed    io.Closer    // to be closed when the layer has been read
+}
+
+// sourceReader keeps errors of the source apart from those of the content.
+type sourceReader struct {
+	r   io.Reader
+	err error
+}
+
+func (s *sourceReader) Read(p []byte) (int, error) {
+	n, err := s.r.Read(p)
+	if err != nil && err != io.EOF {
+		s.err = err
+	}
+	return n, err
+}
+
+// start reads up to the content.
+func (m *message) start(src io.Reader) error {
+	m.source = &sourceReader{r: src}
+	r := bufio.NewReaderSize(m.source, 64<<10)
+	start, err := r.Peek(1)
+	if err == io.EOF {
+		return m.failed(fail(trustkeep.ErrEmpty, "empty message"))
+	}
+	if err != nil {
+		return m.failed(err)
+	}
+	if looksArmored(start) {
+		d := newDearmorer(r)
+		kind, _, err := d.next()
+		switch {
+		case err == io.EOF:
+			return m.failed(fail(trustkeep.ErrCorrupt, "no OpenPGP message found"))
+		case err != nil:
+			return m.failed(err)
+		case kind == blockCleartext && m.open == nil:
+			m.layers = append(m.layers, &layer{r: r})
+			return errCleartext
+		case kind != blockMessage:
+			return m.failed(fail(trustkeep.ErrUnsupported, "%q where a message was expected", trustkeep.Printable(kind)))
+		}
+		r = bufio.NewReaderSize(d, 64<<10)
+	}
+	m.layers = append(m.layers, &layer{r: r})
+	return m.failed(guard("message", m.descend))
+}
+
+// failed decides what error the caller gets. Once content has been decrypted,
+// details of what is wrong with it would help an attacker who can ask again
+// (RFC 9580 section 13.8), so there are none.
+func (m *message) failed(err error) error {
+	switch {
+	case err == nil || err == io.EOF:
+		return err
+	case m.source.err != nil:
+		return m.source.err
+	case errors.Is(err, trustkeep.ErrLimit), errors.Is(err, trustkeep.ErrIncorrectPassword):
+		return withPrefix(err)
+	case m.encrypted:
+		return errDamaged
+	}
+	return classify("message", err)
+}
+
+var errDamaged = fail(trustkeep.ErrCorrupt, "encrypted content is damaged")
+
+func (m *message) top() *layer { return m.layers[len(m.layers)-1] }
+
+// descend reads packets until the content begins.
+func (m *message) descend() error {
+	for {
+		top := m.top()
+		tag, body, err := readPacket(top.r)
+		if err == io.EOF {
+			return fail(trustkeep.ErrCorrupt, "message without content")
+		}
+		if err != nil {
+			return err
+		}
+		if len(m.sessions) > 0 && m.container == nil && !canFollowSessionKey(tag) {
+			return fail(trustkeep.ErrCorrupt, "packet of type %d after session keys", tag)
+		}
+		switch tag {
+		case tagPKESK, tagSKESK:
+			if m.container != nil || len(m.layers) > 1 || len(m.signatures) > 0 {
+				return fail(trustkeep.ErrCorrupt, "session key within a message")
+			}
+			if err := m.sessionKey(tag, body); err != nil {
+				return err
+			}
+		case tagSEIPD, tagEncrypted, tagOCBEd:
+			if m.container != nil || len(m.layers) > 1 || len(m.signatures) > 0 {
+				return fail(trustkeep.ErrUnsupported, "encrypted data within a message")
+			}
+			if err := m.decrypt(tag, body); err != nil {
+				return err
+			}
+		case tagCompressed:
+			if err := m.decompress(body); err != nil {
+				return err
+			}
+		case tagOnePass, tagSignature:
+			if err := m.announce(tag, body); err != nil {
+				return err
+			}
+		case tagLiteral:
+			m.literal = body
+			return m.literalHeader()
+		default:
+			if err := m.skip(tag, body); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+func canFollowSessionKey(tag byte) bool {
+	switch tag {
+	case tagPKESK, tagSKESK, tagSEIPD, tagEncrypted, tagOCBEd, tagMarker, tagPadding:
+		return true
+	}
+	return tag >= firstIgnorable
+}
+
+// skip passes over packets that mean nothing (section 4.3).
+func (m *message) skip(tag byte, body *packetBody) error {
+	if m.filler++; m.filler > maxFiller {
+		return fail(trustkeep.ErrLimit, "more than %d packets without content", maxFiller)
+	}
+	if tag != tagMarker && tag != tagPadding && tag < firstIgnorable {
+		return fail(trustkeep.ErrCorrupt, "packet of type %d in a message", tag)
+	}
+	return body.discard()
+}
+
+// reparse reads a small packet with go-crypto.
+func reparse(tag byte, body *packetBody) (packet.Packet, []byte, error) {
+	data, err := body.small()
+	if err != nil {
+		return nil, nil, err
+	}
+	p, err := newRawPacket(tag, data).parsed()
+	return p, data, err
+}
+
+// decompress pushes the content of a compressed packet.
+func (m *message) decompress(body *packetBody) error {
+	if m.compressed++; m.compressed > maxCompressed {
+		return fail(trustkeep.ErrLimit, "compressed data nested more than %d deep", maxCompressed)
+	}
+	in := &countingReader{r: body}
+	r := bufio.NewReaderSize(in, 32<<10)
+	algorithm, err := r.ReadByte()
+	if err != nil {
+		return io.ErrUnexpectedEOF
+	}
+	var out io.Reader
+	switch algorithm {
+	case 0:
+		out = r
+	case 1:
+		out = flate.NewReader(r)
+	case 2:
+		if out, err = zlib.NewReader(r); err != nil {
+			return err
+		}
+	case 3:
+		out = bzip2.NewReader(r)
+	default:
+		return fail(trustkeep.ErrUnsupported, "compression algorithm %d", algorithm)
+	}
+	limited := &expansionReader{r: out, in: in, factor: m.expansion}
+	m.layers = append(m.layers, &layer{r: bufio.NewReaderSize(limited, 32<<10), closed: bodyEnd{r}})
+	return nil
+}
+
+// bodyEnd reads what is left of a compressed packet behind the compressed
+// stream, so that the packets after it are found.
+type bodyEnd struct{ r io.Reader }
+
+func (b bodyEnd) Close() error {
+	_, err := io.Copy(io.Discard, b.r)
+	return err
+}
+
+type countingReader struct {
+	r io.Reader
+	n int64
+}
+
+func (c *countingReader) Read(p []byte) (int, error) {
+	n, err := c.r.Read(p)
+	c.n += int64(n)
+	return n, err
+}
+
+// expansionReader ends in ErrLimit when compressed data expands too much.
+type expansionReader struct {
+	r      io.Reader
+	in     *countingReader
+	factor int64
+	n      int64
+}
+
+func (e *expansionReader) Read(p []byte) (int, error) {
+	n, err := e.r.Read(p)
+	e.n += int64(n)
+	if e.n > freeExpansion && e.n/e.factor > e.in.n {
+		return 0, fail(trustkeep.ErrLimit, "compressed data expands by more than %d times", e.factor)
+	}
+	return n, err
+}
+
+// literalHeader reads what stands before the content (section 5.9).
+func (m *message) literalHeader() error {
+	var head [2]byte
+	if _, err := io.ReadFull(m.literal, head[:]); err != nil {
+		return io.ErrUnexpectedEOF
+	}
+	rest := make([]byte, int(head[1])+4)
+	if _, err := io.ReadFull(m.literal, rest); err != nil {
+		return io.ErrUnexpectedEOF
+	}
+	m.result.FileName = string(rest[:head[1]])
+	t := rest[head[1]:]
+	if s := uint32(t[0])<<24 | uint32(t[1])<<16 | uint32(t[2])<<8 | uint32(t[3]); s != 0 {
+		m.result.ModTime = time.Unix(int64(s), 0).UTC()
+	}
+	return nil
+}
+
+// Read reads the content. At its end, the integrity code and the signatures
+// are checked before io.EOF is returned.
+func (m *message) Read(p []byte) (int, error) {
+	for len(m.ready) == 0 {
+		if m.err != nil {
+			return 0, m.err
+		}
+		if err := guard("message", m.fill); err != nil {
+			m.err = m.failed(err)
+		}
+	}
+	n := copy(p, m.ready)
+	m.ready = m.ready[n:]
+	m.result.Size += int64(n)
+	return n, nil
+}
+
+// fill reads another chunk of the content while the one before is hashed.
+func (m *message) fill() error {
+	size := firstChunk
+	if m.last != nil {
+		size = chunkSize
+	}
+	if len(m.bufs[m.next]) < size {
+		m.bufs[m.next] = make([]byte, size)
+	}
+	buf := m.bufs[m.next]
+	var n int
+	var err error
+	work := len(m.last)
+	if !m.signers.hashing() {
+		work = 0
+	}
+	beside(work,
+		func() { m.signers.write(m.last) },
+		func() {
+			err = guard("message", func() (err error) {
+				n, err = fillBuffer(m.literal, buf)
+				return err
+			})
+		})
+	m.next = 1 - m.next
+	m.last = buf[:n]
+	if err != nil && err != io.EOF {
+		return err
+	}
+	if err == io.EOF {
+		m.signers.write(m.last)
+		m.last = nil
+		if err := m.ascend(); err != nil {
+			return err
+		}
+		m.err = io.EOF
+		m.done = true
+	}
+	m.ready = buf[:n]
+	return nil
+}
+
+// ascend reads what follows the content, from the innermost layer outwards.
+func (m *message) ascend() error {
+	for i := len(m.layers) - 1; i >= 0; i-- {
+		l := m.layers[i]
+		if err := m.signaturesOf(l); err != nil {
+			return err
+		}
+		if l.closed != nil {
+			if err := l.closed.Close(); err != nil {
+				return err
+			}
+		}
+	}
+	m.verify()
+	return nil
+}
+
+// signaturesOf reads the rest of a layer: the signatures announced in it, the
+// last announced first, and nothing else.
+func (m *message) signaturesOf(l *layer) error {
+	missing := l.announced
+	for {
+		tag, body, err := readPacket(l.r)
+		if err == io.EOF {
+			if len(missing) > 0 {
+				return fail(trustkeep.ErrCorrupt, "signature missing")
+			}
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if tag != tagSignature {
+			if err := m.skip(tag, body); err != nil {
+				return err
+			}
+			continue
+		}
+		if len(missing) == 0 {
+			return fail(trustkeep.ErrCorrupt, "signature that was not announced")
+		}
+		c := missing[len(missing)-1]
+		missing = missing[:len(missing)-1]
+		p, _, err := reparse(tag, body)
+		if err != nil {
+			if c.problem == nil {
+				c.problem = err
+			}
+			continue
+		}
+		c.complete(p.(*packet.Signature))
+	}
+}
+
+// announce notes a signature that stands before the content: a one-pass packet
+// whose signature follows, or a whole signature in the old style.
+func (m *message) announce(tag byte, body *packetBody) error {
+	if len(m.signatures) == maxSignatures {
+		return fail(trustkeep.ErrLimit, "more than %d signatures", maxSignatures)
+	}
+	p, data, err := reparse(tag, body)
+	if errors.Is(err, trustkeep.ErrLimit) {
+		return err
+	}
+	c := new(candidate)
+	switch p := p.(type) {
+	case *packet.OnePassSignature:
+		c.announce(p, data, err)
+	case *packet.Signature:
+		if err == nil {
+			c.announceWhole(p)
+		} else {
+			c.problem = err
+		}
+	default:
+		c.problem = err
+	}
+	if tag == tagOnePass {
+		top := m.top()
+		if n := len(top.announced); n > 0 && top.announced[n-1].last {
+			return fail(trustkeep.ErrUnsupported, "signature over a signature")
+		}
+		top.announced = append(top.announced, c)
+	}
+	m.signatures = append(m.signatures, c)
+	m.signers.add(c)
+	return nil
+}
+
+// unpacked reads an armored or binary file of small packets.
+func unpacked(data []byte, kind string) ([]byte, error) {
+	if !looksArmored(data) {
+		return data, nil
+	}
+	d := newDearmorer(bufio.NewReaderSize(bytes.NewReader(data), 16<<10))
+	got, _, err := d.next()
+	if err == io.EOF {
+		return nil, fail(trustkeep.ErrCorrupt, "no OpenPGP data found")
+	}
+	if err != nil {
+		return nil, err
+	}
+	if got != kind {
+		return nil, fail(trustkeep.ErrUnsupported, "%q where %q was expected", trustkeep.Printable(got), kind)
+	}
+	return io.ReadAll(d)
+}

@@ -1,0 +1,133 @@
+package pgp
+
+import (
+	"errors"
+	"time"
+
+	pgperrors "github.com/ProtonMail/go-crypto/openpgp/errors"
+	"github.com/ProtonMail/go-crypto/openpgp/packet"
+	openpgp "github.com/ProtonMail/go-crypto/openpgp/v2"
+	"github.com/trustkeep/trustkeep"
+)
+
+// recipient is a key chosen to encrypt to, with what its owner prefers.
+type recipient struct {
+	entity *openpgp.Entity
+	public *packet.PublicKey
+	prefs  *packet.Signature
+	hidden bool
+}
+
+// CanEncrypt tells whether a message can be encrypted to the key now; a nil
+// error means that it can. The errors are *KeyExpiredError, *KeyRevokedError,
+// *PolicyError, or one that wraps ErrRejected.
+func (k *Key) CanEncrypt(c *Config) error {
+	_, err := k.recipient(config(c))
+	return err
+}
+
+func (k *Key) recipient(cfg Config) (recipient, error) {
+	e := k.view(cfg.Policy)
+	at := evaluationTime(e, cfg)
+	pc := cfg.packetConfig(at)
+	if err := k.usable(e, cfg, at); err != nil {
+		return recipient{}, err
+	}
+	chosen, err := e.EncryptionKeyWithError(at, pc)
+	if err != nil {
+		return recipient{}, k.whyNot(err, UsageEncrypt, cfg, at)
+	}
+	return recipient{entity: e, public: chosen.PublicKey, prefs: chosen.PrimarySelfSignature}, nil
+}
+
+// CanSign tells whether the key can sign now, apart from being locked; see
+// CanEncrypt for the errors. The error wraps ErrNotFound when the key has no
+// private part.
+func (k *Key) CanSign(c *Config) error {
+	_, err := k.signingKey(config(c))
+	if errors.Is(err, trustkeep.ErrIncorrectPassword) {
+		return nil
+	}
+	return err
+}
+
+// signingKey chooses the private part to sign with.
+func (k *Key) signingKey(cfg Config) (*packet.PrivateKey, error) {
+	e := k.view(cfg.Policy)
+	at := evaluationTime(e, cfg)
+	pc := cfg.packetConfig(at)
+	if err := k.usable(e, cfg, at); err != nil {
+		return nil, err
+	}
+	chosen, ok := e.SigningKeyById(at, 0, pc)
+	if !ok {
+		return nil, k.whyNot(nil, UsageSign, cfg, at)
+	}
+	switch secretState(chosen.PrivateKey) {
+	case SecretNone, SecretElsewhere:
+		return nil, fail(trustkeep.ErrNotFound, "the private part of signing key %s", keyID(chosen.PublicKey.KeyId))
+	case SecretLocked:
+		return nil, fail(trustkeep.ErrIncorrectPassword, "key %s is locked", k.Fingerprint())
+	}
+	return chosen.PrivateKey, nil
+}
+
+// usable checks the primary key: every use depends on it.
+func (k *Key) usable(e *openpgp.Entity, cfg Config, at time.Time) error {
+	if r := validRevocation(e.Revocations); r != nil {
+		return &KeyRevokedError{k.Fingerprint(), trustkeep.Printable(r.RevocationReasonText)}
+	}
+	self, err := e.PrimarySelfSignature(at, cfg.packetConfig(at))
+	if err != nil {
+		if e.PrimaryKey.CreationTime.After(at) {
+			return fail(trustkeep.ErrRejected, "key %s is from the future: made on %s", k.Fingerprint(), k.NotBefore().Format(time.DateTime))
+		}
+		return k.selfSignatureProblem(e, cfg)
+	}
+	if when := expiry(e.PrimaryKey, self, directSignature(e)); expiredAt(when, at) {
+		return &KeyExpiredError{k.Fingerprint(), when}
+	}
+	if what, needs := weakness(e.PrimaryKey); what != "" && (needs == Strict || !cfg.Policy.Allows(needs)) {
+		return &PolicyError{k.Fingerprint(), "a key that is " + what, needs}
+	}
+	return nil
+}
+
+// whyNot explains why no key for the use was found. The most telling reason
+// among the subkeys wins.
+func (k *Key) whyNot(cause error, u Usage, cfg Config, at time.Time) error {
+	info := k.Info(&cfg)
+	var expired *KeyExpiredError
+	var problem error
+	for _, s := range info.Subkeys {
+		switch {
+		case s.Problem != nil && problem == nil:
+			problem = s.Problem
+		case s.Usage&u == 0:
+		case s.Revoked:
+			problem = &KeyRevokedError{Fingerprint: k.Fingerprint()}
+		case s.Expired:
+			if expired == nil || s.Expires.After(expired.When) {
+				expired = &KeyExpiredError{k.Fingerprint(), s.Expires}
+			}
+		}
+	}
+	for _, s := range k.view(Legacy).Subkeys {
+		if what, needs := weakness(s.PublicKey); what != "" && !cfg.Policy.Allows(needs) {
+			problem = &PolicyError{k.Fingerprint(), "a subkey that is " + what, needs}
+		}
+	}
+	if info.Usage == 0 && !cfg.Policy.Allows(LegacyNoKeyFlags) && problem == nil && expired == nil {
+		problem = &PolicyError{k.Fingerprint(), "a key without key flags", LegacyNoKeyFlags}
+	}
+	var weak pgperrors.WeakAlgorithmError
+	switch {
+	case expired != nil:
+		return expired
+	case problem != nil:
+		return problem
+	case errors.As(cause, &weak):
+		return &PolicyError{k.Fingerprint(), trustkeep.Printable(string(weak)), Strict}
+	}
+	return fail(trustkeep.ErrRejected, "key %s has no part that may %s", k.Fingerprint(), map[Usage]string{UsageEncrypt: "encrypt", UsageSign: "sign"}[u])
+}

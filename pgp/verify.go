@@ -1,0 +1,148 @@
+package pgp
+
+import (
+	"bytes"
+	"errors"
+	"io"
+
+	"github.com/ProtonMail/go-crypto/openpgp/packet"
+	"github.com/trustkeep/trustkeep"
+)
+
+// Verification says whose signature is expected. Each method returns a Result
+// whose Signature is SignatureValid and a nil error, or an error: a
+// *SignatureError comes with the Result that explains it. It is safe to use one
+// Verification for many at once.
+type Verification struct {
+	Config
+	// Signers are the expected signers. Without any, no signature is valid.
+	Signers []*Key
+	// MaxExpansion and MaxBuffer are as in Decryption.
+	MaxExpansion int
+	MaxBuffer    int
+}
+
+// Detached verifies detached signatures, armored or binary, over the content of
+// signed. A signature file of more than 1 MiB is refused with ErrLimit.
+func (v Verification) Detached(signed, signature io.Reader) (*Result, error) {
+	data, err := io.ReadAll(io.LimitReader(signature, maxSignatureFile+1))
+	if err != nil {
+		return nil, err
+	}
+	if len(data) > maxSignatureFile {
+		return nil, fail(trustkeep.ErrLimit, "signature of more than %d bytes", maxSignatureFile)
+	}
+	m := newMessage(v.Config, v.Signers, v.MaxExpansion)
+	if err := m.detached(data); err != nil {
+		return nil, err
+	}
+	n, err := io.CopyBuffer(onlyWriter{&m.signers}, onlyReader{signed}, make([]byte, chunkSize))
+	if err != nil {
+		return nil, err
+	}
+	m.result.Size = n
+	m.verify()
+	return m.verdict(v.expected(), false)
+}
+
+const maxSignatureFile = 1 << 20
+
+// Write hashes content.
+func (s *signerSet) Write(p []byte) (int, error) {
+	s.write(p)
+	return len(p), nil
+}
+
+// expected makes an empty list of signers mean that nobody is trusted.
+func (v Verification) expected() []*Key {
+	if v.Signers == nil {
+		return []*Key{nil}
+	}
+	return v.Signers
+}
+
+// detached reads signature packets and nothing else.
+func (m *message) detached(data []byte) error {
+	data, err := unpacked(data, blockSignature)
+	if err != nil {
+		return classify("signature", err)
+	}
+	if len(data) == 0 {
+		return fail(trustkeep.ErrEmpty, "empty signature")
+	}
+	for offset := 0; len(data) > 0; {
+		p, rest, err := nextPacket(data, offset)
+		if err != nil {
+			return err
+		}
+		offset += len(p.data)
+		data = rest
+		switch {
+		case p.tag == tagSignature:
+		case p.tag == tagMarker, p.tag == tagPadding, p.tag >= firstIgnorable:
+			continue
+		default:
+			return fail(trustkeep.ErrCorrupt, "packet of type %d in a detached signature", p.tag)
+		}
+		if len(m.signatures) == maxSignatures {
+			return fail(trustkeep.ErrLimit, "more than %d signatures", maxSignatures)
+		}
+		c := new(candidate)
+		parsed, err := p.parsed()
+		if err != nil {
+			c.problem = err
+			c.weakHash = len(p.body) > 3 && p.body[0] == 4 && isWeakHash(p.body[3])
+		} else {
+			c.announceWhole(parsed.(*packet.Signature))
+		}
+		m.signatures = append(m.signatures, c)
+		m.signers.add(c)
+	}
+	return nil
+}
+
+// Message verifies a message that holds its content and its signatures: what
+// Signing.Sign and Signing.Cleartext make, told apart by content. The content
+// that was signed, and nothing else, is written to dst when it has been
+// verified. It is held in memory until then: see MaxBuffer, and MessageFile.
+func (v Verification) Message(dst io.Writer, src io.Reader) (*Result, error) {
+	limit := v.MaxBuffer
+	if limit == 0 {
+		limit = defaultBuffer
+	}
+	var buf bytes.Buffer
+	res, err := v.into(&limitedBuffer{&buf, limit}, src)
+	if err != nil {
+		return res, err
+	}
+	if _, err := buf.WriteTo(dst); err != nil {
+		return nil, err
+	}
+	return res, nil
+}
+
+// MessageFile is Message into the file at path, which is replaced when all is
+// well and stays as it was otherwise.
+func (v Verification) MessageFile(path string, src io.Reader) (*Result, error) {
+	var res *Result
+	err := writeFile(path, func(w io.Writer) (err error) {
+		res, err = v.into(w, src)
+		return err
+	})
+	return res, err
+}
+
+func (v Verification) into(w io.Writer, src io.Reader) (*Result, error) {
+	m := newMessage(v.Config, v.Signers, v.MaxExpansion)
+	err := m.start(src)
+	if errors.Is(err, errCleartext) {
+		if err := m.cleartext(w); err != nil {
+			return nil, err
+		}
+	} else if err != nil {
+		return nil, err
+	} else if err := copyContent(w, m); err != nil {
+		return nil, err
+	}
+	return m.verdict(v.expected(), false)
+}
