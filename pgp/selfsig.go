@@ -67,12 +67,12 @@ func newSignature(by *packet.PublicKey, kind packet.SignatureType, at time.Time)
 }
 
 // renewed copies what a self-signature says into a new one, to be changed and
-// signed. It is never older than the one that it replaces, so that it counts.
+// signed. It is newer than the one that it replaces, so that it counts.
 func renewed(old *packet.Signature, by *packet.PublicKey, at time.Time, c *packet.Config) (*packet.Signature, error) {
 	s := *old
 	fresh := newSignature(by, old.SigType, at)
-	if old.CreationTime.After(at) {
-		fresh.CreationTime = old.CreationTime
+	if !old.CreationTime.Before(at) {
+		fresh.CreationTime = old.CreationTime.Add(time.Second)
 	}
 	s.Version, s.Hash, s.PubKeyAlgo = fresh.Version, fresh.Hash, fresh.PubKeyAlgo
 	s.CreationTime, s.SigLifetimeSecs = fresh.CreationTime, nil
