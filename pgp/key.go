@@ -145,7 +145,7 @@ func validRevocation(list []*packet.VerifiableSignature) *packet.Signature {
 }
 
 // String identifies the key for people: fingerprint and first user ID.
-func (k *Key) String() string {
+func (k Key) String() string {
 	s := k.Fingerprint()
 	for _, p := range k.packets {
 		if p.tag == tagUserID {
@@ -156,10 +156,10 @@ func (k *Key) String() string {
 }
 
 // GoString is String: %#v must not print private keys.
-func (k *Key) GoString() string { return k.String() }
+func (k Key) GoString() string { return k.String() }
 
 // Format writes String, whatever the verb.
-func (k *Key) Format(f fmt.State, _ rune) { io.WriteString(f, k.String()) }
+func (k Key) Format(f fmt.State, _ rune) { io.WriteString(f, k.String()) }
 
 // template returns go-crypto's view of the packets. It is shared: nothing may
 // change it.

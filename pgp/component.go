@@ -1,0 +1,422 @@
+package pgp
+
+import (
+	"context"
+	"encoding/hex"
+	"io"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/trustkeep/trustkeep"
+)
+
+// Component is a PGP key under management. It implements trustkeep.Component.
+//
+// A Component never changes: what changes one returns a new Component with the
+// same ID, to be put in the place of the old. It keeps the versions that it has
+// replaced. Private components hold their keys locked by a passphrase, which
+// the component does not know.
+//
+// It is safe for concurrent use.
+type Component struct {
+	id       string
+	name     string
+	versions []Revision // the current one last
+}
+
+var _ trustkeep.Component = (*Component)(nil)
+
+// Revision is one version of a component's content.
+type Revision struct {
+	Number   int
+	Replaced time.Time // when this version came to be
+	Key      *Key
+}
+
+// ComponentOptions says how to import or make the content of a component. The
+// zero value is fine for public keys.
+type ComponentOptions struct {
+	Config
+	// Scanner sees the file before anything reads it. Nil means none.
+	Scanner trustkeep.Scanner
+	// Passphrase is that of a private key. For a key that comes locked it is
+	// checked if given; a key that comes without a passphrase, or is
+	// generated, is locked with it and cannot be taken in without.
+	Passphrase trustkeep.PasswordSource
+	// ID is the ID of a new component. Empty means 32 random hex digits.
+	ID string
+}
+
+// ImportComponent makes a component of a key file, armored or binary. The
+// component is private if the key is, else public. Nothing is taken over before
+// every check has passed: size, scanner, form, passphrase.
+//
+// The errors wrap ErrRejected (the scanner, or a private key without passphrase
+// when none is given), ErrUnsupported (several keys in one file),
+// ErrIncorrectPassword, or what Parse returns.
+func ImportComponent(ctx context.Context, name string, data []byte, o ComponentOptions) (*Component, error) {
+	key, err := importKey(ctx, name, data, o)
+	if err != nil {
+		return nil, err
+	}
+	return newComponent(name, key, o)
+}
+
+// GenerateComponent makes a private component with a new key. The passphrase of
+// options.Passphrase is used; that of key must be nil.
+func GenerateComponent(ctx context.Context, name string, key GenerateOptions, o ComponentOptions) (*Component, error) {
+	k, err := generateLocked(ctx, key, o)
+	if err != nil {
+		return nil, err
+	}
+	return newComponent(name, k, o)
+}
+
+func newComponent(name string, key *Key, o ComponentOptions) (*Component, error) {
+	if err := checkName(name); err != nil {
+		return nil, err
+	}
+	id := o.ID
+	if id == "" {
+		var b [16]byte
+		if _, err := io.ReadFull(o.rand(), b[:]); err != nil {
+			return nil, err
+		}
+		id = hex.EncodeToString(b[:])
+	}
+	return &Component{id: id, name: name, versions: []Revision{{1, o.now().UTC(), key}}}, nil
+}
+
+func checkName(name string) error {
+	if strings.TrimSpace(name) == "" {
+		return fail(trustkeep.ErrEmpty, "a component needs a name")
+	}
+	return nil
+}
+
+// importKey runs the import pipeline.
+func importKey(ctx context.Context, name string, data []byte, o ComponentOptions) (*Key, error) {
+	if err := o.budget().Size(int64(len(data))); err != nil {
+		return nil, withPrefix(err)
+	}
+	if o.Scanner != nil {
+		if err := o.Scanner.Scan(ctx, name, data); err != nil {
+			return nil, &trustkeep.Error{Op: "pgp: import", Alias: name, Err: err}
+		}
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	ring, err := Parse(data, &o.Config)
+	if err != nil {
+		return nil, err
+	}
+	if ring.Len() != 1 || len(ring.skipped) > 0 {
+		return nil, fail(trustkeep.ErrUnsupported, "a component holds one key; the file has %d, and %d parts that cannot be read", ring.Len(), len(ring.skipped))
+	}
+	key := ring.keys[0]
+	if !key.IsPrivate() {
+		return key, nil
+	}
+	return lockedImport(key, o)
+}
+
+// lockedImport makes sure that a private key is locked, by a passphrase that is
+// right if one was given.
+func lockedImport(key *Key, o ComponentOptions) (*Key, error) {
+	_, unprotected := key.MarshalPrivate()
+	if o.Passphrase == nil {
+		return key, unprotected
+	}
+	passphrase, err := o.Passphrase.Reveal()
+	if err != nil {
+		return nil, err
+	}
+	defer clear(passphrase)
+	if unprotected == nil {
+		_, err := key.Unlock(passphrase, &o.Config)
+		return key, err
+	}
+	open, err := key.Unlock(passphrase, &o.Config) // some parts may be locked
+	if err != nil {
+		return nil, err
+	}
+	return open.Lock(passphrase, &o.Config)
+}
+
+func generateLocked(ctx context.Context, g GenerateOptions, o ComponentOptions) (*Key, error) {
+	if o.Passphrase == nil || g.Passphrase != nil {
+		return nil, fail(trustkeep.ErrEmpty, "a private component needs a passphrase, in ComponentOptions")
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	passphrase, err := o.Passphrase.Reveal()
+	if err != nil {
+		return nil, err
+	}
+	defer clear(passphrase)
+	if len(passphrase) == 0 {
+		return nil, fail(trustkeep.ErrEmpty, "a private key needs a passphrase")
+	}
+	g.Passphrase = passphrase
+	key, _, err := Generate(g, &o.Config)
+	if err != nil {
+		return nil, err
+	}
+	return key.forget(), nil
+}
+
+// forget returns the key without what passphrases have opened.
+func (k *Key) forget() *Key {
+	out := *k
+	out.unlocked = nil
+	return &out
+}
+
+func (c *Component) current() Revision { return c.versions[len(c.versions)-1] }
+
+// ID identifies the component for life.
+func (c *Component) ID() string { return c.id }
+
+// Name is for people.
+func (c *Component) Name() string { return c.name }
+
+// Kind returns trustkeep.PGP.
+func (c *Component) Kind() trustkeep.Kind { return trustkeep.PGP }
+
+// Visibility tells whether the component holds a private key.
+func (c *Component) Visibility() trustkeep.Visibility {
+	if c.Key().IsPrivate() {
+		return trustkeep.Private
+	}
+	return trustkeep.Public
+}
+
+// Key returns the current key. That of a private component is locked.
+func (c *Component) Key() *Key { return c.current().Key }
+
+// Fingerprint is that of the current key.
+func (c *Component) Fingerprint() string { return c.Key().Fingerprint() }
+
+// NotBefore is when the current key was made.
+func (c *Component) NotBefore() time.Time { return c.Key().NotBefore() }
+
+// NotAfter is when the current key expires; zero for never.
+func (c *Component) NotAfter() time.Time { return c.Key().NotAfter() }
+
+// Revoked tells whether the current key has been revoked.
+func (c *Component) Revoked() bool { return c.Key().Revoked() }
+
+// Version starts at 1 and grows by one with each replacement.
+func (c *Component) Version() int { return c.current().Number }
+
+// Versions returns all versions, the current one last.
+func (c *Component) Versions() []Revision { return slices.Clone(c.versions) }
+
+// Rename gives the component another name. Its version stays.
+func (c *Component) Rename(name string) (*Component, error) {
+	if err := checkName(name); err != nil {
+		return nil, err
+	}
+	out := *c
+	out.name = name
+	return &out, nil
+}
+
+// Reimport replaces the content by that of a key file, see ImportComponent. A
+// private component takes private keys, a public one public keys; the other
+// kind is an error that wraps ErrUnsupported. A copy of the current key is
+// merged, see Key.Merge, so an extended expiry counts and nothing known is
+// lost.
+func (c *Component) Reimport(ctx context.Context, data []byte, o ComponentOptions) (*Component, error) {
+	key, err := importKey(ctx, c.name, data, o)
+	if err != nil {
+		return nil, err
+	}
+	if key.IsPrivate() != c.Key().IsPrivate() {
+		return nil, fail(trustkeep.ErrUnsupported, "a %s component cannot take over a key of the other kind", c.Visibility())
+	}
+	if key.Fingerprint() == c.Fingerprint() {
+		// The newly imported copy leads: its passphrase is the one that counts.
+		if key, err = key.Merge(c.Key()); err != nil {
+			return nil, err
+		}
+	}
+	return c.replace(key.forget(), o.Config), nil
+}
+
+// Regenerate replaces the key of a private component by a new one. Without user
+// IDs in the options, the new key gets those of the current one that are valid.
+// For a public component, the error wraps ErrUnsupported: whoever holds the
+// private key has to make a new one.
+func (c *Component) Regenerate(ctx context.Context, key GenerateOptions, o ComponentOptions) (*Component, error) {
+	if c.Visibility() != trustkeep.Private {
+		return nil, fail(trustkeep.ErrUnsupported, "no key can be generated for a public component")
+	}
+	if key.UserIDs == nil {
+		for _, u := range c.Key().Info(&Config{Time: o.Time, Policy: Legacy}).UserIDs {
+			if u.Valid {
+				key.UserIDs = append(key.UserIDs, u.ID)
+			}
+		}
+	}
+	k, err := generateLocked(ctx, key, o)
+	if err != nil {
+		return nil, err
+	}
+	return c.replace(k, o.Config), nil
+}
+
+// Update replaces the content by a changed copy of the current key, such as one
+// with a later expiry. The error wraps ErrKeyMismatch for another key and
+// ErrRejected for a private key with a part that has no passphrase.
+func (c *Component) Update(key *Key, cfg *Config) (*Component, error) {
+	if key.Fingerprint() != c.Fingerprint() || key.IsPrivate() != c.Key().IsPrivate() {
+		return nil, fail(trustkeep.ErrKeyMismatch, "key %s is not the one of component %q", key.Fingerprint(), trustkeep.Printable(c.name))
+	}
+	if key.IsPrivate() {
+		if _, err := key.MarshalPrivate(); err != nil {
+			return nil, err
+		}
+	}
+	return c.replace(key.forget(), config(cfg)), nil
+}
+
+// ChangePassphrase locks the key of a private component by another passphrase.
+// A current one that is wrong is an error that wraps ErrIncorrectPassword.
+func (c *Component) ChangePassphrase(current, replacement trustkeep.PasswordSource, cfg *Config) (*Component, error) {
+	key, err := c.relocked(current, replacement, cfg)
+	if err != nil {
+		return nil, err
+	}
+	return c.replace(key, config(cfg)), nil
+}
+
+func (c *Component) relocked(current, replacement trustkeep.PasswordSource, cfg *Config) (*Key, error) {
+	if current == nil || replacement == nil {
+		return nil, fail(trustkeep.ErrEmpty, "a private key needs a passphrase")
+	}
+	old, err := current.Reveal()
+	if err != nil {
+		return nil, err
+	}
+	defer clear(old)
+	fresh, err := replacement.Reveal()
+	if err != nil {
+		return nil, err
+	}
+	defer clear(fresh)
+	return c.Key().ChangePassphrase(old, fresh, cfg)
+}
+
+// Rollback makes the content of an earlier version current again, as a new
+// version. The error wraps ErrNotFound when there is no such version.
+func (c *Component) Rollback(version int, cfg *Config) (*Component, error) {
+	for _, r := range c.versions {
+		if r.Number == version {
+			return c.replace(r.Key, config(cfg)), nil
+		}
+	}
+	return nil, fail(trustkeep.ErrNotFound, "version %d of component %q", version, trustkeep.Printable(c.name))
+}
+
+func (c *Component) replace(key *Key, cfg Config) *Component {
+	out := *c
+	out.versions = append(slices.Clone(c.versions), Revision{c.Version() + 1, cfg.now().UTC(), key})
+	return &out
+}
+
+// File suffixes of exported keys.
+const (
+	PublicSuffix  = "_pub.asc"
+	PrivateSuffix = "_priv.asc"
+)
+
+// ExportPublic returns the public key as text and a name for the file. It is
+// what a partner needs to encrypt to the component and to verify what it signs.
+func (c *Component) ExportPublic() (fileName string, data []byte, err error) {
+	data, err = c.Key().Armor()
+	return c.fileName() + PublicSuffix, data, err
+}
+
+// ExportPrivate returns the private key as text, locked by a passphrase of the
+// caller's choice, and a name for the file. The error wraps ErrUnsupported for
+// a public component, ErrEmpty when no passphrase is given.
+func (c *Component) ExportPrivate(current, passphrase trustkeep.PasswordSource, cfg *Config) (fileName string, data []byte, err error) {
+	if c.Visibility() != trustkeep.Private {
+		return "", nil, fail(trustkeep.ErrUnsupported, "a public component has no private key to export")
+	}
+	key, err := c.relocked(current, passphrase, cfg)
+	if err != nil {
+		return "", nil, err
+	}
+	data, err = key.ArmorPrivate()
+	return c.fileName() + PrivateSuffix, data, err
+}
+
+// fileName makes the name fit for every file system.
+func (c *Component) fileName() string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsLetter(r) || unicode.IsDigit(r) || strings.ContainsRune("-.@", r) {
+			return r
+		}
+		return '_'
+	}, strings.TrimLeft(c.name, "."))
+}
+
+// ComponentState is a component in a form that can be stored, for example as
+// JSON. Private keys are in it as they are kept: locked.
+type ComponentState struct {
+	ID       string
+	Name     string
+	Versions []RevisionState
+}
+
+// RevisionState is one version in a ComponentState; Data is a binary key.
+type RevisionState struct {
+	Number   int
+	Replaced time.Time
+	Data     []byte
+}
+
+// State returns what RestoreComponent makes the component of again.
+func (c *Component) State() (ComponentState, error) {
+	s := ComponentState{ID: c.id, Name: c.name}
+	for _, r := range c.versions {
+		data := []byte(nil)
+		var err error
+		if r.Key.IsPrivate() {
+			data, err = r.Key.MarshalPrivate()
+		} else {
+			data = r.Key.Marshal()
+		}
+		if err != nil {
+			return ComponentState{}, err
+		}
+		s.Versions = append(s.Versions, RevisionState{r.Number, r.Replaced, data})
+	}
+	return s, nil
+}
+
+// RestoreComponent makes a component of its stored state. The error wraps
+// ErrCorrupt when the state contradicts itself.
+func RestoreComponent(s ComponentState, cfg *Config) (*Component, error) {
+	if s.ID == "" || len(s.Versions) == 0 {
+		return nil, fail(trustkeep.ErrCorrupt, "component state without ID or version")
+	}
+	c := &Component{id: s.ID, name: s.Name}
+	for i, v := range s.Versions {
+		ring, err := Parse(v.Data, cfg)
+		if err != nil {
+			return nil, err
+		}
+		if ring.Len() != 1 || i > 0 && v.Number <= s.Versions[i-1].Number || v.Number < 1 {
+			return nil, fail(trustkeep.ErrCorrupt, "version %d of component %s", v.Number, trustkeep.Printable(s.ID))
+		}
+		c.versions = append(c.versions, Revision{v.Number, v.Replaced, ring.keys[0]})
+	}
+	return c, nil
+}

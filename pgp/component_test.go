@@ -1,0 +1,187 @@
+package pgp
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/trustkeep/trustkeep"
+)
+
+func TestComponentPrivate(t *testing.T) {
+	ctx := context.Background()
+	start := time.Date(2025, 5, 1, 12, 0, 0, 0, time.UTC)
+	o := ComponentOptions{Config: Config{Time: func() time.Time { return start }}, Passphrase: trustkeep.Password("one")}
+	c, err := GenerateComponent(ctx, "ACME / orders", GenerateOptions{UserIDs: []string{"ACME <acme@example.com>"}, Expires: start.AddDate(1, 0, 0)}, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Kind() != trustkeep.PGP || c.Visibility() != trustkeep.Private || c.Version() != 1 || len(c.ID()) != 32 ||
+		!c.NotBefore().Equal(start) || !c.NotAfter().Equal(start.AddDate(1, 0, 0)) || !c.Key().IsLocked() {
+		t.Errorf("%s: %v", c.Name(), c.Key().Info(&o.Config))
+	}
+	// Export, both parts.
+	name, public, err := c.ExportPublic()
+	if err != nil || name != "ACME___orders_pub.asc" || mustParse(t, public).Keys()[0].IsPrivate() {
+		t.Errorf("%s: %v", name, err)
+	}
+	name, private, err := c.ExportPrivate(trustkeep.Password("one"), trustkeep.Password("export"), &o.Config)
+	if err != nil || name != "ACME___orders_priv.asc" {
+		t.Fatalf("%s: %v", name, err)
+	}
+	if _, err := mustParse(t, private).Keys()[0].Unlock([]byte("export"), nil); err != nil {
+		t.Errorf("%v", err)
+	}
+	for _, pw := range []trustkeep.PasswordSource{nil, trustkeep.Password("")} {
+		if _, _, err := c.ExportPrivate(trustkeep.Password("one"), pw, nil); !errors.Is(err, trustkeep.ErrEmpty) {
+			t.Errorf("exported without passphrase: %v", err)
+		}
+	}
+	if _, _, err := c.ExportPrivate(trustkeep.Password("wrong"), trustkeep.Password("x"), nil); !errors.Is(err, trustkeep.ErrIncorrectPassword) {
+		t.Errorf("%v", err)
+	}
+	// Regenerate in place.
+	r, err := c.Regenerate(ctx, GenerateOptions{}, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.ID() != c.ID() || r.Version() != 2 || r.Fingerprint() == c.Fingerprint() || r.Key().Info(&o.Config).UserIDs[0].ID != "ACME <acme@example.com>" || c.Version() != 1 {
+		t.Errorf("%s version %d", r.ID(), r.Version())
+	}
+	// Change the passphrase, rename, roll back.
+	p, err := r.ChangePassphrase(trustkeep.Password("one"), trustkeep.Password("two"), &o.Config)
+	if err != nil || p.Version() != 3 {
+		t.Fatalf("%v", err)
+	}
+	if _, err := p.Key().Unlock([]byte("two"), nil); err != nil {
+		t.Error(err)
+	}
+	n, err := p.Rename("new")
+	if err != nil || n.Name() != "new" || n.Version() != 3 || n.ID() != c.ID() {
+		t.Errorf("%v", err)
+	}
+	back, err := n.Rollback(1, &o.Config)
+	if err != nil || back.Version() != 4 || back.Fingerprint() != c.Fingerprint() || len(back.Versions()) != 4 {
+		t.Errorf("%v", err)
+	}
+	if _, err := n.Rollback(9, nil); !errors.Is(err, trustkeep.ErrNotFound) {
+		t.Errorf("%v", err)
+	}
+	// Store and restore.
+	state, err := back.State()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stored, err := json.Marshal(state)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var again ComponentState
+	if err := json.Unmarshal(stored, &again); err != nil {
+		t.Fatal(err)
+	}
+	restored, err := RestoreComponent(again, nil)
+	if err != nil || restored.Fingerprint() != back.Fingerprint() || restored.Version() != 4 || restored.Visibility() != trustkeep.Private {
+		t.Errorf("%v", err)
+	}
+	// Import, with the chain of checks.
+	if _, err := ImportComponent(ctx, "x", private, ComponentOptions{Passphrase: trustkeep.Password("wrong")}); !errors.Is(err, trustkeep.ErrIncorrectPassword) {
+		t.Errorf("%v", err)
+	}
+	imported, err := ImportComponent(ctx, "x", private, ComponentOptions{ID: "given", Passphrase: trustkeep.Password("export")})
+	if err != nil || imported.ID() != "given" || imported.Visibility() != trustkeep.Private {
+		t.Errorf("%v", err)
+	}
+	if _, err := imported.Reimport(ctx, public, ComponentOptions{}); !errors.Is(err, trustkeep.ErrUnsupported) {
+		t.Errorf("public key into a private component: %v", err)
+	}
+}
+
+func TestComponentPublic(t *testing.T) {
+	ctx := context.Background()
+	partner := newKey(t, GenerateOptions{Expires: time.Now().Add(time.Hour)}, nil)
+	c, err := ImportComponent(ctx, "partner", mustArmor(t, partner), ComponentOptions{})
+	if err != nil || c.Visibility() != trustkeep.Public {
+		t.Fatalf("%v", err)
+	}
+	if _, err := c.Regenerate(ctx, GenerateOptions{}, ComponentOptions{Passphrase: trustkeep.Password("x")}); !errors.Is(err, trustkeep.ErrUnsupported) {
+		t.Errorf("regenerated a public component: %v", err)
+	}
+	if _, _, err := c.ExportPrivate(nil, nil, nil); !errors.Is(err, trustkeep.ErrUnsupported) {
+		t.Errorf("%v", err)
+	}
+	if _, err := c.ChangePassphrase(trustkeep.Password("a"), trustkeep.Password("b"), nil); !errors.Is(err, trustkeep.ErrNotFound) {
+		t.Errorf("%v", err)
+	}
+	// The partner extends the expiry: importing the copy again is enough.
+	later := time.Now().Add(100 * time.Hour).Truncate(time.Second)
+	extended, err := partner.SetExpiry(later, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := c.Reimport(ctx, mustArmor(t, extended), ComponentOptions{})
+	if err != nil || !r.NotAfter().Equal(later) || r.Version() != 2 {
+		t.Errorf("%v, %s", err, r.NotAfter())
+	}
+	if stale, err := r.Reimport(ctx, mustArmor(t, partner), ComponentOptions{}); err != nil || !stale.NotAfter().Equal(later) {
+		t.Errorf("an old copy takes the extension back: %v", err)
+	}
+	// The scanner refuses before anything parses.
+	refusing := trustkeep.ScannerFunc(func(context.Context, string, []byte) error { return fmt.Errorf("eicar: %w", trustkeep.ErrRejected) })
+	if _, err := ImportComponent(ctx, "x", []byte("not a key"), ComponentOptions{Scanner: refusing}); !errors.Is(err, trustkeep.ErrRejected) {
+		t.Errorf("%v", err)
+	}
+	two := append(mustArmor(t, partner), mustArmor(t, newKey(t, GenerateOptions{}, nil))...)
+	if _, err := ImportComponent(ctx, "x", two, ComponentOptions{}); !errors.Is(err, trustkeep.ErrUnsupported) {
+		t.Errorf("two keys: %v", err)
+	}
+}
+
+// TestComponentLocksWhatComesOpen: gpg exports keys without passphrase.
+func TestComponentLocksWhatComesOpen(t *testing.T) {
+	k := newKey(t, GenerateOptions{}, nil)
+	open := join(k.packets)
+	if _, err := ImportComponent(context.Background(), "x", open, ComponentOptions{}); !errors.Is(err, trustkeep.ErrRejected) {
+		t.Errorf("%v", err)
+	}
+	c, err := ImportComponent(context.Background(), "x", open, ComponentOptions{Passphrase: trustkeep.Password("pw")})
+	if err != nil || !c.Key().IsLocked() {
+		t.Fatalf("%v", err)
+	}
+	state, err := c.State()
+	if err != nil {
+		t.Fatal(err)
+	}
+	secret := k.packets[0].body
+	if bytes.Contains(state.Versions[0].Data, secret[len(secret)-30:]) {
+		t.Error("the private part is stored in the clear")
+	}
+}
+
+// TestNothingPrintsPrivateKeys prints keys in every way and looks for their
+// private parts.
+func TestNothingPrintsPrivateKeys(t *testing.T) {
+	k := newKey(t, GenerateOptions{Passphrase: []byte("canary-passphrase")}, nil)
+	var all strings.Builder
+	for _, v := range []any{k, *k, NewKeyring(k), k.Info(nil), &Decryption{Keys: []*Key{k}}, Encryption{Signers: []*Key{k}}} {
+		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x"} {
+			fmt.Fprintf(&all, verb, v)
+		}
+	}
+	if _, err := json.Marshal(k); err != nil {
+		t.Error(err)
+	}
+	if all.Len() > 60_000 {
+		t.Errorf("%d bytes printed: does it print packets?", all.Len())
+	}
+	for _, forbidden := range []string{"canary", "PrivateKey:", "packets:"} {
+		if strings.Contains(all.String(), forbidden) {
+			t.Errorf("printed %q", forbidden)
+		}
+	}
+}
