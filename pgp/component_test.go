@@ -173,8 +173,8 @@ func TestNothingPrintsPrivateKeys(t *testing.T) {
 			fmt.Fprintf(&all, verb, v)
 		}
 	}
-	if _, err := json.Marshal(k); err != nil {
-		t.Error(err)
+	if got, err := json.Marshal(k); err != nil || string(got) != `"`+k.Fingerprint()+`"` {
+		t.Errorf("%s, %v", got, err)
 	}
 	if all.Len() > 60_000 {
 		t.Errorf("%d bytes printed: does it print packets?", all.Len())

@@ -161,6 +161,9 @@ func (k Key) GoString() string { return k.String() }
 // Format writes String, whatever the verb.
 func (k Key) Format(f fmt.State, _ rune) { io.WriteString(f, k.String()) }
 
+// MarshalText yields the fingerprint, for JSON and logs.
+func (k Key) MarshalText() ([]byte, error) { return []byte(k.Fingerprint()), nil }
+
 // template returns go-crypto's view of the packets. It is shared: nothing may
 // change it.
 func (k *Key) template() (*openpgp.Entity, map[*packet.Signature]bool) {

@@ -1,0 +1,249 @@
+// Package partner keeps the old and the new keys or certificates of one trading
+// partner side by side, so that a change of keys needs no agreed minute: what
+// is sent uses the newest valid one, what arrives is accepted with all.
+//
+// A [Set] holds the items of one partner, or of ourselves towards that partner,
+// each with the purposes that it serves. [Set.Resolve] is the one place that
+// answers which to use, whatever the purpose. The items can be of any type
+// that knows its fingerprint and validity: *pgp.Key, *pgp.Component and the
+// X.509 components of package keystore all do, and a program can bring its own.
+package partner
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/trustkeep/trustkeep"
+)
+
+// Item is what a Set holds.
+type Item interface {
+	// Fingerprint identifies the content.
+	Fingerprint() string
+	// NotBefore and NotAfter bound the validity. A zero NotAfter means that
+	// the item does not expire.
+	NotBefore() time.Time
+	NotAfter() time.Time
+}
+
+// revocable is an Item that can be revoked. A revoked item is never used to
+// send, and is still returned for receiving: the verification says what it is
+// worth.
+type revocable interface{ Revoked() bool }
+
+// Purpose is what an item is used for.
+type Purpose uint16
+
+// The purposes. They can be combined with | where an item is added.
+const (
+	// Encrypt what is sent to the partner: the partner's certificate.
+	Encrypt Purpose = 1 << iota
+	// Sign what is sent: our key.
+	Sign
+	// Decrypt what arrives: our keys.
+	Decrypt
+	// Verify what arrives: the partner's certificates.
+	Verify
+	// SignMDN signs the receipts that we send (AS2, RFC 4130 section 7).
+	SignMDN
+	// VerifyMDN verifies the receipts that arrive.
+	VerifyMDN
+	// ClientTLS proves our identity to the partner's server.
+	ClientTLS
+)
+
+// sends are the purposes for which one item has to be chosen.
+const sends = Encrypt | Sign | SignMDN | ClientTLS
+
+// String returns the names of the purposes joined by "|".
+func (p Purpose) String() string {
+	var names []string
+	for i, name := range []string{"encrypt", "sign", "decrypt", "verify", "sign-mdn", "verify-mdn", "client-tls"} {
+		if p&(1<<i) != 0 {
+			names = append(names, name)
+		}
+	}
+	if names == nil {
+		return "none"
+	}
+	return strings.Join(names, "|")
+}
+
+// Member is an item with its place in a set.
+type Member[T Item] struct {
+	Item T
+	// Purposes are what the item is used for.
+	Purposes Purpose
+	// PreferredFrom is from when on the item is used to send although an older
+	// one is valid, too: the day agreed with the partner. Zero means as soon
+	// as the item is valid. It does not matter for receiving.
+	PreferredFrom time.Time
+	// Variant tells apart members for different systems of one partner, such
+	// as "test" and "production". See Set.Variant.
+	Variant string
+}
+
+// Set is the items of one partner. The zero Set is empty and ready to use. It
+// is safe for concurrent use.
+type Set[T Item] struct {
+	mu      sync.RWMutex
+	members []Member[T]
+}
+
+// ErrNoneValid says that a set has items for a purpose but none that is valid.
+// It wraps trustkeep.ErrExpired.
+var ErrNoneValid = fmt.Errorf("partner: no valid item: %w", trustkeep.ErrExpired)
+
+// Add puts an item into the set. An item with the same fingerprint and variant
+// is replaced, so that an extended expiry counts. The error wraps ErrEmpty when
+// the member serves no purpose.
+func (s *Set[T]) Add(m Member[T]) error {
+	if m.Purposes == 0 {
+		return fmt.Errorf("partner: item %s without purpose: %w", m.Item.Fingerprint(), trustkeep.ErrEmpty)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i, old := range s.members {
+		if old.Item.Fingerprint() == m.Item.Fingerprint() && old.Variant == m.Variant {
+			s.members[i] = m
+			return nil
+		}
+	}
+	s.members = append(s.members, m)
+	return nil
+}
+
+// Remove takes the item with the fingerprint out of the set, in all variants.
+// The error wraps ErrNotFound when there is none.
+func (s *Set[T]) Remove(fingerprint string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := len(s.members)
+	// A new slice: Resolve hands out none of it, but Variant copies share it.
+	s.members = slices.DeleteFunc(slices.Clone(s.members), func(m Member[T]) bool { return m.Item.Fingerprint() == fingerprint })
+	if len(s.members) == n {
+		return fmt.Errorf("partner: item %s: %w", trustkeep.Printable(fingerprint), trustkeep.ErrNotFound)
+	}
+	return nil
+}
+
+// Members returns what the set holds, in the order added.
+func (s *Set[T]) Members() []Member[T] {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return slices.Clone(s.members)
+}
+
+// Variant returns a set of the members of one variant and of those without any.
+func (s *Set[T]) Variant(name string) *Set[T] {
+	out := new(Set[T])
+	for _, m := range s.Members() {
+		if m.Variant == name || m.Variant == "" {
+			out.members = append(out.members, m)
+		}
+	}
+	return out
+}
+
+// Resolve returns the items for one purpose at a time.
+//
+// For sending (Encrypt, Sign, SignMDN, ClientTLS) it is exactly one: of the
+// items that are valid, not revoked and whose PreferredFrom has come, the one
+// that was preferred or made last. If no valid item's PreferredFrom has come,
+// the one whose comes first: early is better than not at all. When every item
+// has expired, the error is ErrNoneValid.
+//
+// For receiving (Decrypt, Verify, VerifyMDN) it is all of them, the most likely
+// one first: those valid at the time, then the rest, each from the newest on.
+// Expired keys still have to decrypt what was sent before, and what a signature
+// by one is worth is for the verification to say.
+//
+// The error wraps ErrNotFound when the set has no item for the purpose, and
+// ErrUnsupported for several purposes at once.
+func (s *Set[T]) Resolve(p Purpose, at time.Time) ([]T, error) {
+	if p == 0 || p&(p-1) != 0 {
+		return nil, fmt.Errorf("partner: purpose %s: %w", p, trustkeep.ErrUnsupported)
+	}
+	fit := slices.DeleteFunc(s.Members(), func(m Member[T]) bool { return m.Purposes&p == 0 })
+	if len(fit) == 0 {
+		return nil, fmt.Errorf("partner: item to %s: %w", p, trustkeep.ErrNotFound)
+	}
+	if p&sends == 0 {
+		slices.SortStableFunc(fit, func(a, b Member[T]) int {
+			if va, vb := a.valid(at), b.valid(at); va != vb {
+				if va {
+					return -1
+				}
+				return 1
+			}
+			return b.since().Compare(a.since())
+		})
+		items := make([]T, len(fit))
+		for i, m := range fit {
+			items[i] = m.Item
+		}
+		return items, nil
+	}
+	valid := slices.DeleteFunc(fit, func(m Member[T]) bool { return !m.valid(at) })
+	if len(valid) == 0 {
+		return nil, fmt.Errorf("%w to %s", ErrNoneValid, p)
+	}
+	due := func(m Member[T]) bool { return !m.PreferredFrom.After(at) }
+	best := slices.MaxFunc(valid, func(a, b Member[T]) int {
+		switch {
+		case due(a) != due(b):
+			if due(a) {
+				return 1
+			}
+			return -1
+		case !due(a):
+			return b.PreferredFrom.Compare(a.PreferredFrom) // the earlier one
+		}
+		return cmp.Or(a.since().Compare(b.since()), a.Item.NotBefore().Compare(b.Item.NotBefore()))
+	})
+	return []T{best.Item}, nil
+}
+
+// Send is Resolve for a purpose of sending, which has one answer.
+func (s *Set[T]) Send(p Purpose, at time.Time) (T, error) {
+	var none T
+	if p&sends == 0 {
+		return none, fmt.Errorf("partner: purpose %s has several items: %w", p, trustkeep.ErrUnsupported)
+	}
+	items, err := s.Resolve(p, at)
+	if err != nil {
+		return none, err
+	}
+	return items[0], nil
+}
+
+func (m Member[T]) valid(at time.Time) bool {
+	if r, ok := any(m.Item).(revocable); ok && r.Revoked() {
+		return false
+	}
+	end := m.Item.NotAfter()
+	return !at.Before(m.Item.NotBefore()) && (end.IsZero() || at.Before(end))
+}
+
+// since is from when on the member counts as the newest.
+func (m Member[T]) since() time.Time {
+	if m.PreferredFrom.After(m.Item.NotBefore()) {
+		return m.PreferredFrom
+	}
+	return m.Item.NotBefore()
+}
+
+// Expiring lists the members that expire before the time given, or have
+// expired, the first to expire first.
+func (s *Set[T]) Expiring(before time.Time) []Member[T] {
+	out := slices.DeleteFunc(s.Members(), func(m Member[T]) bool {
+		end := m.Item.NotAfter()
+		return end.IsZero() || !end.Before(before)
+	})
+	slices.SortStableFunc(out, func(a, b Member[T]) int { return a.Item.NotAfter().Compare(b.Item.NotAfter()) })
+	return out
+}
