@@ -31,6 +31,15 @@ type Skipped struct {
 	raw []byte
 }
 
+// UnreadableError says that an input holds something like keys, none of which
+// can be read. It wraps the error of the first part.
+type UnreadableError struct{ Skipped []Skipped }
+
+func (e *UnreadableError) Error() string { return e.Skipped[0].Err.Error() }
+
+// Unwrap returns the error of the first part.
+func (e *UnreadableError) Unwrap() error { return e.Skipped[0].Err }
+
 // NewKeyring makes a keyring of keys.
 func NewKeyring(keys ...*Key) *Keyring { return &Keyring{keys: slices.Clone(keys)} }
 
@@ -62,8 +71,8 @@ func Read(r io.Reader, c *Config) (*Keyring, error) {
 //
 // A key that cannot be read never hides the others: it is reported by
 // Keyring.Skipped and written back by Keyring.Marshal. The error is for input
-// without any readable key: ErrEmpty where there is nothing that looks like a
-// key, else that of the first part skipped. ErrLimit ends the reading.
+// without any readable key: one that wraps ErrEmpty where there is nothing that
+// looks like a key, else an *UnreadableError. ErrLimit ends the reading.
 //
 // The keyring keeps no reference to data.
 func Parse(data []byte, c *Config) (*Keyring, error) {
@@ -85,7 +94,7 @@ func Parse(data []byte, c *Config) (*Keyring, error) {
 	case len(p.ring.keys) > 0:
 		return p.ring, nil
 	case len(p.ring.skipped) > 0:
-		return nil, p.ring.skipped[0].Err
+		return nil, &UnreadableError{p.ring.skipped}
 	}
 	return nil, fail(trustkeep.ErrEmpty, "no key found")
 }

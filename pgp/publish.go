@@ -13,8 +13,9 @@ import (
 // as it was. A new file gets the permissions 0600; one that exists keeps its
 // own.
 func writeFile(path string, write func(io.Writer) error) (err error) {
+	var written error // what write had to say is not about the file
 	defer func() {
-		if err != nil {
+		if err != nil && written == nil {
 			err = &trustkeep.Error{Op: "pgp: write", Path: path, Err: err}
 		}
 	}()
@@ -37,8 +38,8 @@ func writeFile(path string, write func(io.Writer) error) (err error) {
 			return err
 		}
 	}
-	if err := write(f); err != nil {
-		return err
+	if written = write(f); written != nil {
+		return written
 	}
 	if err := f.Sync(); err != nil {
 		return err
