@@ -6,6 +6,7 @@ package entry
 import (
 	"crypto/x509"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/trustkeep/trustkeep"
@@ -123,12 +124,31 @@ type PrivateKey struct {
 	Opened  []byte
 	OpenErr error
 	// Algorithm names the key's algorithm where the format says so without
-	// opening the key, and is empty elsewhere.
+	// opening the key, and is empty elsewhere. See AlgorithmName.
 	Algorithm string
+	// PublicKeyInfo is the DER of the SubjectPublicKeyInfo, where the codec
+	// knows it without opening the key or has opened it already. It is a
+	// claim of the file: whoever uses the key compares the real one.
+	PublicKeyInfo []byte
 	// Protection describes how the key is encrypted, for people and audit:
 	// "PBES2 AES-256-CBC PBKDF2-HMAC-SHA256 10000", "none".
 	Protection string
+
+	learned atomic.Pointer[string]
 }
+
+// AlgorithmName returns Algorithm or, for a secret key of a format that hides
+// the name with the key, what opening it has brought to light; else "". It is
+// in the spelling of the format: "AES", "HmacSHA256".
+func (k *PrivateKey) AlgorithmName() string {
+	if learned := k.learned.Load(); k.Algorithm == "" && learned != nil {
+		return *learned
+	}
+	return k.Algorithm
+}
+
+// LearnAlgorithm is for codecs: Open calls it with the name that it found.
+func (k *PrivateKey) LearnAlgorithm(name string) { k.learned.Store(&name) }
 
 // Certificate is a certificate as stored, parsed when somebody asks and then
 // shared. Safe for concurrent use.

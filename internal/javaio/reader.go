@@ -15,8 +15,9 @@ import (
 // against the bytes left before it is used. The first failure sticks: later
 // reads return zero values, so a record is read whole and Err is asked once.
 type Reader struct {
-	rest []byte
-	err  error
+	rest  []byte
+	err   error
+	short bool
 }
 
 // NewReader returns a Reader of b. What it hands out aliases b.
@@ -25,14 +26,18 @@ func NewReader(b []byte) *Reader { return &Reader{rest: b} }
 // Err returns the first failure, which wraps trustkeep.ErrCorrupt, or nil.
 func (r *Reader) Err() error { return r.err }
 
+// Short tells whether the first failure was that the bytes ran out.
+func (r *Reader) Short() bool { return r.short }
+
 // Len returns the number of bytes left.
 func (r *Reader) Len() int { return len(r.rest) }
 
 // Rest returns the bytes left without taking them.
 func (r *Reader) Rest() []byte { return r.rest }
 
-func (r *Reader) fail(what string) {
+func (r *Reader) fail(what string, short bool) {
 	if r.err == nil {
+		r.short = short
 		r.err = fmt.Errorf("%s: %w", what, trustkeep.ErrCorrupt)
 	}
 	r.rest = nil
@@ -41,7 +46,7 @@ func (r *Reader) fail(what string) {
 // Bytes takes n bytes, without copying them.
 func (r *Reader) Bytes(n int) []byte {
 	if r.err != nil || n < 0 || n > len(r.rest) {
-		r.fail("truncated")
+		r.fail("truncated", true)
 		return nil
 	}
 	b := r.rest[:n:n]
@@ -86,7 +91,7 @@ func (r *Reader) Int64() int64 {
 func (r *Reader) Block() []byte {
 	n := r.Uint32()
 	if uint64(n) > uint64(len(r.rest)) {
-		r.fail("length beyond the end")
+		r.fail("length beyond the end", true)
 		return nil
 	}
 	return r.Bytes(int(n))
@@ -97,7 +102,7 @@ func (r *Reader) Block() []byte {
 func (r *Reader) Count(size int) int {
 	n := r.Uint32()
 	if uint64(n)*uint64(size) > uint64(len(r.rest)) {
-		r.fail("count beyond the end")
+		r.fail("count beyond the end", true)
 		return 0
 	}
 	return int(n)
@@ -108,7 +113,7 @@ func (r *Reader) Count(size int) int {
 func (r *Reader) UTF() string {
 	s, ok := decodeUTF(r.Bytes(int(r.Uint16())))
 	if !ok {
-		r.fail("malformed text")
+		r.fail("malformed text", false)
 	}
 	return s
 }

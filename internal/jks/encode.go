@@ -101,27 +101,45 @@ type encoder struct {
 }
 
 // protectKeys returns the key of each entry as it is to be written, nil where
-// the entry has none.
+// the entry has none. Passwords are asked for and salts drawn in order; the key
+// derivations, which is where JCEKS takes its time, then run on the cores there
+// are.
 func (e *encoder) protectKeys(entries []*entry.Entry) ([][]byte, error) {
 	keys := make([][]byte, len(entries))
+	jobs := make([]func() ([]byte, error), len(entries))
 	for i, one := range entries {
-		if one.Kind != entry.Key || one.Key == nil {
+		if one.Key == nil {
 			continue
 		}
 		if e.opts.Keep != nil && e.opts.Keep(one) {
 			keys[i] = one.Key.Protected
 			continue
 		}
-		protected, err := e.protect(one)
+		job, err := e.protect(one)
 		if err != nil {
 			return nil, aliasError(one, err)
 		}
-		keys[i] = protected
+		jobs[i] = job
+	}
+	errs := make([]error, len(entries))
+	entry.Parallel(len(jobs), func(i int) {
+		if jobs[i] != nil {
+			keys[i], errs[i] = jobs[i]()
+		}
+	})
+	for i, err := range errs {
+		if err != nil {
+			return nil, aliasError(entries[i], err)
+		}
 	}
 	return keys, nil
 }
 
-func (e *encoder) protect(one *entry.Entry) ([]byte, error) {
+// protect asks for a key and returns what makes its protected form.
+func (e *encoder) protect(one *entry.Entry) (func() ([]byte, error), error) {
+	if e.format == entry.JKS && one.Kind != entry.Key {
+		return nil, e.cannotHold()
+	}
 	if e.opts.Key == nil {
 		return nil, fmt.Errorf("key to be protected anew, but nothing opens it: %w", trustkeep.ErrUnsupported)
 	}
@@ -132,11 +150,35 @@ func (e *encoder) protect(one *entry.Entry) ([]byte, error) {
 	if password == nil {
 		return nil, fmt.Errorf("key without a password: %w", trustkeep.ErrUnsupported)
 	}
-	salt := make([]byte, sha1.Size)
-	if _, err := io.ReadFull(e.opts.Rand, salt); err != nil {
+	if e.format == entry.JKS {
+		salt := make([]byte, sha1.Size)
+		if _, err := io.ReadFull(e.opts.Rand, salt); err != nil {
+			return nil, err
+		}
+		return func() ([]byte, error) { return protectSun(plain, password, salt) }, nil
+	}
+	if err := checkPassword(password); err != nil {
 		return nil, err
 	}
-	return protectSun(plain, password, salt)
+	scheme, err := newTripleDES(e.opts.Rand)
+	if err != nil {
+		return nil, err
+	}
+	if one.Kind == entry.Key {
+		return func() ([]byte, error) { return protectTripleDES(scheme, plain, password) }, nil
+	}
+	algorithm := one.Key.AlgorithmName()
+	if algorithm == "" {
+		return nil, fmt.Errorf("secret key of an unknown algorithm: %w", trustkeep.ErrUnsupported)
+	}
+	return func() ([]byte, error) { return sealSecret(scheme, algorithm, plain, password) }, nil
+}
+
+func (e *encoder) cannotHold() error {
+	if e.format == entry.JCEKS {
+		return fmt.Errorf("jceks holds private keys, secret keys and trusted certificates only: %w", trustkeep.ErrUnsupported)
+	}
+	return fmt.Errorf("jks holds private keys and trusted certificates only: %w", trustkeep.ErrUnsupported)
 }
 
 func (e *encoder) entry(one *entry.Entry, key []byte) error {
@@ -155,13 +197,19 @@ func (e *encoder) entry(one *entry.Entry, key []byte) error {
 			}
 		}
 		return nil
+	case one.Kind == entry.Secret && one.Key != nil && e.format == entry.JCEKS:
+		if err := e.head(tagSecret, one); err != nil {
+			return err
+		}
+		e.out = append(e.out, key...)
+		return nil
 	case one.Kind == entry.Trusted && len(one.Chain) == 1:
 		if err := e.head(tagTrusted, one); err != nil {
 			return err
 		}
 		return e.certificate(one.Chain[0])
 	}
-	return fmt.Errorf("%s holds private keys and trusted certificates only: %w", e.format, trustkeep.ErrUnsupported)
+	return e.cannotHold()
 }
 
 // head writes what every entry starts with.

@@ -13,33 +13,59 @@ import (
 	"github.com/trustkeep/trustkeep/internal/entry"
 	"github.com/trustkeep/trustkeep/internal/javaio"
 	"github.com/trustkeep/trustkeep/internal/limits"
+	"github.com/trustkeep/trustkeep/internal/pkcs8"
 )
 
 // oidSun is JAVASOFT_JDKKeyProtector of sun.security.provider.KeyProtector.
 var oidSun = asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 42, 2, 17, 1, 1}
 
 // newPrivateKey wraps the DER of an EncryptedPrivateKeyInfo (RFC 5208 section
-// 6) without opening it.
+// 6) without opening it. Besides the protections of the JDK's own stores, those
+// of PKCS#8 are opened.
 func newPrivateKey(protected []byte, budget *limits.Budget) *entry.PrivateKey {
 	k := &entry.PrivateKey{Protected: protected, Encrypted: true}
-	oid, _, encrypted, ok := splitEncrypted(protected)
-	if !ok {
+	oid, params, encrypted, ok := splitEncrypted(protected)
+	switch {
+	case !ok:
 		k.Protection = "unreadable"
-		k.Open = func([]byte) ([]byte, error) {
-			return nil, fmt.Errorf("jks: key is no EncryptedPrivateKeyInfo: %w", trustkeep.ErrCorrupt)
-		}
-		return k
-	}
-	if oid.Equal(oidSun) {
+		k.Open = neverOpens(fmt.Errorf("no EncryptedPrivateKeyInfo: %w", trustkeep.ErrCorrupt))
+	case oid.Equal(oidSun):
 		k.Protection = "Sun JKS SHA-1"
-		k.Open = func(password []byte) ([]byte, error) { return openSun(encrypted, password) }
-		return k
-	}
-	k.Protection = oid.String()
-	k.Open = func([]byte) ([]byte, error) {
-		return nil, fmt.Errorf("jks: key protection %s: %w", oid, trustkeep.ErrUnsupported)
+		k.Open = func(password []byte) ([]byte, error) { return named(openSun(encrypted, password)) }
+	case oid.Equal(oidTripleDES):
+		scheme, err := parseTripleDES(params)
+		if err != nil {
+			k.Protection = nameTripleDES
+			k.Open = neverOpens(err)
+			break
+		}
+		k.Protection = scheme.String()
+		spend := allowance{budget.Tab()}
+		k.Open = func(password []byte) ([]byte, error) { return named(openTripleDES(scheme, encrypted, password, spend)) }
+	default:
+		e, err := pkcs8.Parse(protected)
+		if err != nil {
+			k.Protection = oid.String()
+			k.Open = neverOpens(err)
+			break
+		}
+		k.Protection = e.Scheme.String()
+		spend := budget.Tab()
+		k.Open = func(password []byte) ([]byte, error) { return named(e.Decrypt(password, spend)) }
 	}
 	return k
+}
+
+func neverOpens(err error) func([]byte) ([]byte, error) {
+	return func([]byte) ([]byte, error) { return named(nil, err) }
+}
+
+// named puts the package's name before the error of opening a key.
+func named(plain []byte, err error) ([]byte, error) {
+	if err != nil {
+		return nil, fmt.Errorf("jks: key: %w", err)
+	}
+	return plain, nil
 }
 
 // splitEncrypted takes an EncryptedPrivateKeyInfo apart. params is the DER of
@@ -76,10 +102,10 @@ const sunOverhead = 2 * sha1.Size
 
 func openSun(blob, password []byte) ([]byte, error) {
 	if len(blob) < sunOverhead {
-		return nil, fmt.Errorf("jks: protected key of %d bytes: %w", len(blob), trustkeep.ErrCorrupt)
+		return nil, fmt.Errorf("protected key of %d bytes: %w", len(blob), trustkeep.ErrCorrupt)
 	}
 	if password == nil {
-		return nil, fmt.Errorf("jks: key needs a password: %w", trustkeep.ErrIncorrectPassword)
+		return nil, fmt.Errorf("needs a password: %w", trustkeep.ErrIncorrectPassword)
 	}
 	units := javaio.PasswordUnits(password)
 	defer clear(units)
@@ -89,11 +115,11 @@ func openSun(blob, password []byte) ([]byte, error) {
 	computed := checkSun(units, plain)
 	if subtle.ConstantTimeCompare(computed[:], check) != 1 {
 		clear(plain)
-		return nil, fmt.Errorf("jks: key: %w", trustkeep.ErrIncorrectPassword)
+		return nil, trustkeep.ErrIncorrectPassword
 	}
-	if !isSequence(plain) {
+	if !pkcs8.IsPrivateKeyInfo(plain) {
 		clear(plain)
-		return nil, fmt.Errorf("jks: what was protected is no PKCS#8 key: %w", trustkeep.ErrCorrupt)
+		return nil, fmt.Errorf("what was protected is no PKCS#8 key: %w", trustkeep.ErrCorrupt)
 	}
 	return plain, nil
 }
@@ -136,8 +162,28 @@ func checkSun(units, plain []byte) (sum [sha1.Size]byte) {
 	return sum
 }
 
-// isSequence tells whether der is exactly one SEQUENCE, as a PrivateKeyInfo is.
-func isSequence(der []byte) bool {
-	input := cryptobyte.String(der)
-	return input.SkipASN1(cbasn1.SEQUENCE) && input.Empty()
+// openTripleDES opens a private key of JCEKS.
+func openTripleDES(scheme *tripleDES, encrypted, password []byte, spend limits.Spender) ([]byte, error) {
+	plain, err := scheme.open(encrypted, password, spend)
+	if err != nil {
+		return nil, err
+	}
+	if !pkcs8.IsPrivateKeyInfo(plain) {
+		clear(plain)
+		return nil, trustkeep.ErrIncorrectPassword
+	}
+	return plain, nil
+}
+
+// protectTripleDES returns an EncryptedPrivateKeyInfo that openTripleDES opens.
+func protectTripleDES(scheme *tripleDES, plain, password []byte) ([]byte, error) {
+	params, err := scheme.params()
+	if err != nil {
+		return nil, err
+	}
+	encrypted, err := scheme.seal(plain, password)
+	if err != nil {
+		return nil, err
+	}
+	return joinEncrypted(oidTripleDES, params, encrypted)
 }

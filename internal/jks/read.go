@@ -84,6 +84,8 @@ func (d *decoder) entry() (*entry.Entry, error) {
 		e.Kind = entry.Trusted
 		e.Marked = true
 		e.Chain = []*entry.Certificate{d.certificate()}
+	case tag == tagSecret && d.format == entry.JCEKS:
+		err = d.secret(e)
 	default:
 		// Entries carry no length, so there is no way past it.
 		err = fmt.Errorf("type %d: %w", tag, trustkeep.ErrCorrupt)
