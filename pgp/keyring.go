@@ -159,20 +159,21 @@ func (p *parser) packets(data []byte, base int64, exact bool) error {
 		return nil
 	}
 	var current []rawPacket
-	flush := func() {
+	flush := func(end int) {
 		if len(current) == 0 {
 			return
 		}
 		first := current[0]
+		raw := data[first.offset:end]
 		switch {
 		case first.tag != tagSecretKey && first.tag != tagPublicKey:
-			p.skip(at(first.offset), join(current), fail(trustkeep.ErrCorrupt, "packet of type %d outside a key", first.tag))
+			p.skip(at(first.offset), raw, fail(trustkeep.ErrCorrupt, "packet of type %d outside a key", first.tag))
 		case len(current) > maxKeyPackets:
-			p.skip(at(first.offset), join(current), fail(trustkeep.ErrLimit, "key of %d packets", len(current)))
+			p.skip(at(first.offset), raw, fail(trustkeep.ErrLimit, "key of %d packets", len(current)))
 		default:
 			key, err := parseKey(current)
 			if err != nil {
-				p.skip(at(first.offset), join(current), err)
+				p.skip(at(first.offset), raw, err)
 				break
 			}
 			p.ring.keys = append(p.ring.keys, key)
@@ -184,24 +185,26 @@ func (p *parser) packets(data []byte, base int64, exact bool) error {
 		if err != nil {
 			// The key before the damage is whole unless the damage is its own
 			// packet: it has lost something either way, and says so.
-			flush()
+			flush(offset)
 			p.skip(at(offset), rest, err)
 			return nil
 		}
 		if err := p.budget.Entries(1); err != nil {
 			return err
 		}
-		offset += len(packet.data)
-		rest = next
 		switch packet.tag {
 		case tagTrust, tagMarker, tagPadding:
-			continue // local notes of other programs, and filler
+			// Local notes of other programs, and filler.
 		case tagPublicKey, tagSecretKey:
-			flush()
+			flush(offset)
+			current = append(current, packet)
+		default:
+			current = append(current, packet)
 		}
-		current = append(current, packet)
+		offset += len(packet.data)
+		rest = next
 	}
-	flush()
+	flush(len(data))
 	return nil
 }
 

@@ -24,7 +24,7 @@ const (
 	largeRSABits    = 4096
 	largeRSACost    = 16
 	dsaCost         = 4
-	maxKeyPackets   = 50_000 // keys with thousands of certifications exist
+	maxKeyPackets   = 10_000 // keys with thousands of certifications exist
 	maxSubkeys      = 1000
 	maxUserIDs      = 1000
 	maxUserIDLength = 4096

@@ -97,16 +97,16 @@ func (k *Key) chargeUnlock(locked []*packet.PrivateKey, c *Config) error {
 			continue
 		}
 		delete(public, string(pub.Fingerprint))
-		spec, protected, err := secretSpec(raw, pub)
+		spec, keySize, err := secretSpec(raw, pub)
 		if err != nil {
 			return err
 		}
-		if !protected || paid[spec] {
+		if keySize == 0 || paid[spec] {
 			continue
 		}
 		paid[spec] = true
 		budget.Key()
-		if err := spec.charge(budget, 32); err != nil {
+		if err := spec.charge(budget, keySize); err != nil {
 			return withPrefix(err)
 		}
 	}

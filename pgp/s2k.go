@@ -78,6 +78,9 @@ func (s s2kSpec) charge(spend limits.Spender, keySize int) error {
 	case s2kIterated:
 		// Section 3.7.1.3: the coded count is in bytes.
 		bytes := int64(16+int(s.count&15)) << (s.count>>4 + 6)
+		if s.hash > 8 && s.hash != 11 { // SHA-384, SHA-512 and SHA-3 take twice as long
+			bytes *= 2
+		}
 		blocks := (keySize + hashSize(s.hash) - 1) / hashSize(s.hash)
 		return spend.Derive(max(bytes/bytesPerIteration, 1), blocks)
 	case s2kArgon2:
@@ -114,15 +117,15 @@ func hashSize(id byte) int {
 
 // secretSpec finds the specifier in a secret-key packet (section 5.5.3). The
 // secret fields follow the public ones, whose length is that of the public
-// key serialized alone.
-func secretSpec(p rawPacket, pub *packet.PublicKey) (s s2kSpec, protected bool, err error) {
+// key serialized alone. A keySize of zero means that the key has no passphrase.
+func secretSpec(p rawPacket, pub *packet.PublicKey) (s s2kSpec, keySize int, err error) {
 	public, err := rawOf(pub)
 	if err != nil {
-		return s, false, classify("key", err)
+		return s, 0, classify("key", err)
 	}
 	n := len(public.body)
 	if len(p.body) <= n || string(p.body[:n]) != string(public.body) {
-		return s, false, fail(trustkeep.ErrUnsupported, "private key in a non-canonical encoding")
+		return s, 0, fail(trustkeep.ErrUnsupported, "private key in a non-canonical encoding")
 	}
 	b := p.body[n:]
 	take := func(n int) {
@@ -131,15 +134,18 @@ func secretSpec(p rawPacket, pub *packet.PublicKey) (s s2kSpec, protected bool, 
 	usage := b[0]
 	take(1)
 	if usage == 0 {
-		return s, false, nil
+		return s, 0, nil
 	}
 	if usage < 253 { // a bare cipher number: the passphrase hashed by MD5
-		return s, true, fail(trustkeep.ErrUnsupported, "private key protected as in PGP 2")
+		return s, 0, fail(trustkeep.ErrUnsupported, "private key protected as in PGP 2")
 	}
 	if pub.Version == 6 {
 		take(1) // length of what follows
 	}
-	take(1) // cipher
+	if len(b) > 0 {
+		keySize = packet.CipherFunction(b[0]).KeySize()
+	}
+	take(1)
 	if usage == 253 {
 		take(1) // AEAD mode
 	}
@@ -147,5 +153,5 @@ func secretSpec(p rawPacket, pub *packet.PublicKey) (s s2kSpec, protected bool, 
 		take(1) // length of the specifier
 	}
 	s, err = parseS2K(b)
-	return s, true, err
+	return s, max(keySize, 1), err
 }

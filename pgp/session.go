@@ -46,6 +46,8 @@ func (m *message) sessionKey(tag byte, body *packetBody) error {
 		var p packet.Packet
 		if p, err = newRawPacket(tag, data).parsed(); err == nil {
 			s.toPassword = p.(*packet.SymmetricKeyEncrypted)
+		} else {
+			err = classify("session key", err)
 		}
 	}
 	if errors.Is(err, trustkeep.ErrCorrupt) {

@@ -1,0 +1,125 @@
+package pgp
+
+import (
+	"bytes"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// seeds are the fixtures; without any, fuzzing would start from nothing.
+func seeds(f *testing.F, patterns ...string) {
+	f.Helper()
+	n := 0
+	for _, pattern := range patterns {
+		files, err := filepath.Glob(filepath.Join("testdata", pattern))
+		if err != nil {
+			f.Fatal(err)
+		}
+		for _, file := range files {
+			data, err := os.ReadFile(file)
+			if err != nil {
+				f.Fatal(err)
+			}
+			f.Add(data)
+			n++
+		}
+	}
+	if n == 0 {
+		f.Fatal("no seeds")
+	}
+}
+
+// typed fails for an error that wraps no sentinel.
+func typed(t *testing.T, err error) {
+	t.Helper()
+	if err != nil && (!hasSentinel(err) || !strings.HasPrefix(err.Error(), "pgp: ")) {
+		t.Errorf("untyped error %v", err)
+	}
+}
+
+// fuzzKey loads a fixture.
+func fuzzKey(f *testing.F, name string) *Key {
+	f.Helper()
+	ring, err := Load(filepath.Join("testdata", name), nil)
+	if err != nil {
+		f.Fatal(err)
+	}
+	return ring.Keys()[0]
+}
+
+func FuzzKeys(f *testing.F) {
+	seeds(f, "*_pub.*", "*_priv.*")
+	f.Fuzz(func(t *testing.T, data []byte) {
+		ring, err := Parse(data, nil)
+		typed(t, err)
+		if err != nil {
+			return
+		}
+		for k := range ring.All() {
+			k.Info(nil)
+			k.NotAfter()
+			typed(t, k.CanEncrypt(nil))
+			typed(t, k.CanSign(&Config{Policy: Legacy}))
+			again, err := Parse(k.Marshal(), nil)
+			if err != nil {
+				t.Fatalf("cannot read what was written: %v", err)
+			}
+			if got := again.Keys()[0]; got.Fingerprint() != k.Fingerprint() {
+				t.Errorf("fingerprint %s became %s", k.Fingerprint(), got.Fingerprint())
+			}
+		}
+		_, err = ring.Marshal()
+		typed(t, err)
+	})
+}
+
+func FuzzMessages(f *testing.F) {
+	seeds(f, "*.gpg", "*.msg.asc")
+	k := fuzzKey(f, "gpg-ed25519_priv.asc")
+	public := k.Public()
+	f.Fuzz(func(t *testing.T, data []byte) {
+		d := Decryption{Keys: []*Key{k}, Passwords: [][]byte{[]byte("password")}, Signers: []*Key{public}, AllowUnencrypted: true}
+		r, err := d.UnverifiedReader(bytes.NewReader(data))
+		if err == nil {
+			_, err = io.Copy(io.Discard, r)
+		}
+		typed(t, err)
+		_, err = Verification{Signers: []*Key{public}}.Message(io.Discard, bytes.NewReader(data))
+		typed(t, err)
+	})
+}
+
+func FuzzSignatures(f *testing.F) {
+	seeds(f, "*.sig", "*.sig.asc")
+	public := fuzzKey(f, "gpg-ed25519_priv.asc").Public()
+	f.Fuzz(func(t *testing.T, data []byte) {
+		res, err := Verification{Signers: []*Key{public}}.Detached(strings.NewReader("hello\n"), bytes.NewReader(data))
+		typed(t, err)
+		if (err == nil) != (res != nil && res.Signature == SignatureValid) {
+			t.Errorf("error %v with %+v", err, res)
+		}
+		_, err = public.ApplyRevocation(data)
+		typed(t, err)
+	})
+}
+
+func FuzzArmor(f *testing.F) {
+	seeds(f, "*.asc")
+	f.Fuzz(func(t *testing.T, data []byte) {
+		body, err := unpacked(data, blockMessage)
+		if err != nil || !looksArmored(data) {
+			return
+		}
+		again, err := enarmor(blockMessage, body, withChecksum)
+		if err != nil {
+			t.Fatal(err)
+		}
+		back, err := unpacked(again, blockMessage)
+		if err != nil || !bytes.Equal(back, body) {
+			t.Errorf("%v: armor does not round-trip", err)
+		}
+	})
+}
