@@ -40,14 +40,12 @@ func (s *Scheme) Derive(password []byte, spend limits.Spender) ([]byte, error) {
 	return s.params.derive(password, s.salt, spend)
 }
 
-// SameDerivation reports whether both schemes derive the same key material
-// from a password.
-func (s *Scheme) SameDerivation(o *Scheme) bool {
-	a, b := s.params, o.params
-	return string(s.salt) == string(o.salt) &&
-		a.KDF == b.KDF && a.Hash == b.Hash && a.Iterations == b.Iterations &&
-		a.N == b.N && a.R == b.R && a.P == b.P &&
-		a.keyLength() == b.keyLength() && a.derivedIV() == b.derivedIV()
+// Derivation identifies what Derive computes from a password: schemes for which
+// it is equal derive the same key material.
+func (s *Scheme) Derivation() string {
+	p := s.params
+	return fmt.Sprintf("%d %d %d %d %d %d %d %d %x",
+		p.KDF, p.Hash, p.Iterations, p.N, p.R, p.P, p.keyLength(), p.derivedIV(), s.salt)
 }
 
 // derivedIV is how many bytes of initialisation vector come from the password.

@@ -153,18 +153,18 @@ func TestCostsAreRefusedBeforeTheyAreSpent(t *testing.T) {
 	}
 }
 
-func TestSameDerivation(t *testing.T) {
+func TestDerivation(t *testing.T) {
 	scheme := func(p Params, salt string, iv byte) *Scheme {
 		return &Scheme{params: p, salt: []byte(salt), iv: bytes.Repeat([]byte{iv}, 16)}
 	}
 	a := scheme(Modern(10), "salt", 1)
-	if !a.SameDerivation(scheme(Modern(10), "salt", 2)) {
+	if a.Derivation() != scheme(Modern(10), "salt", 2).Derivation() {
 		t.Error("the initialisation vector of PBES2 has no part in the derivation")
 	}
 	aes128 := Modern(10)
 	aes128.Cipher = AES128CBC
 	for _, b := range []*Scheme{scheme(Modern(11), "salt", 1), scheme(Modern(10), "salz", 1), scheme(aes128, "salt", 1), scheme(Legacy3DES(10), "salt", 1)} {
-		if a.SameDerivation(b) {
+		if a.Derivation() == b.Derivation() {
 			t.Errorf("%v and %v", a, b)
 		}
 	}

@@ -3,7 +3,6 @@
 package pkcs8
 
 import (
-	"errors"
 	"fmt"
 	"io"
 
@@ -113,21 +112,6 @@ func (e *Encrypted) Open(derived []byte) ([]byte, error) {
 		return nil, fmt.Errorf("pkcs8: decryption: %w", trustkeep.ErrIncorrectPassword)
 	}
 	return plain, nil
-}
-
-// DecryptAs is Decrypt with each of the passwords until one opens it, for
-// formats in which it is not clear whether a key was encrypted under no
-// password or under the empty one.
-func (e *Encrypted) DecryptAs(passwords [][]byte, spend limits.Spender) ([]byte, error) {
-	var last error
-	for _, p := range passwords {
-		plain, err := e.Decrypt(p, spend)
-		if err == nil || !errors.Is(err, trustkeep.ErrIncorrectPassword) {
-			return plain, err
-		}
-		last = err
-	}
-	return nil, last
 }
 
 // IsPrivateKeyInfo reports whether der looks like a PrivateKeyInfo (RFC 5208

@@ -1,0 +1,226 @@
+package pkcs12
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/ber"
+	"github.com/trustkeep/trustkeep/internal/entry"
+	"github.com/trustkeep/trustkeep/internal/pkcs8"
+)
+
+// readContents reads SafeContents (RFC 7292 section 4.2).
+func (r *reader) readContents(content []byte, out *bags) error {
+	in := ber.New(content, ber.Rules{MaxDepth: r.opts.Budget.MaxDepth()})
+	e, err := in.Read(ber.Sequence)
+	if err != nil {
+		return err
+	}
+	if err := in.End(); err != nil {
+		return err
+	}
+	return r.readBags(e, out)
+}
+
+// readBags reads the bags of one SafeContents. Its recursion is bounded by
+// that of ber.
+func (r *reader) readBags(contents ber.Element, out *bags) error {
+	in, err := contents.Children()
+	if err != nil {
+		return err
+	}
+	for !in.Empty() {
+		bag, err := in.Read(ber.Sequence)
+		if err != nil {
+			return err
+		}
+		if err := r.opts.Budget.Entries(1); err != nil {
+			return err
+		}
+		if err := r.readBag(bag, out); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// readBag reads one SafeBag. A bag that makes no sense inside becomes an
+// opaque entry; only limits are errors.
+func (r *reader) readBag(bag ber.Element, out *bags) error {
+	b, err := r.splitBag(bag)
+	if err == nil {
+		switch b.oid {
+		case oidKeyBag, oidShroudedBag:
+			err = r.readKey(b, out)
+		case oidCertBag:
+			err = r.readCertificate(b, out)
+		case oidCRLBag:
+			err = r.readCRL(b, out)
+		case oidSecretBag:
+			err = r.readSecret(b, out)
+		case oidSafeBag:
+			if b.value.Tag != ber.Sequence {
+				err = fmt.Errorf("nested safe: %w", trustkeep.ErrCorrupt)
+				break
+			}
+			return r.readBags(b.value, out)
+		default:
+			err = fmt.Errorf("type of bag: %w", trustkeep.ErrUnsupported)
+		}
+	}
+	if err == nil || isLimit(err) {
+		return err
+	}
+	raw, derErr := bag.DER()
+	if derErr != nil {
+		if isLimit(derErr) {
+			return derErr
+		}
+		raw = bag.Full
+	}
+	// Its attributes are part of raw.
+	e := out.addOpaque(raw, err)
+	e.Alias, e.Unnamed = b.attributes.name, b.attributes.name == ""
+	return nil
+}
+
+// safeBag is a SafeBag taken apart.
+type safeBag struct {
+	oid        string
+	value      ber.Element
+	attributes attributes
+}
+
+func (r *reader) splitBag(bag ber.Element) (b safeBag, err error) {
+	seq, err := bag.Children()
+	if err != nil {
+		return b, err
+	}
+	oid, err := seq.Read(ber.OID)
+	if err != nil {
+		return b, err
+	}
+	b.oid = string(oid.Content)
+	if b.value, err = readExplicit(&seq); err != nil {
+		return b, err
+	}
+	if !seq.Empty() {
+		if b.attributes, err = readAttributes(&seq); err != nil {
+			return b, err
+		}
+	}
+	return b, seq.End()
+}
+
+// newEntry makes an entry with the attributes of the bag.
+func (b *safeBag) newEntry(kind entry.Kind) *entry.Entry {
+	a := &b.attributes
+	return &entry.Entry{
+		Kind: kind, Alias: a.name, Unnamed: a.name == "", LocalKeyID: a.localKeyID,
+		Marked: a.trusted, Attributes: a.other, Created: a.created,
+	}
+}
+
+func (r *reader) readKey(b safeBag, out *bags) error {
+	der, err := b.value.DER()
+	if err != nil {
+		return err
+	}
+	e := b.newEntry(entry.Key)
+	e.Marked = false
+	if b.oid == oidKeyBag {
+		if e.Key, err = pkcs8.NewKey(der, r.opts.Budget); err != nil {
+			return err
+		}
+		r.source.PlainKeys = true
+	} else if e.Key, err = r.shroudedKey(der); err != nil {
+		return err
+	}
+	out.add(e, &b)
+	return nil
+}
+
+// readSecret reads a SecretBag as the JDK writes it: of the type of a shrouded
+// key, with an EncryptedPrivateKeyInfo in an octet string.
+func (r *reader) readSecret(b safeBag, out *bags) error {
+	typ, value, err := readTyped(b.value)
+	if err != nil {
+		return err
+	}
+	if typ != oidShroudedBag || value.Tag != ber.OctetString {
+		return fmt.Errorf("type of secret: %w", trustkeep.ErrUnsupported)
+	}
+	der, err := value.Octets()
+	if err != nil {
+		return err
+	}
+	e := b.newEntry(entry.Secret)
+	e.Marked = false
+	if e.Key, err = r.shroudedKey(der); err != nil {
+		return err
+	}
+	out.add(e, &b)
+	return nil
+}
+
+func (r *reader) readCertificate(b safeBag, out *bags) error {
+	typ, value, err := readTyped(b.value)
+	if err != nil {
+		return err
+	}
+	if typ != oidX509Cert || value.Tag != ber.OctetString {
+		return fmt.Errorf("type of certificate: %w", trustkeep.ErrUnsupported)
+	}
+	raw, err := value.Octets()
+	if err != nil {
+		return err
+	}
+	e := b.newEntry(entry.Opaque) // until Assemble finds out
+	c := entry.NewCertificate(raw)
+	e.Chain = []*entry.Certificate{c}
+	if _, ok := c.Outline(); !ok {
+		e.Err = fmt.Errorf("pkcs12: certificate: %w", trustkeep.ErrCorrupt)
+	}
+	out.add(e, &b)
+	return nil
+}
+
+func (r *reader) readCRL(b safeBag, out *bags) error {
+	typ, value, err := readTyped(b.value)
+	if err != nil {
+		return err
+	}
+	if typ != oidX509CRL || value.Tag != ber.OctetString {
+		return fmt.Errorf("type of CRL: %w", trustkeep.ErrUnsupported)
+	}
+	e := b.newEntry(entry.CRL)
+	e.Marked = false
+	if e.Raw, err = value.Octets(); err != nil {
+		return err
+	}
+	out.add(e, &b)
+	return nil
+}
+
+// readTyped takes apart CertBag, CRLBag and SecretBag, which are a type and a
+// value in [0] EXPLICIT.
+func readTyped(value ber.Element) (typ string, inner ber.Element, err error) {
+	if value.Tag != ber.Sequence {
+		return "", inner, fmt.Errorf("content of the bag: %w", trustkeep.ErrCorrupt)
+	}
+	seq, err := value.Children()
+	if err != nil {
+		return "", inner, err
+	}
+	oid, err := seq.Read(ber.OID)
+	if err != nil {
+		return "", inner, err
+	}
+	if inner, err = readExplicit(&seq); err != nil {
+		return "", inner, err
+	}
+	return string(oid.Content), inner, seq.End()
+}
+
+func isLimit(err error) bool { return errors.Is(err, trustkeep.ErrLimit) }

@@ -1,0 +1,175 @@
+package pkcs12
+
+import (
+	"bytes"
+	"fmt"
+	"hash/maphash"
+	"strconv"
+
+	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/entry"
+)
+
+// bags collects what the safes hold, in file order.
+type bags struct {
+	entries []*entry.Entry
+	badName []*entry.Entry // those with a friendlyName that is no text
+}
+
+func (b *bags) add(e *entry.Entry, from *safeBag) {
+	b.entries = append(b.entries, e)
+	if from.attributes.badName {
+		b.badName = append(b.badName, e)
+	}
+}
+
+// addOpaque adds a SafeBag, or the ContentInfo of a safe, that is not
+// understood.
+func (b *bags) addOpaque(raw []byte, err error) *entry.Entry {
+	e := &entry.Entry{Kind: entry.Opaque, Unnamed: true, Raw: raw, Err: fmt.Errorf("pkcs12: %w", err)}
+	b.entries = append(b.entries, e)
+	return e
+}
+
+func (b *bags) append(more *bags) {
+	if b.entries == nil {
+		*b = *more
+		return
+	}
+	b.entries = append(b.entries, more.entries...)
+	b.badName = append(b.badName, more.badName...)
+}
+
+// assemble pairs and names the entries.
+func (b *bags) assemble(password []byte) *entry.Store {
+	numberUnnamed(b.entries)
+	var keys, certs, others []*entry.Entry
+	for _, e := range b.entries {
+		switch {
+		case e.Kind == entry.Key:
+			keys = append(keys, e)
+		case len(e.Chain) > 0:
+			certs = append(certs, e)
+		default:
+			others = append(others, e)
+		}
+	}
+	certs = collapse(certs)
+	s := &entry.Store{Format: entry.PKCS12}
+	s.Entries = append(entry.Assemble(keys, certs, password), others...)
+	nameRest(s.Entries)
+	s.Findings = renameDuplicates(s.Entries)
+	for _, k := range keys {
+		if len(k.Chain) == 0 {
+			s.Findings = append(s.Findings, entry.Finding{
+				Alias: k.Alias, Code: "key-without-certificate", Text: "no certificate in the store was found to belong to this key",
+			})
+		}
+	}
+	for _, e := range b.badName {
+		s.Findings = append(s.Findings, entry.Finding{
+			Alias: e.Alias, Code: "invalid-name", Text: "the friendlyName is not a BMPString with text and was not used",
+		})
+	}
+	return s
+}
+
+// numberUnnamed names entries as the JDK does: those which are entries for it
+// as well.
+func numberUnnamed(entries []*entry.Entry) {
+	n := 0
+	for _, e := range entries {
+		if e.Unnamed && (e.Key != nil || e.Marked) {
+			n++
+			e.Alias = strconv.Itoa(n)
+		}
+	}
+}
+
+func nameRest(entries []*entry.Entry) {
+	for _, e := range entries {
+		if e.Alias != "" {
+			continue
+		}
+		if len(e.Chain) > 0 {
+			e.Alias = entry.NameFor(e.Chain[0])
+		} else {
+			e.Alias = entry.ShortFingerprint(e.Raw)
+		}
+	}
+	entry.Deduplicate(entries)
+}
+
+// renameDuplicates appends " (2)" and so on to aliases of the file that fold
+// equal to an earlier one.
+func renameDuplicates(entries []*entry.Entry) []entry.Finding {
+	var findings []entry.Finding
+	taken := make(map[string]int, len(entries)) // next number to try
+	for _, e := range entries {
+		taken[entry.Fold(e.Alias)] = 0
+	}
+	for _, e := range entries {
+		folded := entry.Fold(e.Alias)
+		if taken[folded] == 0 {
+			taken[folded] = 2
+			continue
+		}
+		n := taken[folded]
+		alias := e.Alias
+		for {
+			alias = e.Alias + " (" + strconv.Itoa(n) + ")"
+			n++
+			if _, ok := taken[entry.Fold(alias)]; !ok {
+				break
+			}
+		}
+		taken[folded] = n
+		taken[entry.Fold(alias)] = 2
+		findings = append(findings, entry.Finding{
+			Alias: alias, Code: "duplicate-alias",
+			Text: fmt.Sprintf("the store has several entries of the name %q, which Java would lose", trustkeep.Printable(e.Alias)),
+		})
+		e.Alias = alias
+	}
+	return findings
+}
+
+// collapse drops repetitions of a certificate that add nothing: writers repeat
+// a CA for each key. One with another local key ID belongs to another key, and
+// one that is marked as trusted is an entry of its own.
+func collapse(certs []*entry.Entry) []*entry.Entry {
+	if len(certs) < 2 {
+		return certs
+	}
+	seed := maphash.MakeSeed()
+	seen := make(map[uint64][]*entry.Entry, len(certs))
+	for _, e := range certs {
+		if e.Marked {
+			h := maphash.Bytes(seed, e.Chain[0].Raw)
+			seen[h] = append(seen[h], e)
+		}
+	}
+	out := certs[:0:0]
+	for _, e := range certs {
+		if e.Marked {
+			out = append(out, e)
+			continue
+		}
+		h := maphash.Bytes(seed, e.Chain[0].Raw)
+		if !repeats(e, seen[h]) {
+			seen[h] = append(seen[h], e)
+			out = append(out, e)
+		}
+	}
+	return out
+}
+
+func repeats(e *entry.Entry, seen []*entry.Entry) bool {
+	for _, have := range seen {
+		if bytes.Equal(have.Chain[0].Raw, e.Chain[0].Raw) &&
+			(len(e.LocalKeyID) == 0 || bytes.Equal(have.LocalKeyID, e.LocalKeyID)) {
+			return true
+		}
+	}
+	return false
+}

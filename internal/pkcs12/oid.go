@@ -1,0 +1,31 @@
+package pkcs12
+
+// Object identifiers as content octets, the form in which they are compared
+// and written.
+const (
+	oidData          = "\x2a\x86\x48\x86\xf7\x0d\x01\x07\x01" // 1.2.840.113549.1.7.1, RFC 2315
+	oidSignedData    = "\x2a\x86\x48\x86\xf7\x0d\x01\x07\x02"
+	oidEncryptedData = "\x2a\x86\x48\x86\xf7\x0d\x01\x07\x06"
+	pkcs7Arc         = "\x2a\x86\x48\x86\xf7\x0d\x01\x07"
+
+	// Bag types, 1.2.840.113549.1.12.10.1, RFC 7292 appendix D.
+	oidKeyBag      = "\x2a\x86\x48\x86\xf7\x0d\x01\x0c\x0a\x01\x01"
+	oidShroudedBag = "\x2a\x86\x48\x86\xf7\x0d\x01\x0c\x0a\x01\x02"
+	oidCertBag     = "\x2a\x86\x48\x86\xf7\x0d\x01\x0c\x0a\x01\x03"
+	oidCRLBag      = "\x2a\x86\x48\x86\xf7\x0d\x01\x0c\x0a\x01\x04"
+	oidSecretBag   = "\x2a\x86\x48\x86\xf7\x0d\x01\x0c\x0a\x01\x05"
+	oidSafeBag     = "\x2a\x86\x48\x86\xf7\x0d\x01\x0c\x0a\x01\x06"
+
+	// PKCS#9, 1.2.840.113549.1.9, RFC 2985.
+	oidFriendlyName = "\x2a\x86\x48\x86\xf7\x0d\x01\x09\x14"
+	oidLocalKeyID   = "\x2a\x86\x48\x86\xf7\x0d\x01\x09\x15"
+	oidX509Cert     = "\x2a\x86\x48\x86\xf7\x0d\x01\x09\x16\x01"
+	oidX509CRL      = "\x2a\x86\x48\x86\xf7\x0d\x01\x09\x17\x01"
+
+	// oidJavaTrusted is Oracle's trustedKeyUsage, 2.16.840.1.113894.746875.1.1,
+	// by which the JDK tells trusted certificates from others. Its value is
+	// the extended key usage that the certificate is trusted for.
+	oidJavaTrusted = "\x60\x86\x48\x01\x86\xf9\x66\xad\xca\x7b\x01\x01"
+	// oidAnyUsage is anyExtendedKeyUsage, 2.5.29.37.0, which keytool writes.
+	oidAnyUsage = "\x55\x1d\x25\x00"
+)
