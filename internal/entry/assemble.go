@@ -148,10 +148,15 @@ func (p *pairing) byPublicKey(k *Entry, password []byte) *Entry {
 	return p.bySPKI[string(spki)]
 }
 
-// publicKeyOf opens the key and returns its SubjectPublicKeyInfo, nil where
-// that cannot be done.
+// publicKeyOf returns the SubjectPublicKeyInfo of the key, which is opened for
+// it where the codec did not say, and nil where that cannot be done.
 func publicKeyOf(k *Entry, password []byte) []byte {
-	if k.Key == nil || k.Key.Open == nil {
+	switch {
+	case k.Key == nil:
+		return nil
+	case k.Key.PublicKeyInfo != nil:
+		return k.Key.PublicKeyInfo
+	case k.Key.Open == nil:
 		return nil
 	}
 	der, err := k.Key.Open(password)

@@ -1,0 +1,68 @@
+package formats
+
+import (
+	"errors"
+	"fmt"
+
+	"golang.org/x/crypto/cryptobyte"
+	"golang.org/x/crypto/cryptobyte/asn1"
+
+	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/entry"
+	"github.com/trustkeep/trustkeep/internal/pkcs8"
+)
+
+// parseDER reads one certificate, revocation list or private key.
+func parseDER(format entry.Format, der []byte, opts entry.ReadOptions) (*entry.Store, error) {
+	e, err := derEntry(der, opts)
+	if err != nil {
+		return nil, fmt.Errorf("formats: %s: %w", format, err)
+	}
+	e.Unnamed = true
+	return &entry.Store{Format: format, Entries: []*entry.Entry{e}, Unauthenticated: true}, nil
+}
+
+func derEntry(der []byte, opts entry.ReadOptions) (*entry.Entry, error) {
+	in := cryptobyte.String(der)
+	if !in.SkipASN1(asn1.SEQUENCE) || !in.Empty() {
+		return nil, fmt.Errorf("data behind the end: %w", trustkeep.ErrCorrupt)
+	}
+	if err := opts.Budget.Entries(1); err != nil {
+		return nil, err
+	}
+	if isCertificateOrCRL(der) {
+		if entry.IsCRL(der) {
+			return entry.NewCRL(der)
+		}
+		cert := entry.NewCertificate(der)
+		if _, ok := cert.Outline(); !ok {
+			return nil, fmt.Errorf("certificate: %w", trustkeep.ErrCorrupt)
+		}
+		return &entry.Entry{Alias: entry.NameFor(cert), Kind: entry.Trusted, Chain: []*entry.Certificate{cert}}, nil
+	}
+	key, err := pkcs8.NewKey(der, opts.Budget)
+	if err != nil {
+		return nil, err
+	}
+	if opts.Unlock || key.Encrypted && opts.Password != nil {
+		// The one key is all there is that can tell a wrong password.
+		plain, err := key.Open(opts.Password)
+		if errors.Is(err, trustkeep.ErrIncorrectPassword) && opts.Password != nil || errors.Is(err, trustkeep.ErrLimit) {
+			return nil, err
+		}
+		if opts.Unlock {
+			key.Opened, key.OpenErr = plain, err
+		} else {
+			clear(plain)
+		}
+	}
+	return &entry.Entry{Alias: "key", Kind: entry.Key, Key: key}, nil
+}
+
+// isCertificateOrCRL: both are a SEQUENCE of two SEQUENCEs and a BIT STRING.
+func isCertificateOrCRL(der []byte) bool {
+	in := cryptobyte.String(der)
+	var seq cryptobyte.String
+	return in.ReadASN1(&seq, asn1.SEQUENCE) && seq.SkipASN1(asn1.SEQUENCE) &&
+		seq.SkipASN1(asn1.SEQUENCE) && isLast(seq, asn1.BIT_STRING)
+}

@@ -1,0 +1,176 @@
+package formats
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/binary"
+
+	"golang.org/x/crypto/cryptobyte"
+	"golang.org/x/crypto/cryptobyte/asn1"
+
+	"github.com/trustkeep/trustkeep/internal/entry"
+	"github.com/trustkeep/trustkeep/internal/pemfile"
+	"github.com/trustkeep/trustkeep/internal/pkcs8"
+)
+
+// Detect tells the format of data from its first bytes and its outer structure,
+// never from a name. ok is false for what is none of the formats. The format is
+// that of the Store which Parse makes of data.
+func Detect(data []byte) (format entry.Format, ok bool) {
+	format, _, ok = detect(data)
+	return format, ok
+}
+
+// detect also returns the data to parse: that within base64 without armor.
+func detect(data []byte) (format entry.Format, content []byte, ok bool) {
+	if format, ok = detectBinary(data); ok {
+		return format, data, true
+	}
+	if label, n := pemfile.Labels(data); n > 0 {
+		switch {
+		case n == 1 && label == "OPENSSH PRIVATE KEY":
+			return entry.OpenSSH, data, true
+		case n == 1 && pemfile.IsPKCS7(label):
+			return entry.PKCS7, data, true
+		}
+		return entry.PEM, data, true
+	}
+	if der, isBase64 := bareBase64(data); isBase64 {
+		format, ok = detectBinary(der)
+		return format, der, ok
+	}
+	return "", nil, false
+}
+
+// bareBase64 decodes DER in base64 without armor, as Windows tools and web
+// forms hand out certificates: "MII...".
+func bareBase64(data []byte) (der []byte, ok bool) {
+	text := bytes.TrimSpace(bytes.TrimPrefix(data, []byte("\xef\xbb\xbf")))
+	if len(text) < 8 || text[0] != 'M' { // all that begins with a SEQUENCE
+		return nil, false
+	}
+	der = make([]byte, base64.StdEncoding.DecodedLen(len(text)))
+	n, err := base64.StdEncoding.Decode(der, text)
+	return der[:n], err == nil
+}
+
+// Magic numbers of the formats of Java; those of BouncyCastle have none and
+// begin with their version.
+const (
+	magicJKS   = 0xFEEDFEED
+	magicJCEKS = 0xCECECECE
+)
+
+func detectBinary(data []byte) (entry.Format, bool) {
+	if len(data) < 4 {
+		return "", false
+	}
+	switch word := binary.BigEndian.Uint32(data); {
+	case word == magicJKS:
+		return entry.JKS, true
+	case word == magicJCEKS:
+		return entry.JCEKS, true
+	case word == 1 || word == 2:
+		return detectBouncyCastle(data)
+	}
+	if data[0] == 0x30 {
+		return detectASN1(data)
+	}
+	return "", false
+}
+
+// detectBouncyCastle tells BKS from UBER. Both begin with version, salt and
+// iteration count; in BKS the entries follow, whose first byte is a tag of at
+// most 4, and in UBER ciphertext of whole Twofish blocks.
+func detectBouncyCastle(data []byte) (entry.Format, bool) {
+	in := cryptobyte.String(data)
+	var version, saltLength, iterations uint32
+	if !in.ReadUint32(&version) || !in.ReadUint32(&saltLength) ||
+		saltLength == 0 || saltLength > 1<<10 || !in.Skip(int(saltLength)) || !in.ReadUint32(&iterations) {
+		return "", false
+	}
+	if _, ok := plausibleBKS(in); ok {
+		return entry.BKS, true
+	}
+	if len(in) > 0 && len(in)%16 == 0 {
+		return entry.UBER, true
+	}
+	return entry.BKS, true
+}
+
+// plausibleBKS looks at the first entry of a BKS store, of which rest is what
+// follows the header.
+func plausibleBKS(rest cryptobyte.String) (empty, ok bool) {
+	const macSize = 20
+	if len(rest) < 1+macSize {
+		return false, false
+	}
+	tag := rest[0]
+	if tag == 0 {
+		return true, len(rest) == 1+macSize
+	}
+	var aliasLength uint16
+	return false, tag <= 4 && rest.Skip(1) && rest.ReadUint16(&aliasLength) && int(aliasLength) <= len(rest)-macSize
+}
+
+// detectASN1 tells apart the formats that are one SEQUENCE. What may be BER is
+// told by its first elements alone, the rest by its outer structure; data behind
+// the SEQUENCE is left to the parsers.
+func detectASN1(data []byte) (entry.Format, bool) {
+	content := sequenceContent(data)
+	switch {
+	case bytes.HasPrefix(content, []byte{0x02, 0x01, 0x03, 0x30}):
+		return entry.PKCS12, true // RFC 7292 section 4: version v3(3), ContentInfo
+	case bytes.HasPrefix(content, []byte("\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x07")):
+		return entry.PKCS7, true // RFC 5652 section 3: contentType of PKCS #7
+	}
+	in := cryptobyte.String(data)
+	var element, seq cryptobyte.String
+	if !in.ReadASN1Element(&element, asn1.SEQUENCE) {
+		return "", false
+	}
+	seq = element
+	if !seq.ReadASN1(&seq, asn1.SEQUENCE) {
+		return "", false
+	}
+	if pkcs8.IsPrivateKeyInfo(element) {
+		return entry.PKCS8, true
+	}
+	if pkcs8.IsTraditional(element) {
+		return entry.DER, true
+	}
+	var first cryptobyte.String
+	if !seq.ReadASN1(&first, asn1.SEQUENCE) {
+		return "", false
+	}
+	switch {
+	case first.PeekASN1Tag(asn1.OBJECT_IDENTIFIER) && isLast(seq, asn1.OCTET_STRING):
+		return entry.PKCS8, true // RFC 5958 section 3: EncryptedPrivateKeyInfo
+	case isLast(seq, asn1.SEQUENCE), isLast(seq, asn1.Tag(0).ContextSpecific().Constructed()):
+		return entry.BCFKS, true // ObjectStore: store data, integrity check
+	case seq.SkipASN1(asn1.SEQUENCE) && isLast(seq, asn1.BIT_STRING):
+		return entry.DER, true // RFC 5280: certificate or revocation list
+	}
+	return "", false
+}
+
+// sequenceContent returns what follows the header of a SEQUENCE of definite or
+// indefinite length.
+func sequenceContent(data []byte) []byte {
+	if len(data) < 2 || data[0] != 0x30 {
+		return nil
+	}
+	header := 2
+	if n := int(data[1]); n > 0x80 {
+		header += n & 0x7f
+	}
+	if header > len(data) {
+		return nil
+	}
+	return data[header:]
+}
+
+// isLast reports whether in is one element of that tag.
+func isLast(in cryptobyte.String, tag asn1.Tag) bool {
+	return in.SkipASN1(tag) && in.Empty()
+}

@@ -1,0 +1,286 @@
+// Package pemfile reads and writes bundles of PEM blocks (RFC 7468) in every
+// spelling that is in use: certificates, revocation lists and private keys of
+// any form, plain or encrypted, in any order, with whatever text between them.
+package pemfile
+
+import (
+	"bytes"
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/entry"
+	"github.com/trustkeep/trustkeep/internal/pkcs8"
+)
+
+// Parse reads all blocks of data.
+//
+// Keys and certificates are paired by a localKeyID in the text before them, as
+// openssl pkcs12 prints it, else by public key; encrypted keys that have to be
+// paired by public key are opened with the password for it, on the cores there
+// are. In a file without keys all certificates are trusted. Blocks without a
+// friendlyName get an alias by the rule of package entry. Entries keep the
+// order in which the file has their first block.
+//
+// A block that cannot be read becomes an Opaque entry with an error and does
+// not hide the rest; when nothing else is there, its error is returned. Input
+// that ends inside a block is trustkeep.ErrCorrupt. A password that opens none
+// of the encrypted keys, where there are any, is
+// trustkeep.ErrIncorrectPassword; no password leaves them locked.
+//
+// The entries share memory with data, which must not change afterwards.
+func Parse(data []byte, opts entry.ReadOptions) (*entry.Store, error) {
+	s, err := parse(data, opts)
+	if err != nil {
+		return nil, fmt.Errorf("pemfile: %w", err)
+	}
+	return s, nil
+}
+
+func parse(data []byte, opts entry.ReadOptions) (*entry.Store, error) {
+	if err := opts.Budget.Size(int64(len(data))); err != nil {
+		return nil, err
+	}
+	scan := scanner{data: normalize(data)}
+	var blocks []*block
+	for {
+		b, err := scan.next()
+		if err != nil {
+			return nil, err
+		}
+		if b == nil {
+			break
+		}
+		if err := opts.Budget.Entries(1); err != nil {
+			return nil, err
+		}
+		blocks = append(blocks, b)
+	}
+	if len(blocks) == 0 {
+		return nil, corrupt("no PEM block")
+	}
+	r := &reader{opts: opts, position: make(map[*entry.Entry]int, len(blocks))}
+	for i, c := range decodeAll(blocks) {
+		if err := r.add(blocks[i], c); err != nil {
+			return nil, err
+		}
+	}
+	for _, line := range scan.ignored {
+		r.find("", "stray-line", fmt.Sprintf("line %d has a BEGIN or END that belongs to no block", line))
+	}
+	return r.store()
+}
+
+// content is what a block holds.
+type content struct {
+	der  []byte
+	cert *entry.Entry // for certificates
+	err  error
+}
+
+// chunk is how many blocks are decoded at a stretch.
+const chunk = 32
+
+// decodeAll decodes the blocks on the cores there are.
+func decodeAll(blocks []*block) []content {
+	contents := make([]content, len(blocks))
+	entry.Parallel((len(blocks)+chunk-1)/chunk, func(i int) {
+		var scratch []byte
+		for j := i * chunk; j < min(len(blocks), (i+1)*chunk); j++ {
+			b, c := blocks[j], &contents[j]
+			if c.der, c.err = b.decode(&scratch); c.err == nil && isCertificate(b.label) {
+				c.cert, c.err = newCertificate(b, c.der)
+			}
+		}
+	})
+	return contents
+}
+
+// reader collects what the blocks hold.
+type reader struct {
+	opts     entry.ReadOptions
+	keys     []*entry.Entry
+	certs    []*entry.Entry
+	others   []*entry.Entry
+	position map[*entry.Entry]int
+	findings []entry.Finding
+	guessed  *entry.Entry // see pairByExclusion
+	usable   bool         // some block could be read
+	firstErr error        // of a block that could not
+}
+
+func (r *reader) find(alias, code, text string) {
+	r.findings = append(r.findings, entry.Finding{Alias: alias, Code: code, Text: text})
+}
+
+// put appends e, which comes from the block b, to a list.
+func (r *reader) put(list *[]*entry.Entry, b *block, e *entry.Entry) {
+	if b.notes.named {
+		e.Alias, e.Unnamed = b.notes.alias, false
+	}
+	if e.LocalKeyID == nil {
+		e.LocalKeyID = b.notes.localKeyID
+	}
+	e.Created = b.notes.created
+	r.position[e] = len(r.position)
+	*list = append(*list, e)
+}
+
+// add interprets one block. An error ends the reading.
+func (r *reader) add(b *block, c content) error {
+	switch {
+	case isCertificate(b.label) && c.err == nil:
+		c.cert.Marked = b.notes.trusted
+		r.put(&r.certs, b, c.cert)
+	case isKey(b.label) && c.err == nil:
+		c.err = r.addKey(b, c.der)
+	case b.label == "X509 CRL" && c.err == nil:
+		var crl *entry.Entry
+		if crl, c.err = entry.NewCRL(c.der); c.err == nil {
+			r.put(&r.others, b, crl)
+		}
+	case IsPKCS7(b.label) && c.err == nil:
+		c.err = r.addPKCS7(b, c.der)
+	case b.label == "EC PARAMETERS" && c.err == nil:
+		// openssl ecparam -genkey writes one before the key, which has
+		// them too.
+	case isKnown(b.label) || b.err != nil:
+		// c.err says how it is broken.
+	default:
+		// For other programs; whether it is base64 is theirs to know.
+		c.err = nil
+		r.addOpaque(b, nil)
+	}
+	if c.err != nil {
+		err := fmt.Errorf("line %d: %s: %w", b.line, blockName(b), c.err)
+		if errors.Is(err, trustkeep.ErrLimit) {
+			return err
+		}
+		if r.firstErr == nil {
+			r.firstErr = err
+		}
+		r.addOpaque(b, fmt.Errorf("pemfile: %w", err))
+		return nil
+	}
+	r.usable = true
+	return nil
+}
+
+func (r *reader) addOpaque(b *block, err error) {
+	r.put(&r.others, b, &entry.Entry{
+		Alias: blockName(b), Unnamed: true, Kind: entry.Opaque, Raw: b.text, Err: err,
+	})
+}
+
+// blockName is the alias of a block that says nothing else about itself.
+func blockName(b *block) string {
+	return cmp.Or(strings.ToLower(trustkeep.Printable(b.label)), "block")
+}
+
+// addKey adds the private key of a block.
+func (r *reader) addKey(b *block, der []byte) error {
+	var key *entry.PrivateKey
+	var err error
+	if b.isLegacyEncrypted() {
+		key, err = b.legacyKey(der)
+	} else {
+		key, err = pkcs8.NewKey(der, r.opts.Budget)
+	}
+	if err != nil {
+		return err
+	}
+	key.Protected = b.text
+	r.put(&r.keys, b, &entry.Entry{Kind: entry.Key, Unnamed: true, Key: key})
+	return nil
+}
+
+func (r *reader) addPKCS7(*block, []byte) error {
+	return fmt.Errorf("PKCS#7: %w", trustkeep.ErrUnsupported)
+}
+
+// store puts the parts together.
+func (r *reader) store() (*entry.Store, error) {
+	if !r.usable && r.firstErr != nil {
+		return nil, r.firstErr
+	}
+	if len(r.keys)+len(r.certs)+len(r.others) == 0 {
+		return nil, fmt.Errorf("parameters without a key: %w", trustkeep.ErrUnsupported)
+	}
+	if isPGP(r.others) && len(r.keys)+len(r.certs) == 0 {
+		return nil, fmt.Errorf("an OpenPGP message or key: %w", trustkeep.ErrUnsupported)
+	}
+	if err := r.unlock(); err != nil {
+		return nil, err
+	}
+	r.pairByExclusion()
+	entries := entry.Assemble(r.keys, r.certs, nil)
+	entries = append(entries, r.others...)
+	slices.SortStableFunc(entries, func(a, b *entry.Entry) int { return cmp.Compare(r.position[a], r.position[b]) })
+	for _, e := range entries {
+		if e.Alias == "" {
+			e.Alias, e.Unnamed = nameOf(e), true
+		} else if e.Kind == entry.Key {
+			e.Unnamed = e == r.guessed // else its certificate named it
+		}
+	}
+	entry.Deduplicate(entries)
+	r.review(entries)
+	return &entry.Store{Format: entry.PEM, Entries: entries, Unauthenticated: true, Findings: r.findings}, nil
+}
+
+// nameOf makes up the alias of a certificate or key.
+func nameOf(e *entry.Entry) string {
+	if len(e.Chain) > 0 {
+		return entry.NameFor(e.Chain[0])
+	}
+	return "key"
+}
+
+// Labels returns the label of the first BEGIN line and the number of all of
+// them, which is 0 for what is no PEM.
+func Labels(data []byte) (first string, n int) {
+	data = normalize(data)
+	if n = bytes.Count(data, []byte(beginTag)); n > 0 {
+		at := bytes.Index(data, []byte(beginTag)) + len(beginTag)
+		first, _, _ = (&scanner{data: data}).label(at)
+	}
+	return first, n
+}
+
+func isCertificate(label string) bool {
+	switch label {
+	case "CERTIFICATE", "X509 CERTIFICATE", "X.509 CERTIFICATE", trustedLabel:
+		return true
+	}
+	return false
+}
+
+func isKey(label string) bool {
+	return label == "PRIVATE KEY" || strings.HasSuffix(label, " PRIVATE KEY") &&
+		!strings.HasPrefix(label, "PGP ")
+}
+
+// IsPKCS7 reports whether blocks of that label hold PKCS#7 or CMS.
+func IsPKCS7(label string) bool {
+	switch label {
+	case "PKCS7", "PKCS #7 SIGNED DATA", "CMS":
+		return true
+	}
+	return false
+}
+
+func isKnown(label string) bool {
+	return isCertificate(label) || isKey(label) || IsPKCS7(label) || label == "X509 CRL" || label == "EC PARAMETERS"
+}
+
+func isPGP(others []*entry.Entry) bool {
+	for _, e := range others {
+		if !bytes.HasPrefix(e.Raw, []byte(beginTag+"PGP ")) {
+			return false
+		}
+	}
+	return len(others) > 0
+}
