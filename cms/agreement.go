@@ -1,0 +1,309 @@
+package cms
+
+import (
+	"crypto"
+	"crypto/ecdh"
+	"crypto/ecdsa"
+	"crypto/rand"
+	"encoding/binary"
+	"fmt"
+
+	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/cms/internal/berio"
+	"github.com/trustkeep/trustkeep/cms/internal/keywrap"
+	"github.com/trustkeep/trustkeep/internal/ber"
+	"github.com/trustkeep/trustkeep/internal/redact"
+)
+
+// agreementSpec is a way of ephemeral-static ECDH: the hash of the key
+// derivation.
+type agreementSpec struct {
+	id   oid
+	hash crypto.Hash
+}
+
+// dhSinglePass-stdDH schemes, RFC 5753 section 7.1.4. The cofactor variants are
+// the same on the NIST curves but nobody sends them.
+var agreementSpecs = [...]agreementSpec{
+	{newOID("1.3.132.1.11.1"), crypto.SHA256},
+	{newOID("1.3.132.1.11.2"), crypto.SHA384},
+	{newOID("1.3.132.1.11.3"), crypto.SHA512},
+	{newOID("1.3.132.1.11.0"), crypto.SHA224},
+	{newOID("1.3.133.16.840.63.0.2"), crypto.SHA1},
+}
+
+func agreementByID(id oid) (*agreementSpec, error) {
+	for i := range agreementSpecs {
+		if agreementSpecs[i].id == id {
+			return &agreementSpecs[i], nil
+		}
+	}
+	return nil, unsupported("key agreement " + id.String())
+}
+
+// agreementFor follows RFC 5753 section 8: the hash as strong as the curve.
+func agreementFor(curve ecdh.Curve) *agreementSpec {
+	h := crypto.SHA256
+	switch curve {
+	case ecdh.P384():
+		h = crypto.SHA384
+	case ecdh.P521():
+		h = crypto.SHA512
+	}
+	for i := range agreementSpecs {
+		if agreementSpecs[i].hash == h {
+			return &agreementSpecs[i]
+		}
+	}
+	return nil // not reached
+}
+
+// wrapSpecs are the AES key wraps by the size of their key: RFC 3565 section
+// 4.2.
+var wrapSpecs = map[oid]int{
+	newOID("2.16.840.1.101.3.4.1.5"):  16,
+	newOID("2.16.840.1.101.3.4.1.25"): 24,
+	oidAES256Wrap:                     32,
+}
+
+var oidAES256Wrap = newOID("2.16.840.1.101.3.4.1.45")
+
+// agreementInfo returns a KeyAgreeRecipientInfo (RFC 5652 section 6.2.2) that
+// holds the content key for the owner of an EC key: ephemeral-static ECDH (RFC
+// 5753 section 3.1) and AES-256 key wrap.
+func agreementInfo(to ref, recipient *ecdsa.PublicKey, contentKey []byte) ([]byte, error) {
+	pub, err := recipient.ECDH()
+	if err != nil {
+		return nil, fmt.Errorf("recipient's key: %v: %w", err, trustkeep.ErrUnsupported)
+	}
+	ephemeral, err := pub.Curve().GenerateKey(rand.Reader)
+	if err != nil {
+		return nil, err
+	}
+	shared, err := ephemeral.ECDH(pub)
+	if err != nil {
+		return nil, fmt.Errorf("recipient's key: %v: %w", err, trustkeep.ErrUnsupported)
+	}
+	spec, wrap := agreementFor(pub.Curve()), algorithm{id: oidAES256Wrap}
+	kek := deriveKEK(spec.hash, shared, wrap.der(), nil, wrapSpecs[wrap.id])
+	wrapped, err := keywrap.Wrap(kek, contentKey)
+	if err != nil {
+		return nil, err
+	}
+	rid := to.der()
+	if to.keyID != nil { // RecipientKeyIdentifier, [0] IMPLICIT SEQUENCE
+		rid = berio.TLV(berio.ContextConstructed(0), berio.TLV(berio.OctetString, to.keyID))
+	}
+	point := append([]byte{0}, ephemeral.PublicKey().Bytes()...) // no unused bits
+	return berio.TLV(berio.ContextConstructed(1),
+		berio.TLV(berio.Integer, []byte{3}),
+		berio.TLV(berio.ContextConstructed(0), berio.TLV(berio.ContextConstructed(1),
+			algorithm{id: oidEC}.der(), berio.TLV(berio.BitString, point))),
+		algorithm{spec.id, wrap.der()}.der(),
+		berio.TLV(berio.Sequence, berio.TLV(berio.Sequence, rid, berio.TLV(berio.OctetString, wrapped)))), nil
+}
+
+// deriveKEK is the ANSI X9.63 key derivation over ECC-CMS-SharedInfo (RFC 5753
+// section 7.2) for a key of size bytes.
+func deriveKEK(h crypto.Hash, shared, wrapDER, ukm []byte, size int) []byte {
+	var bits [4]byte
+	binary.BigEndian.PutUint32(bits[:], uint32(8*size))
+	var entity []byte
+	if ukm != nil {
+		entity = berio.TLV(berio.ContextConstructed(0), berio.TLV(berio.OctetString, ukm))
+	}
+	info := berio.TLV(berio.Sequence, wrapDER, entity,
+		berio.TLV(berio.ContextConstructed(2), berio.TLV(berio.OctetString, bits[:])))
+	var kek []byte
+	for counter := uint32(1); len(kek) < size; counter++ {
+		d := h.New()
+		d.Write(shared)
+		d.Write(binary.BigEndian.AppendUint32(nil, counter))
+		d.Write(info)
+		kek = d.Sum(kek)
+	}
+	return kek[:size]
+}
+
+// agreed is a KeyAgreeRecipientInfo of a message, with the recipients that it
+// is for.
+type agreed struct {
+	point     []byte // the originator's ephemeral key
+	ukm       []byte // nil where absent
+	algorithm algorithm
+	to        []agreedRecipient
+}
+
+type agreedRecipient struct {
+	ref     ref
+	wrapped []byte
+}
+
+// maxAgreed bounds the recipients within one KeyAgreeRecipientInfo.
+const maxAgreed = 1000
+
+func parseAgreement(e ber.Element) (*agreed, error) {
+	in, err := e.Children()
+	if err != nil {
+		return nil, err
+	}
+	a := new(agreed)
+	if _, err = in.Read(ber.Integer); err != nil {
+		return nil, err
+	}
+	if err = optional(&in, 0, a.readOriginator); err != nil {
+		return nil, err
+	}
+	err = optional(&in, 1, func(in *ber.Input) (err error) {
+		a.ukm, err = readOctets(in)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	if a.algorithm, err = readAlgorithm(&in); err != nil {
+		return nil, err
+	}
+	if e, err = in.Read(ber.Sequence); err != nil {
+		return nil, err
+	}
+	if err = in.End(); err != nil {
+		return nil, err
+	}
+	list, err := e.Children()
+	if err != nil {
+		return nil, err
+	}
+	for !list.Empty() {
+		if len(a.to) == maxAgreed {
+			return nil, fmt.Errorf("more than %d recipients in one key agreement: %w", maxAgreed, trustkeep.ErrLimit)
+		}
+		if err := a.readRecipient(&list); err != nil {
+			return nil, err
+		}
+	}
+	return a, nil
+}
+
+// readOriginator reads an OriginatorIdentifierOrKey. What is no ephemeral key
+// leaves point empty, for an error only if the message is for us.
+func (a *agreed) readOriginator(in *ber.Input) error {
+	e, err := in.Next()
+	if err != nil || e.Tag != ber.Context(1) {
+		return err
+	}
+	fields, err := e.Children()
+	if err != nil {
+		return err
+	}
+	if _, err = fields.Read(ber.Sequence); err != nil { // of the recipient's curve, or nothing
+		return err
+	}
+	bits, err := fields.Read(ber.BitString)
+	if err != nil {
+		return err
+	}
+	if bits.Constructed || len(bits.Content) == 0 || bits.Content[0] != 0 {
+		return corrupt("ephemeral key")
+	}
+	a.point = bits.Content[1:]
+	return fields.End()
+}
+
+func (a *agreed) readRecipient(list *ber.Input) error {
+	e, err := list.Read(ber.Sequence)
+	if err != nil {
+		return err
+	}
+	fields, err := e.Children()
+	if err != nil {
+		return err
+	}
+	var r agreedRecipient
+	if id, present, err := fields.ReadOptional(ber.Context(0)); err != nil {
+		return err
+	} else if present { // RecipientKeyIdentifier; date and other key are ignored
+		inner, err := id.Children()
+		if err != nil {
+			return err
+		}
+		if r.ref.keyID, err = readOctets(&inner); err != nil {
+			return err
+		}
+		if len(r.ref.keyID) == 0 {
+			return corrupt("empty key identifier")
+		}
+	} else if r.ref, err = readRef(&fields); err != nil {
+		return err
+	}
+	if r.wrapped, err = readOctets(&fields); err != nil {
+		return err
+	}
+	a.to = append(a.to, r)
+	return fields.End()
+}
+
+// exchanger is what keys for key agreement have in common: *ecdh.PrivateKey and
+// every ecdh.KeyExchanger.
+type exchanger interface {
+	ECDH(*ecdh.PublicKey) ([]byte, error)
+}
+
+func exchangerOf(key crypto.PrivateKey) (exchanger, bool) {
+	if r, ok := key.(redact.Revealer); ok { // as keystore.Identity holds it
+		key = r.Reveal()
+	}
+	if k, ok := key.(*ecdsa.PrivateKey); ok {
+		e, err := k.ECDH()
+		return e, err == nil
+	}
+	e, ok := key.(exchanger)
+	return e, ok
+}
+
+// contentKey recovers the content key of size bytes. The key wrap tells right
+// from wrong, and that is safe to say: guessing does not help.
+func (a *agreed) contentKey(r agreedRecipient, pub crypto.PublicKey, key crypto.PrivateKey, size int) ([]byte, error) {
+	spec, err := agreementByID(a.algorithm.id)
+	if err != nil {
+		return nil, err
+	}
+	in := ber.New(a.algorithm.params, ber.Rules{MaxDepth: 4})
+	wrap, err := readAlgorithm(&in)
+	if err != nil {
+		return nil, err
+	}
+	kekSize := wrapSpecs[wrap.id]
+	if kekSize == 0 {
+		return nil, unsupported("key wrap " + wrap.id.String())
+	}
+	if a.point == nil {
+		return nil, unsupported("key agreement without an ephemeral key")
+	}
+	own, ok := pub.(*ecdsa.PublicKey)
+	if !ok {
+		return nil, corrupt("key agreement with a recipient whose key is not EC")
+	}
+	curve, err := own.ECDH()
+	if err != nil {
+		return nil, unsupported("the identity's curve")
+	}
+	exchange, ok := exchangerOf(key)
+	if !ok {
+		return nil, unsupported("the identity's key does no ECDH")
+	}
+	ephemeral, err := curve.Curve().NewPublicKey(a.point) // on the curve, or an error
+	if err != nil {
+		return nil, errUndecryptable()
+	}
+	shared, err := exchange.ECDH(ephemeral)
+	if err != nil {
+		return nil, errUndecryptable()
+	}
+	kek := deriveKEK(spec.hash, shared, a.algorithm.params, a.ukm, kekSize)
+	contentKey, err := keywrap.Unwrap(kek, r.wrapped)
+	if err != nil || len(contentKey) != size {
+		return nil, errUndecryptable()
+	}
+	return contentKey, nil
+}

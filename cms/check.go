@@ -1,0 +1,246 @@
+package cms
+
+import (
+	"bytes"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/hmac"
+	"crypto/rsa"
+	"crypto/x509"
+	"fmt"
+
+	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/ber"
+	"github.com/trustkeep/trustkeep/truststore"
+)
+
+// check decides whether one signature counts.
+func (v *verifier) check(info *signerInfo) (*Signer, *SignerError) {
+	fail := &SignerError{Signer: info.ref.public()}
+	s, err := v.signer(info, fail)
+	if err != nil {
+		fail.Err = err
+		return nil, fail
+	}
+	return s, nil
+}
+
+// signer is check. It notes in about whom the error will be.
+func (v *verifier) signer(info *signerInfo, about *SignerError) (*Signer, error) {
+	h := hashByID(info.digest.id)
+	if h == nil {
+		return nil, unsupported("digest " + info.digest.id.String())
+	}
+	if h.hash == crypto.SHA1 && !v.o.AllowSHA1 {
+		return nil, unsupported("digest SHA-1 without VerifyOptions.AllowSHA1")
+	}
+	digest := v.digests.sum(h)
+	if digest == nil {
+		return nil, corrupt("digest that the message does not announce")
+	}
+	candidates := v.candidates(info.ref)
+	if len(candidates) == 0 {
+		return nil, fmt.Errorf("its certificate is neither in the message nor known: %w", trustkeep.ErrNotFound)
+	}
+	about.Subject = candidates[0].Subject.String()
+	if err := v.checkContent(info, digest); err != nil {
+		return nil, err
+	}
+	var first error
+	for _, c := range candidates {
+		if v.attempts++; v.attempts > maxAttempts {
+			return nil, fmt.Errorf("more than %d signatures and certificates to try: %w", maxAttempts, trustkeep.ErrLimit)
+		}
+		verdict, err := v.accept(c, info, h, digest)
+		if err == nil {
+			s := &Signer{Certificate: c, Verdict: verdict, Hash: h.hash}
+			if info.signed != nil {
+				s.SigningTime = info.signed.signingTime
+			}
+			return s, nil
+		}
+		if first == nil {
+			first, about.Subject = err, c.Subject.String()
+		}
+	}
+	return nil, first
+}
+
+// candidates returns the certificates that a signer's name fits: those of the
+// message, those that the caller gave, those that are trusted.
+func (v *verifier) candidates(to ref) []*x509.Certificate {
+	var found []*x509.Certificate
+	add := func(c *x509.Certificate) {
+		if c == nil || !to.matches(c) {
+			return
+		}
+		for _, have := range found {
+			if have.Equal(c) {
+				return
+			}
+		}
+		found = append(found, c)
+	}
+	for _, c := range v.certificates {
+		add(c)
+	}
+	for _, c := range v.o.Certificates {
+		add(c)
+	}
+	for c := range v.snapshot.All() {
+		add(c)
+	}
+	return found
+}
+
+// checkContent checks that the signed attributes are about the content.
+func (v *verifier) checkContent(info *signerInfo, digest []byte) error {
+	if info.signed == nil {
+		if v.kind != oidData { // RFC 5652 section 5.3
+			return corrupt("signature without attributes over content that is not data")
+		}
+		if v.looksLikeAttributes() {
+			return corrupt("signature without attributes over content that looks like attributes")
+		}
+		return nil
+	}
+	if info.signed.contentType != v.kind {
+		return corrupt("content type differs from the signed one")
+	}
+	if !hmac.Equal(info.signed.messageDigest, digest) {
+		return corrupt("content differs from what was signed")
+	}
+	return nil
+}
+
+// accept checks the signature with the key of a certificate and asks whether
+// that certificate is trusted.
+func (v *verifier) accept(c *x509.Certificate, info *signerInfo, h *hashSpec, digest []byte) (*truststore.Verdict, error) {
+	if !bearable(c) {
+		return nil, unsupported(fmt.Sprintf("RSA key of more than %d bits", maxRSABits))
+	}
+	if err := info.checkSignature(c.PublicKey, h, digest); err != nil {
+		return nil, err
+	}
+	if !signs(c) {
+		return nil, unsupported("certificate whose key usage excludes signatures")
+	}
+	purpose := truststore.Email
+	if v.o.AnyPurpose {
+		purpose = truststore.Any
+	}
+	others := make([]*x509.Certificate, 0, len(v.certificates)+len(v.o.Certificates))
+	for _, list := range [][]*x509.Certificate{v.certificates, v.o.Certificates} {
+		for _, other := range list {
+			if other != nil && other != c {
+				others = append(others, other)
+			}
+		}
+	}
+	return v.snapshot.Verify([]*x509.Certificate{c}, truststore.VerifyOptions{
+		Purpose: purpose, Name: v.o.Address, Time: v.now, Intermediates: others,
+	})
+}
+
+// checkSignature checks the signature with a public key. digest is that of the
+// content.
+func (s *signerInfo) checkSignature(pub crypto.PublicKey, h *hashSpec, digest []byte) error {
+	if s.signed == nil {
+		return s.checkMessage(pub, h, digest, nil)
+	}
+	sum := func(message []byte) []byte {
+		d := h.hash.New()
+		d.Write(message)
+		return d.Sum(nil)
+	}
+	err := s.checkMessage(pub, h, sum(s.signed.der), s.signed.der)
+	if err != nil && s.signed.sorted != nil {
+		// Sent out of order: RFC 5652 section 5.4 signs the DER encoding,
+		// which is sorted, and some products sign what they send.
+		if s.checkMessage(pub, h, sum(s.signed.sorted), s.signed.sorted) == nil {
+			return nil
+		}
+	}
+	return err
+}
+
+var errSignature = corrupt("signature does not fit the content and the certificate's key")
+
+// checkMessage checks the signature over a message, nil where only its digest
+// is known.
+func (s *signerInfo) checkMessage(pub crypto.PublicKey, h *hashSpec, digest, message []byte) error {
+	ok := false
+	switch pub := pub.(type) {
+	case *rsa.PublicKey:
+		if s.algorithm.id == oidPSS {
+			if err := checkPSS(s.algorithm, h); err != nil {
+				return err
+			}
+			ok = rsa.VerifyPSS(pub, h.hash, digest, s.signature, nil) == nil
+			break
+		}
+		if s.algorithm.id != oidRSA && s.algorithm.id != h.rsa {
+			return unsupported("RSA signature " + s.algorithm.id.String())
+		}
+		ok = rsa.VerifyPKCS1v15(pub, h.hash, digest, s.signature) == nil
+	case *ecdsa.PublicKey:
+		// The bare key type is what some products say.
+		if s.algorithm.id != h.ec && s.algorithm.id != oidEC {
+			return unsupported("ECDSA signature " + s.algorithm.id.String())
+		}
+		ok = ecdsa.VerifyASN1(pub, digest, s.signature)
+	case ed25519.PublicKey:
+		if s.algorithm.id != oidEd25519 || message == nil {
+			return unsupported("Ed25519 signature without signed attributes")
+		}
+		ok = ed25519.Verify(pub, message, s.signature)
+	default:
+		return unsupported("certificate with a key that signs nothing")
+	}
+	if !ok {
+		return errSignature
+	}
+	return nil
+}
+
+// checkPSS reads RSASSA-PSS-params (RFC 4055 section 3.1). Both hashes must be
+// that of the digest, which is what crypto/rsa can do and everybody sends. The
+// length of the salt is found by checking.
+func checkPSS(a algorithm, h *hashSpec) error {
+	outer := ber.New(a.params, ber.Rules{MaxDepth: 8})
+	e, err := outer.Read(ber.Sequence)
+	if err != nil {
+		return err
+	}
+	in, err := e.Children()
+	if err != nil {
+		return err
+	}
+	sha1 := hashByHash(crypto.SHA1)
+	used, mask := sha1, sha1
+	err = optional(&in, 0, func(in *ber.Input) (err error) { used, err = readHash(in); return err })
+	if err != nil {
+		return err
+	}
+	err = optional(&in, 1, func(in *ber.Input) (err error) { mask, err = readMGF1(in); return err })
+	if err != nil {
+		return err
+	}
+	if used != h || mask != h {
+		return unsupported("RSA-PSS with different hashes")
+	}
+	for _, n := range []int{2, 3} { // length of the salt, trailer field
+		err = optional(&in, n, func(in *ber.Input) error {
+			e, err := in.Read(ber.Integer)
+			if err == nil && n == 3 && !bytes.Equal(e.Content, []byte{1}) {
+				return unsupported("RSA-PSS trailer field")
+			}
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return in.End()
+}

@@ -1,0 +1,56 @@
+// Package cms seals and opens, signs and verifies messages in the Cryptographic
+// Message Syntax (RFC 5652), which is what S/MIME and AS2 carry and what PKCS #7
+// has become. Keys come from a keystore, trust from a truststore:
+//
+//	sealed, err := cms.Seal(content, partner)         // partner is an *x509.Certificate
+//	content, err := cms.Open(sealed, id)              // id is a *keystore.Identity
+//	signed, err := cms.Sign(content, id)
+//	verified, err := cms.Verify(signed, trust)        // trust is a *truststore.Truststore
+//	protected, err := cms.Protect(secret, id)         // at rest, with one's own key pair
+//	secret, err := cms.Unprotect(protected, id)
+//
+// The functions take the defaults; SealOptions, OpenOptions, SignOptions and
+// VerifyOptions have the same verbs as methods, and Reader and Writer for
+// content of any size, which pass it on in flat memory:
+//
+//	sealed, err := cms.SealOptions{}.Writer(file, partner)
+//	signed, err := cms.SignOptions{}.Writer(sealed, id)
+//	_, err = io.Copy(signed, content)
+//	err = errors.Join(signed.Close(), sealed.Close())
+//
+// # What it protects against, and what not
+//
+// A sealed message can be read by its recipients only. In CBC mode, the default
+// and all that S/MIME 3 and AS2 know, it is not authenticated: it can be changed
+// on the way, and anybody can seal. Sign first, then seal. Whatever opens a
+// message and tells strangers whether that went well should check the signature
+// before it answers, see OpenOptions.Open. The GCM ciphers authenticate the
+// content against changes, not its sender.
+//
+// A signature counts when the content is what was signed, the key is that of the
+// certificate, and truststore.Verify trusts that certificate. There is no
+// Verified without a signature that counts.
+//
+// Content that comes out of a Reader is not yet known to be whole or genuine;
+// io.EOF says that it is.
+//
+// # What it costs
+//
+// The functions on byte slices hold the message and the content in memory, twice
+// the content in all, and refuse messages over Limits.MaxSize with
+// trustkeep.ErrLimit. The Readers and Writers take less than 1 MiB at any size,
+// but those of the GCM ciphers, whose content is held and bounded in the same
+// way. The settings of a call are in its options; there is no package state.
+//
+// # Why not a library
+//
+// The parser and writer are this package's own. github.com/smallstep/pkcs7, the
+// usual choice, has its algorithms in package variables (DES-CBC unless set,
+// which no partner reads), so that calls for two partners race; its parser
+// recurses without bound, and a message of 4 MB that is nothing but nesting ends
+// the program; it holds five times the content in memory, and it lacks
+// AES-192, RSA-PSS and AuthEnvelopedData. It serves as a witness in the tests.
+//
+// MIME is not part of this package: what S/MIME and AS2 put around a message is
+// to be taken off first. PEM is read.
+package cms

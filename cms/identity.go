@@ -1,0 +1,87 @@
+package cms
+
+import (
+	"crypto"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"reflect"
+
+	"github.com/trustkeep/trustkeep"
+)
+
+// Identity is a private key with its certificate chain, leaf first: it signs
+// and opens. *keystore.Identity is one; so is whatever wraps a key that stays in
+// hardware. The private key of the certificate is a crypto.Signer to sign, and
+// to open a crypto.Decrypter (RSA) or an ecdh.KeyExchanger (EC; an
+// *ecdsa.PrivateKey does as well).
+//
+// Each call of this package asks for the certificate once. Implementations must
+// be safe for concurrent use if they are used so.
+type Identity interface {
+	TLSCertificate() (*tls.Certificate, error)
+}
+
+// IdentityFunc makes a function an Identity, for certificates that were loaded
+// by crypto/tls or that change over time.
+type IdentityFunc func() (*tls.Certificate, error)
+
+// TLSCertificate calls f.
+func (f IdentityFunc) TLSCertificate() (*tls.Certificate, error) { return f() }
+
+// identity is an Identity that was asked.
+type identity struct {
+	leaf  *x509.Certificate
+	chain [][]byte // DER, leaf first
+	key   crypto.PrivateKey
+}
+
+// askAll asks each identity for its key and certificates, and makes sure that
+// they belong together.
+func askAll(ids []Identity) ([]identity, error) {
+	if len(ids) == 0 {
+		return nil, fmt.Errorf("no identity: %w", trustkeep.ErrEmpty)
+	}
+	out := make([]identity, len(ids))
+	for i, id := range ids {
+		// A nil *keystore.Identity from an ignored error arrives as a typed
+		// nil.
+		if v := reflect.ValueOf(id); !v.IsValid() || v.Kind() == reflect.Pointer && v.IsNil() {
+			return nil, fmt.Errorf("identity %d is nil: %w", i+1, trustkeep.ErrEmpty)
+		}
+		cert, err := id.TLSCertificate()
+		if err != nil {
+			return nil, err
+		}
+		if out[i], err = newIdentity(cert); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+func newIdentity(cert *tls.Certificate) (id identity, err error) {
+	if cert == nil || len(cert.Certificate) == 0 || cert.PrivateKey == nil {
+		return id, fmt.Errorf("identity without key or certificate: %w", trustkeep.ErrEmpty)
+	}
+	id = identity{leaf: cert.Leaf, chain: cert.Certificate, key: cert.PrivateKey}
+	if id.leaf == nil {
+		if id.leaf, err = x509.ParseCertificate(id.chain[0]); err != nil {
+			return id, fmt.Errorf("certificate of the identity: %v: %w", err, trustkeep.ErrCorrupt)
+		}
+	}
+	// Both kinds of key tell their public half; what does not is left to fail
+	// where it is used.
+	if key, ok := id.key.(interface{ Public() crypto.PublicKey }); ok {
+		pub, ok := id.leaf.PublicKey.(interface{ Equal(crypto.PublicKey) bool })
+		if !ok || !pub.Equal(key.Public()) {
+			return id, fmt.Errorf("identity %s: %w", quoted(id.leaf), trustkeep.ErrKeyMismatch)
+		}
+	}
+	return id, nil
+}
+
+// quoted names a certificate in an error.
+func quoted(c *x509.Certificate) string {
+	return `"` + trustkeep.Printable(c.Subject.String()) + `"`
+}

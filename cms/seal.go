@@ -1,0 +1,218 @@
+package cms
+
+import (
+	"crypto/cipher"
+	"crypto/ecdsa"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"fmt"
+	"io"
+
+	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/cms/internal/berio"
+	"github.com/trustkeep/trustkeep/internal/limits"
+)
+
+// Seal encrypts content for the owners of certificates with the zero
+// SealOptions. See SealOptions.Seal.
+func Seal(content []byte, recipients ...*x509.Certificate) ([]byte, error) {
+	return SealOptions{}.Seal(content, recipients...)
+}
+
+// SealOptions says how to seal. The zero value is AES-256-CBC with RSA
+// PKCS #1 v1.5, which all partners read. It is a value: copy it, change the
+// copy, use it from many goroutines.
+type SealOptions struct {
+	// Cipher for the content; zero is AES256CBC.
+	Cipher Cipher
+	// KeyTransport for recipients with RSA keys; zero is PKCS1v15.
+	KeyTransport KeyTransport
+	// KeyIDs names recipients by subject key identifier instead of issuer and
+	// serial number, so that a certificate renewed with the same key opens
+	// the message too. Older products read only the latter.
+	KeyIDs bool
+	// Limits: MaxSize bounds what is held in memory, MaxEntries the
+	// recipients. Zero means the defaults.
+	Limits trustkeep.Limits
+}
+
+// Seal encrypts content for the owners of certificates, any of whom can open
+// it, and returns a ContentInfo in DER. Recipients have RSA keys, or EC keys on
+// P-256, P-384 or P-521.
+//
+// Seal does not decide whether a certificate is trusted, valid and meant for
+// encryption: ask truststore.Verify first. And in CBC mode, the default, the
+// result is not authenticated: whoever carries it can change it, and anybody
+// can make another. Sign first, then seal what was signed.
+//
+// The error wraps trustkeep.ErrEmpty without recipients,
+// trustkeep.ErrUnsupported for keys and options that cannot be used, and
+// trustkeep.ErrLimit for content over Limits.MaxSize.
+func (o SealOptions) Seal(content []byte, recipients ...*x509.Certificate) ([]byte, error) {
+	const op = "seal"
+	e, err := o.envelope(recipients)
+	if err != nil {
+		return nil, wrap(op, err)
+	}
+	// The result is to be openable under the same limits.
+	if err := e.budget.Size(int64(len(content)) + int64(e.overhead())); err != nil {
+		return nil, wrap(op, err, "use Writer for large content")
+	}
+	sealed, err := e.seal(content)
+	if err != nil {
+		return nil, wrap(op, err)
+	}
+	return sealed, nil
+}
+
+// Writer seals what is written to it and writes the message to dst, in BER with
+// indefinite lengths, as it goes: memory stays flat whatever the size. Close
+// ends the message and does not close dst; without it the message is cut short
+// and no reader accepts it. The Writer is not safe for concurrent use.
+//
+// The GCM ciphers are the exception: their content is held in memory until
+// Close, and a Write beyond Limits.MaxSize is trustkeep.ErrLimit.
+//
+// Errors are those of Seal and of dst.
+func (o SealOptions) Writer(dst io.Writer, recipients ...*x509.Certificate) (io.WriteCloser, error) {
+	const op = "seal"
+	e, err := o.envelope(recipients)
+	if err != nil {
+		return nil, wrap(op, err)
+	}
+	if e.spec.gcm {
+		return &gcmWriter{dst: dst, envelope: e}, nil
+	}
+	w, err := newCBCWriter(dst, e)
+	if err != nil {
+		return nil, wrap(op, err)
+	}
+	return w, nil
+}
+
+// envelope is an (Auth)EnvelopedData to be written, all but its content.
+type envelope struct {
+	budget *limits.Budget
+	spec   *cipherSpec
+	block  cipher.Block
+	iv     []byte
+	frames []berio.Frame
+}
+
+func (o SealOptions) envelope(recipients []*x509.Certificate) (*envelope, error) {
+	spec, err := o.Cipher.spec()
+	if err != nil {
+		return nil, err
+	}
+	if len(recipients) == 0 {
+		return nil, fmt.Errorf("no recipient: %w", trustkeep.ErrEmpty)
+	}
+	e := &envelope{budget: limits.New(o.Limits), spec: spec, iv: make([]byte, spec.iv)}
+	if err := e.budget.Entries(len(recipients)); err != nil {
+		return nil, err
+	}
+	key := make([]byte, spec.key)
+	defer clear(key)
+	rand.Read(key)
+	rand.Read(e.iv)
+	if e.block, err = spec.block(key); err != nil {
+		return nil, err
+	}
+	infos := make([][]byte, len(recipients))
+	version := byte(0) // RFC 5652 section 6.1
+	for i, cert := range recipients {
+		if cert == nil {
+			return nil, fmt.Errorf("recipient %d is nil: %w", i+1, trustkeep.ErrEmpty)
+		}
+		if infos[i], err = o.recipientInfo(cert, key); err != nil {
+			return nil, fmt.Errorf("recipient %s: %w", quoted(cert), err)
+		}
+		if _, isRSA := cert.PublicKey.(*rsa.PublicKey); !isRSA || o.KeyIDs {
+			version = 2
+		}
+	}
+	id := oidEnvelopedData
+	if spec.gcm {
+		id, version = oidAuthEnvelopedData, 0 // RFC 5083 section 2.1
+	}
+	a, err := spec.algorithm(e.iv)
+	if err != nil {
+		return nil, err
+	}
+	e.frames = []berio.Frame{
+		{Identifier: berio.Sequence, Before: id.der()},
+		{Identifier: berio.ContextConstructed(0)},
+		{Identifier: berio.Sequence, Before: append(berio.TLV(berio.Integer, []byte{version}), berio.SetOf(berio.Set, infos...)...)},
+		{Identifier: berio.Sequence, Before: append(oidData.der(), a.der()...)},
+		{Identifier: berio.Context(0)},
+	}
+	return e, nil
+}
+
+// recipientInfo returns the RecipientInfo for the owner of a certificate.
+func (o SealOptions) recipientInfo(cert *x509.Certificate, contentKey []byte) ([]byte, error) {
+	to, err := newRef(cert, o.KeyIDs)
+	if err != nil {
+		return nil, err
+	}
+	switch pub := cert.PublicKey.(type) {
+	case *rsa.PublicKey:
+		return transportInfo(o.KeyTransport, to, pub, contentKey)
+	case *ecdsa.PublicKey:
+		return agreementInfo(to, pub, contentKey)
+	}
+	return nil, unsupported(fmt.Sprintf("%v key, which cannot encrypt", cert.PublicKeyAlgorithm))
+}
+
+// overhead is about how much larger than the content the message is.
+func (e *envelope) overhead() int {
+	n := 256
+	for _, f := range e.frames {
+		n += len(f.Before)
+	}
+	return n
+}
+
+// seal encrypts content that is in memory.
+func (e *envelope) seal(content []byte) ([]byte, error) {
+	if e.spec.gcm {
+		return e.sealGCM(content)
+	}
+	size := e.block.BlockSize()
+	full := len(content) / size * size
+	head, tail := berio.Definite(full+size, e.frames...)
+	out := make([]byte, 0, len(head)+full+size+len(tail))
+	out = append(out, head...)
+	out = out[:len(head)+full+size]
+	mode := cipher.NewCBCEncrypter(e.block, e.iv)
+	mode.CryptBlocks(out[len(head):], content[:full])
+	last := out[len(head)+full:]
+	pad(last, copy(last, content[full:]))
+	mode.CryptBlocks(last, last)
+	return append(out, tail...), nil
+}
+
+func (e *envelope) sealGCM(content []byte) ([]byte, error) {
+	aead, err := cipher.NewGCM(e.block)
+	if err != nil {
+		return nil, err
+	}
+	frames := append([]berio.Frame{}, e.frames...)
+	frames[2].After = berio.TLV(berio.OctetString, make([]byte, gcmTag))
+	head, tail := berio.Definite(len(content), frames...)
+	out := make([]byte, 0, len(head)+len(content)+gcmTag+len(tail))
+	out = aead.Seal(append(out, head...), e.iv, content, nil)
+	// crypto/cipher appends the tag to the ciphertext, CMS has it in a field
+	// at the end.
+	end := len(out) - gcmTag
+	copy(tail[len(tail)-gcmTag:], out[end:])
+	return append(out[:end], tail...), nil
+}
+
+// pad fills what follows block[:n] as RFC 5652 section 6.3 wants it.
+func pad(block []byte, n int) {
+	for i := n; i < len(block); i++ {
+		block[i] = byte(len(block) - n)
+	}
+}

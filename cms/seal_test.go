@@ -1,0 +1,311 @@
+package cms_test
+
+import (
+	"bytes"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"testing"
+	"testing/iotest"
+
+	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/cms"
+	"github.com/trustkeep/trustkeep/internal/testpki"
+)
+
+var ciphers = []cms.Cipher{cms.AES256CBC, cms.AES192CBC, cms.AES128CBC, cms.TripleDESCBC, cms.AES256GCM, cms.AES192GCM, cms.AES128GCM}
+
+var transports = []cms.KeyTransport{cms.PKCS1v15, cms.OAEPSHA256, cms.OAEPSHA1}
+
+func TestSealAndOpen(t *testing.T) {
+	p := newPeople(t)
+	for _, cipher := range ciphers {
+		for _, transport := range transports {
+			for _, keyIDs := range []bool{false, true} {
+				o := cms.SealOptions{Cipher: cipher, KeyTransport: transport, KeyIDs: keyIDs}
+				for _, names := range []string{"rsa", "p256", "rsa rsa2 p256 p384"} {
+					who := p.pick(strings.Fields(names)...)
+					t.Run(fmt.Sprint(cipher, transport, keyIDs, names), func(t *testing.T) {
+						testSealAndOpen(t, o, who)
+					})
+				}
+			}
+		}
+	}
+}
+
+func testSealAndOpen(t *testing.T, o cms.SealOptions, who []person) {
+	content := random(1000)
+	sealed, err := o.Seal(content, certsOf(who)...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	streamed := stream(t, content, func(w io.Writer) (io.WriteCloser, error) { return o.Writer(w, certsOf(who)...) })
+	for _, id := range who {
+		for form, message := range map[string][]byte{"DER": sealed, "BER": streamed} {
+			before := bytes.Clone(message)
+			got, err := cms.Open(message, id)
+			if err != nil || !bytes.Equal(got, content) {
+				t.Errorf("%s by %s: %d bytes, %v", form, id.Cert.Subject, len(got), err)
+			}
+			if !bytes.Equal(before, message) {
+				t.Errorf("%s: Open changed its input", form)
+			}
+			r, err := cms.OpenOptions{}.Reader(&drip{r: bytes.NewReader(message)}, id)
+			if err != nil {
+				t.Errorf("%s by %s: %v", form, id.Cert.Subject, err)
+				continue
+			}
+			if err := iotest.TestReader(r, content); err != nil {
+				t.Errorf("%s by %s: %v", form, id.Cert.Subject, err)
+			}
+		}
+	}
+}
+
+func TestSealSizes(t *testing.T) {
+	p := newPeople(t)
+	for _, cipher := range []cms.Cipher{cms.AES256CBC, cms.TripleDESCBC, cms.AES128GCM} {
+		for _, n := range sizes {
+			o, content := cms.SealOptions{Cipher: cipher}, random(n)
+			sealed, err := o.Seal(content, p.rsa.Cert)
+			if err != nil {
+				t.Fatal(err)
+			}
+			streamed := stream(t, content, func(w io.Writer) (io.WriteCloser, error) { return o.Writer(w, p.rsa.Cert) })
+			for form, message := range map[string][]byte{"DER": sealed, "BER": streamed} {
+				if got, err := cms.Open(message, p.rsa); err != nil || !bytes.Equal(got, content) {
+					t.Errorf("%v, %d bytes, %s: %d bytes, %v", cipher, n, form, len(got), err)
+				}
+				r, err := cms.OpenOptions{}.Reader(bytes.NewReader(message), p.rsa)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if got, err := io.ReadAll(r); err != nil || !bytes.Equal(got, content) {
+					t.Errorf("%v, %d bytes, %s read: %d bytes, %v", cipher, n, form, len(got), err)
+				}
+			}
+		}
+	}
+}
+
+// Two messages of one content have nothing in common that content decides.
+func TestSealIsRandomized(t *testing.T) {
+	p := newPeople(t)
+	for _, cipher := range ciphers {
+		a, err := cms.SealOptions{Cipher: cipher}.Seal(make([]byte, 64), p.rsa.Cert)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := cms.SealOptions{Cipher: cipher}.Seal(make([]byte, 64), p.rsa.Cert)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if bytes.Equal(a[len(a)-64:], b[len(b)-64:]) {
+			t.Errorf("%v: two messages end alike", cipher)
+		}
+	}
+}
+
+func TestOpenPEM(t *testing.T) {
+	p := newPeople(t)
+	content := random(100_000)
+	sealed, err := cms.Seal(content, p.rsa.Cert)
+	if err != nil {
+		t.Fatal(err)
+	}
+	armored := pem.EncodeToMemory(&pem.Block{Type: "CMS", Bytes: sealed})
+	for name, text := range map[string][]byte{
+		"LF":        armored,
+		"CRLF":      bytes.ReplaceAll(armored, []byte("\n"), []byte("\r\n")),
+		"old label": bytes.ReplaceAll(armored, []byte(" CMS-----"), []byte(" PKCS7-----")),
+	} {
+		if got, err := cms.Open(text, p.rsa); err != nil || !bytes.Equal(got, content) {
+			t.Errorf("%s: %d bytes, %v", name, len(got), err)
+		}
+	}
+	for name, text := range map[string][]byte{
+		"no end":     bytes.TrimSuffix(armored, []byte("-----END CMS-----\n")),
+		"cut":        armored[:len(armored)/2],
+		"first line": []byte("-----BEGIN CMS-----"),
+		"empty":      []byte("-----BEGIN CMS-----\n-----END CMS-----\n"),
+		"no base64":  bytes.Replace(armored, []byte("MI"), []byte("M*"), 1),
+	} {
+		if got, err := cms.Open(text, p.rsa); !errors.Is(err, trustkeep.ErrCorrupt) || got != nil {
+			t.Errorf("%s: %d bytes, %v", name, len(got), err)
+		}
+	}
+}
+
+// Old and new identities are offered together while a certificate is replaced.
+func TestOpenWithSeveralIdentities(t *testing.T) {
+	p := newPeople(t)
+	successor := p.person("rsa@example.com", testpki.RSA2048)
+	for _, to := range []person{p.rsa, successor, p.p384} {
+		sealed, err := cms.Seal([]byte("content"), to.Cert)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := cms.Open(sealed, p.rsa, p.p384, successor); err != nil || string(got) != "content" {
+			t.Errorf("%s: %q, %v", to.Cert.Subject, got, err)
+		}
+	}
+}
+
+// A renewal with the same key opens what names the key.
+func TestKeyIDsSurviveRenewal(t *testing.T) {
+	p := newPeople(t)
+	request := p.request("rsa@example.com", testpki.RSA2048)
+	request.KeyOf = p.rsa.Identity
+	renewed := person{p.Issue(request)}
+	sealed, err := cms.SealOptions{KeyIDs: true}.Seal([]byte("content"), p.rsa.Cert)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := cms.Open(sealed, renewed); err != nil || string(got) != "content" {
+		t.Errorf("by key ID: %q, %v", got, err)
+	}
+	sealed, err = cms.Seal([]byte("content"), p.rsa.Cert)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := cms.Open(sealed, renewed); !errors.Is(err, trustkeep.ErrNotFound) || got != nil {
+		t.Errorf("by issuer and serial: %q, %v", got, err)
+	}
+}
+
+func TestOpenNamesRecipientsAndIdentities(t *testing.T) {
+	p := newPeople(t)
+	for _, keyIDs := range []bool{false, true} {
+		sealed, err := cms.SealOptions{KeyIDs: keyIDs}.Seal([]byte("content"), p.rsa.Cert, p.p256.Cert)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := cms.Open(sealed, p.rsa2, p.ed)
+		var none *cms.NoRecipientError
+		if !errors.As(err, &none) || !errors.Is(err, trustkeep.ErrNotFound) || got != nil {
+			t.Fatalf("%q, %v", got, err)
+		}
+		if none.Total != 2 || len(none.Recipients) != 2 || len(none.Offered) != 2 || none.Unsupported != 0 {
+			t.Errorf("%+v", none)
+		}
+		expected := []string{fmt.Sprintf("%x", p.rsa.Cert.SerialNumber), fmt.Sprintf("%x", p.p256.Cert.SerialNumber)}
+		if keyIDs {
+			expected = []string{fmt.Sprintf("key ID %x", p.rsa.Cert.SubjectKeyId), fmt.Sprintf("key ID %x", p.p256.Cert.SubjectKeyId)}
+		}
+		for _, part := range append(expected, "Test Intermediate CA", fmt.Sprintf("%x", p.rsa2.Cert.SerialNumber), fmt.Sprintf("%x", p.ed.Cert.SerialNumber)) {
+			if !strings.Contains(err.Error(), part) {
+				t.Errorf("%q is not in %q", part, err)
+			}
+		}
+	}
+}
+
+func TestSealRefuses(t *testing.T) {
+	p := newPeople(t)
+	small := trustkeep.Limits{MaxSize: 1000}
+	noKeyID := person{p.Issue(testpki.Request{Names: []string{"x@example.com"}, KeyType: testpki.RSA2048})}
+	for name, test := range map[string]struct {
+		o    cms.SealOptions
+		to   []*x509.Certificate
+		want error
+	}{
+		"nobody":           {cms.SealOptions{}, nil, trustkeep.ErrEmpty},
+		"nil":              {cms.SealOptions{}, []*x509.Certificate{p.rsa.Cert, nil}, trustkeep.ErrEmpty},
+		"Ed25519":          {cms.SealOptions{}, certsOf(p.pick("rsa", "ed")), trustkeep.ErrUnsupported},
+		"empty":            {cms.SealOptions{}, []*x509.Certificate{{}}, trustkeep.ErrCorrupt},
+		"cipher":           {cms.SealOptions{Cipher: 99}, certsOf(p.pick("rsa")), trustkeep.ErrUnsupported},
+		"key transport":    {cms.SealOptions{KeyTransport: 99}, certsOf(p.pick("rsa")), trustkeep.ErrUnsupported},
+		"key ID":           {cms.SealOptions{KeyIDs: true}, []*x509.Certificate{noKeyID.Cert}, trustkeep.ErrUnsupported},
+		"size":             {cms.SealOptions{Limits: small}, certsOf(p.pick("rsa")), trustkeep.ErrLimit},
+		"size with GCM":    {cms.SealOptions{Limits: small, Cipher: cms.AES256GCM}, certsOf(p.pick("rsa")), trustkeep.ErrLimit},
+		"recipients":       {cms.SealOptions{Limits: trustkeep.Limits{MaxEntries: 1}}, certsOf(p.pick("rsa", "rsa2")), trustkeep.ErrLimit},
+		"recipients (GCM)": {cms.SealOptions{Limits: trustkeep.Limits{MaxEntries: 1}, Cipher: cms.AES128GCM}, certsOf(p.pick("rsa", "rsa2")), trustkeep.ErrLimit},
+	} {
+		out, err := test.o.Seal(random(1000), test.to...)
+		if !errors.Is(err, test.want) || out != nil || !strings.HasPrefix(err.Error(), "cms: seal: ") {
+			t.Errorf("%s: %d bytes, %v", name, len(out), err)
+		}
+	}
+	// A stream has no limit but where content is held.
+	w, err := cms.SealOptions{Limits: small, Cipher: cms.AES256GCM}.Writer(io.Discard, p.rsa.Cert)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Write(random(1000)); !errors.Is(err, trustkeep.ErrLimit) {
+		t.Errorf("GCM stream: %v", err)
+	}
+	if err := w.Close(); !errors.Is(err, trustkeep.ErrLimit) {
+		t.Errorf("GCM stream, Close: %v", err)
+	}
+	if got := stream(t, random(100_000), func(w io.Writer) (io.WriteCloser, error) {
+		return cms.SealOptions{Limits: small}.Writer(w, p.rsa.Cert)
+	}); len(got) < 100_000 {
+		t.Errorf("CBC stream: %d bytes", len(got))
+	}
+}
+
+func TestOpenRefusesIdentities(t *testing.T) {
+	p := newPeople(t)
+	sealed, err := cms.Seal([]byte("content"), p.rsa.Cert)
+	if err != nil {
+		t.Fatal(err)
+	}
+	swapped := person{&testpki.Identity{Cert: p.rsa.Cert, DER: p.rsa.DER, Key: p.rsa2.Key, Chain: p.rsa.Chain}}
+	boom := errors.New("token unplugged")
+	for name, test := range map[string]struct {
+		ids  []cms.Identity
+		want error
+	}{
+		"none":        {nil, trustkeep.ErrEmpty},
+		"nil":         {[]cms.Identity{nil}, trustkeep.ErrEmpty},
+		"typed nil":   {[]cms.Identity{(*person)(nil)}, trustkeep.ErrEmpty},
+		"no key":      {[]cms.Identity{cms.IdentityFunc(func() (*tls.Certificate, error) { return &tls.Certificate{Certificate: [][]byte{{1}}}, nil })}, trustkeep.ErrEmpty},
+		"rotten":      {[]cms.Identity{cms.IdentityFunc(func() (*tls.Certificate, error) { return &tls.Certificate{Certificate: [][]byte{{1}}, PrivateKey: p.rsa.Key}, nil })}, trustkeep.ErrCorrupt},
+		"another key": {[]cms.Identity{swapped}, trustkeep.ErrKeyMismatch},
+		"error":       {[]cms.Identity{cms.IdentityFunc(func() (*tls.Certificate, error) { return nil, boom })}, boom},
+	} {
+		if got, err := cms.Open(sealed, test.ids...); !errors.Is(err, test.want) || got != nil {
+			t.Errorf("%s: %q, %v", name, got, err)
+		}
+	}
+}
+
+func TestProtect(t *testing.T) {
+	p := newPeople(t)
+	noKeyID := person{p.Issue(testpki.Request{Names: []string{"x@example.com"}, KeyType: testpki.RSA2048})}
+	secret := []byte("jdbc password")
+	for _, names := range [][]cms.Identity{{p.rsa}, {p.p256}, {p.rsa, p.p384}, {noKeyID, p.rsa}} {
+		protected, err := cms.Protect(secret, names...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, id := range names {
+			if got, err := cms.Unprotect(protected, id); err != nil || !bytes.Equal(got, secret) {
+				t.Errorf("%q, %v", got, err)
+			}
+		}
+		for i := range protected {
+			changed := bytes.Clone(protected)
+			changed[i] ^= 4
+			got, err := cms.Unprotect(changed, names[0])
+			if err == nil && !bytes.Equal(got, secret) || err != nil && got != nil {
+				t.Fatalf("byte %d of %d changed: %q, %v", i, len(protected), got, err)
+			}
+		}
+	}
+	if got, err := cms.Protect(secret, p.ed); !errors.Is(err, trustkeep.ErrUnsupported) || got != nil {
+		t.Errorf("for Ed25519: %x, %v", got, err)
+	}
+	sealed, err := cms.Seal(secret, p.rsa.Cert)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := cms.Unprotect(sealed, p.rsa); !errors.Is(err, trustkeep.ErrUnsupported) || got != nil {
+		t.Errorf("not authenticated: %q, %v", got, err)
+	}
+}

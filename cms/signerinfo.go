@@ -1,0 +1,159 @@
+package cms
+
+import (
+	"bytes"
+	"encoding/asn1"
+	"slices"
+	"time"
+
+	"github.com/trustkeep/trustkeep/cms/internal/berio"
+	"github.com/trustkeep/trustkeep/internal/ber"
+)
+
+// signerInfo is a SignerInfo of a message (RFC 5652 section 5.3).
+type signerInfo struct {
+	ref       ref
+	digest    algorithm
+	signed    *signedAttributes // nil where absent
+	algorithm algorithm         // of the signature
+	signature []byte
+}
+
+func parseSignerInfo(e ber.Element) (*signerInfo, error) {
+	if e.Tag != ber.Sequence {
+		return nil, corrupt("signer")
+	}
+	in, err := e.Children()
+	if err != nil {
+		return nil, err
+	}
+	s := new(signerInfo)
+	if _, err = in.Read(ber.Integer); err != nil {
+		return nil, err
+	}
+	if s.ref, err = readRef(&in); err != nil {
+		return nil, err
+	}
+	if s.digest, err = readAlgorithm(&in); err != nil {
+		return nil, err
+	}
+	attributes, present, err := in.ReadOptional(ber.Context(0))
+	if err != nil {
+		return nil, err
+	}
+	if present {
+		if s.signed, err = parseAttributes(attributes); err != nil {
+			return nil, err
+		}
+	}
+	if s.algorithm, err = readAlgorithm(&in); err != nil {
+		return nil, err
+	}
+	if s.signature, err = readOctets(&in); err != nil {
+		return nil, err
+	}
+	if _, _, err = in.ReadOptional(ber.Context(1)); err != nil { // unsigned attributes do not count
+		return nil, err
+	}
+	return s, in.End()
+}
+
+// signedAttributes are what is signed in place of the content.
+type signedAttributes struct {
+	// der is the SET OF Attribute as sent, sorted the one that should have
+	// been sent.
+	der, sorted []byte
+
+	contentType   oid
+	messageDigest []byte
+	signingTime   time.Time // zero where there is none that can be read
+}
+
+func parseAttributes(e ber.Element) (*signedAttributes, error) {
+	der, err := e.DER()
+	if err != nil {
+		return nil, err
+	}
+	a := &signedAttributes{der: bytes.Clone(der)}
+	a.der[0] = berio.Set // RFC 5652 section 5.4
+	outer := ber.New(a.der, ber.Rules{MaxDepth: maxAttributeDepth})
+	if e, err = outer.Read(ber.Set); err != nil {
+		return nil, err
+	}
+	in, err := e.Children()
+	if err != nil {
+		return nil, err
+	}
+	var elements [][]byte
+	seen := make(map[oid]bool)
+	for !in.Empty() {
+		e, err := in.Read(ber.Sequence)
+		if err != nil {
+			return nil, err
+		}
+		elements = append(elements, e.Full)
+		if err := a.readAttribute(e, seen); err != nil {
+			return nil, err
+		}
+	}
+	// RFC 5652 section 11.1 and 11.2.
+	if !seen[oidContentType] || !seen[oidMessageDigest] {
+		return nil, corrupt("signed attributes without content type or digest")
+	}
+	if !slices.IsSortedFunc(elements, bytes.Compare) {
+		a.sorted = berio.SetOf(berio.Set, elements...)
+	}
+	return a, nil
+}
+
+// maxAttributeDepth is how deep attributes that came through the reader's own
+// bound can be.
+const maxAttributeDepth = 1 << 10
+
+func (a *signedAttributes) readAttribute(e ber.Element, seen map[oid]bool) error {
+	in, err := e.Children()
+	if err != nil {
+		return err
+	}
+	id, err := readOID(&in)
+	if err != nil {
+		return err
+	}
+	set, err := in.Read(ber.Set)
+	if err != nil {
+		return err
+	}
+	if err := in.End(); err != nil {
+		return err
+	}
+	if id != oidContentType && id != oidMessageDigest && id != oidSigningTime {
+		return nil
+	}
+	if seen[id] {
+		return corrupt("signed attribute given twice")
+	}
+	seen[id] = true
+	values, err := set.Children()
+	if err != nil {
+		return err
+	}
+	switch id {
+	case oidContentType:
+		a.contentType, err = readOID(&values)
+	case oidMessageDigest:
+		a.messageDigest, err = readOctets(&values)
+	case oidSigningTime:
+		var value ber.Element
+		if value, err = values.Next(); err == nil {
+			// Stated only, so an odd spelling is no reason to refuse.
+			var t time.Time
+			if _, bad := asn1.Unmarshal(value.Full, &t); bad == nil {
+				a.signingTime = t
+			}
+		}
+	}
+	if err != nil {
+		return err
+	}
+	return values.End()
+}
