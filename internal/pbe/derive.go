@@ -3,7 +3,6 @@ package pbe
 import (
 	"crypto"
 	"fmt"
-	"strings"
 
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/internal/limits"
@@ -73,5 +72,5 @@ func (d *Derivation) String() string {
 	if p.KDF == Scrypt {
 		return fmt.Sprintf("scrypt N=%d r=%d p=%d", p.N, p.R, p.P)
 	}
-	return strings.Join([]string{"PBKDF2-HMAC", hashName(p.Hash)}, "-") + fmt.Sprintf(" %d", p.Iterations)
+	return fmt.Sprintf("PBKDF2-HMAC-%s %d", hashName(p.Hash), p.Iterations)
 }

@@ -68,8 +68,9 @@ func (s *Scheme) Open(derived, ciphertext []byte) ([]byte, error) {
 	return out[:len(out)-n], nil
 }
 
-// seal encrypts; the counterpart of Open.
-func (s *Scheme) seal(derived, plain []byte) ([]byte, error) {
+// SealWith encrypts plain with key material from Derive; the counterpart of
+// Open. plain is not modified and the result is new.
+func (s *Scheme) SealWith(derived, plain []byte) ([]byte, error) {
 	info := s.params.Cipher.info()
 	key, iv := derived[:s.params.keyLength()], derived[s.params.keyLength():]
 	if s.params.pbes2() {

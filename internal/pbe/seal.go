@@ -63,7 +63,7 @@ func (s *Scheme) Seal(plain, password []byte) ([]byte, error) {
 		return nil, err
 	}
 	defer clear(derived)
-	return s.seal(derived, plain)
+	return s.SealWith(derived, plain)
 }
 
 // Unlimited is the Spender of a writer, whose caller chose the cost.

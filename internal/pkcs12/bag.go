@@ -133,7 +133,6 @@ func (r *reader) readKey(b safeBag, out *bags) error {
 		if e.Key, err = pkcs8.NewKey(der, r.opts.Budget); err != nil {
 			return err
 		}
-		r.source.PlainKeys = true
 	} else if e.Key, err = r.shroudedKey(der); err != nil {
 		return err
 	}

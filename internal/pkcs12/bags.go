@@ -57,6 +57,13 @@ func (b *bags) assemble(password []byte) *entry.Store {
 	certs = collapse(certs)
 	s := &entry.Store{Format: entry.PKCS12}
 	s.Entries = append(entry.Assemble(keys, certs, password), others...)
+	for _, k := range keys {
+		// The usual case: the leaf has the name of the key. It follows the
+		// key from now on.
+		if len(k.Chain) > 0 && k.Chain[0].Label == k.Alias {
+			k.Chain[0].Label = ""
+		}
+	}
 	nameRest(s.Entries)
 	s.Findings = renameDuplicates(s.Entries)
 	for _, k := range keys {

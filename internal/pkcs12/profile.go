@@ -12,8 +12,6 @@ type Source struct {
 	MAC   pbe.MACParams // zero: none
 	Certs pbe.Params    // of the first encrypted safe; zero: none
 	Keys  pbe.Params    // of the first shrouded key; zero: none
-	// PlainKeys: some key was not encrypted.
-	PlainKeys bool
 }
 
 // Profile says how a file is written. It is a comparable value; make others by
@@ -26,8 +24,7 @@ type Profile struct {
 	// encrypted; zero is not at all.
 	Certs pbe.Params
 	// Keys is how private and secret keys are encrypted. With the zero
-	// value no key can be written but those that were not encrypted when
-	// they were read.
+	// value no key with a password can be written.
 	Keys pbe.Params
 	// MarkTrusted marks trusted certificates for Java, also those that
 	// were not marked when they were read. Java sees no others.
@@ -85,15 +82,15 @@ func FromSource(s *entry.Store) Profile {
 		return Modern()
 	}
 	p := Profile{Name: "source", MAC: source.MAC, Certs: source.Certs, Keys: source.Keys}
-	if p.Keys == (pbe.Params{}) && !source.PlainKeys {
-		// There was no key yet by which to go on.
+	if p.Keys == (pbe.Params{}) {
+		// There was no encrypted key by which to go on.
 		switch {
-		case p.Certs != (pbe.Params{}) && p.Certs.Cipher != pbe.RC240:
-			p.Keys = p.Certs
-		case p.Certs != (pbe.Params{}):
-			p.Keys = pbe.Legacy3DES(p.Certs.Iterations)
-		case p.MAC != (pbe.MACParams{}):
+		case p.Certs == (pbe.Params{}):
 			p.Keys = Modern().Keys
+		case p.Certs.Cipher == pbe.RC240:
+			p.Keys = pbe.Legacy3DES(p.Certs.Iterations)
+		default:
+			p.Keys = p.Certs
 		}
 	}
 	return p
