@@ -1,6 +1,8 @@
 package formats
 
 import (
+	"bytes"
+	"crypto/rand"
 	"errors"
 	"fmt"
 
@@ -9,6 +11,7 @@ import (
 
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/internal/entry"
+	"github.com/trustkeep/trustkeep/internal/pbe"
 	"github.com/trustkeep/trustkeep/internal/pkcs8"
 )
 
@@ -65,4 +68,49 @@ func isCertificateOrCRL(der []byte) bool {
 	var seq cryptobyte.String
 	return in.ReadASN1(&seq, asn1.SEQUENCE) && seq.SkipASN1(asn1.SEQUENCE) &&
 		seq.SkipASN1(asn1.SEQUENCE) && isLast(seq, asn1.BIT_STRING)
+}
+
+// encodeSingle writes a store of one entry in a format that holds just one: DER
+// takes a certificate, a revocation list or a plain key, PKCS8 a key that is
+// encrypted when it has a password. OpenSSH keys are not made here, only copied.
+func encodeSingle(s *entry.Store, opts entry.WriteOptions) ([]byte, error) {
+	if len(s.Entries) != 1 {
+		return nil, fmt.Errorf("formats: %d entries in %s, which holds one: %w", len(s.Entries), s.Format, trustkeep.ErrUnsupported)
+	}
+	e := s.Entries[0]
+	switch {
+	case e.Kind == entry.Key && opts.Keep != nil && opts.Keep(e):
+		if s.Format == entry.OpenSSH {
+			return append(bytes.Clone(e.Key.Protected), '\n'), nil
+		}
+		return bytes.Clone(e.Key.Protected), nil
+	case e.Kind == entry.Key && s.Format != entry.OpenSSH:
+		return encodeKey(s.Format, e, opts)
+	case s.Format == entry.DER && e.Kind == entry.CRL:
+		return bytes.Clone(e.Raw), nil
+	case s.Format == entry.DER && e.Kind != entry.Secret && len(e.Chain) == 1:
+		return bytes.Clone(e.Chain[0].Raw), nil
+	}
+	return nil, fmt.Errorf("formats: alias %q in %s: %w", trustkeep.Printable(e.Alias), s.Format, trustkeep.ErrUnsupported)
+}
+
+// encodeKey writes the key of e without its chain.
+func encodeKey(format entry.Format, e *entry.Entry, opts entry.WriteOptions) ([]byte, error) {
+	if len(e.Chain) > 0 {
+		return nil, fmt.Errorf("formats: the certificates of %q in %s: %w", trustkeep.Printable(e.Alias), format, trustkeep.ErrUnsupported)
+	}
+	plain, password, err := opts.Key(e)
+	if err != nil {
+		return nil, fmt.Errorf("formats: %w", err)
+	}
+	defer clear(password)
+	if password == nil {
+		return plain, nil
+	}
+	defer clear(plain)
+	random := opts.Rand
+	if random == nil {
+		random = rand.Reader
+	}
+	return pkcs8.Seal(plain, password, pbe.Modern(pkcs8.Iterations), random)
 }

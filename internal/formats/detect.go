@@ -9,6 +9,7 @@ import (
 	"golang.org/x/crypto/cryptobyte/asn1"
 
 	"github.com/trustkeep/trustkeep/internal/entry"
+	"github.com/trustkeep/trustkeep/internal/openssh"
 	"github.com/trustkeep/trustkeep/internal/pemfile"
 	"github.com/trustkeep/trustkeep/internal/pkcs8"
 )
@@ -17,29 +18,36 @@ import (
 // never from a name. ok is false for what is none of the formats. The format is
 // that of the Store which Parse makes of data.
 func Detect(data []byte) (format entry.Format, ok bool) {
-	format, _, ok = detect(data)
-	return format, ok
+	d, ok := detect(data)
+	return d.format, ok
 }
 
-// detect also returns the data to parse: that within base64 without armor.
-func detect(data []byte) (format entry.Format, content []byte, ok bool) {
-	if format, ok = detectBinary(data); ok {
-		return format, data, true
+// detected is what Detect finds out.
+type detected struct {
+	format  entry.Format
+	content []byte // to parse; of base64 without armor what is in it
+	pem     bool   // content is PEM
+}
+
+func detect(data []byte) (d detected, ok bool) {
+	if format, ok := detectBinary(data); ok {
+		return detected{format: format, content: data}, true
 	}
 	if label, n := pemfile.Labels(data); n > 0 {
+		d = detected{format: entry.PEM, content: data, pem: true}
 		switch {
-		case n == 1 && label == "OPENSSH PRIVATE KEY":
-			return entry.OpenSSH, data, true
+		case n == 1 && label == openssh.Label:
+			d.format = entry.OpenSSH
 		case n == 1 && pemfile.IsPKCS7(label):
-			return entry.PKCS7, data, true
+			d.format = entry.PKCS7
 		}
-		return entry.PEM, data, true
+		return d, true
 	}
-	if der, isBase64 := bareBase64(data); isBase64 {
-		format, ok = detectBinary(der)
-		return format, der, ok
+	if der, ok := bareBase64(data); ok {
+		format, ok := detectBinary(der)
+		return detected{format: format, content: der}, ok
 	}
-	return "", nil, false
+	return d, false
 }
 
 // bareBase64 decodes DER in base64 without armor, as Windows tools and web

@@ -3,12 +3,15 @@
 package formats
 
 import (
+	"encoding/pem"
 	"fmt"
 
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/internal/entry"
 	"github.com/trustkeep/trustkeep/internal/jks"
 	"github.com/trustkeep/trustkeep/internal/pemfile"
+	"github.com/trustkeep/trustkeep/internal/pkcs12"
+	"github.com/trustkeep/trustkeep/internal/pkcs7"
 )
 
 // Parse reads data, whose format it detects from the bytes. The entries may
@@ -20,27 +23,35 @@ func Parse(data []byte, opts entry.ReadOptions) (*entry.Store, error) {
 	if err := opts.Budget.Size(int64(len(data))); err != nil {
 		return nil, fmt.Errorf("formats: %w", err)
 	}
-	format, content, ok := detect(data)
+	d, ok := detect(data)
 	if !ok {
 		return nil, fmt.Errorf("formats: %s: %w", resemblance(data), trustkeep.ErrCorrupt)
 	}
-	switch format {
-	case entry.PEM, entry.OpenSSH:
-		return parsePEM(format, content, opts)
-	case entry.DER, entry.PKCS8:
-		return parseDER(format, content, opts)
-	case entry.JKS, entry.JCEKS:
-		return jks.Parse(content, opts)
+	if d.pem {
+		return parsePEM(d, opts)
 	}
-	return nil, fmt.Errorf("formats: %s: %w", format, trustkeep.ErrUnsupported)
+	switch d.format {
+	case entry.DER, entry.PKCS8:
+		return parseDER(d.format, d.content, opts)
+	case entry.PKCS7:
+		return pkcs7.Parse(d.content, opts)
+	case entry.PKCS12:
+		return pkcs12.Parse(d.content, opts)
+	case entry.JKS, entry.JCEKS:
+		return jks.Parse(d.content, opts)
+	}
+	return nil, fmt.Errorf("formats: %s: %w", d.format, trustkeep.ErrUnsupported)
 }
 
-func parsePEM(format entry.Format, data []byte, opts entry.ReadOptions) (*entry.Store, error) {
-	s, err := pemfile.Parse(data, opts)
+// parsePEM reads PEM, of which a file of one block may count as another format.
+func parsePEM(d detected, opts entry.ReadOptions) (*entry.Store, error) {
+	s, err := pemfile.Parse(d.content, opts)
 	if err != nil {
 		return nil, err
 	}
-	s.Format = format
+	if s.Format = d.format; s.Format == entry.PKCS7 {
+		s.Source = pkcs7.Source{Armored: true}
+	}
 	return s, nil
 }
 
@@ -51,8 +62,20 @@ func Encode(s *entry.Store, profile trustkeep.Profile, opts entry.WriteOptions) 
 	switch s.Format {
 	case entry.PEM:
 		return pemfile.Encode(s, opts)
+	case entry.PKCS7:
+		return encodePKCS7(s)
+	case entry.DER, entry.PKCS8, entry.OpenSSH:
+		return encodeSingle(s, opts)
 	case entry.JKS, entry.JCEKS:
 		return jks.Encode(s, s.Format, opts)
 	}
 	return nil, fmt.Errorf("formats: writing %s: %w", s.Format, trustkeep.ErrUnsupported)
+}
+
+func encodePKCS7(s *entry.Store) ([]byte, error) {
+	der, err := pkcs7.Encode(s)
+	if source, ok := s.Source.(pkcs7.Source); err == nil && ok && source.Armored {
+		return pem.EncodeToMemory(&pem.Block{Type: "PKCS7", Bytes: der}), nil
+	}
+	return der, err
 }

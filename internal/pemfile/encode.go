@@ -13,10 +13,6 @@ import (
 	"github.com/trustkeep/trustkeep/internal/pkcs8"
 )
 
-// iterations of PBKDF2-HMAC-SHA256 that encrypted keys are written with: some
-// 30 ms for whoever tries a password.
-const iterations = 100_000
-
 // Encode writes the store as PEM: each key as PKCS#8, encrypted with PBES2
 // (AES-256-CBC) when opts.Key returns a password for it and plain when that is
 // nil, followed by its chain; trusted certificates; revocation lists; and the
@@ -97,7 +93,7 @@ func (w *encoder) protectKeys(entries []*entry.Entry) (map[*entry.Entry]*sealedK
 			return nil, err
 		}
 		if k.password != nil {
-			if k.scheme, err = pbe.Modern(iterations).NewScheme(w.opts.Rand); err != nil {
+			if k.scheme, err = pbe.Modern(pkcs8.Iterations).NewScheme(w.opts.Rand); err != nil {
 				return nil, err
 			}
 			seal = append(seal, k)

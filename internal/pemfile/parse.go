@@ -13,6 +13,8 @@ import (
 
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/internal/entry"
+	"github.com/trustkeep/trustkeep/internal/openssh"
+	"github.com/trustkeep/trustkeep/internal/pkcs7"
 	"github.com/trustkeep/trustkeep/internal/pkcs8"
 )
 
@@ -184,21 +186,41 @@ func blockName(b *block) string {
 func (r *reader) addKey(b *block, der []byte) error {
 	var key *entry.PrivateKey
 	var err error
-	if b.isLegacyEncrypted() {
+	alias := ""
+	switch {
+	case b.isLegacyEncrypted():
 		key, err = b.legacyKey(der)
-	} else {
+	case b.label == openssh.Label:
+		key, alias, err = openssh.NewKey(der, r.opts.Budget)
+	default:
 		key, err = pkcs8.NewKey(der, r.opts.Budget)
 	}
 	if err != nil {
 		return err
 	}
 	key.Protected = b.text
-	r.put(&r.keys, b, &entry.Entry{Kind: entry.Key, Unnamed: true, Key: key})
+	alias = strings.ToValidUTF8(alias, "\ufffd")
+	r.put(&r.keys, b, &entry.Entry{Kind: entry.Key, Alias: alias, Unnamed: alias == "", Key: key})
 	return nil
 }
 
-func (r *reader) addPKCS7(*block, []byte) error {
-	return fmt.Errorf("PKCS#7: %w", trustkeep.ErrUnsupported)
+// addPKCS7 adds the certificates and lists of a block. The text before it can
+// name one entry, not several.
+func (r *reader) addPKCS7(b *block, der []byte) error {
+	certs, others, err := pkcs7.Read(der, r.opts)
+	if err != nil {
+		return err
+	}
+	if len(certs)+len(others) > 1 {
+		b.notes = notes{}
+	}
+	for _, e := range certs {
+		r.put(&r.certs, b, e)
+	}
+	for _, e := range others {
+		r.put(&r.others, b, e)
+	}
+	return nil
 }
 
 // store puts the parts together.

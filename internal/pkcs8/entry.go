@@ -9,6 +9,10 @@ import (
 	"github.com/trustkeep/trustkeep/internal/limits"
 )
 
+// Iterations of PBKDF2-HMAC-SHA256 that keys in PEM and DER are encrypted with:
+// some 15 ms for whoever tries a password.
+const Iterations = 100_000
+
 // ErrNoPassword is the error of opening an encrypted key without a password. It
 // wraps trustkeep.ErrIncorrectPassword.
 var ErrNoPassword = fmt.Errorf("pkcs8: the key is encrypted and no password was given: %w", trustkeep.ErrIncorrectPassword)
