@@ -68,6 +68,12 @@ func Encode(s *entry.Store, profile trustkeep.Profile, opts entry.WriteOptions) 
 		return encodeSingle(s, opts)
 	case entry.JKS, entry.JCEKS:
 		return jks.Encode(s, s.Format, opts)
+	case entry.PKCS12:
+		p, err := pkcs12Profile(s, profile)
+		if err != nil {
+			return nil, err
+		}
+		return pkcs12.Encode(s, p, opts)
 	}
 	return nil, fmt.Errorf("formats: writing %s: %w", s.Format, trustkeep.ErrUnsupported)
 }
