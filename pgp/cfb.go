@@ -24,6 +24,10 @@ const (
 	mdcLength = sha1.Size
 )
 
+// smallWrite is what mdcWriter collects writes to, such as those of packet
+// headers and of a compressor.
+const smallWrite = 32 << 10
+
 // mdcWriter encrypts. Close ends the packet, not what it is written to.
 type mdcWriter struct {
 	packet *packetWriter
@@ -57,7 +61,7 @@ func newMDCWriter(w io.Writer, key []byte, random io.Reader) (*mdcWriter, error)
 
 func (m *mdcWriter) Write(p []byte) (n int, err error) {
 	n = len(p)
-	if len(m.buf)+len(p) < worthForking {
+	if len(m.buf)+len(p) < smallWrite {
 		m.buf = append(m.buf, p...)
 		return n, nil
 	}
@@ -65,7 +69,7 @@ func (m *mdcWriter) Write(p []byte) (n int, err error) {
 		return 0, err
 	}
 	for len(p) > 0 {
-		k := min(len(p), chunkSize)
+		k := min(len(p), workSize)
 		if err := m.encrypt(p[:k]); err != nil {
 			return n - len(p), err
 		}
@@ -165,7 +169,7 @@ func (m *mdcReader) Read(p []byte) (int, error) {
 func (m *mdcReader) fill() {
 	size := mdcSize + firstChunk
 	if m.tailed > 0 {
-		size = mdcSize + chunkSize
+		size = mdcSize + workSize
 	}
 	if len(m.bufs[m.next]) < size {
 		m.bufs[m.next] = make([]byte, size)

@@ -90,10 +90,8 @@ func (d Decryption) into(w io.Writer, src io.Reader) (*Result, error) {
 	return m.verdict(d.Signers, d.AllowUnsigned)
 }
 
-func copyContent(w io.Writer, m *message) error {
-	_, err := io.CopyBuffer(onlyWriter{w}, onlyReader{m}, make([]byte, 64<<10))
-	return err
-}
+// copyContent writes one part while the next is decrypted.
+func copyContent(w io.Writer, m *message) error { return copyAhead(w, m) }
 
 // onlyWriter and onlyReader keep io.Copy from shortcuts around the buffer.
 type (

@@ -55,14 +55,11 @@ type Encryption struct {
 // is incomplete and cannot be decrypted. The errors concerning keys are those
 // of Key.CanEncrypt and Key.CanSign; nothing has been written then.
 func (e Encryption) Encrypt(dst io.Writer, src io.Reader) error {
-	w, err := e.Writer(dst)
-	if err != nil {
+	out := &messageWriter{buffered: &behindWriter{w: dst}}
+	if err := e.begin(out); err != nil {
 		return err
 	}
-	if err := copyAhead(w, src); err != nil {
-		return err
-	}
-	return w.Close()
+	return out.copyAll(src)
 }
 
 // EncryptFile encrypts the content of src into the file at path, which appears
@@ -75,19 +72,23 @@ func (e Encryption) EncryptFile(path string, src io.Reader) error {
 // to. The message is complete when Close has returned nil; Close does not close
 // dst. Encrypt is faster, since it can read ahead.
 func (e Encryption) Writer(dst io.Writer) (io.WriteCloser, error) {
+	out := &messageWriter{buffered: bufio.NewWriterSize(dst, 16<<10)}
+	if err := e.begin(out); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (e Encryption) begin(out *messageWriter) error {
 	plan, err := e.plan()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	signers, err := signingKeys(e.Signers, e.Config)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	out := &messageWriter{buffered: bufio.NewWriterSize(dst, 64<<10)}
-	if err := guard("encrypt", func() error { return e.start(out, plan, signers) }); err != nil {
-		return nil, classify("encrypt", err)
-	}
-	return out, nil
+	return classify("encrypt", guard("encrypt", func() error { return e.start(out, plan, signers) }))
 }
 
 // encryptionPlan is what the recipients' keys lead to.
@@ -229,10 +230,16 @@ type literalHints struct {
 	modTime time.Time
 }
 
+// flusher is a writer that may hold something back until Flush.
+type flusher interface {
+	io.Writer
+	Flush() error
+}
+
 // messageWriter is the stack of packets that a message consists of. The content
 // goes into the innermost one; Close ends them from the inside.
 type messageWriter struct {
-	buffered   *bufio.Writer
+	buffered   flusher
 	layers     []io.Closer // the outermost first
 	literal    *packetWriter
 	sink       io.Writer // of the literal packet and what surrounds it
@@ -296,10 +303,20 @@ func newPendingSignature(key *packet.PrivateKey, kind packet.SignatureType, pc *
 	return &pendingSignature{key, sig, h}, nil
 }
 
+// copyAll writes the whole content and ends the message.
+func (m *messageWriter) copyAll(src io.Reader) error {
+	err := copyAhead(m, src)
+	if err == nil {
+		return m.Close()
+	}
+	m.buffered.Flush() // waits for what is being written; the message is lost anyway
+	return err
+}
+
 func (m *messageWriter) Write(p []byte) (n int, err error) {
 	n = len(p)
 	for len(p) > 0 && m.err == nil {
-		chunk := p[:min(len(p), chunkSize)]
+		chunk := p[:min(len(p), workSize)]
 		beside(len(chunk)*min(len(m.signatures), 1),
 			func() {
 				for _, s := range m.signatures {
@@ -355,8 +372,8 @@ func copyAhead(w io.Writer, src io.Reader) error {
 	n, err := fillBuffer(src, buf)
 	var next []byte
 	for err == nil {
-		if len(next) < chunkSize {
-			next = make([]byte, chunkSize)
+		if len(next) < workSize {
+			next = make([]byte, workSize)
 		}
 		var m int
 		var rerr, werr error

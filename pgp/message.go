@@ -319,7 +319,7 @@ func (m *message) Read(p []byte) (int, error) {
 func (m *message) fill() error {
 	size := firstChunk
 	if m.last != nil {
-		size = chunkSize
+		size = workSize
 	}
 	if len(m.bufs[m.next]) < size {
 		m.bufs[m.next] = make([]byte, size)

@@ -1,7 +1,6 @@
 package pgp
 
 import (
-	"bufio"
 	"bytes"
 	"io"
 
@@ -47,7 +46,7 @@ func (s Signing) Sign(dst io.Writer, src io.Reader) error {
 	if err != nil {
 		return err
 	}
-	out := &messageWriter{buffered: bufio.NewWriterSize(dst, 64<<10)}
+	out := &messageWriter{buffered: &behindWriter{w: dst}}
 	var w io.Writer = out.buffered
 	if s.Armor {
 		a, err := newArmorWriter(w, blockMessage, s.checksum())
@@ -61,10 +60,7 @@ func (s Signing) Sign(dst io.Writer, src io.Reader) error {
 	if err := guard("sign", func() error { return out.content(w, keys, literalHints{}, nil, pc) }); err != nil {
 		return classify("sign", err)
 	}
-	if err := copyAhead(out, src); err != nil {
-		return err
-	}
-	return out.Close()
+	return out.copyAll(src)
 }
 
 // Detached writes the signatures of src, without its content.
