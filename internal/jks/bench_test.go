@@ -12,6 +12,7 @@ import (
 
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/internal/entry"
+	"github.com/trustkeep/trustkeep/internal/javaio/javatest"
 	"github.com/trustkeep/trustkeep/internal/limits"
 	"github.com/trustkeep/trustkeep/internal/testpki"
 )
@@ -27,7 +28,7 @@ func anchors(b *testing.B, n int) []*entry.Entry {
 	}
 	entries := make([]*entry.Entry, n)
 	for i := range entries {
-		entries[i] = anchor("ca "+strconv.Itoa(i), ders[i%len(ders)])
+		entries[i] = javatest.Anchor("ca "+strconv.Itoa(i), ders[i%len(ders)])
 	}
 	return entries
 }
@@ -37,7 +38,7 @@ func keys(b *testing.B, n int) *entry.Store {
 	s := &entry.Store{}
 	id := pki.Server("localhost")
 	for i := range n {
-		s.Entries = append(s.Entries, identity("key "+strconv.Itoa(i), id))
+		s.Entries = append(s.Entries, javatest.Identity("key "+strconv.Itoa(i), id))
 	}
 	return s
 }
@@ -61,7 +62,7 @@ func load(b *testing.B, data []byte) keystore.KeyStore {
 // BenchmarkOpenCertificates: all certificates parsed.
 func BenchmarkOpenCertificates(b *testing.B) {
 	for _, n := range sizes {
-		data := mustEncode(b, &entry.Store{Entries: anchors(b, n)}, entry.JKS, writeOptions(storePassword, nil))
+		data := mustEncode(b, &entry.Store{Entries: anchors(b, n)}, entry.JKS, javatest.WriteOptions(storePassword, nil))
 		b.Run(fmt.Sprintf("%d/trustkeep", n), func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
@@ -106,7 +107,7 @@ func BenchmarkOpenCertificates(b *testing.B) {
 // BenchmarkOpenKeys: all keys decrypted, and parsed.
 func BenchmarkOpenKeys(b *testing.B) {
 	const n = 1000
-	data := mustEncode(b, keys(b, n), entry.JKS, writeOptions(storePassword, nil))
+	data := mustEncode(b, keys(b, n), entry.JKS, javatest.WriteOptions(storePassword, nil))
 	b.Run("trustkeep", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
@@ -147,10 +148,10 @@ func BenchmarkWriteCertificates(b *testing.B) {
 		b.Run(fmt.Sprintf("%d/trustkeep", n), func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				mustEncode(b, s, entry.JKS, writeOptions(storePassword, nil))
+				mustEncode(b, s, entry.JKS, javatest.WriteOptions(storePassword, nil))
 			}
 		})
-		theirs := load(b, mustEncode(b, s, entry.JKS, writeOptions(storePassword, nil)))
+		theirs := load(b, mustEncode(b, s, entry.JKS, javatest.WriteOptions(storePassword, nil)))
 		b.Run(fmt.Sprintf("%d/keystore-go", n), func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
@@ -166,14 +167,14 @@ func BenchmarkWriteCertificates(b *testing.B) {
 // BenchmarkWriteKeys: kept as they are, and protected anew.
 func BenchmarkWriteKeys(b *testing.B) {
 	plain := keys(b, 1000)
-	data := mustEncode(b, plain, entry.JKS, writeOptions(storePassword, nil))
+	data := mustEncode(b, plain, entry.JKS, javatest.WriteOptions(storePassword, nil))
 	kept := benchParse(b, data, false)
 	for name, keep := range map[string]bool{"kept": true, "anew": false} {
 		b.Run(name, func(b *testing.B) {
-			opts := writeOptions(storePassword, nil)
+			opts := javatest.WriteOptions(storePassword, nil)
 			s := plain
 			if keep {
-				opts.Keep, s = keepAll, kept
+				opts.Keep, s = javatest.KeepAll, kept
 			}
 			b.ReportAllocs()
 			b.SetBytes(int64(len(data)))

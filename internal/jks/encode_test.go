@@ -17,48 +17,6 @@ import (
 	"github.com/trustkeep/trustkeep/internal/testpki"
 )
 
-var now = time.Date(2026, 5, 4, 3, 2, 1, 987_654_321, time.UTC)
-
-func keepAll(*entry.Entry) bool { return true }
-
-// identity returns a key entry whose Open yields the PKCS#8 of id.
-func identity(alias string, id *testpki.Identity) *entry.Entry {
-	e := &entry.Entry{Alias: alias, Kind: entry.Key, Key: &entry.PrivateKey{Protected: id.PKCS8()}}
-	for _, der := range id.DERChain() {
-		e.Chain = append(e.Chain, entry.NewCertificate(der))
-	}
-	return e
-}
-
-func anchor(alias string, der []byte) *entry.Entry {
-	return &entry.Entry{Alias: alias, Kind: entry.Trusted, Chain: []*entry.Certificate{entry.NewCertificate(der)}, Created: now.Add(-time.Hour)}
-}
-
-// writeOptions protects every key, kept in the clear by identity, with the
-// store password or what keyPasswords says.
-func writeOptions(password string, keyPasswords map[string]string) entry.WriteOptions {
-	return entry.WriteOptions{
-		Password: []byte(password),
-		Now:      now,
-		Key: func(e *entry.Entry) ([]byte, []byte, error) {
-			if p, ok := keyPasswords[e.Alias]; ok {
-				return e.Key.Protected, []byte(p), nil
-			}
-			return e.Key.Protected, []byte(password), nil
-		},
-	}
-}
-
-func testStore(tb testing.TB) *entry.Store {
-	pki := testpki.New(tb, testpki.Options{})
-	return &entry.Store{Entries: []*entry.Entry{
-		identity("server", pki.Server("localhost")),
-		identity("schlüssel 鍵 🔑", pki.Client("client")),
-		anchor("root", pki.Root.DERChain()[0]),
-		identity("other", pki.Server("other")),
-	}}
-}
-
 func mustEncode(tb testing.TB, s *entry.Store, format entry.Format, opts entry.WriteOptions) []byte {
 	tb.Helper()
 	data, err := Encode(s, format, opts)
@@ -68,49 +26,15 @@ func mustEncode(tb testing.TB, s *entry.Store, format entry.Format, opts entry.W
 	return data
 }
 
-// sameContent compares two stores entry by entry; want holds its keys in the
-// clear.
 func sameContent(tb testing.TB, got, want *entry.Store, password string, keyPasswords map[string]string) {
 	tb.Helper()
-	if len(got.Entries) != len(want.Entries) {
-		tb.Fatalf("%d entries, want %d", len(got.Entries), len(want.Entries))
-	}
-	for i, w := range want.Entries {
-		g := got.Entries[i]
-		if g.Alias != w.Alias || g.Kind != w.Kind || len(g.Chain) != len(w.Chain) {
-			tb.Errorf("entry %d: %q, kind %d, %d certificates", i, g.Alias, g.Kind, len(g.Chain))
-			continue
-		}
-		created := w.Created
-		if created.IsZero() {
-			created = now
-		}
-		if !g.Created.Equal(created.Truncate(time.Millisecond)) {
-			tb.Errorf("%q: created %v, want %v", w.Alias, g.Created, created)
-		}
-		for k := range w.Chain {
-			if !bytes.Equal(g.Chain[k].Raw, w.Chain[k].Raw) {
-				tb.Errorf("%q: certificate %d differs", w.Alias, k)
-			}
-		}
-		if w.Key == nil {
-			continue
-		}
-		p, ok := keyPasswords[w.Alias]
-		if !ok {
-			p = password
-		}
-		plain, err := g.Key.Open([]byte(p))
-		if err != nil || !bytes.Equal(plain, w.Key.Protected) {
-			tb.Errorf("%q: key differs, %v", w.Alias, err)
-		}
-	}
+	javatest.SameContent(tb, got, want, password, keyPasswords, time.Millisecond)
 }
 
 func TestRoundTrip(t *testing.T) {
-	want := testStore(t)
+	want := javatest.NewStore(t)
 	keyPasswords := map[string]string{"other": "sésame 🔑"}
-	data := mustEncode(t, want, entry.JKS, writeOptions("pä€", keyPasswords))
+	data := mustEncode(t, want, entry.JKS, javatest.WriteOptions("pä€", keyPasswords))
 	if cap(data) > len(data)+len(data)/8+64 {
 		t.Errorf("%d bytes in a buffer of %d", len(data), cap(data))
 	}
@@ -118,21 +42,21 @@ func TestRoundTrip(t *testing.T) {
 	sameContent(t, got, want, "pä€", keyPasswords)
 
 	// Under a new store password, keys stay as they are.
-	opts := writeOptions("new", nil)
-	opts.Keep = keepAll
+	opts := javatest.WriteOptions("new", nil)
+	opts.Keep = javatest.KeepAll
 	sameContent(t, mustParse(t, mustEncode(t, got, entry.JKS, opts), "new"), want, "pä€", keyPasswords)
 }
 
 func TestEmptyPassword(t *testing.T) {
-	want := testStore(t)
-	sameContent(t, mustParse(t, mustEncode(t, want, entry.JKS, writeOptions("", nil)), ""), want, "", nil)
+	want := javatest.NewStore(t)
+	sameContent(t, mustParse(t, mustEncode(t, want, entry.JKS, javatest.WriteOptions("", nil)), ""), want, "", nil)
 }
 
 func TestReproducible(t *testing.T) {
-	s := testStore(t)
+	s := javatest.NewStore(t)
 	seed := make([]byte, 4096)
 	rand.Read(seed)
-	opts := writeOptions(storePassword, nil)
+	opts := javatest.WriteOptions(storePassword, nil)
 	encode := func() []byte {
 		opts.Rand = bytes.NewReader(seed)
 		return mustEncode(t, s, entry.JKS, opts)
@@ -146,10 +70,10 @@ func TestReproducible(t *testing.T) {
 // anything else would be a key that no program finds.
 func TestAliasesAsJavaFindsThem(t *testing.T) {
 	pki := testpki.New(t, testpki.Options{})
-	s := &entry.Store{Entries: []*entry.Entry{anchor("MixedCase", pki.Root.DERChain()[0])}}
-	find(t, mustParse(t, mustEncode(t, s, entry.JKS, writeOptions("x", nil)), "x"), "mixedcase")
+	s := &entry.Store{Entries: []*entry.Entry{javatest.Anchor("MixedCase", pki.Root.DERChain()[0])}}
+	find(t, mustParse(t, mustEncode(t, s, entry.JKS, javatest.WriteOptions("x", nil)), "x"), "mixedcase")
 	s.Source = Source{CaseExact: true}
-	find(t, mustParse(t, mustEncode(t, s, entry.JKS, writeOptions("x", nil)), "x"), "MixedCase")
+	find(t, mustParse(t, mustEncode(t, s, entry.JKS, javatest.WriteOptions("x", nil)), "x"), "MixedCase")
 }
 
 func TestEncodeRefuses(t *testing.T) {
@@ -165,36 +89,36 @@ func TestEncodeRefuses(t *testing.T) {
 	}{
 		{name: "no password", change: func(o *entry.WriteOptions) { o.Password = nil }, want: trustkeep.ErrUnsupported},
 		{name: "other format", format: entry.PKCS12, want: trustkeep.ErrUnsupported},
-		{name: "alias", entries: []*entry.Entry{anchor("Alias", root), anchor("aLIAS", root)}, want: trustkeep.ErrExists},
+		{name: "alias", entries: []*entry.Entry{javatest.Anchor("Alias", root), javatest.Anchor("aLIAS", root)}, want: trustkeep.ErrExists},
 		{name: "secret", entries: []*entry.Entry{{Alias: "alias", Kind: entry.Secret, Key: &entry.PrivateKey{}}}, want: trustkeep.ErrUnsupported},
 		{name: "crl", entries: []*entry.Entry{{Alias: "alias", Kind: entry.CRL, Raw: []byte{1}}}, want: trustkeep.ErrUnsupported},
-		{name: "opaque certificate", entries: []*entry.Entry{{Alias: "alias", Kind: entry.Opaque, Chain: anchor("", root).Chain}}, want: trustkeep.ErrUnsupported},
+		{name: "opaque certificate", entries: []*entry.Entry{{Alias: "alias", Kind: entry.Opaque, Chain: javatest.Anchor("", root).Chain}}, want: trustkeep.ErrUnsupported},
 		{name: "trusted without certificate", entries: []*entry.Entry{{Alias: "alias", Kind: entry.Trusted}}, want: trustkeep.ErrUnsupported},
-		{name: "alias of 64 KiB", entries: []*entry.Entry{anchor("alias"+strings.Repeat("a", 1<<16), root)}, want: trustkeep.ErrUnsupported},
-		{name: "alias that is no text", entries: []*entry.Entry{anchor("alias\xff", root)}, want: trustkeep.ErrUnsupported},
+		{name: "alias of 64 KiB", entries: []*entry.Entry{javatest.Anchor("alias"+strings.Repeat("a", 1<<16), root)}, want: trustkeep.ErrUnsupported},
+		{name: "alias that is no text", entries: []*entry.Entry{javatest.Anchor("alias\xff", root)}, want: trustkeep.ErrUnsupported},
 		{
-			name: "key without password", entries: []*entry.Entry{identity("alias", pki.Server("x"))}, want: trustkeep.ErrUnsupported,
+			name: "key without password", entries: []*entry.Entry{javatest.Identity("alias", pki.Server("x"))}, want: trustkeep.ErrUnsupported,
 			change: func(o *entry.WriteOptions) {
 				o.Key = func(e *entry.Entry) ([]byte, []byte, error) { return e.Key.Protected, nil, nil }
 			},
 		},
 		{
-			name: "nothing opens the key", entries: []*entry.Entry{identity("alias", pki.Server("x"))}, want: trustkeep.ErrUnsupported,
+			name: "nothing opens the key", entries: []*entry.Entry{javatest.Identity("alias", pki.Server("x"))}, want: trustkeep.ErrUnsupported,
 			change: func(o *entry.WriteOptions) { o.Key = nil },
 		},
 		{
-			name: "key that stays locked", entries: []*entry.Entry{identity("alias", pki.Server("x"))}, want: failing,
+			name: "key that stays locked", entries: []*entry.Entry{javatest.Identity("alias", pki.Server("x"))}, want: failing,
 			change: func(o *entry.WriteOptions) {
 				o.Key = func(*entry.Entry) ([]byte, []byte, error) { return nil, nil, failing }
 			},
 		},
 		{
-			name: "randomness that ends", entries: []*entry.Entry{identity("alias", pki.Server("x"))}, want: io.ErrUnexpectedEOF,
+			name: "randomness that ends", entries: []*entry.Entry{javatest.Identity("alias", pki.Server("x"))}, want: io.ErrUnexpectedEOF,
 			change: func(o *entry.WriteOptions) { o.Rand = strings.NewReader("short") },
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			opts := writeOptions(storePassword, nil)
+			opts := javatest.WriteOptions(storePassword, nil)
 			if test.change != nil {
 				test.change(&opts)
 			}
@@ -214,10 +138,10 @@ func TestEncodeRefuses(t *testing.T) {
 
 // TestKeystoreGo holds reader and writer to keystore-go, both ways.
 func TestKeystoreGo(t *testing.T) {
-	want := testStore(t)
+	want := javatest.NewStore(t)
 	want.Entries[1].Alias = "ascii" // keystore-go has no modified UTF-8
 	theirs := keystore.New(keystore.WithCaseExactAliases())
-	data := mustEncode(t, want, entry.JKS, writeOptions(storePassword, map[string]string{"other": "sesame"}))
+	data := mustEncode(t, want, entry.JKS, javatest.WriteOptions(storePassword, map[string]string{"other": "sesame"}))
 	if err := theirs.Load(bytes.NewReader(data), []byte(storePassword)); err != nil {
 		t.Fatal(err)
 	}
@@ -254,12 +178,12 @@ func TestInteropJava(t *testing.T) {
 	java := javatest.NewJava(t, "")
 	keyPasswords := map[string]string{"other": "sésame 🔑"}
 	for _, storeType := range []string{"JKS", "CaseExactJKS"} {
-		want := testStore(t)
+		want := javatest.NewStore(t)
 		if storeType == "CaseExactJKS" {
 			want.Source = Source{CaseExact: true}
-			want.Entries = append(want.Entries, anchor("MixedCase", want.Entries[2].Chain[0].Raw))
+			want.Entries = append(want.Entries, javatest.Anchor("MixedCase", want.Entries[2].Chain[0].Raw))
 		}
-		data := mustEncode(t, want, entry.JKS, writeOptions("store pä€", keyPasswords))
+		data := mustEncode(t, want, entry.JKS, javatest.WriteOptions("store pä€", keyPasswords))
 		seen := java.Describe(t, "", storeType, data, "store pä€", keyPasswords)
 		if len(seen.Entries) != len(want.Entries) {
 			t.Errorf("Java sees %d entries, want %d", len(seen.Entries), len(want.Entries))
@@ -270,7 +194,7 @@ func TestInteropJava(t *testing.T) {
 		sameContent(t, got, want, "store pä€", keyPasswords)
 		t.Logf("%s: Java read %d entries of ours, %d keys opened", storeType, len(seen.Entries), 3)
 	}
-	data := mustEncode(t, testStore(t), entry.JKS, writeOptions(storePassword, nil))
+	data := mustEncode(t, javatest.NewStore(t), entry.JKS, javatest.WriteOptions(storePassword, nil))
 	list := java.List(t, "", "JKS", data, storePassword)
 	for _, line := range []string{"Your keystore contains 4 entries", "Alias name: server", "Entry type: PrivateKeyEntry", "Entry type: trustedCertEntry", "Certificate chain length: 3"} {
 		if !strings.Contains(list, line) {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/internal/entry"
+	"github.com/trustkeep/trustkeep/internal/javaio/javatest"
 	"github.com/trustkeep/trustkeep/internal/limits"
 )
 
@@ -65,7 +66,7 @@ func FuzzParse(f *testing.F) {
 		if err != nil {
 			return
 		}
-		opts := entry.WriteOptions{Password: []byte(storePassword), Keep: keepAll}
+		opts := entry.WriteOptions{Password: []byte(storePassword), Keep: javatest.KeepAll}
 		once, err := Encode(s, s.Format, opts)
 		if err != nil {
 			t.Fatalf("not writable: %v", err)

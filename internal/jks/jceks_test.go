@@ -15,10 +15,6 @@ import (
 	"github.com/trustkeep/trustkeep/internal/testpki"
 )
 
-func secretEntry(alias, algorithm string, key []byte) *entry.Entry {
-	return &entry.Entry{Alias: alias, Kind: entry.Secret, Key: &entry.PrivateKey{Protected: key, Algorithm: algorithm}}
-}
-
 func TestSecretAlgorithms(t *testing.T) {
 	for _, want := range javatest.Load(t, "testdata") {
 		if want.File != "secrets.jceks" {
@@ -52,22 +48,22 @@ func TestSecretAlgorithms(t *testing.T) {
 }
 
 func jceksStore(tb testing.TB) *entry.Store {
-	s := testStore(tb)
-	s.Entries = append(s.Entries[:3], secretEntry("aes", "AES", []byte("0123456789abcdef")))
+	s := javatest.NewStore(tb)
+	s.Entries = append(s.Entries[:3], javatest.Secret("aes", "AES", []byte("0123456789abcdef")))
 	return s
 }
 
 func TestRoundTripJCEKS(t *testing.T) {
 	want := jceksStore(t)
-	data := mustEncode(t, want, entry.JCEKS, writeOptions("pä€ is for the store", map[string]string{
+	data := mustEncode(t, want, entry.JCEKS, javatest.WriteOptions("pä€ is for the store", map[string]string{
 		"server": "sesame", "schlüssel 鍵 🔑": "sesame", "aes": "sesame",
 	}))
 	got := mustParse(t, data, "pä€ is for the store")
 	sameContent(t, got, want, "sesame", nil)
 
 	// Kept, everything but the digest stays as it is.
-	opts := writeOptions("new", nil)
-	opts.Keep = keepAll
+	opts := javatest.WriteOptions("new", nil)
+	opts.Keep = javatest.KeepAll
 	again := mustEncode(t, got, entry.JCEKS, opts)
 	if !bytes.Equal(again[:len(again)-20], data[:len(data)-20]) {
 		t.Error("kept entries changed")
@@ -92,11 +88,11 @@ func TestEncodeRefusesJCEKS(t *testing.T) {
 		e        *entry.Entry
 		password string
 	}{
-		"key password outside ASCII": {identity("alias", pki.Server("x")), "pä€"},
-		"unknown algorithm":          {secretEntry("alias", "", []byte{1}), "x"},
+		"key password outside ASCII": {javatest.Identity("alias", pki.Server("x")), "pä€"},
+		"unknown algorithm":          {javatest.Secret("alias", "", []byte{1}), "x"},
 		"opaque":                     {&entry.Entry{Alias: "alias", Kind: entry.Opaque, Raw: []byte{1}}, "x"},
 	} {
-		_, err := Encode(&entry.Store{Entries: []*entry.Entry{test.e}}, entry.JCEKS, writeOptions(test.password, nil))
+		_, err := Encode(&entry.Store{Entries: []*entry.Entry{test.e}}, entry.JCEKS, javatest.WriteOptions(test.password, nil))
 		if !errors.Is(err, trustkeep.ErrUnsupported) || !strings.Contains(err.Error(), `alias "alias"`) {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -107,7 +103,7 @@ func TestInteropJavaJCEKS(t *testing.T) {
 	java := javatest.NewJava(t, "")
 	want := jceksStore(t)
 	keyPasswords := map[string]string{"aes": "sesame"}
-	data := mustEncode(t, want, entry.JCEKS, writeOptions(storePassword, keyPasswords))
+	data := mustEncode(t, want, entry.JCEKS, javatest.WriteOptions(storePassword, keyPasswords))
 	seen := java.Describe(t, "", "JCEKS", data, storePassword, keyPasswords)
 	seen.Check(t, mustParse(t, data, storePassword))
 	sameContent(t, mustParse(t, data, storePassword), want, storePassword, keyPasswords)
@@ -130,8 +126,8 @@ func TestInteropJavaJCEKS(t *testing.T) {
 // key derivation of their own.
 func TestInteropEqualSaltHalves(t *testing.T) {
 	java := javatest.NewJava(t, "")
-	want := &entry.Store{Entries: []*entry.Entry{secretEntry("aes", "AES", []byte("0123456789abcdef"))}}
-	opts := writeOptions(storePassword, nil)
+	want := &entry.Store{Entries: []*entry.Entry{javatest.Secret("aes", "AES", []byte("0123456789abcdef"))}}
+	opts := javatest.WriteOptions(storePassword, nil)
 	opts.Rand = strings.NewReader("abcdabcd")
 	data := mustEncode(t, want, entry.JCEKS, opts)
 	if !bytes.Contains(data, []byte("abcdabcd")) {

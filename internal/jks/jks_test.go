@@ -81,7 +81,7 @@ func TestAliasesAsStored(t *testing.T) {
 		if exact := s.Source.(Source).CaseExact; exact != (name == "caseexact.jks") {
 			t.Errorf("%s: CaseExact %t", name, exact)
 		}
-		data, err := Encode(s, entry.JKS, entry.WriteOptions{Password: []byte(storePassword), Keep: keepAll})
+		data, err := Encode(s, entry.JKS, entry.WriteOptions{Password: []byte(storePassword), Keep: javatest.KeepAll})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -305,7 +305,7 @@ func TestHostileKeys(t *testing.T) {
 			if plain, err := key.Open([]byte("x")); !errors.Is(err, test.want) || plain != nil {
 				t.Errorf("%x, %v, want %v", plain, err, test.want)
 			}
-			again, err := Encode(s, entry.JKS, entry.WriteOptions{Password: []byte("new"), Keep: keepAll})
+			again, err := Encode(s, entry.JKS, entry.WriteOptions{Password: []byte("new"), Keep: javatest.KeepAll})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -3,9 +3,12 @@
 package javatest
 
 import (
+	"crypto/ecdsa"
 	"crypto/sha256"
+	"crypto/x509"
 	"encoding/hex"
 	"encoding/json"
+	"math/big"
 	"os"
 	"path/filepath"
 	"strings"
@@ -35,6 +38,7 @@ type Entry struct {
 	KeyPassword  string
 	KeyAlgorithm string
 	KeySHA256    string   // of getEncoded, PKCS#8 for private keys
+	ScalarSHA256 string   // of the private value in hexadecimal, EC keys only
 	Certificates []string // SHA-256, hex
 }
 
@@ -124,9 +128,26 @@ func (want Entry) check(tb testing.TB, file string, e *entry.Entry) {
 	plain, err := e.Key.Open([]byte(want.KeyPassword))
 	if err != nil {
 		tb.Errorf("%s: %q: %v", file, want.Alias, err)
-	} else if hash(plain) != want.KeySHA256 {
+	} else if hash(plain) != want.KeySHA256 && (want.ScalarSHA256 == "" || scalarHash(plain) != want.ScalarSHA256) {
 		tb.Errorf("%s: %q: key %x, want SHA-256 %s", file, want.Alias, plain, want.KeySHA256)
 	}
+}
+
+// scalarHash identifies an EC key however it is encoded.
+func scalarHash(pkcs8 []byte) string {
+	key, err := x509.ParsePKCS8PrivateKey(pkcs8)
+	if err != nil {
+		return err.Error()
+	}
+	ec, ok := key.(*ecdsa.PrivateKey)
+	if !ok {
+		return "no EC key"
+	}
+	scalar, err := ec.Bytes()
+	if err != nil {
+		return err.Error()
+	}
+	return hash([]byte(new(big.Int).SetBytes(scalar).Text(16)))
 }
 
 func hash(b []byte) string {

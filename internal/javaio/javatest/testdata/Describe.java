@@ -3,6 +3,7 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.*;
 import java.security.*;
 import java.security.cert.Certificate;
+import java.security.interfaces.ECPrivateKey;
 import java.util.*;
 import javax.crypto.SecretKey;
 
@@ -47,6 +48,10 @@ public class Describe {
         e.add("\"keyPassword\": " + quote(keyPassword));
         e.add("\"keyAlgorithm\": " + quote(key.getAlgorithm()));
         e.add("\"keySHA256\": " + quote(sha256(key.getEncoded())));
+        if (key instanceof ECPrivateKey) { // BouncyCastle does not give out the bytes that it read
+          String scalar = ((ECPrivateKey) key).getS().toString(16);
+          e.add("\"scalarSHA256\": " + quote(sha256(scalar.getBytes(StandardCharsets.UTF_8))));
+        }
       } else if (ks.isCertificateEntry(alias)) {
         e.add("\"kind\": \"trusted\"");
       } else {

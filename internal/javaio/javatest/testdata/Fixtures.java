@@ -12,6 +12,8 @@ import javax.crypto.spec.SecretKeySpec;
 import org.bouncycastle.asn1.x500.X500Name;
 import org.bouncycastle.asn1.x509.*;
 import org.bouncycastle.cert.jcajce.*;
+import org.bouncycastle.crypto.util.*;
+import org.bouncycastle.jcajce.BCFKSLoadStoreParameter;
 import org.bouncycastle.jce.provider.BouncyCastleProvider;
 import org.bouncycastle.operator.jcajce.JcaContentSignerBuilder;
 
@@ -31,6 +33,8 @@ public class Fixtures {
     final KeyStore ks;
     final String type, provider, file, password;
     final Map<String, String> keyPasswords = new HashMap<>();
+
+    String variant; // of BCFKS
 
     Store(String provider, String type, String file, String password) throws Exception {
       this.type = type;
@@ -56,7 +60,8 @@ public class Fixtures {
     void save(Path dir, List<String> truth) throws Exception {
       Path path = dir.resolve(file);
       try (OutputStream out = Files.newOutputStream(path)) {
-        ks.store(out, password.toCharArray());
+        if (variant == null) ks.store(out, password.toCharArray());
+        else ks.store(parameters(variant, out));
       }
       truth.add(Describe.describe(provider, type, path, password, keyPasswords));
     }
@@ -108,6 +113,7 @@ public class Fixtures {
     for (Path p : List.of(jks, bks, bcfks)) Files.createDirectories(p);
     make(); // before BouncyCastle is a provider, so that the keys are the JDK's
     jdk(jks);
+    System.setProperty("org.bouncycastle.bks.enable_v1", "true");
     Security.addProvider(new BouncyCastleProvider());
     bouncyCastle(bks, bcfks);
   }
@@ -149,6 +155,62 @@ public class Fixtures {
   }
 
   static void bouncyCastle(Path bks, Path bcfks) throws Exception {
+    List<String> truth = new ArrayList<>();
+    for (String type : List.of("BKS", "BKS-V1", "UBER")) {
+      String file = "keys." + type.toLowerCase();
+      new Store("BC", type, file, STORE)
+          .key("rsa", rsa.getPrivate(), STORE, rsaChain)
+          .key("Ec", ec.getPrivate(), STORE, ecChain)
+          .key("ed25519", ed.getPrivate(), STORE, edChain)
+          .key("other password", ec.getPrivate(), "s\u00e9same \u20ac \uD83D\uDD11", ecChain)
+          .key("aes", secret("AES", 32), STORE)
+          .key("desede", secret("DESede", 24), "sesame")
+          .cert("root", root).cert("ROOT", intermediate).cert("key \uD83D\uDD11", root).save(bks, truth);
+    }
+    new Store("BC", "BKS", "empty.bks", STORE).save(bks, truth);
+    new Store("BC", "BKS", "nopassword.bks", "").cert("root", root).save(bks, truth);
+    new Store("BC", "UBER", "nopassword.uber", "").cert("root", root).save(bks, truth);
+    write(bks, truth);
+
+    truth.clear();
+    for (String variant : List.of("default", "scrypt", "kwp", "sha3")) {
+      Store s = new Store("BC", "BCFKS", variant + ".bcfks", STORE);
+      s.variant = variant;
+      s.ks.load(parameters(variant, null));
+      s.key("rsa", rsa.getPrivate(), STORE, rsaChain)
+          .key("Ec", ec.getPrivate(), STORE, ecChain)
+          .key("other password", ec.getPrivate(), "s\u00e9same \u20ac \uD83D\uDD11", ecChain)
+          .key("aes", secret("AES", 32), STORE)
+          .key("aes128", secret("AES", 16), "sesame") // HMAC keys it writes but does not read
+          .key("desede", javax.crypto.KeyGenerator.getInstance("DESede").generateKey(), STORE)
+          .cert("root", root).cert("ROOT", intermediate).cert("key \uD83D\uDD11", root).save(bcfks, truth);
+    }
+    new Store("BC", "BCFKS", "empty.bcfks", STORE).save(bcfks, truth);
+    new Store("BC", "BCFKS", "nopassword.bcfks", "").cert("root", root).save(bcfks, truth);
+    write(bcfks, truth);
+    KeyStore signed = new Store("BC", "BCFKS", "", STORE).cert("root", root).ks;
+    try (OutputStream out = Files.newOutputStream(bcfks.resolve("signed.bcfks"))) {
+      signed.store(new BCFKSLoadStoreParameter.Builder(out, rsa.getPrivate())
+          .withStoreSignatureAlgorithm(BCFKSLoadStoreParameter.SignatureAlgorithm.SHA512withRSA).build());
+    }
+  }
+
+  static BCFKSLoadStoreParameter parameters(String variant, OutputStream out) throws Exception {
+    var b = out == null ? new BCFKSLoadStoreParameter.Builder() : new BCFKSLoadStoreParameter.Builder(out, STORE.toCharArray());
+    switch (variant) {
+      case "scrypt":
+        // r and p differ: BouncyCastle computes with r in both places.
+        b.withStorePBKDFConfig(new ScryptConfig.Builder(1024, 8, 1).withSaltLength(20).build());
+        break;
+      case "kwp":
+        b.withStoreEncryptionAlgorithm(BCFKSLoadStoreParameter.EncryptionAlgorithm.AES256_KWP);
+        break;
+      case "sha3":
+        b.withStoreMacAlgorithm(BCFKSLoadStoreParameter.MacAlgorithm.HmacSHA3_512)
+            .withStorePBKDFConfig(new PBKDF2Config.Builder().withPRF(PBKDF2Config.PRF_SHA3_512).withIterationCount(10000).build());
+        break;
+    }
+    return b.build();
   }
 
   static void write(Path dir, List<String> truth) throws Exception {
