@@ -62,7 +62,7 @@ func fromCertificates(certs []*entry.Certificate, platform *x509.CertPool) *Trus
 	t := new(Truststore)
 	b := newEditor(&state{
 		snapshot: newSnapshot(0, nil, platform),
-		origin:   origin{format: trustkeep.PEM, unauthenticated: true},
+		origin:   origin{format: trustkeep.PEM},
 	})
 	for _, c := range certs {
 		x, err := c.X509()

@@ -21,7 +21,8 @@ type Truststore struct {
 	mu    sync.Mutex // held by writers
 	state atomic.Pointer[state]
 	// clock dates entries that are added; nil is time.Now.
-	clock func() time.Time
+	clock  func() time.Time
+	limits trustkeep.Limits
 }
 
 // state is one generation of a store; it does not change.
@@ -38,12 +39,13 @@ type state struct {
 // origin is what is known about how the store was written, so that it can be
 // written again in kind.
 type origin struct {
-	path            string
-	format          trustkeep.Format
-	source          any // the codec's own record
-	password        *redact.Secret
-	unauthenticated bool
-	keys            int // private and secret keys in the file
+	path          string
+	format        trustkeep.Format
+	sum           [32]byte // SHA-256 of the file's content then
+	source        any      // the codec's own record
+	password      *redact.Secret
+	authenticated bool
+	keys          int // private and secret keys in the file
 }
 
 // Entry is one trusted certificate of a store.
@@ -120,8 +122,7 @@ func (t *Truststore) Format() trustkeep.Format { return t.current().origin.forma
 // the store was read. It is false for formats that have none, such as PEM, and
 // for a store that was not read.
 func (t *Truststore) Authenticated() bool {
-	o := t.current().origin
-	return !o.unauthenticated && o.source != nil
+	return t.current().origin.authenticated
 }
 
 // HasKeys reports whether the file also holds private or secret keys, which a

@@ -97,8 +97,18 @@ const maxErrorText = 2048
 // Error describes the refusal in one line: whose certificate, what is wrong
 // with it and what would help.
 func (e *VerifyError) Error() string {
+	text := "truststore: " + e.Sentence()
+	if e.Remedy != "" {
+		text += "; to fix it, " + e.Remedy
+	}
+	return cut(text, maxErrorText)
+}
+
+// Sentence is Error without the package's name and without the remedy, for
+// those who report the refusal as part of something else. It is not bounded as
+// Error is.
+func (e *VerifyError) Sentence() string {
 	var b strings.Builder
-	b.WriteString("truststore: ")
 	if len(e.Chain) > 0 && e.Chain[0] != nil {
 		b.WriteString("certificate " + quoteSubject(e.Chain[0]) + " is not trusted: ")
 	}
@@ -106,10 +116,7 @@ func (e *VerifyError) Error() string {
 	for i, r := range e.Also {
 		b.WriteString([]string{"; also, ", "; "}[min(i, 1)] + r.Text)
 	}
-	if e.Remedy != "" {
-		b.WriteString("; to fix it, " + e.Remedy)
-	}
-	return cut(b.String(), maxErrorText)
+	return b.String()
 }
 
 // Unwrap returns the sentinel of package trustkeep that fits, if any, and the

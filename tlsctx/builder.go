@@ -1,0 +1,146 @@
+package tlsctx
+
+import (
+	"crypto/tls"
+	"fmt"
+	"io"
+	"slices"
+	"time"
+
+	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/truststore"
+)
+
+// Builder describes one side of TLS connections. Its methods take it by value
+// and keep what they need, so changing a Builder afterwards changes nothing
+// that was built. The zero Builder makes a client that trusts the system's
+// roots and has no identity.
+//
+// A Builder is safe for concurrent use as long as nobody assigns to it.
+type Builder struct {
+	// Global is the trust of the environment, which counts unless Trusted
+	// is set. Nil stands for the system's roots on a client; a server that
+	// asks for client certificates needs explicit trust.
+	Global truststore.Source
+	// Trusted is the connection's own trust, which replaces Global. Nil
+	// means that the connection has none of its own. A nil pointer in it,
+	// such as the *truststore.Truststore of a failed Load, is an error.
+	Trusted truststore.Source
+
+	// Identity is presented to the peer. Nil means none, which a server
+	// cannot do without.
+	Identity Identity
+
+	// ServerName is the name that the server's certificate must carry, and
+	// that is sent to it. Empty on a client leaves the name to whoever
+	// dials, as http.Transport and tls.Dial do; a handshake without any name
+	// is refused by crypto/tls. Servers ignore it.
+	ServerName string
+
+	// ClientAuth says whether a server asks clients for a certificate. Zero
+	// is no. Clients ignore it.
+	ClientAuth ClientAuth
+
+	// MinVersion is the lowest TLS version, tls.VersionTLS12 or higher. Zero
+	// is TLS 1.2. See LegacyMinVersion for what is lower.
+	MinVersion uint16
+	// MaxVersion is the highest TLS version. Zero is the highest that Go
+	// knows.
+	MaxVersion uint16
+	// LegacyMinVersion lowers the lowest version to tls.VersionTLS10 or
+	// tls.VersionTLS11, for a peer that cannot do better. Zero lowers
+	// nothing. It cannot be set together with MinVersion.
+	LegacyMinVersion uint16
+
+	// NextProtos are the application protocols (ALPN), best first. Nil means
+	// none: an HTTP/2 server needs "h2" and "http/1.1" here.
+	NextProtos []string
+
+	// Clock tells the time by which certificates and sessions are judged.
+	// Nil is time.Now.
+	Clock func() time.Time
+	// Rand is the source of randomness, for tests. Nil is crypto/rand.
+	Rand io.Reader
+}
+
+// ClientAuth says whether a server asks clients for a certificate. Whatever
+// certificate comes is verified, against Trusted or else Global.
+type ClientAuth uint8
+
+// The modes. The zero ClientAuth asks for none.
+const (
+	NoClientAuth ClientAuth = iota
+	// RequestClientAuth asks for a certificate and lets clients without one
+	// in: the server's handler must look at ConnectionState.VerifiedChains.
+	RequestClientAuth
+	// RequireClientAuth refuses clients without a trusted certificate.
+	RequireClientAuth
+)
+
+// String returns "none", "requested", "required" or "invalid".
+func (a ClientAuth) String() string {
+	switch a {
+	case NoClientAuth:
+		return "none"
+	case RequestClientAuth:
+		return "requested"
+	case RequireClientAuth:
+		return "required"
+	}
+	return "invalid"
+}
+
+// MarshalText yields what String returns.
+func (a ClientAuth) MarshalText() ([]byte, error) { return []byte(a.String()), nil }
+
+func (b Builder) now() time.Time {
+	if b.Clock != nil {
+		return b.Clock()
+	}
+	return time.Now()
+}
+
+// minVersion returns the lowest version of the handshake.
+func (b Builder) minVersion() (uint16, error) {
+	low := b.MinVersion
+	switch {
+	case b.LegacyMinVersion != 0 && b.MinVersion != 0:
+		return 0, fmt.Errorf("both MinVersion and LegacyMinVersion: %w", trustkeep.ErrUnsupported)
+	case b.LegacyMinVersion != 0:
+		if low = b.LegacyMinVersion; low != tls.VersionTLS10 && low != tls.VersionTLS11 {
+			return 0, fmt.Errorf("LegacyMinVersion %s: %w", tls.VersionName(low), trustkeep.ErrUnsupported)
+		}
+	case low == 0:
+		low = tls.VersionTLS12
+	case low < tls.VersionTLS12:
+		return 0, &trustkeep.Error{
+			Op: "MinVersion " + tls.VersionName(low), Err: trustkeep.ErrUnsupported,
+			Hint: "versions below TLS 1.2 are no longer safe; where a peer leaves no choice, set LegacyMinVersion",
+		}
+	}
+	if low > tls.VersionTLS13 {
+		return 0, fmt.Errorf("MinVersion %s: %w", tls.VersionName(low), trustkeep.ErrUnsupported)
+	}
+	if b.MaxVersion != 0 && b.MaxVersion < low {
+		return 0, &trustkeep.Error{
+			Op: "MaxVersion " + tls.VersionName(b.MaxVersion), Err: trustkeep.ErrUnsupported,
+			Hint: "it is lower than the lowest version, " + tls.VersionName(low),
+		}
+	}
+	return low, nil
+}
+
+// base returns what clients and servers have in common.
+func (b Builder) base() (*tls.Config, error) {
+	low, err := b.minVersion()
+	if err != nil {
+		return nil, err
+	}
+	return &tls.Config{
+		MinVersion: low,
+		MaxVersion: b.MaxVersion,
+		NextProtos: slices.Clone(b.NextProtos),
+		Time:       b.Clock,
+		Rand:       b.Rand,
+	}, nil
+}

@@ -1,0 +1,213 @@
+package tlsctx
+
+import (
+	"crypto/tls"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/truststore"
+)
+
+// Explanation says what a Builder makes of its fields, now. Its texts are safe
+// to log and hold no secrets.
+type Explanation struct {
+	Trust TrustReport `json:"trust"`
+	// Ignored is trust that was given, or would be the default, and does not
+	// count.
+	Ignored []TrustReport `json:"ignored"`
+	// Identity that is presented; nil where there is none.
+	Identity   *IdentityReport `json:"identity,omitempty"`
+	ServerName string          `json:"serverName,omitempty"`
+	ClientAuth ClientAuth      `json:"clientAuth"`
+	MinVersion string          `json:"minVersion"`
+	MaxVersion string          `json:"maxVersion"`
+	NextProtos []string        `json:"nextProtos,omitempty"`
+	// Errors are what keeps the Builder from building.
+	Errors []string `json:"errors,omitempty"`
+}
+
+// TrustReport describes one source of trust.
+type TrustReport struct {
+	Origin Origin `json:"origin"`
+	// Store describes the content: "3 certificates".
+	Store string `json:"store,omitempty"`
+	// Anchors is the number of certificates that can be listed.
+	Anchors int `json:"anchors"`
+	// Platform: roots take part that cannot be listed.
+	Platform   bool   `json:"platform,omitempty"`
+	Generation uint64 `json:"generation,omitempty"`
+	// Why it counts, or why it is ignored.
+	Why string `json:"why"`
+	// Error of the source, empty when it works.
+	Error string `json:"error,omitempty"`
+	// WouldAccept: this ignored source would have accepted the peer. Only
+	// in the explanation of a failed handshake.
+	WouldAccept bool `json:"wouldAccept,omitempty"`
+}
+
+// IdentityReport describes the identity that is presented.
+type IdentityReport struct {
+	truststore.Summary
+	// Issuers is how many certificates follow it in the chain that is sent.
+	Issuers int    `json:"issuers"`
+	Why     string `json:"why"`
+	Error   string `json:"error,omitempty"`
+	// Warning is something that peers may object to, such as the expiry of
+	// the certificate.
+	Warning string `json:"warning,omitempty"`
+}
+
+// name of an origin in a sentence.
+func (o Origin) name() string {
+	switch o {
+	case FromTrusted:
+		return "the connection's own trust"
+	case FromGlobal:
+		return "the environment's trust"
+	case FromSystem:
+		return "the system's roots"
+	}
+	return "no trust"
+}
+
+// Explain says which trust counts and which is ignored, which identity is
+// presented and why, and which versions are spoken. It asks the same sources as
+// Client and Server do, and reports their errors rather than failing.
+func (b Builder) Explain() Explanation {
+	e := Explanation{
+		Trust: b.trustReport(), Ignored: b.ignored(),
+		ServerName: trustkeep.Printable(b.ServerName), ClientAuth: b.ClientAuth,
+		MinVersion: tls.VersionName(tls.VersionTLS12), MaxVersion: "the highest of Go", NextProtos: b.NextProtos,
+	}
+	if e.Trust.Error != "" {
+		e.Errors = append(e.Errors, e.Trust.Error)
+	}
+	if low, err := b.minVersion(); err != nil {
+		e.Errors = append(e.Errors, err.Error())
+	} else {
+		e.MinVersion = tls.VersionName(low)
+	}
+	if b.MaxVersion != 0 {
+		e.MaxVersion = tls.VersionName(b.MaxVersion)
+	}
+	if b.Identity != nil {
+		e.Identity = b.identityReport()
+		if e.Identity.Error != "" {
+			e.Errors = append(e.Errors, e.Identity.Error)
+		}
+	}
+	return e
+}
+
+// trustReport describes the trust that counts.
+func (b Builder) trustReport() TrustReport {
+	o := b.origin()
+	why := "it is set as Trusted and replaces all else"
+	switch o {
+	case FromGlobal:
+		why = "the connection has no trust of its own"
+	case FromSystem:
+		why = "neither Trusted nor Global is set; a server asks no client for a certificate on their strength"
+	}
+	return report(o, why, func() (*truststore.Snapshot, error) {
+		s, err := b.trustNow()
+		if err == nil && s.Empty() {
+			_, err = snapshotOf(o, s)
+		}
+		return s, err
+	})
+}
+
+// ignored describes the trust that does not count.
+func (b Builder) ignored() []TrustReport {
+	out := []TrustReport{}
+	switch o := b.origin(); {
+	case o == FromTrusted && b.Global != nil:
+		out = append(out, report(FromGlobal, "the connection's own trust replaces it", func() (*truststore.Snapshot, error) { return rawSnapshot(b.Global) }))
+	case o != FromSystem:
+		out = append(out, TrustReport{
+			Origin: FromSystem, Platform: true, Store: "the platform's roots",
+			Why: o.name() + " replaces them; truststore.Union adds them",
+		})
+	}
+	return out
+}
+
+func report(o Origin, why string, ask func() (*truststore.Snapshot, error)) TrustReport {
+	r := TrustReport{Origin: o, Why: why}
+	s, err := ask()
+	if err != nil {
+		r.Error = err.Error()
+	}
+	if s != nil {
+		r.Store, r.Anchors, r.Platform, r.Generation = s.String(), s.Len(), s.Platform(), s.Generation()
+	}
+	return r
+}
+
+func (b Builder) identityReport() *IdentityReport {
+	r := &IdentityReport{Why: "it is the only one, and is presented whatever authorities the peer says it accepts"}
+	c, err := certificate(b.Identity)
+	if err != nil {
+		r.Error = err.Error()
+		return r
+	}
+	leaf, err := checkPair(c)
+	if err != nil {
+		r.Error = err.Error()
+		return r
+	}
+	r.Summary, r.Issuers = truststore.Summarize(leaf), len(c.Certificate)-1
+	switch now := b.now(); {
+	case now.After(leaf.NotAfter):
+		r.Warning = "it expired on " + leaf.NotAfter.UTC().Format(time.RFC3339)
+	case now.Before(leaf.NotBefore):
+		r.Warning = "it is not valid before " + leaf.NotBefore.UTC().Format(time.RFC3339)
+	}
+	return r
+}
+
+// String explains in a few lines.
+func (e Explanation) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "trust: %s (%s): %s\n", e.Trust.Origin.name(), e.Trust.Store, e.Trust.Why)
+	for _, t := range e.Ignored {
+		fmt.Fprintf(&b, "ignored: %s (%s): %s\n", t.Origin.name(), t.Store, t.Why)
+	}
+	switch id := e.Identity; {
+	case id == nil:
+		b.WriteString("identity: none\n")
+	case id.Error != "":
+		fmt.Fprintf(&b, "identity: unusable\n")
+	default:
+		fmt.Fprintf(&b, "identity: %s, issued by %s, valid until %s, sent with %d more in its chain: %s\n",
+			id.Subject, id.Summary.Issuer, id.NotAfter.UTC().Format(time.RFC3339), id.Issuers, id.Why)
+		if id.Warning != "" {
+			b.WriteString("warning: the identity is not valid now: " + id.Warning + "\n")
+		}
+	}
+	if e.ServerName != "" {
+		b.WriteString("server name: " + e.ServerName + "\n")
+	}
+	if e.ClientAuth != NoClientAuth {
+		b.WriteString("client certificates: " + e.ClientAuth.String() + "\n")
+	}
+	fmt.Fprintf(&b, "versions: %s to %s\n", e.MinVersion, e.MaxVersion)
+	for _, err := range e.Errors {
+		b.WriteString("error: " + err + "\n")
+	}
+	return b.String()
+}
+
+// LogValue makes slog print the explanation as one JSON text.
+func (e Explanation) LogValue() slog.Value {
+	data, err := json.Marshal(e)
+	if err != nil {
+		return slog.StringValue(e.String())
+	}
+	return slog.StringValue(string(data))
+}

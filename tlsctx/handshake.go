@@ -1,0 +1,139 @@
+package tlsctx
+
+import (
+	"encoding/json"
+	"log/slog"
+
+	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/truststore"
+)
+
+// Code names the kind of a failed handshake. Codes are stable, for programs.
+// Where the peer's certificate was refused, the code is that of
+// truststore.VerifyError.
+type Code string
+
+// The codes of failures that are not about the peer's certificate.
+const (
+	CodeIdentityRequired Code = "identity-required" // the peer wants a certificate and got none
+	CodeIdentityRefused  Code = "identity-refused"  // the peer does not accept the identity
+	CodeAccessDenied     Code = "access-denied"     // the peer knows the identity and will not serve it
+	CodeUnreadable       Code = "unreadable"        // the peer's certificate cannot be parsed
+	CodeVersion          Code = "protocol-version"  // no TLS version in common
+	CodeNothingInCommon  Code = "nothing-in-common" // no cipher suite, curve or signature algorithm in common
+	CodeProtocol         Code = "no-protocol"       // no application protocol (ALPN) in common
+	CodeUnknownName      Code = "unknown-name"      // the peer does not serve that name
+	CodeNotTLS           Code = "not-tls"           // the peer does not speak TLS here
+	CodeClosed           Code = "closed"            // the peer hung up without a reason
+	CodeTimeout          Code = "timeout"           // the peer did not answer in time
+	CodeAlert            Code = "alert"             // another TLS alert of the peer
+	CodeChanged          Code = "changed"           // refused then, trusted now
+)
+
+// HandshakeError explains a failed handshake: what the peer sent, what was
+// trusted, and what would help. As an error it is one line of at most 2 KiB,
+// safe to log.
+type HandshakeError struct {
+	Code   Code
+	Text   string // what went wrong
+	Remedy string // what would help; may be empty
+	// Verify explains why the peer's certificate was refused; nil where that
+	// is not the trouble.
+	Verify *truststore.VerifyError
+	// Trust is what counted, Ignored what did not.
+	Trust   TrustReport
+	Ignored []TrustReport
+	// Identity that was there to be presented; nil where there is none.
+	Identity *IdentityReport
+	// ServerName that was asked for, where it is known.
+	ServerName string
+	// Server: the failure was seen on the server's side.
+	Server bool
+	// Err is the error of the handshake.
+	Err error
+}
+
+const maxErrorText = 2048
+
+// Error describes the failure in one line.
+func (e *HandshakeError) Error() string {
+	text := "tlsctx: handshake failed: "
+	if e.ServerName != "" {
+		text = `tlsctx: handshake with "` + trustkeep.Printable(e.ServerName) + `" failed: `
+	}
+	text += e.Text
+	if e.Verify != nil {
+		text += "; trusted was " + e.Trust.Origin.name() + " (" + e.Trust.Store + ")"
+		for _, t := range e.Ignored {
+			if t.WouldAccept {
+				text += "; " + t.Origin.name() + " (" + t.Store + ") would accept it, but " + t.Why
+			}
+		}
+	}
+	if e.Remedy != "" {
+		text += "; to fix it, " + e.Remedy
+	}
+	return cut(text, maxErrorText)
+}
+
+// Unwrap returns the error of the handshake and, where the peer's certificate
+// was refused, the *truststore.VerifyError.
+func (e *HandshakeError) Unwrap() []error {
+	errs := []error{e.Err}
+	if e.Verify != nil {
+		errs = append(errs, e.Verify)
+	}
+	return errs
+}
+
+// Peer describes the certificates that the peer sent.
+func (e *HandshakeError) Peer() []truststore.Summary {
+	out := []truststore.Summary{}
+	if e.Verify != nil {
+		for _, c := range e.Verify.Chain[:min(len(e.Verify.Chain), 16)] {
+			out = append(out, truststore.Summarize(c))
+		}
+	}
+	return out
+}
+
+// MarshalJSON yields {"code","text","remedy","peer","verify","trust","ignored",
+// "identity","serverName","server"}.
+func (e *HandshakeError) MarshalJSON() ([]byte, error) {
+	return json.Marshal(struct {
+		Code       Code                    `json:"code"`
+		Text       string                  `json:"text"`
+		Remedy     string                  `json:"remedy,omitempty"`
+		Peer       []truststore.Summary    `json:"peer"`
+		Verify     *truststore.VerifyError `json:"verify,omitempty"`
+		Trust      TrustReport             `json:"trust"`
+		Ignored    []TrustReport           `json:"ignored"`
+		Identity   *IdentityReport         `json:"identity,omitempty"`
+		ServerName string                  `json:"serverName,omitempty"`
+		Server     bool                    `json:"server"`
+	}{e.Code, e.Text, e.Remedy, e.Peer(), e.Verify, e.Trust, e.Ignored, e.Identity, trustkeep.Printable(e.ServerName), e.Server})
+}
+
+// LogValue makes slog print the parts that matter as a group.
+func (e *HandshakeError) LogValue() slog.Value {
+	return slog.GroupValue(
+		slog.String("code", string(e.Code)), slog.String("text", cut(e.Text, maxErrorText)), slog.String("remedy", e.Remedy),
+		slog.String("serverName", trustkeep.Printable(e.ServerName)), slog.String("trust", string(e.Trust.Origin)),
+	)
+}
+
+// cut shortens a text to at most n bytes, on a rune boundary.
+func cut(s string, n int) string {
+	const ellipsis = "…"
+	if len(s) <= n {
+		return s
+	}
+	end := 0
+	for i := range s {
+		if i > n-len(ellipsis) {
+			break
+		}
+		end = i
+	}
+	return s[:end] + ellipsis
+}

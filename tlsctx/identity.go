@@ -1,0 +1,93 @@
+package tlsctx
+
+import (
+	"crypto"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"reflect"
+	"slices"
+
+	"github.com/trustkeep/trustkeep"
+)
+
+// Identity is a certificate chain with its private key. A *keystore.Identity is
+// one; so is anything around a key in hardware that can be made a
+// tls.Certificate.
+//
+// A client asks once per Client, a server on every handshake: an implementation
+// should return the same *tls.Certificate until the identity changes, and must
+// be safe for concurrent use. What it returns is not modified.
+type Identity interface {
+	TLSCertificate() (*tls.Certificate, error)
+}
+
+// StaticIdentity makes an Identity of a tls.Certificate that never changes.
+func StaticIdentity(c tls.Certificate) Identity { return (*staticIdentity)(&c) }
+
+type staticIdentity tls.Certificate
+
+func (s *staticIdentity) TLSCertificate() (*tls.Certificate, error) {
+	return (*tls.Certificate)(s), nil
+}
+
+// certificate asks the identity and checks what it says: peers answer a chain
+// that does not fit its key with alerts that explain nothing.
+func certificate(id Identity) (*tls.Certificate, error) {
+	if isNil(id) {
+		return nil, &trustkeep.Error{Op: "identity", Err: trustkeep.ErrEmpty, Hint: "it is a nil pointer; was the error of loading it checked?"}
+	}
+	c, err := id.TLSCertificate()
+	if err != nil {
+		return nil, fmt.Errorf("identity: %w", err)
+	}
+	if _, err := checkPair(c); err != nil {
+		return nil, fmt.Errorf("identity: %w", err)
+	}
+	return c, nil
+}
+
+// checkPair returns the parsed certificate of a pair that fits together.
+func checkPair(c *tls.Certificate) (*x509.Certificate, error) {
+	if c == nil || len(c.Certificate) == 0 || c.PrivateKey == nil {
+		return nil, fmt.Errorf("certificate or key is missing: %w", trustkeep.ErrEmpty)
+	}
+	leaf := c.Leaf
+	if leaf == nil {
+		var err error
+		if leaf, err = x509.ParseCertificate(c.Certificate[0]); err != nil {
+			return nil, fmt.Errorf("certificate: %w: %v", trustkeep.ErrCorrupt, err)
+		}
+	}
+	key, ok := c.PrivateKey.(crypto.Signer)
+	if !ok {
+		return nil, fmt.Errorf("the key does not sign: %w", trustkeep.ErrUnsupported)
+	}
+	public, ok := leaf.PublicKey.(interface{ Equal(crypto.PublicKey) bool })
+	if !ok {
+		return nil, fmt.Errorf("public key of type %T: %w", leaf.PublicKey, trustkeep.ErrUnsupported)
+	}
+	if !public.Equal(key.Public()) {
+		return nil, trustkeep.ErrKeyMismatch
+	}
+	return leaf, nil
+}
+
+// sameChain reports whether two certificates make the same impression on
+// peers.
+func sameChain(a, b *tls.Certificate) bool {
+	return a == b || a != nil && b != nil && slices.EqualFunc(a.Certificate, b.Certificate, func(x, y []byte) bool { return string(x) == string(y) })
+}
+
+// isNil reports whether v is nil or holds a nil pointer, which an interface
+// hides.
+func isNil(v any) bool {
+	if v == nil {
+		return true
+	}
+	switch r := reflect.ValueOf(v); r.Kind() {
+	case reflect.Pointer, reflect.Map, reflect.Func, reflect.Slice, reflect.Chan:
+		return r.IsNil()
+	}
+	return false
+}

@@ -1,0 +1,242 @@
+package tlsctx
+
+import (
+	"crypto/rand"
+	"crypto/tls"
+	"fmt"
+	"io"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/truststore"
+)
+
+// Server returns a configuration for accepting clients. It follows its sources:
+// every handshake uses the identity and the trust of its moment.
+//
+// Client certificates, where ClientAuth asks for them, are verified by
+// crypto/tls against Trusted, or else Global; one of them must be set, since
+// trusting every authority of the system to vouch for clients is never meant.
+// When trust or identity changes, sessions of before can no longer be resumed.
+// A store that runs empty refuses every client certificate; a source that fails
+// refuses every handshake.
+//
+// The names of all trusted authorities are sent to clients, which TLS limits to
+// 64 KiB; a store with more of them is trustkeep.ErrLimit for now.
+//
+// Errors wrap trustkeep.ErrEmpty for a missing identity and for trust that is
+// missing, empty or nil, trustkeep.ErrKeyMismatch for an identity whose key does
+// not fit, and trustkeep.ErrUnsupported for versions out of range.
+func (b Builder) Server() (*tls.Config, error) {
+	s := &server{b: b}
+	first, err := s.renew(true)
+	if err != nil {
+		return nil, fmt.Errorf("tlsctx: server: %w", err)
+	}
+	// The outer configuration is complete as well, for those who look at
+	// it, such as http.Server.
+	outer := first.config.Clone()
+	outer.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) {
+		cfg, err := s.current()
+		if err != nil {
+			return nil, fmt.Errorf("tlsctx: server: %w", err)
+		}
+		return cfg, nil
+	}
+	return outer, nil
+}
+
+// server keeps the configuration that handshakes use, for as long as nothing
+// that it was made of changes.
+type server struct {
+	b     Builder
+	mu    sync.Mutex // held while a generation is made
+	state atomic.Pointer[generation]
+}
+
+// generation is a configuration and what it was made of.
+type generation struct {
+	trust  *truststore.Snapshot // nil where clients are not asked
+	cert   *tls.Certificate
+	keys   []ticketKey // newest first
+	config *tls.Config
+}
+
+// ticketKey protects session tickets. Keys are managed here and not by
+// crypto/tls, because a change of trust or identity must end the sessions of
+// before: on resumption, crypto/tls looks only at the root of the chain it once
+// verified.
+type ticketKey struct {
+	made time.Time
+	key  [32]byte
+}
+
+// The lifetimes are those of crypto/tls.
+const (
+	ticketKeyRotation = 24 * time.Hour
+	ticketKeyLifetime = 7 * 24 * time.Hour
+)
+
+// current returns the configuration of now. Nothing in it is proportional to
+// the size of the store, unless something changed.
+func (s *server) current() (*tls.Config, error) {
+	g := s.state.Load()
+	trust, cert, err := s.sources()
+	if err != nil {
+		return nil, err
+	}
+	if g.trust == trust && g.cert == cert && g.fresh(s.b.now()) {
+		return g.config, nil
+	}
+	g, err = s.renew(false)
+	if err != nil {
+		return nil, err
+	}
+	return g.config, nil
+}
+
+// sources asks for trust and identity.
+func (s *server) sources() (trust *truststore.Snapshot, cert *tls.Certificate, err error) {
+	if s.b.Identity == nil {
+		return nil, nil, &trustkeep.Error{Op: "identity", Err: trustkeep.ErrEmpty, Hint: "a server needs one: set Builder.Identity"}
+	}
+	if isNil(s.b.Identity) {
+		_, err = certificate(s.b.Identity)
+		return nil, nil, err
+	}
+	if cert, err = s.b.Identity.TLSCertificate(); err != nil {
+		return nil, nil, fmt.Errorf("identity: %w", err)
+	}
+	if s.b.ClientAuth != NoClientAuth {
+		if trust, err = rawSnapshot(s.b.source()); err != nil {
+			return nil, nil, fmt.Errorf("%s trust: %w", s.b.origin(), err)
+		}
+	}
+	return trust, cert, nil
+}
+
+// fresh reports whether the newest ticket key is of today.
+func (g *generation) fresh(now time.Time) bool {
+	age := now.Sub(g.keys[0].made)
+	return 0 <= age && age < ticketKeyRotation
+}
+
+// renew makes the next generation, unless another handshake just did.
+func (s *server) renew(first bool) (*generation, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if first && s.b.ClientAuth != NoClientAuth && s.b.source() == nil {
+		return nil, &trustkeep.Error{
+			Op: "client authentication", Err: trustkeep.ErrEmpty,
+			Hint: "say whose certificates to accept: set Builder.Trusted or Builder.Global",
+		}
+	}
+	old := s.state.Load()
+	// Asked again under the lock, so that generations only go forward.
+	trust, cert, err := s.sources()
+	if err != nil {
+		return nil, err
+	}
+	now := s.b.now()
+	if old != nil && old.trust == trust && old.cert == cert && old.fresh(now) {
+		return old, nil
+	}
+	if first && trust != nil && trust.Empty() {
+		return nil, &trustkeep.Error{
+			Op: string(s.b.origin()) + " trust", Err: trustkeep.ErrEmpty,
+			Hint: "the store has no certificate and would trust no client",
+		}
+	}
+	g := &generation{trust: trust, cert: cert}
+	if g.keys, err = s.ticketKeys(old, g, now); err != nil {
+		return nil, err
+	}
+	if g.config, err = s.b.serverConfig(g); err != nil {
+		return nil, err
+	}
+	s.state.Store(g)
+	return g, nil
+}
+
+// ticketKeys returns the keys of a generation: a single new one where sessions
+// of before must end, else those of before with the new one of the day.
+func (s *server) ticketKeys(old, g *generation, now time.Time) ([]ticketKey, error) {
+	var keys []ticketKey
+	if old != nil && old.trust == g.trust && sameChain(old.cert, g.cert) {
+		if old.fresh(now) {
+			return old.keys, nil
+		}
+		for _, k := range old.keys {
+			if age := now.Sub(k.made); 0 <= age && age < ticketKeyLifetime {
+				keys = append(keys, k)
+			}
+		}
+	}
+	k := ticketKey{made: now}
+	random := s.b.Rand
+	if random == nil {
+		random = rand.Reader
+	}
+	if _, err := io.ReadFull(random, k.key[:]); err != nil {
+		return nil, fmt.Errorf("session ticket key: %w", err)
+	}
+	return slices.Insert(keys, 0, k), nil
+}
+
+// serverConfig makes the configuration of one generation.
+func (b Builder) serverConfig(g *generation) (*tls.Config, error) {
+	cfg, err := b.base()
+	if err != nil {
+		return nil, err
+	}
+	leaf, err := checkPair(g.cert)
+	if err != nil {
+		return nil, fmt.Errorf("identity: %w", err)
+	}
+	cert := *g.cert
+	cert.Leaf = leaf // spares crypto/tls parsing it in each handshake
+	cfg.Certificates = []tls.Certificate{cert}
+	switch b.ClientAuth {
+	case NoClientAuth:
+	case RequestClientAuth, RequireClientAuth:
+		if err := checkNames(g.trust); err != nil {
+			return nil, err
+		}
+		cfg.ClientCAs = g.trust.Pool()
+		cfg.ClientAuth = tls.RequireAndVerifyClientCert
+		if b.ClientAuth == RequestClientAuth {
+			cfg.ClientAuth = tls.VerifyClientCertIfGiven
+		}
+	default:
+		return nil, fmt.Errorf("ClientAuth %d: %w", b.ClientAuth, trustkeep.ErrUnsupported)
+	}
+	keys := make([][32]byte, len(g.keys))
+	for i, k := range g.keys {
+		keys[i] = k.key
+	}
+	cfg.SetSessionTicketKeys(keys)
+	return cfg, nil
+}
+
+// maxNames is what the list of acceptable authorities may take on the wire.
+// TLS gives the list and the message or extension block around it 2 octets of
+// length each (RFC 8446 section 4.3.2, RFC 5246 section 7.4.4); the rest is for
+// the signature algorithms beside it.
+const maxNames = 1<<16 - 1 - 512
+
+func checkNames(trust *truststore.Snapshot) error {
+	n := 0
+	for c := range trust.All() {
+		n += 2 + len(c.RawSubject)
+	}
+	if n > maxNames {
+		return &trustkeep.Error{
+			Op: "client authentication", Err: fmt.Errorf("the names of %d authorities take %d bytes of the %d that a handshake has room for: %w", trust.Len(), n, maxNames, trustkeep.ErrLimit),
+			Hint: "put only the authorities that issue to clients into the server's trust",
+		}
+	}
+	return nil
+}

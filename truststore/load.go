@@ -1,0 +1,205 @@
+package truststore
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/atomicfile"
+	"github.com/trustkeep/trustkeep/internal/entry"
+	"github.com/trustkeep/trustkeep/internal/formats"
+	"github.com/trustkeep/trustkeep/internal/limits"
+	"github.com/trustkeep/trustkeep/internal/redact"
+)
+
+// Options says how a store is read. The zero value is what the functions Load,
+// Read and Parse use.
+type Options struct {
+	// Limits bounds the work that an input may cause; zero fields stand for
+	// the defaults.
+	Limits trustkeep.Limits
+	// Strict makes an error of whatever is otherwise kept and reported by
+	// Problems: a certificate that cannot be parsed, an entry that is not
+	// understood, a private key.
+	Strict bool
+	// AllowUnauthenticated opens a store without MAC or digest although a
+	// password was given. Nothing then vouches for what it holds.
+	AllowUnauthenticated bool
+	// Clock dates the entries that are added; nil is time.Now.
+	Clock func() time.Time
+}
+
+// Load reads the trust store in the file at path, of any format, detected from
+// its content. A nil password means none; a store without any protection, such
+// as PEM, a password-less PKCS#12 file or a single certificate, is then read,
+// and of a protected one whatever can be read without the password.
+//
+// Only certificates that the store offers for trusting count: trusted entries of
+// Java's formats, and all certificates of a file without private keys. The
+// certificates of a private key's chain never do. A store that holds nothing at
+// all is loaded and trusts nobody until something is added; one that holds
+// something, but no certificate to trust, is an error, since it is most likely
+// the wrong file.
+//
+// Errors wrap trustkeep.ErrIncorrectPassword, ErrCorrupt, ErrLimit,
+// ErrUnsupported, ErrEmpty or the error of the file system; the store is then
+// nil.
+func Load(path string, password trustkeep.PasswordSource) (*Truststore, error) {
+	return Options{}.Load(path, password)
+}
+
+// Read is Load for a stream, which is read to its end.
+func Read(r io.Reader, password trustkeep.PasswordSource) (*Truststore, error) {
+	return Options{}.Read(r, password)
+}
+
+// Parse is Load for bytes. The password is in UTF-8; nil means none, which is
+// not the empty password. Neither slice is kept or changed; the store holds a
+// copy of the password for saving.
+func Parse(data, password []byte) (*Truststore, error) {
+	return Options{}.Parse(data, password)
+}
+
+// Load is the function Load with these options.
+func (o Options) Load(path string, password trustkeep.PasswordSource) (*Truststore, error) {
+	const op = "truststore: load"
+	data, err := atomicfile.ReadFile(path, o.Limits.MaxSize)
+	if err != nil {
+		return nil, &trustkeep.Error{Op: op, Path: path, Err: err}
+	}
+	secret, err := reveal(password)
+	if err != nil {
+		return nil, &trustkeep.Error{Op: op, Path: path, Err: err}
+	}
+	return o.open(op, path, data, secret)
+}
+
+// Read is the function Read with these options.
+func (o Options) Read(r io.Reader, password trustkeep.PasswordSource) (*Truststore, error) {
+	const op = "truststore: read"
+	data, err := atomicfile.ReadAll(r, o.Limits.MaxSize)
+	if err != nil {
+		return nil, &trustkeep.Error{Op: op, Err: err}
+	}
+	secret, err := reveal(password)
+	if err != nil {
+		return nil, &trustkeep.Error{Op: op, Err: err}
+	}
+	return o.open(op, "", data, secret)
+}
+
+// Parse is the function Parse with these options.
+func (o Options) Parse(data, password []byte) (*Truststore, error) {
+	// The entries share memory with what they were read from.
+	return o.open("truststore: parse", "", bytes.Clone(data), redact.NewSecret(password))
+}
+
+// open makes a store of data, which it owns.
+func (o Options) open(op, path string, data []byte, password *redact.Secret) (*Truststore, error) {
+	fail := func(format trustkeep.Format, err error, hint string) (*Truststore, error) {
+		password.Wipe()
+		return nil, &trustkeep.Error{Op: op, Path: path, Format: string(format), Err: err, Hint: hint}
+	}
+	store, err := formats.Parse(data, entry.ReadOptions{
+		Password:             password.Bytes(),
+		Budget:               limits.New(o.Limits),
+		AllowUnauthenticated: o.AllowUnauthenticated,
+	})
+	if err != nil {
+		format, _ := formats.Detect(data)
+		hint := ""
+		if password == nil && errors.Is(err, trustkeep.ErrIncorrectPassword) {
+			hint = "no password was given"
+		}
+		return fail(format, err, hint)
+	}
+	s := fromStore(store)
+	s.origin.path, s.origin.sum, s.origin.password = path, sha256.Sum256(data), password
+	if o.Strict && len(s.problems) > 0 {
+		p := s.problems[0]
+		return fail(store.Format, fmt.Errorf("strict: %w", &trustkeep.Error{Alias: p.Alias, Err: p.Err}), "")
+	}
+	if s.snapshot.Empty() && len(s.entries) > 0 {
+		return fail(store.Format, fmt.Errorf("no certificate to trust: %w", trustkeep.ErrEmpty), s.whyEmpty())
+	}
+	t := &Truststore{clock: o.Clock, limits: o.Limits}
+	t.state.Store(s)
+	return t, nil
+}
+
+// fromStore takes over what a codec read.
+func fromStore(store *entry.Store) *state {
+	s := &state{entries: store.Entries, origin: origin{
+		format: store.Format, source: store.Source, authenticated: !store.Unauthenticated,
+	}}
+	var certs []*entry.Certificate
+	for _, e := range store.Entries {
+		if e.Kind == entry.Trusted {
+			certs = append(certs, e.Chain...)
+		}
+	}
+	entry.ParseAll(certs)
+	s.snapshot = newSnapshot(1, trustedOf(store.Entries), nil)
+	for _, f := range store.Findings {
+		s.problems = append(s.problems, Problem{f.Alias, f.Code, errors.New(f.Text)})
+	}
+	for _, e := range store.Entries {
+		if p, ok := problemOf(e); ok {
+			s.problems = append(s.problems, p)
+		}
+		if e.Kind == entry.Key || e.Kind == entry.Secret {
+			s.origin.keys++
+		}
+	}
+	return s
+}
+
+// problemOf says why an entry makes nobody trusted.
+func problemOf(e *entry.Entry) (Problem, bool) {
+	switch {
+	case e.Kind == entry.Key || e.Kind == entry.Secret:
+		return Problem{e.Alias, "private-key", errors.New("a key does not belong in a trust store, and the certificates of its chain make nobody trusted")}, true
+	case e.Err != nil:
+		return Problem{e.Alias, "unusable-entry", e.Err}, true
+	case e.Kind == entry.Trusted && len(e.Chain) == 1:
+		if _, err := e.Chain[0].X509(); err != nil {
+			return Problem{e.Alias, "unusable-certificate", err}, true
+		}
+	case e.Kind == entry.Opaque && len(e.Chain) > 0:
+		return Problem{e.Alias, "untrusted-certificate", errors.New("the store does not say that this certificate is to be trusted")}, true
+	case e.Kind == entry.Opaque:
+		return Problem{e.Alias, "unusable-entry", fmt.Errorf("entry of an unknown kind: %w", trustkeep.ErrUnsupported)}, true
+	}
+	return Problem{}, false
+}
+
+// whyEmpty explains a store of entries none of which makes anybody trusted.
+func (s *state) whyEmpty() string {
+	if s.origin.keys > 0 {
+		return "the file is a keystore, and the chains of its keys make nobody trusted; to trust them all the same, copy them with truststore.FromKeystore"
+	}
+	if len(s.problems) > 0 {
+		return s.problems[0].String()
+	}
+	return "is it the right file?"
+}
+
+func reveal(password trustkeep.PasswordSource) (*redact.Secret, error) {
+	if password == nil {
+		return nil, nil
+	}
+	b, err := password.Reveal()
+	if err != nil {
+		return nil, err
+	}
+	if b == nil {
+		b = []byte{} // a source that answers has a password
+	}
+	secret := redact.NewSecret(b)
+	clear(b)
+	return secret, nil
+}
