@@ -19,12 +19,13 @@ type verdict struct {
 	Error      string             `json:"error"`
 }
 
-// report prints the verdict and returns the error.
-func report(w io.Writer, asJSON bool, res *pgp.Result, err error) error {
+// report prints the verdict and returns the error. Without a result, the
+// signature is what the caller says.
+func report(w io.Writer, asJSON bool, res *pgp.Result, signature pgp.SignatureState, err error) error {
 	if !asJSON || errors.Is(err, errUsage) {
 		return err
 	}
-	v := verdict{OK: err == nil, Signature: pgp.SignatureNone, Signers: []string{}, Recipients: []string{}}
+	v := verdict{OK: err == nil, Signature: signature, Signers: []string{}, Recipients: []string{}}
 	if res != nil {
 		v.Encrypted, v.Signature = res.Encrypted, res.Signature
 		v.Recipients = append(v.Recipients, res.Recipients...)
@@ -91,7 +92,7 @@ func decrypt(c *command, args []string) error {
 			return err
 		})
 	}()
-	return report(printTo, *asJSON, res, err)
+	return report(printTo, *asJSON, res, pgp.SignatureNone, err)
 }
 
 func verify(c *command, args []string) error {
@@ -120,6 +121,7 @@ func verify(c *command, args []string) error {
 		printTo = c.stderr
 	}
 	var res *pgp.Result
+	state := pgp.SignatureNone // before anything has been read
 	err = func() error {
 		v := pgp.Verification{Config: pgp.Config{Policy: p}}
 		var err error
@@ -131,6 +133,7 @@ func verify(c *command, args []string) error {
 			return err
 		}
 		defer in.Close()
+		state = pgp.SignatureInvalid // what cannot be read to its end does not hold
 		if *signature != "" {
 			sig, err := os.Open(*signature)
 			if err != nil {
@@ -155,7 +158,7 @@ func verify(c *command, args []string) error {
 			return err
 		})
 	}()
-	return report(printTo, *asJSON, res, err)
+	return report(printTo, *asJSON, res, state, err)
 }
 
 func encrypt(c *command, args []string) error {
