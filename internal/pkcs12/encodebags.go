@@ -59,6 +59,9 @@ func (w *writer) protect(k *writtenKey) error {
 	if err != nil {
 		return err
 	}
+	if !pkcs8.IsPrivateKeyInfo(plain) {
+		return fmt.Errorf("the key is no PrivateKeyInfo: %w", trustkeep.ErrUnsupported)
+	}
 	if password == nil {
 		if e.Kind == entry.Secret {
 			return fmt.Errorf("secret key without a password: %w", trustkeep.ErrUnsupported)
@@ -118,12 +121,15 @@ func (w *writer) nameOf(e *entry.Entry, numbered bool) string {
 	return ""
 }
 
-// localKeyID returns an ID that no other key has.
+// localKeyID returns an ID that no other key has, or nil where a key needs none.
 func (w *writer) localKeyID(e *entry.Entry) []byte {
 	id := e.LocalKeyID
 	created := e.Created
 	if t := javaTime(id); !t.IsZero() && !created.IsZero() && !t.Equal(created) {
 		id = nil // the key was made anew
+	}
+	if len(e.Chain) == 0 && len(id) == 0 && created.IsZero() {
+		return nil // nothing to be paired with, nothing to say
 	}
 	if created.IsZero() {
 		created = w.opts.Now

@@ -140,10 +140,16 @@ func (f fixture) pass() string {
 	return f.password
 }
 
+// slow: NSS and GnuTLS derive with 600,000 iterations.
+func (f fixture) slow() bool {
+	return strings.HasPrefix(f.name, "nss-") || strings.HasPrefix(f.name, "gnutls-")
+}
+
 func TestParseFixtures(t *testing.T) {
 	for _, f := range fixtures {
 		t.Run(f.name, func(t *testing.T) {
-			slow := strings.HasPrefix(f.name, "nss-") // 600,000 iterations
+			t.Parallel()
+			slow := f.slow()
 			for _, unlock := range []bool{true, false} {
 				if slow && !unlock {
 					break
