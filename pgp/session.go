@@ -123,10 +123,10 @@ func (m *message) openContainer(c *container) (io.ReadCloser, error) {
 }
 
 // openByKey tries the session keys encrypted to a key. A nil reader without
-// error means that none of the keys is concerned.
+// error means that the message names none of the keys.
 func (m *message) openByKey(c *container) (io.ReadCloser, error) {
 	attempts := 0
-	var locked error
+	var failed error
 	pc := Config{Policy: Legacy, Rand: m.cfg.Rand}.packetConfig(m.cfg.now())
 	for _, s := range m.sessions {
 		if s.toKey == nil || (s.toKey.Version == 6) != (c.version == 2) {
@@ -144,11 +144,17 @@ func (m *message) openByKey(c *container) (io.ReadCloser, error) {
 					open, err := m.unlock(k, private)
 					if err != nil {
 						if s.toKey.KeyId != 0 || errors.Is(err, trustkeep.ErrLimit) {
-							locked = err
+							failed = err
 						}
 						continue
 					}
 					private = open
+				}
+				if s.toKey.KeyId != 0 && failed == nil {
+					// Whether the session key or what follows is wrong must
+					// not be told apart: that would be the oracle of
+					// Bleichenbacher's attack on RSA.
+					failed = errDamaged
 				}
 				if err := guard("session key", func() error { return s.toKey.Decrypt(private, pc) }); err != nil {
 					continue
@@ -164,7 +170,7 @@ func (m *message) openByKey(c *container) (io.ReadCloser, error) {
 			}
 		}
 	}
-	return nil, locked
+	return nil, failed
 }
 
 // decryptionKeys returns the private parts that may decrypt, expired and
