@@ -17,6 +17,12 @@ import (
 // belongs to no key is Trusted in an input without keys and Opaque beside
 // keys, since there nobody said that it is to be trusted.
 func Assemble(keys, certs []*Entry, password []byte) []*Entry {
+	if len(keys) == 0 {
+		for _, e := range certs {
+			e.Kind = Trusted
+		}
+		return certs
+	}
 	all := make([]*Certificate, len(certs))
 	for i, e := range certs {
 		all[i] = e.Chain[0]
@@ -47,8 +53,6 @@ func Assemble(keys, certs []*Entry, password []byte) []*Entry {
 			e.Chain[0].Attributes = e.Attributes
 			e.Chain[0].LocalKeyID = e.LocalKeyID
 			continue
-		case len(keys) == 0:
-			e.Kind = Trusted
 		default:
 			e.Kind = Opaque
 		}

@@ -40,7 +40,9 @@ func NameFor(c *Certificate) string {
 // NameOfSubject returns the alias made up for the DER of a Name by rules 1 and
 // 2, and the empty string for a Name that is empty or malformed.
 func NameOfSubject(name []byte) string {
-	if cn := commonName(name); cn != "" {
+	if cn := commonName(name); isPlain(cn) {
+		return cn
+	} else if cn = oneLine(cn); cn != "" {
 		return trustkeep.Printable(cn)
 	}
 	var rdns pkix.RDNSequence
@@ -122,7 +124,7 @@ func commonName(name []byte) string {
 				return ""
 			}
 			if string(oid) == oidCommonName {
-				if text := oneLine(directoryString(kind, value)); text != "" {
+				if text := directoryString(kind, value); strings.TrimSpace(text) != "" {
 					found = text
 				}
 			}
@@ -151,6 +153,19 @@ func directoryString(kind tag.Tag, value []byte) string {
 		return string(utf16.Decode(units))
 	}
 	return ""
+}
+
+// isPlain reports whether s is what most names are, short and of ASCII letters,
+// digits and signs, so that nothing need be done to it.
+func isPlain(s string) bool {
+	for i := range len(s) {
+		if s[i] <= ' ' || s[i] > '~' {
+			if s[i] != ' ' || i == 0 || i == len(s)-1 || s[i-1] == ' ' {
+				return false
+			}
+		}
+	}
+	return len(s) > 0 && len(s) <= 64
 }
 
 // oneLine trims and makes each run of white space one blank.

@@ -64,7 +64,7 @@ func parse(data []byte, opts entry.ReadOptions) (*entry.Store, error) {
 	if len(blocks) == 0 {
 		return nil, corrupt("no PEM block")
 	}
-	r := &reader{opts: opts, position: make(map[*entry.Entry]int, len(blocks))}
+	r := &reader{opts: opts}
 	for i, c := range decodeAll(blocks) {
 		if err := r.add(blocks[i], c); err != nil {
 			return nil, err
@@ -107,7 +107,7 @@ type reader struct {
 	keys     []*entry.Entry
 	certs    []*entry.Entry
 	others   []*entry.Entry
-	position map[*entry.Entry]int
+	all      []*entry.Entry // the three in the order of the file
 	findings []entry.Finding
 	guessed  *entry.Entry // see pairByExclusion
 	usable   bool         // some block could be read
@@ -127,7 +127,7 @@ func (r *reader) put(list *[]*entry.Entry, b *block, e *entry.Entry) {
 		e.LocalKeyID = b.notes.localKeyID
 	}
 	e.Created = b.notes.created
-	r.position[e] = len(r.position)
+	r.all = append(r.all, e)
 	*list = append(*list, e)
 }
 
@@ -238,27 +238,47 @@ func (r *reader) store() (*entry.Store, error) {
 		return nil, err
 	}
 	r.pairByExclusion()
-	entries := entry.Assemble(r.keys, r.certs, nil)
-	entries = append(entries, r.others...)
-	slices.SortStableFunc(entries, func(a, b *entry.Entry) int { return cmp.Compare(r.position[a], r.position[b]) })
-	for _, e := range entries {
-		if e.Alias == "" {
-			e.Alias, e.Unnamed = nameOf(e), true
-		} else if e.Kind == entry.Key {
-			e.Unnamed = e == r.guessed // else its certificate named it
-		}
-	}
+	entries := r.assemble()
+	nameAll(entries)
 	entry.Deduplicate(entries)
 	r.review(entries)
 	return &entry.Store{Format: entry.PEM, Entries: entries, Unauthenticated: true, Findings: r.findings}, nil
 }
 
-// nameOf makes up the alias of a certificate or key.
-func nameOf(e *entry.Entry) string {
-	if len(e.Chain) > 0 {
-		return entry.NameFor(e.Chain[0])
+// assemble pairs keys and certificates and restores the order of the file.
+func (r *reader) assemble() []*entry.Entry {
+	assembled := entry.Assemble(r.keys, r.certs, nil)
+	for _, e := range r.keys {
+		if e.Alias != "" && e != r.guessed {
+			e.Unnamed = false // its certificate's name, if it had none
+		}
 	}
-	return "key"
+	if len(assembled)+len(r.others) == len(r.all) {
+		return r.all
+	}
+	// Certificates that went into chains are no entries any more.
+	left := make(map[*entry.Entry]bool, len(assembled)+len(r.others))
+	for _, e := range slices.Concat(assembled, r.others) {
+		left[e] = true
+	}
+	return slices.DeleteFunc(r.all, func(e *entry.Entry) bool { return !left[e] })
+}
+
+// nameAll makes up the aliases of certificates and keys without one.
+func nameAll(entries []*entry.Entry) {
+	entry.Parallel((len(entries)+chunk-1)/chunk, func(i int) {
+		for _, e := range entries[i*chunk : min(len(entries), (i+1)*chunk)] {
+			switch {
+			case e.Alias != "":
+				continue
+			case len(e.Chain) > 0:
+				e.Alias = entry.NameFor(e.Chain[0])
+			default:
+				e.Alias = "key"
+			}
+			e.Unnamed = true
+		}
+	})
 }
 
 // Labels returns the label of the first BEGIN line and the number of all of

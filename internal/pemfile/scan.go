@@ -174,7 +174,15 @@ func (s *scanner) label(at int) (label string, end int, ok bool) {
 	if i < 0 || bytes.ContainsAny(window[:i], "\r\n") {
 		return "", 0, false
 	}
-	return string(bytes.TrimSpace(window[:i])), at + i + len(dashes), true
+	return labelString(bytes.TrimSpace(window[:i])), at + i + len(dashes), true
+}
+
+// labelString spares the allocation for what most labels are.
+func labelString(label []byte) string {
+	if string(label) == "CERTIFICATE" {
+		return "CERTIFICATE"
+	}
+	return string(label)
 }
 
 // maxLabel is longer than any label.
