@@ -3,6 +3,7 @@ package pkcs12
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/internal/ber"
@@ -30,12 +31,20 @@ func (r *reader) readBags(contents ber.Element, out *bags) error {
 	if err != nil {
 		return err
 	}
+	// Bags are counted before they become entries, which are much larger.
+	n := 0
+	for count := in; !count.Empty(); n++ {
+		if _, err := count.Read(ber.Sequence); err != nil {
+			return err
+		}
+	}
+	if err := r.opts.Budget.Entries(n); err != nil {
+		return err
+	}
+	out.entries = slices.Grow(out.entries, n)
 	for !in.Empty() {
 		bag, err := in.Read(ber.Sequence)
 		if err != nil {
-			return err
-		}
-		if err := r.opts.Budget.Entries(1); err != nil {
 			return err
 		}
 		if err := r.readBag(bag, out); err != nil {
