@@ -19,7 +19,8 @@ import (
 // find any other; only a store that was read with aliases in upper case (from
 // CaseExactJKS) keeps their spelling. Keys that opts.Keep accepts are copied as
 // they stand; the others are protected anew with the password that opts.Key
-// gives. Entries without a creation time get opts.Now.
+// gives. Entries without a creation time get opts.Now. A private key without
+// certificates is written; Java opens it, and keytool lists it as a secret key.
 //
 // Errors wrap trustkeep.ErrExists for two aliases that fold equal and
 // ErrUnsupported for what the format cannot hold: no store password, no key

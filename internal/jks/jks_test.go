@@ -7,6 +7,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -244,7 +245,13 @@ func TestHostile(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			data := resign(test.body, storePassword)
 			for _, password := range [][]byte{[]byte(storePassword), nil, []byte("wrong")} {
+				var before, after runtime.MemStats
+				runtime.ReadMemStats(&before)
 				s, err := Parse(data, entry.ReadOptions{Password: password, Budget: javatest.Budget()})
+				runtime.ReadMemStats(&after)
+				if n := after.TotalAlloc - before.TotalAlloc; n > 64<<20 {
+					t.Errorf("%d bytes allocated", n)
+				}
 				if !errors.Is(err, test.want) || s != nil {
 					t.Errorf("password %q: store %v, error %v, want %v", password, s, err, test.want)
 				}
