@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"crypto/x509"
 	"fmt"
-	"io"
 	"strconv"
 	"testing"
 
@@ -187,7 +186,8 @@ func BenchmarkWriteKeys(b *testing.B) {
 	b.Run("keystore-go", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
-			if err := theirs.Store(io.Discard, []byte(storePassword)); err != nil {
+			var buf bytes.Buffer
+			if err := theirs.Store(&buf, []byte(storePassword)); err != nil {
 				b.Fatal(err)
 			}
 		}
