@@ -2,6 +2,8 @@ package cms
 
 import (
 	"crypto"
+	"crypto/ecdh"
+	"crypto/ecdsa"
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
@@ -72,13 +74,25 @@ func newIdentity(cert *tls.Certificate) (id identity, err error) {
 	}
 	// Both kinds of key tell their public half; what does not is left to fail
 	// where it is used.
-	if key, ok := id.key.(interface{ Public() crypto.PublicKey }); ok {
-		pub, ok := id.leaf.PublicKey.(interface{ Equal(crypto.PublicKey) bool })
-		if !ok || !pub.Equal(key.Public()) {
-			return id, fmt.Errorf("identity %s: %w", quoted(id.leaf), trustkeep.ErrKeyMismatch)
-		}
+	if key, ok := id.key.(interface{ Public() crypto.PublicKey }); ok && !equal(id.leaf.PublicKey, key.Public()) {
+		return id, fmt.Errorf("identity %s: %w", quoted(id.leaf), trustkeep.ErrKeyMismatch)
 	}
 	return id, nil
+}
+
+// equal compares the key of a certificate with that of an identity, which may
+// be one for key agreement only.
+func equal(certified, own crypto.PublicKey) bool {
+	if _, ok := own.(*ecdh.PublicKey); ok {
+		ec, ok := certified.(*ecdsa.PublicKey)
+		if !ok {
+			return false
+		}
+		converted, err := ec.ECDH()
+		return err == nil && converted.Equal(own)
+	}
+	pub, ok := certified.(interface{ Equal(crypto.PublicKey) bool })
+	return ok && pub.Equal(own)
 }
 
 // quoted names a certificate in an error.

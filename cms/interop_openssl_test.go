@@ -214,7 +214,7 @@ func TestInteropVerifyOpenSSLs(t *testing.T) {
 	ssl := newOpenSSL(t, p)
 	content := random(10_000)
 	changed := append(bytes.Clone(content), '!')
-	second := filesOf(t, p.p256)
+	second := filesOf(t, p.rsa2)
 	for _, name := range []string{"rsa", "p256", "p384"} {
 		id := p.pick(name)[0]
 		f := filesOf(t, id)

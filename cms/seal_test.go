@@ -2,6 +2,9 @@ package cms_test
 
 import (
 	"bytes"
+	"crypto"
+	"crypto/ecdh"
+	"crypto/ecdsa"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
@@ -9,11 +12,13 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync"
 	"testing"
 	"testing/iotest"
 
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/cms"
+	"github.com/trustkeep/trustkeep/internal/redact"
 	"github.com/trustkeep/trustkeep/internal/testpki"
 )
 
@@ -261,11 +266,13 @@ func TestOpenRefusesIdentities(t *testing.T) {
 		ids  []cms.Identity
 		want error
 	}{
-		"none":        {nil, trustkeep.ErrEmpty},
-		"nil":         {[]cms.Identity{nil}, trustkeep.ErrEmpty},
-		"typed nil":   {[]cms.Identity{(*person)(nil)}, trustkeep.ErrEmpty},
-		"no key":      {[]cms.Identity{cms.IdentityFunc(func() (*tls.Certificate, error) { return &tls.Certificate{Certificate: [][]byte{{1}}}, nil })}, trustkeep.ErrEmpty},
-		"rotten":      {[]cms.Identity{cms.IdentityFunc(func() (*tls.Certificate, error) { return &tls.Certificate{Certificate: [][]byte{{1}}, PrivateKey: p.rsa.Key}, nil })}, trustkeep.ErrCorrupt},
+		"none":      {nil, trustkeep.ErrEmpty},
+		"nil":       {[]cms.Identity{nil}, trustkeep.ErrEmpty},
+		"typed nil": {[]cms.Identity{(*person)(nil)}, trustkeep.ErrEmpty},
+		"no key":    {[]cms.Identity{cms.IdentityFunc(func() (*tls.Certificate, error) { return &tls.Certificate{Certificate: [][]byte{{1}}}, nil })}, trustkeep.ErrEmpty},
+		"rotten": {[]cms.Identity{cms.IdentityFunc(func() (*tls.Certificate, error) {
+			return &tls.Certificate{Certificate: [][]byte{{1}}, PrivateKey: p.rsa.Key}, nil
+		})}, trustkeep.ErrCorrupt},
 		"another key": {[]cms.Identity{swapped}, trustkeep.ErrKeyMismatch},
 		"error":       {[]cms.Identity{cms.IdentityFunc(func() (*tls.Certificate, error) { return nil, boom })}, boom},
 	} {
@@ -273,6 +280,140 @@ func TestOpenRefusesIdentities(t *testing.T) {
 			t.Errorf("%s: %q, %v", name, got, err)
 		}
 	}
+}
+
+// Keys come out of a keystore in a wrapping that does not print.
+func TestRedactedKeys(t *testing.T) {
+	p := newPeople(t)
+	for _, who := range p.pick("rsa", "p256", "p384") {
+		id := cms.IdentityFunc(func() (*tls.Certificate, error) {
+			return &tls.Certificate{Certificate: who.DERChain(), PrivateKey: redact.Key(who.Key)}, nil
+		})
+		protected, err := cms.Protect([]byte("secret"), id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := cms.Unprotect(protected, id); err != nil || string(got) != "secret" {
+			t.Errorf("%v: %q, %v", who.Cert.PublicKeyAlgorithm, got, err)
+		}
+		signed, err := cms.Sign([]byte("content"), id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := cms.Verify(signed, p.trust); err != nil {
+			t.Errorf("%v: %v", who.Cert.PublicKeyAlgorithm, err)
+		}
+	}
+}
+
+// A key that only agrees on keys, as hardware may hold it.
+func TestKeyExchangers(t *testing.T) {
+	p := newPeople(t)
+	key, err := p.p256.Key.(*ecdsa.PrivateKey).ECDH()
+	if err != nil {
+		t.Fatal(err)
+	}
+	sealed, err := cms.Seal([]byte("content"), p.p256.Cert, p.p384.Cert)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, test := range map[string]struct {
+		key  crypto.PrivateKey
+		cert person
+		want error
+	}{
+		"ecdh":          {key, p.p256, nil},
+		"exchanger":     {struct{ ecdh.KeyExchanger }{key}, p.p256, nil},
+		"other EC key":  {key, p.p384, trustkeep.ErrKeyMismatch},
+		"not EC":        {key, p.rsa, trustkeep.ErrKeyMismatch},
+		"only signs":    {struct{ crypto.Signer }{p.p256.Key}, p.p256, trustkeep.ErrUnsupported},
+		"wrong and sly": {struct{ ecdh.KeyExchanger }{key}, p.p384, trustkeep.ErrCorrupt},
+	} {
+		id := cms.IdentityFunc(func() (*tls.Certificate, error) {
+			return &tls.Certificate{Certificate: test.cert.DERChain(), PrivateKey: test.key}, nil
+		})
+		if got, err := cms.Open(sealed, id); !errors.Is(err, test.want) || (err == nil) != (string(got) == "content") {
+			t.Errorf("%s: %q, %v", name, got, err)
+		}
+	}
+}
+
+// faulty fails from its nth Write on.
+type faulty struct {
+	n   int
+	err error
+}
+
+func (f *faulty) Write(p []byte) (int, error) {
+	if f.n--; f.n < 0 {
+		return 0, f.err
+	}
+	return len(p), nil
+}
+
+func TestFaultyDestinations(t *testing.T) {
+	p := newPeople(t)
+	boom := errors.New("disk full")
+	for name, open := range map[string]func(io.Writer) (io.WriteCloser, error){
+		"CBC": func(w io.Writer) (io.WriteCloser, error) { return cms.SealOptions{}.Writer(w, p.p256.Cert) },
+		"GCM": func(w io.Writer) (io.WriteCloser, error) {
+			return cms.SealOptions{Cipher: cms.AES256GCM}.Writer(w, p.p256.Cert)
+		},
+		"sign": func(w io.Writer) (io.WriteCloser, error) { return cms.SignOptions{}.Writer(w, p.p256) },
+	} {
+		failed := false
+		for n := range 100 {
+			w, err := open(&faulty{n, boom})
+			if err == nil {
+				_, err = w.Write(random(1_000_000))
+				closed := w.Close()
+				if err != nil && !errors.Is(closed, boom) {
+					t.Errorf("%s, %d: Write: %v, but Close: %v", name, n, err, closed)
+				}
+				err = errors.Join(err, closed)
+			}
+			if err == nil {
+				break
+			}
+			failed = true
+			if !errors.Is(err, boom) || !strings.HasPrefix(err.Error(), "cms: ") {
+				t.Errorf("%s, %d: %v", name, n, err)
+			}
+		}
+		if !failed {
+			t.Errorf("%s: no failure", name)
+		}
+	}
+}
+
+// The settings belong to the call: calls for several partners do not meet.
+func TestConcurrentOptions(t *testing.T) {
+	p := newPeople(t)
+	var wg sync.WaitGroup
+	for i := range 32 {
+		wg.Go(func() {
+			o := cms.SealOptions{Cipher: ciphers[i%len(ciphers)], KeyTransport: transports[i%len(transports)], KeyIDs: i%2 == 0}
+			who := p.pick("rsa", "p256")[i%2]
+			content := random(100 * i)
+			sealed, err := o.Seal(content, who.Cert)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			if got, err := cms.Open(sealed, p.p256, p.rsa); err != nil || !bytes.Equal(got, content) {
+				t.Errorf("%v: %v", o, err)
+			}
+			signed, err := cms.SignOptions{Hash: sha2[i%len(sha2)]}.Sign(content, who)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			if got, err := cms.Verify(signed, p.trust); err != nil || got.Signers[0].Hash != sha2[i%len(sha2)] {
+				t.Errorf("%v: %v", sha2[i%len(sha2)], err)
+			}
+		})
+	}
+	wg.Wait()
 }
 
 func TestProtect(t *testing.T) {

@@ -90,7 +90,10 @@ func (r *Reader) More() (bool, error) {
 		if err == io.EOF {
 			return false, nil
 		}
-		return err == nil, err
+		if err != nil {
+			return false, readError(err)
+		}
+		return true, nil
 	}
 	f := r.frames[len(r.frames)-1]
 	if !f.indefinite {

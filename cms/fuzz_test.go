@@ -1,0 +1,105 @@
+package cms_test
+
+import (
+	"bytes"
+	"io"
+	"testing"
+
+	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/cms"
+)
+
+// fuzzLimits keep a run of the fuzzer short.
+var fuzzLimits = trustkeep.Limits{MaxSize: 1 << 20}
+
+// seeds adds the fixtures.
+func seeds(f *testing.F) {
+	for _, pattern := range []string{"sealed-*", "signed*", "detached.*", "*.p7b"} {
+		for _, message := range fixtures(f, pattern) {
+			f.Add(message)
+		}
+	}
+}
+
+func FuzzOpen(f *testing.F) {
+	seeds(f)
+	rsa, ec := fixtureIdentity(f, "rsa"), fixtureIdentity(f, "ec")
+	f.Fuzz(func(t *testing.T, message []byte) {
+		o := cms.OpenOptions{Limits: fuzzLimits}
+		got, err := o.Open(message, rsa, ec)
+		if err != nil && (got != nil || !typed(err)) {
+			t.Fatalf("%d bytes, %v", len(got), err)
+		}
+		var streamed []byte
+		r, again := o.Reader(&drip{r: bytes.NewReader(message)}, rsa, ec)
+		if again == nil {
+			streamed, again = io.ReadAll(r)
+		}
+		// A random key takes the place of one that cannot be decrypted, so
+		// that failures may differ, and by chance garbage may come out.
+		if err == nil && again == nil && len(got) == len(streamed) && !bytes.Equal(got, streamed) && len(got) > 64 {
+			t.Fatalf("Open and Reader differ: %x, %x", got, streamed)
+		}
+		if again != nil && !typed(again) {
+			t.Fatal(again)
+		}
+	})
+}
+
+func FuzzVerify(f *testing.F) {
+	seeds(f)
+	trust, content := fixtureTrust(f), fixture(f, "content.txt")
+	f.Fuzz(func(t *testing.T, message []byte) {
+		o := cms.VerifyOptions{Trust: trust, Limits: fuzzLimits}
+		got, err := o.Verify(message)
+		if err != nil && (got != nil || !typed(err)) {
+			t.Fatalf("%+v, %v", got, err)
+		}
+		// Whatever else the message says, only what was signed can be in it.
+		if err == nil && (len(got.Signers) == 0 || !bytes.Equal(got.Content, content)) {
+			t.Fatalf("forged: %+v", got)
+		}
+		r, again := o.Reader(&drip{r: bytes.NewReader(message)})
+		if again == nil {
+			_, again = io.Copy(io.Discard, r)
+		}
+		if (err == nil) != (again == nil) {
+			t.Fatalf("Verify: %v, Reader: %v", err, again)
+		}
+		got, err = o.VerifyDetached(message, bytes.NewReader(content))
+		if err != nil && (got != nil || !typed(err)) || err == nil && len(got.Signers) == 0 {
+			t.Fatalf("detached: %+v, %v", got, err)
+		}
+	})
+}
+
+// Whatever is sealed and signed comes back.
+func FuzzRoundTrip(f *testing.F) {
+	f.Add([]byte(""), uint8(0), uint8(0))
+	f.Add([]byte("content"), uint8(4), uint8(1))
+	f.Add(bytes.Repeat([]byte("0123456789abcdef"), 20), uint8(3), uint8(2))
+	id, err := fixtureIdentity(f, "ec").TLSCertificate()
+	if err != nil {
+		f.Fatal(err)
+	}
+	ec, trust := fixtureIdentity(f, "ec"), fixtureTrust(f)
+	f.Fuzz(func(t *testing.T, content []byte, cipher, transport uint8) {
+		o := cms.SealOptions{Cipher: cms.Cipher(cipher % 7), KeyTransport: cms.KeyTransport(transport % 3)}
+		signed, err := cms.Sign(content, ec)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sealed, err := o.Seal(signed, id.Leaf)
+		if err != nil {
+			t.Fatal(err)
+		}
+		opened, err := cms.Open(sealed, ec)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := cms.Verify(opened, trust)
+		if err != nil || !bytes.Equal(got.Content, content) {
+			t.Fatalf("%+v, %v", got, err)
+		}
+	})
+}
