@@ -55,7 +55,7 @@ func (b Builder) alerted(e *HandshakeError, alert uint8) {
 		e.identityRefused(peer, said, alert)
 	case alertAccessDenied:
 		e.Code, e.Text = CodeAccessDenied, peer+" denied access"+said
-		e.Remedy = "the certificate was understood; have the peer's administrator permit it"
+		e.Remedy = "have its administrator permit the identity, whose certificate was accepted as such"
 	case alertHandshakeFailure:
 		e.Code, e.Text = CodeNothingInCommon, peer+" found no way to agree"+said
 		e.Remedy = "compare the cipher suites, curves and versions of both sides"

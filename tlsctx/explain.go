@@ -74,6 +74,14 @@ func (o Origin) name() string {
 	return "no trust"
 }
 
+// name of the source in a sentence, with its size where that is known.
+func (t TrustReport) name() string {
+	if t.Store == "" || t.Origin == FromSystem && t.Anchors == 0 {
+		return t.Origin.name()
+	}
+	return t.Origin.name() + " (" + t.Store + ")"
+}
+
 // Explain says which trust counts and which is ignored, which identity is
 // presented and why, and which versions are spoken. It asks the same sources as
 // Client and Server do, and reports their errors rather than failing.
@@ -130,7 +138,7 @@ func (b Builder) ignored() []TrustReport {
 		out = append(out, report(FromGlobal, "the connection's own trust replaces it", func() (*truststore.Snapshot, error) { return rawSnapshot(b.Global) }))
 	case o != FromSystem:
 		out = append(out, TrustReport{
-			Origin: FromSystem, Platform: true, Store: "the platform's roots",
+			Origin: FromSystem, Platform: true,
 			Why: o.name() + " replaces them; truststore.Union adds them",
 		})
 	}
@@ -174,9 +182,9 @@ func (b Builder) identityReport() *IdentityReport {
 // String explains in a few lines.
 func (e Explanation) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "trust: %s (%s): %s\n", e.Trust.Origin.name(), e.Trust.Store, e.Trust.Why)
+	fmt.Fprintf(&b, "trust: %s: %s\n", e.Trust.name(), e.Trust.Why)
 	for _, t := range e.Ignored {
-		fmt.Fprintf(&b, "ignored: %s (%s): %s\n", t.Origin.name(), t.Store, t.Why)
+		fmt.Fprintf(&b, "ignored: %s: %s\n", t.name(), t.Why)
 	}
 	switch id := e.Identity; {
 	case id == nil:

@@ -54,6 +54,9 @@ func (b Builder) explainError(err error, server bool) error {
 		e.Trust.Store, e.Trust.Generation = v.Store, v.Generation
 		for i := range e.Ignored {
 			e.Ignored[i].WouldAccept = b.wouldAccept(e.Ignored[i].Origin, v)
+			if e.Ignored[i].WouldAccept && e.Ignored[i].Origin == FromGlobal {
+				e.Remedy += "; or leave Builder.Trusted unset, if the environment's trust is meant"
+			}
 		}
 	}
 	return e

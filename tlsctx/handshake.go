@@ -63,10 +63,10 @@ func (e *HandshakeError) Error() string {
 	}
 	text += e.Text
 	if e.Verify != nil {
-		text += "; trusted was " + e.Trust.Origin.name() + " (" + e.Trust.Store + ")"
+		text += "; trusted was " + e.Trust.name()
 		for _, t := range e.Ignored {
 			if t.WouldAccept {
-				text += "; " + t.Origin.name() + " (" + t.Store + ") would accept it, but " + t.Why
+				text += "; " + t.name() + " would accept it, but " + t.Why
 			}
 		}
 	}

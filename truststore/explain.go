@@ -1,6 +1,7 @@
 package truststore
 
 import (
+	"bytes"
 	"crypto/x509"
 	"encoding/hex"
 	"errors"
@@ -215,14 +216,15 @@ func usageReasons(certs []*x509.Certificate, p Purpose) []Reason {
 // has instead.
 func (s *Snapshot) notExact(leaf *x509.Certificate) string {
 	const text = "the store does not hold the peer's own certificate"
-	for _, c := range s.named(leaf.RawSubject) {
-		key := "with another key"
-		if string(c.RawSubjectPublicKeyInfo) == string(leaf.RawSubjectPublicKeyInfo) {
-			key = "with the same key"
-		}
-		return text + "; it holds one for the same subject " + key + ", valid until " + date(c.NotAfter) + ", so the peer may have changed its certificate"
+	namesakes := s.named(leaf.RawSubject)
+	if len(namesakes) == 0 {
+		return text
 	}
-	return text
+	c, key := namesakes[0], "with another key"
+	if bytes.Equal(c.RawSubjectPublicKeyInfo, leaf.RawSubjectPublicKeyInfo) {
+		key = "with the same key"
+	}
+	return text + "; it holds one for the same subject " + key + ", valid until " + date(c.NotAfter) + ", so the peer may have changed its certificate"
 }
 
 func hexID(id []byte) string { return cut(hex.EncodeToString(id), maxName) }

@@ -118,7 +118,10 @@ func (o Options) open(op, path string, data []byte, password *redact.Secret) (*T
 		return fail(format, err, hint)
 	}
 	s := fromStore(store)
-	s.origin.path, s.origin.sum, s.origin.password = path, sha256.Sum256(data), password
+	s.origin.path, s.origin.password = path, password
+	if path != "" {
+		s.origin.sum = sha256.Sum256(data)
+	}
 	if o.Strict && len(s.problems) > 0 {
 		p := s.problems[0]
 		return fail(store.Format, fmt.Errorf("strict: %w", &trustkeep.Error{Alias: p.Alias, Err: p.Err}), "")

@@ -78,7 +78,7 @@ func TestKeyChainsAreNoTrust(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, c := range store.Certificates() {
-		if strings.Contains(c.Subject.CommonName, "Evil") || c.Subject.CommonName == "server.example" {
+		if strings.Contains(c.Subject.CommonName, "Partner") || c.Subject.CommonName == "server.example" {
 			t.Errorf("trusts %s", c.Subject)
 		}
 	}

@@ -216,9 +216,9 @@ func TestInteropKeytool(t *testing.T) {
 		}
 	}
 	for name, o := range map[string]truststore.SaveOptions{
-		"modern":       {Password: changeit},
-		"legacy":       {Password: changeit, Profile: trustkeep.Legacy},
-		"passwordless": {Profile: trustkeep.Passwordless},
+		"modern":       {Format: trustkeep.PKCS12, Password: changeit},
+		"legacy":       {Format: trustkeep.PKCS12, Password: changeit, Profile: trustkeep.Legacy},
+		"passwordless": {Format: trustkeep.PKCS12, Profile: trustkeep.Passwordless},
 		"jks":          {Password: changeit, Format: trustkeep.JKS},
 	} {
 		t.Run(name, func(t *testing.T) {

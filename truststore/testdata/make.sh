@@ -31,13 +31,13 @@ openssl x509 -in "$work/alpha.pem" -outform DER -out alpha.cer
 openssl x509 -in "$work/alpha.pem" -addtrust serverAuth -out openssl-trusted.pem
 
 # A keystore: the key "server" with its chain of three, and the trusted entry beta.
-openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj "/CN=Evil Root" -days 36500 -keyout "$work/root.key" -out "$work/root.pem" 2>/dev/null
+openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj "/CN=Partner Root CA" -days 36500 -keyout "$work/root.key" -out "$work/root.pem" 2>/dev/null
 issue() { # name, subject, issuer, extension
 	openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj "/CN=$2" -keyout "$work/$1.key" -out "$work/$1.csr" 2>/dev/null
 	printf '%s\n' "$4" > "$work/ext"
 	openssl x509 -req -in "$work/$1.csr" -CA "$work/$3.pem" -CAkey "$work/$3.key" -CAcreateserial -days 36500 -extfile "$work/ext" -out "$work/$1.pem" 2>/dev/null
 }
-issue sub "Evil Intermediate" root "basicConstraints=critical,CA:TRUE"
+issue sub "Partner Issuing CA" root "basicConstraints=critical,CA:TRUE"
 issue leaf "server.example" sub "subjectAltName=DNS:server.example"
 openssl pkcs12 -export -name server -inkey "$work/leaf.key" -in "$work/leaf.pem" -certfile "$work/sub.pem" -out "$work/key.p12" -passout pass:changeit
 cat "$work/root.pem" >> "$work/sub.pem"

@@ -1,0 +1,97 @@
+package truststore_test
+
+import (
+	"errors"
+	"fmt"
+	"log"
+	"testing"
+	"time"
+
+	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/testpki"
+	"github.com/trustkeep/trustkeep/truststore"
+)
+
+// exampleTB lets examples, which have no testing.TB, use testpki.
+type exampleTB struct{ testing.TB }
+
+func (exampleTB) Helper()                      {}
+func (exampleTB) Fatalf(f string, args ...any) { log.Fatalf(f, args...) }
+
+func examplePKI(name string) *testpki.PKI {
+	return testpki.New(exampleTB{}, testpki.Options{Name: name, Now: time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)})
+}
+
+func ExampleLoad() {
+	store, err := truststore.Load("testdata/trust.p12", trustkeep.Password("changeit"))
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(store)
+	for _, e := range store.Entries() {
+		fmt.Println(e.Alias, "=", e.Certificate.Subject)
+	}
+	// Output:
+	// pkcs12 truststore, 2 certificates
+	// alpha = CN=Alpha CA
+	// beta = CN=Beta CA
+}
+
+func ExampleTruststore_Verify() {
+	pki := examplePKI("Partner")
+	chain := pki.Server("sftp.partner.example").Chain[:2] // as the peer sends it
+
+	store := truststore.New(pki.Root.Cert)
+	verdict, err := store.Verify(chain, truststore.VerifyOptions{Name: "sftp.partner.example", Time: pki.Now()})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(verdict.Rule)
+
+	_, err = store.Verify(chain[:1], truststore.VerifyOptions{Name: "ftp.partner.example", Time: pki.Now().AddDate(0, 0, 9)})
+	var refused *truststore.VerifyError
+	if errors.As(err, &refused) {
+		fmt.Println(refused.Code, "-", refused.Text)
+		for _, also := range refused.Also {
+			fmt.Println(also.Code)
+		}
+		fmt.Println("missing:", refused.MissingIssuer.Subject)
+		fmt.Println("expired:", errors.Is(err, trustkeep.ErrExpired))
+	}
+	// Output:
+	// chain
+	// expired - it expired on 2026-11-22T12:00:00Z, 8 days ago
+	// name-mismatch
+	// incomplete-chain
+	// missing: CN=Partner Intermediate CA,O=TrustKeep tests
+	// expired: true
+}
+
+func ExampleUnion() {
+	deployed := truststore.New(examplePKI("Deployed").Root.Cert)
+	partner := truststore.New(examplePKI("Partner").Root.Cert)
+	both := truststore.Union(deployed, partner)
+
+	s, err := both.Snapshot()
+	fmt.Println(s, err)
+	if err := partner.Remove("partner-root-ca"); err != nil {
+		log.Fatal(err)
+	}
+	s, err = both.Snapshot() // it follows its parts
+	fmt.Println(s, err)
+	// Output:
+	// 2 certificates <nil>
+	// 1 certificate <nil>
+}
+
+func ExampleTruststore_Encode() {
+	store := truststore.New(examplePKI("Partner").Root.Cert)
+	// A file that Java 8 reads as well as Java 25.
+	data, err := store.Encode(truststore.SaveOptions{Format: trustkeep.JKS, Password: trustkeep.Password("changeit")})
+	if err != nil {
+		log.Fatal(err)
+	}
+	again, err := truststore.Parse(data, []byte("changeit"))
+	fmt.Println(again, again.Aliases(), err)
+	// Output: jks truststore, 1 certificate [partner-root-ca] <nil>
+}
