@@ -64,6 +64,9 @@ func NewKey(data []byte, budget *limits.Budget) (key *entry.PrivateKey, comment 
 		if err := f.charge(tab); err != nil {
 			return nil, fmt.Errorf("openssh: %w", err)
 		}
+		if len(password) == 0 { // for which bcrypt_pbkdf is not defined
+			return nil, fmt.Errorf("openssh: empty passphrase: %w", trustkeep.ErrIncorrectPassword)
+		}
 		return f.open(password)
 	}
 	return key, "", nil
