@@ -2,8 +2,11 @@ package cms
 
 import (
 	"bytes"
+	"crypto/rsa"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
+	"math/big"
 	"testing"
 
 	"github.com/trustkeep/trustkeep"
@@ -92,6 +95,22 @@ func TestForgedAttributes(t *testing.T) {
 		got, err := VerifyOptions{Trust: truststore.New(id.Cert), AnyPurpose: true}.Verify(message(test.kind, test.content, s, test.info))
 		if !errors.Is(err, test.want) || (err == nil) != (got != nil) {
 			t.Errorf("%s: %v, want %v", test.name, err, test.want)
+		}
+	}
+}
+
+func TestUnbearableKeys(t *testing.T) {
+	key := func(bits uint, e int) *x509.Certificate {
+		return &x509.Certificate{PublicKey: &rsa.PublicKey{N: new(big.Int).Lsh(big.NewInt(1), bits-1), E: e}}
+	}
+	for _, test := range []struct {
+		c    *x509.Certificate
+		want bool
+	}{
+		{key(4096, 65537), true}, {key(8192, 65537), true}, {key(8193, 65537), false}, {key(2048, 1<<31-1), false}, {&x509.Certificate{}, true},
+	} {
+		if got := bearable(test.c); got != test.want {
+			t.Errorf("%v: %v", test.c.PublicKey, got)
 		}
 	}
 }

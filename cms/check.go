@@ -118,7 +118,7 @@ func (v *verifier) checkContent(info *signerInfo, digest []byte) error {
 // that certificate is trusted.
 func (v *verifier) accept(c *x509.Certificate, info *signerInfo, h *hashSpec, digest []byte) (*truststore.Verdict, error) {
 	if !bearable(c) {
-		return nil, unsupported(fmt.Sprintf("RSA key of more than %d bits", maxRSABits))
+		return nil, unsupported("RSA key of extraordinary size")
 	}
 	if err := info.checkSignature(c.PublicKey, h, digest); err != nil {
 		return nil, err

@@ -133,22 +133,27 @@ func TestHostileMessages(t *testing.T) {
 	}
 }
 
-// cost fails the test if f takes more time or memory than hostile input may.
+// cost fails the test if f takes more time or memory than hostile input may. On
+// a busy machine f gets a second and a third chance to be in time.
 func cost(t *testing.T, what string, f func()) {
 	t.Helper()
-	var before, after runtime.MemStats
-	runtime.ReadMemStats(&before)
-	start := time.Now()
-	f()
-	took := time.Since(start)
-	runtime.ReadMemStats(&after)
-	// Allocated in all, which is at least what is in use at a time.
-	if n := after.TotalAlloc - before.TotalAlloc; n > 64<<20 {
-		t.Errorf("%s allocates %d bytes", what, n)
+	var took time.Duration
+	for range 3 {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		start := time.Now()
+		f()
+		took = time.Since(start)
+		runtime.ReadMemStats(&after)
+		// Allocated in all, which is at least what is in use at a time.
+		if n := after.TotalAlloc - before.TotalAlloc; n > 64<<20 {
+			t.Errorf("%s allocates %d bytes", what, n)
+		}
+		if took <= time.Second || raceEnabled {
+			return
+		}
 	}
-	if took > time.Second && !raceEnabled {
-		t.Errorf("%s takes %v", what, took)
-	}
+	t.Errorf("%s takes %v", what, took)
 }
 
 func TestManyRecipients(t *testing.T) {

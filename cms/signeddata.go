@@ -18,14 +18,15 @@ import (
 // What one message may bring. Each is far above what is sent and low enough for
 // the worst of keys to be checked in time.
 const (
-	maxSigners       = 16
-	maxAttempts      = 24 // signatures to check, a signer's name may fit several certificates
+	maxSigners       = 8
+	maxAttempts      = 10 // signatures to check, since a signer's name may fit several certificates
 	maxCertificates  = 1000
 	maxCertificate   = 64 << 10
 	maxCertificateIn = 2 << 20 // all of them
 	maxSignerInfo    = 256 << 10
 	maxAlgorithms    = 32
 	maxRSABits       = 8192 // as crypto/tls has it
+	maxRSAExponent   = 1 << 20
 )
 
 // verifier is a SignedData being checked, as the reader of its content.
@@ -283,7 +284,7 @@ func (v *verifier) readCertificates() error {
 // reasonable time.
 func bearable(c *x509.Certificate) bool {
 	pub, ok := c.PublicKey.(*rsa.PublicKey)
-	return !ok || pub.N.BitLen() <= maxRSABits
+	return !ok || pub.N.BitLen() <= maxRSABits && pub.E <= maxRSAExponent
 }
 
 func (v *verifier) readSigners() ([]*signerInfo, error) {

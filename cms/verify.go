@@ -89,9 +89,9 @@ type Signer struct {
 // not modified. Every signature must count, or one of them under AnySigner.
 //
 // Signatures are RSA PKCS #1 v1.5, RSA-PSS, ECDSA and Ed25519 with SHA-2, and
-// SHA-1 where allowed. RSA keys of more than 8192 bits do not count. A
-// certificate that the message lacks is looked for in Certificates and among
-// those of Trust.
+// SHA-1 where allowed. RSA keys of more than 8192 bits and messages of more than
+// 8 signers are refused. A certificate that the message lacks is looked for in
+// Certificates and among those of Trust.
 //
 // The error for a signature that does not count is a *SignerError, which wraps
 // trustkeep.ErrCorrupt after tampering, trustkeep.ErrNotFound for a missing
