@@ -2,8 +2,10 @@ package formats
 
 import (
 	"bytes"
+	"crypto/sha1"
 	"encoding/base64"
 	"encoding/binary"
+	"slices"
 
 	"golang.org/x/crypto/cryptobyte"
 	"golang.org/x/crypto/cryptobyte/asn1"
@@ -50,11 +52,15 @@ func detect(data []byte) (d detected, ok bool) {
 	return d, false
 }
 
-// bareBase64 decodes DER in base64 without armor, as Windows tools and web
-// forms hand out certificates: "MII...".
+// base64Starts are what the formats begin with in base64: a SEQUENCE, and the
+// magic numbers of JKS and JCEKS.
+var base64Starts = []string{"M", "/u3+7Q", "zs7Ozg"}
+
+// bareBase64 decodes base64 without armor, as Windows tools, web forms and
+// Kubernetes secrets have it.
 func bareBase64(data []byte) (der []byte, ok bool) {
 	text := bytes.TrimSpace(bytes.TrimPrefix(data, []byte("\xef\xbb\xbf")))
-	if len(text) < 8 || text[0] != 'M' { // all that begins with a SEQUENCE
+	if !slices.ContainsFunc(base64Starts, func(s string) bool { return bytes.HasPrefix(text, []byte(s)) }) {
 		return nil, false
 	}
 	der = make([]byte, base64.StdEncoding.DecodedLen(len(text)))
@@ -88,8 +94,7 @@ func detectBinary(data []byte) (entry.Format, bool) {
 }
 
 // detectBouncyCastle tells BKS from UBER. Both begin with version, salt and
-// iteration count; in BKS the entries follow, whose first byte is a tag of at
-// most 4, and in UBER ciphertext of whole Twofish blocks.
+// iteration count; in BKS the entries follow in the clear, in UBER ciphertext.
 func detectBouncyCastle(data []byte) (entry.Format, bool) {
 	in := cryptobyte.String(data)
 	var version, saltLength, iterations uint32
@@ -97,28 +102,26 @@ func detectBouncyCastle(data []byte) (entry.Format, bool) {
 		saltLength == 0 || saltLength > 1<<10 || !in.Skip(int(saltLength)) || !in.ReadUint32(&iterations) {
 		return "", false
 	}
-	if _, ok := plausibleBKS(in); ok {
-		return entry.BKS, true
-	}
-	if len(in) > 0 && len(in)%16 == 0 {
+	const block = 16 // of Twofish
+	if len(in) > 0 && len(in)%block == 0 && !startsLikeBKS(in) {
 		return entry.UBER, true
 	}
 	return entry.BKS, true
 }
 
-// plausibleBKS looks at the first entry of a BKS store, of which rest is what
-// follows the header.
-func plausibleBKS(rest cryptobyte.String) (empty, ok bool) {
-	const macSize = 20
-	if len(rest) < 1+macSize {
-		return false, false
+// startsLikeBKS reports whether content is the end mark and the HMAC, or begins
+// with an entry: a type of 1 to 4, an alias, and a time in milliseconds whose
+// upper two octets are zero for thousands of years.
+func startsLikeBKS(content cryptobyte.String) bool {
+	var kind uint8
+	var aliasLength, upper uint16
+	if !content.ReadUint8(&kind) || kind > 4 {
+		return false
 	}
-	tag := rest[0]
-	if tag == 0 {
-		return true, len(rest) == 1+macSize
+	if kind == 0 {
+		return len(content) == sha1.Size
 	}
-	var aliasLength uint16
-	return false, tag <= 4 && rest.Skip(1) && rest.ReadUint16(&aliasLength) && int(aliasLength) <= len(rest)-macSize
+	return content.ReadUint16(&aliasLength) && content.Skip(int(aliasLength)) && content.ReadUint16(&upper) && upper == 0
 }
 
 // detectASN1 tells apart the formats that are one SEQUENCE. What may be BER is
@@ -133,25 +136,18 @@ func detectASN1(data []byte) (entry.Format, bool) {
 		return entry.PKCS7, true // RFC 5652 section 3: contentType of PKCS #7
 	}
 	in := cryptobyte.String(data)
-	var element, seq cryptobyte.String
+	var element, seq, first cryptobyte.String
 	if !in.ReadASN1Element(&element, asn1.SEQUENCE) {
 		return "", false
 	}
-	seq = element
-	if !seq.ReadASN1(&seq, asn1.SEQUENCE) {
-		return "", false
-	}
-	if pkcs8.IsPrivateKeyInfo(element) {
-		return entry.PKCS8, true
-	}
-	if pkcs8.IsTraditional(element) {
-		return entry.DER, true
-	}
-	var first cryptobyte.String
-	if !seq.ReadASN1(&first, asn1.SEQUENCE) {
-		return "", false
-	}
+	body := element
 	switch {
+	case pkcs8.IsPrivateKeyInfo(element):
+		return entry.PKCS8, true
+	case pkcs8.IsTraditional(element):
+		return entry.DER, true
+	case !body.ReadASN1(&seq, asn1.SEQUENCE) || !seq.ReadASN1(&first, asn1.SEQUENCE):
+		return "", false
 	case first.PeekASN1Tag(asn1.OBJECT_IDENTIFIER) && isLast(seq, asn1.OCTET_STRING):
 		return entry.PKCS8, true // RFC 5958 section 3: EncryptedPrivateKeyInfo
 	case isLast(seq, asn1.SEQUENCE), isLast(seq, asn1.Tag(0).ContextSpecific().Constructed()):

@@ -7,6 +7,8 @@ import (
 	"fmt"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/bcfks"
+	"github.com/trustkeep/trustkeep/internal/bks"
 	"github.com/trustkeep/trustkeep/internal/entry"
 	"github.com/trustkeep/trustkeep/internal/jks"
 	"github.com/trustkeep/trustkeep/internal/pemfile"
@@ -39,6 +41,10 @@ func Parse(data []byte, opts entry.ReadOptions) (*entry.Store, error) {
 		return pkcs12.Parse(d.content, opts)
 	case entry.JKS, entry.JCEKS:
 		return jks.Parse(d.content, opts)
+	case entry.BKS, entry.UBER:
+		return bks.Parse(d.content, opts)
+	case entry.BCFKS:
+		return bcfks.Parse(d.content, opts)
 	}
 	return nil, fmt.Errorf("formats: %s: %w", d.format, trustkeep.ErrUnsupported)
 }
@@ -68,6 +74,10 @@ func Encode(s *entry.Store, profile trustkeep.Profile, opts entry.WriteOptions) 
 		return encodeSingle(s, opts)
 	case entry.JKS, entry.JCEKS:
 		return jks.Encode(s, s.Format, opts)
+	case entry.BKS, entry.UBER:
+		return bks.Encode(s, s.Format, opts)
+	case entry.BCFKS:
+		return bcfks.Encode(s, opts)
 	case entry.PKCS12:
 		p, err := pkcs12Profile(s, profile)
 		if err != nil {
