@@ -27,8 +27,8 @@ type Issuer struct {
 }
 
 // Sign makes the certificate that the template describes for the public key.
-// Where the template has no serial number or subject key identifier, they are
-// filled in. An issuer whose certificate is nil signs the template with itself
+// Where the template has no serial number or a nil subject key identifier, they
+// are filled in; an empty identifier leaves the extension out. An issuer whose certificate is nil signs the template with itself
 // as the issuer. random may be nil for crypto/rand.
 //
 // Nothing is checked: what an issuer may sign is for the caller to decide.

@@ -2,14 +2,13 @@ package testpki
 
 import (
 	"crypto"
-	"crypto/ecdsa"
-	"crypto/ed25519"
-	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
 	_ "embed"
 	"encoding/pem"
+
+	"github.com/trustkeep/trustkeep/internal/certgen"
 )
 
 // KeyType is a kind of private key.
@@ -37,33 +36,14 @@ func (p *PKI) newKey(t KeyType) crypto.Signer {
 	if t == 0 {
 		t = p.options.KeyType
 	}
-	switch t {
-	case 0, P256:
-		return p.newECDSA(elliptic.P256())
-	case P384:
-		return p.newECDSA(elliptic.P384())
-	case Ed25519:
-		seed := p.draw("ed25519")
-		return ed25519.NewKeyFromSeed(seed[:])
-	case RSA2048:
+	if t == RSA2048 {
 		return p.newRSA()
 	}
-	p.tb.Fatalf("testpki: key type %d", t)
-	return nil
-}
-
-func (p *PKI) newECDSA(curve elliptic.Curve) crypto.Signer {
-	p.tb.Helper()
-	// A scalar of 256 bits is a valid one on each curve but for 1 draw in
-	// 2^32; for tests it need not fill the larger curve's range.
-	scalar := make([]byte, (curve.Params().BitSize+7)/8)
-	for {
-		random := p.draw("ecdsa")
-		copy(scalar[len(scalar)-len(random):], random[:])
-		if key, err := ecdsa.ParseRawPrivateKey(curve, scalar); err == nil {
-			return key
-		}
+	key, err := certgen.NewKey(map[KeyType]certgen.KeyType{0: certgen.ECP256, P256: certgen.ECP256, P384: certgen.ECP384, Ed25519: certgen.Ed25519}[t], drawing{p})
+	if err != nil {
+		p.tb.Fatalf("testpki: key type %d: %v", t, err)
 	}
+	return key
 }
 
 func (p *PKI) newRSA() crypto.Signer {
@@ -89,18 +69,4 @@ func (p *PKI) newRSA() crypto.Signer {
 		p.tb.Fatalf("testpki: %v", err)
 	}
 	return key
-}
-
-// signatureHash returns the hash that crypto/x509 chooses for a key's
-// signatures.
-func signatureHash(key crypto.Signer) crypto.Hash {
-	switch k := key.Public().(type) {
-	case ed25519.PublicKey:
-		return 0
-	case *ecdsa.PublicKey:
-		if k.Curve == elliptic.P384() {
-			return crypto.SHA384
-		}
-	}
-	return crypto.SHA256
 }

@@ -1,11 +1,10 @@
 package testpki
 
 import (
-	"bytes"
-	"crypto"
 	"crypto/x509"
-	"encoding/asn1"
 	"time"
+
+	"github.com/trustkeep/trustkeep/internal/certgen"
 )
 
 // loopback are the names of a server that listens on the test's own machine.
@@ -104,43 +103,8 @@ func (p *PKI) CrossSign(ca *Identity) *Identity {
 // good.
 func (p *PKI) NegativeSerial(names ...string) *Identity {
 	p.tb.Helper()
-	return p.resigned(p.Server(names...), func(tbs []byte) {
-		tbs[serialOffset(tbs)] |= 0x80
-	})
-}
-
-// serialOffset returns where the first content octet of the serial number is.
-func serialOffset(tbs []byte) int {
-	header := 2 // tag and short length
-	if tbs[1] >= 0x80 {
-		header += int(tbs[1] & 0x7f)
-	}
-	const version, integer = 5, 2 // [0] { INTEGER 2 }; tag and length of the serial
-	return header + version + integer
-}
-
-// resigned changes the to-be-signed part of an issued certificate in place and
-// signs it anew with the key of PKI.Intermediate. The result keeps its length
-// and need not be acceptable to crypto/x509.
-func (p *PKI) resigned(id *Identity, change func(tbs []byte)) *Identity {
-	p.tb.Helper()
-	var parsed struct {
-		TBS       asn1.RawValue
-		Algorithm asn1.RawValue
-		Signature asn1.BitString
-	}
-	if _, err := asn1.Unmarshal(id.DER, &parsed); err != nil {
-		p.tb.Fatalf("testpki: %v", err)
-	}
-	tbs := bytes.Clone(parsed.TBS.FullBytes)
-	change(tbs)
-	signature, err := crypto.SignMessage(p.Intermediate.Key, nil, tbs, signatureHash(p.Intermediate.Key))
-	if err != nil {
-		p.tb.Fatalf("testpki: %v", err)
-	}
-	parsed.TBS = asn1.RawValue{FullBytes: tbs}
-	parsed.Signature = asn1.BitString{Bytes: signature, BitLength: 8 * len(signature)}
-	der, err := asn1.Marshal(parsed)
+	id := p.Server(names...)
+	der, err := certgen.NegativeSerial(id.Cert, p.Intermediate.Key)
 	if err != nil {
 		p.tb.Fatalf("testpki: %v", err)
 	}

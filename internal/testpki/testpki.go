@@ -1,6 +1,8 @@
 // Package testpki makes throwaway certificate authorities and certificates for
 // the tests of this module: the ordinary ones, and the ugly ones that decide
-// whether a trust check is any good.
+// whether a trust check is any good. Package pkitest is its public counterpart;
+// unlike that, it knows nothing of stores, so that the packages below them can
+// use it, and has prepared RSA keys, reproducible and quick.
 //
 //	pki := testpki.New(t, testpki.Options{})
 //	server := pki.Server("localhost")  // leaf, intermediate, root
@@ -17,12 +19,13 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/binary"
-	"math/big"
 	"net"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/trustkeep/trustkeep/internal/certgen"
 )
 
 // Options shapes a PKI. The zero value is an ordinary one.
@@ -126,24 +129,20 @@ func (p *PKI) Issue(r Request) *Identity {
 		id.Key = p.newKey(r.KeyType)
 	}
 	template := p.template(r)
-	parent, signer := template, id.Key
+	issuer := certgen.Issuer{Key: id.Key}
 	if !r.SelfSigned {
-		issuer := r.Issuer
-		if issuer == nil {
-			issuer = p.Intermediate
+		by := r.Issuer
+		if by == nil {
+			by = p.Intermediate
 		}
-		parent, signer = issuer.Cert, issuer.Key
-		id.issuers = issuer.Chain
+		issuer = certgen.Issuer{Certificate: by.Cert, Key: by.Key}
+		id.issuers = by.Chain
 	}
-	// Without a source of randomness, ECDSA signs as in RFC 6979.
-	der, err := x509.CreateCertificate(nil, template, parent, id.Key.Public(), signer)
-	if err != nil {
+	var err error
+	if id.Cert, err = certgen.Sign(*template, id.Key.Public(), issuer, drawing{p}); err != nil {
 		p.tb.Fatalf("testpki: issue %q: %v", r.CommonName, err)
 	}
-	id.DER = der
-	if id.Cert, err = x509.ParseCertificate(der); err != nil {
-		p.tb.Fatalf("testpki: parse %q: %v", r.CommonName, err)
-	}
+	id.DER = id.Cert.Raw
 	id.Chain = append([]*x509.Certificate{id.Cert}, id.issuers...)
 	return id
 }
@@ -153,13 +152,13 @@ func (p *PKI) template(r Request) *x509.Certificate {
 		r.CommonName = r.Names[0]
 	}
 	t := &x509.Certificate{
-		SerialNumber:          p.serial(),
 		Subject:               pkix.Name{CommonName: r.CommonName, Organization: []string{"TrustKeep tests"}},
 		NotBefore:             p.Now().Add(-time.Hour),
 		NotAfter:              p.Now().Add(24 * time.Hour),
 		KeyUsage:              x509.KeyUsageDigitalSignature | x509.KeyUsageKeyEncipherment,
 		ExtKeyUsage:           r.Usages,
 		BasicConstraintsValid: true,
+		SubjectKeyId:          []byte{}, // none, as in many a certificate out there
 	}
 	for _, name := range r.Names {
 		if ip := net.ParseIP(name); ip != nil {
@@ -173,6 +172,7 @@ func (p *PKI) template(r Request) *x509.Certificate {
 	switch {
 	case r.CA:
 		t.IsCA = true
+		t.SubjectKeyId = nil
 		t.KeyUsage = x509.KeyUsageCertSign | x509.KeyUsageCRLSign | x509.KeyUsageDigitalSignature
 		t.NotBefore, t.NotAfter = p.Now().AddDate(-5, 0, 0), p.Now().AddDate(5, 0, 0)
 	case r.Usages == nil:
@@ -190,16 +190,15 @@ func (p *PKI) template(r Request) *x509.Certificate {
 	return t
 }
 
-// serial returns a positive number of exactly 16 octets in DER.
-func (p *PKI) serial() *big.Int {
-	b := p.draw("serial")
-	b[0] = b[0]&0x3f | 0x40
-	return new(big.Int).SetBytes(b[:16])
-}
-
-// draw returns 32 octets that follow from the seed and the number of draws
+// drawing yields octets that follow from the seed and the number of draws
 // before, or, without Options.Seed, that nobody can foretell.
-func (p *PKI) draw(what string) [32]byte {
-	in := binary.BigEndian.AppendUint64([]byte(what+"\x00"+p.options.Seed), p.drawn.Add(1))
-	return sha256.Sum256(in)
+type drawing struct{ p *PKI }
+
+func (d drawing) Read(b []byte) (int, error) {
+	for n := 0; n < len(b); {
+		in := binary.BigEndian.AppendUint64([]byte(d.p.options.Seed), d.p.drawn.Add(1))
+		sum := sha256.Sum256(in)
+		n += copy(b[n:], sum[:])
+	}
+	return len(b), nil
 }
