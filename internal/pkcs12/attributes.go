@@ -49,7 +49,7 @@ func (a *attributes) add(e ber.Element) error {
 	if err != nil {
 		return err
 	}
-	switch oid {
+	switch string(oid) {
 	case oidFriendlyName:
 		name, ok := decodeName(value)
 		if ok && a.name == "" {
@@ -78,35 +78,35 @@ func (a *attributes) add(e ber.Element) error {
 
 // readAttribute returns the identifier and the only value of an attribute; the
 // zero Element for one that has none or several.
-func readAttribute(e ber.Element) (oid string, value ber.Element, err error) {
+func readAttribute(e ber.Element) (oid []byte, value ber.Element, err error) {
 	seq, err := e.Children()
 	if err != nil {
-		return "", value, err
+		return nil, value, err
 	}
 	id, err := seq.Read(ber.OID)
 	if err != nil {
-		return "", value, err
+		return nil, value, err
 	}
 	set, err := seq.Read(ber.Set)
 	if err != nil {
-		return "", value, err
+		return nil, value, err
 	}
 	if err := seq.End(); err != nil {
-		return "", value, err
+		return nil, value, err
 	}
 	values, err := set.Children()
 	if err != nil {
-		return "", value, err
+		return nil, value, err
 	}
 	if !values.Empty() {
 		if value, err = values.Next(); err != nil {
-			return "", value, err
+			return nil, value, err
 		}
 		if !values.Empty() {
 			value = ber.Element{}
 		}
 	}
-	return string(id.Content), value, nil
+	return id.Content, value, nil
 }
 
 // decodeName reads a BMPString with surrogate pairs, as OpenSSL and the JDK
@@ -119,7 +119,8 @@ func decodeName(e ber.Element) (name string, ok bool) {
 	if err != nil || len(b) == 0 || len(b)%2 != 0 {
 		return "", false
 	}
-	out := make([]byte, 0, len(b)/2)
+	var short [64]byte
+	out := short[:0]
 	for i := 0; i < len(b); i += 2 {
 		r := rune(b[i])<<8 | rune(b[i+1])
 		if utf16.IsSurrogate(r) {

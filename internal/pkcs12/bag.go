@@ -59,7 +59,7 @@ func (r *reader) readBags(contents ber.Element, out *bags) error {
 func (r *reader) readBag(bag ber.Element, out *bags) error {
 	b, err := r.splitBag(bag)
 	if err == nil {
-		switch b.oid {
+		switch string(b.oid) {
 		case oidKeyBag, oidShroudedBag:
 			err = r.readKey(b, out)
 		case oidCertBag:
@@ -96,7 +96,7 @@ func (r *reader) readBag(bag ber.Element, out *bags) error {
 
 // safeBag is a SafeBag taken apart.
 type safeBag struct {
-	oid        string
+	oid        []byte
 	value      ber.Element
 	attributes attributes
 }
@@ -110,7 +110,7 @@ func (r *reader) splitBag(bag ber.Element) (b safeBag, err error) {
 	if err != nil {
 		return b, err
 	}
-	b.oid = string(oid.Content)
+	b.oid = oid.Content
 	if b.value, err = readExplicit(&seq); err != nil {
 		return b, err
 	}
@@ -122,13 +122,19 @@ func (r *reader) splitBag(bag ber.Element) (b safeBag, err error) {
 	return b, seq.End()
 }
 
-// newEntry makes an entry with the attributes of the bag.
-func (b *safeBag) newEntry(kind entry.Kind) *entry.Entry {
+// fill gives an entry the attributes of the bag.
+func (b *safeBag) fill(e *entry.Entry, kind entry.Kind) {
 	a := &b.attributes
-	return &entry.Entry{
+	*e = entry.Entry{
 		Kind: kind, Alias: a.name, Unnamed: a.name == "", LocalKeyID: a.localKeyID,
-		Marked: a.trusted, Attributes: a.other, Created: a.created,
+		Marked: a.trusted && kind == entry.Opaque, Attributes: a.other, Created: a.created,
 	}
+}
+
+func (b *safeBag) newEntry(kind entry.Kind) *entry.Entry {
+	e := new(entry.Entry)
+	b.fill(e, kind)
+	return e
 }
 
 func (r *reader) readKey(b safeBag, out *bags) error {
@@ -137,8 +143,7 @@ func (r *reader) readKey(b safeBag, out *bags) error {
 		return err
 	}
 	e := b.newEntry(entry.Key)
-	e.Marked = false
-	if b.oid == oidKeyBag {
+	if string(b.oid) == oidKeyBag {
 		if e.Key, err = pkcs8.NewKey(der, r.opts.Budget); err != nil {
 			return err
 		}
@@ -156,7 +161,7 @@ func (r *reader) readSecret(b safeBag, out *bags) error {
 	if err != nil {
 		return err
 	}
-	if typ != oidShroudedBag || value.Tag != ber.OctetString {
+	if string(typ) != oidShroudedBag || value.Tag != ber.OctetString {
 		return fmt.Errorf("type of secret: %w", trustkeep.ErrUnsupported)
 	}
 	der, err := value.Octets()
@@ -164,7 +169,6 @@ func (r *reader) readSecret(b safeBag, out *bags) error {
 		return err
 	}
 	e := b.newEntry(entry.Secret)
-	e.Marked = false
 	if e.Key, err = r.shroudedKey(der); err != nil {
 		return err
 	}
@@ -177,17 +181,25 @@ func (r *reader) readCertificate(b safeBag, out *bags) error {
 	if err != nil {
 		return err
 	}
-	if typ != oidX509Cert || value.Tag != ber.OctetString {
+	if string(typ) != oidX509Cert || value.Tag != ber.OctetString {
 		return fmt.Errorf("type of certificate: %w", trustkeep.ErrUnsupported)
 	}
 	raw, err := value.Octets()
 	if err != nil {
 		return err
 	}
-	e := b.newEntry(entry.Opaque) // until Assemble finds out
-	c := entry.NewCertificate(raw)
-	e.Chain = []*entry.Certificate{c}
-	if _, ok := c.Outline(); !ok {
+	// One allocation for all: large trust stores consist of this.
+	one := new(struct {
+		entry entry.Entry
+		cert  entry.Certificate
+		chain [1]*entry.Certificate
+	})
+	one.cert.Raw, one.cert.Type = raw, "X.509"
+	one.chain[0] = &one.cert
+	e := &one.entry
+	b.fill(e, entry.Opaque) // until Assemble finds out
+	e.Chain = one.chain[:]
+	if _, ok := one.cert.Outline(); !ok {
 		e.Err = fmt.Errorf("pkcs12: certificate: %w", trustkeep.ErrCorrupt)
 	}
 	out.add(e, &b)
@@ -199,11 +211,10 @@ func (r *reader) readCRL(b safeBag, out *bags) error {
 	if err != nil {
 		return err
 	}
-	if typ != oidX509CRL || value.Tag != ber.OctetString {
+	if string(typ) != oidX509CRL || value.Tag != ber.OctetString {
 		return fmt.Errorf("type of CRL: %w", trustkeep.ErrUnsupported)
 	}
 	e := b.newEntry(entry.CRL)
-	e.Marked = false
 	if e.Raw, err = value.Octets(); err != nil {
 		return err
 	}
@@ -213,22 +224,22 @@ func (r *reader) readCRL(b safeBag, out *bags) error {
 
 // readTyped takes apart CertBag, CRLBag and SecretBag, which are a type and a
 // value in [0] EXPLICIT.
-func readTyped(value ber.Element) (typ string, inner ber.Element, err error) {
+func readTyped(value ber.Element) (typ []byte, inner ber.Element, err error) {
 	if value.Tag != ber.Sequence {
-		return "", inner, fmt.Errorf("content of the bag: %w", trustkeep.ErrCorrupt)
+		return nil, inner, fmt.Errorf("content of the bag: %w", trustkeep.ErrCorrupt)
 	}
 	seq, err := value.Children()
 	if err != nil {
-		return "", inner, err
+		return nil, inner, err
 	}
 	oid, err := seq.Read(ber.OID)
 	if err != nil {
-		return "", inner, err
+		return nil, inner, err
 	}
 	if inner, err = readExplicit(&seq); err != nil {
-		return "", inner, err
+		return nil, inner, err
 	}
-	return string(oid.Content), inner, seq.End()
+	return oid.Content, inner, seq.End()
 }
 
 func isLimit(err error) bool { return errors.Is(err, trustkeep.ErrLimit) }

@@ -122,7 +122,7 @@ func renameDuplicates(entries []*entry.Entry) []entry.Finding {
 			continue
 		}
 		n := taken[folded]
-		alias := e.Alias
+		var alias string
 		for {
 			alias = e.Alias + " (" + strconv.Itoa(n) + ")"
 			n++
@@ -148,35 +148,53 @@ func collapse(certs []*entry.Entry) []*entry.Entry {
 	if len(certs) < 2 {
 		return certs
 	}
-	seed := maphash.MakeSeed()
-	seen := make(map[uint64][]*entry.Entry, len(certs))
+	seen := copies{seed: maphash.MakeSeed(), first: make(map[uint64]*entry.Entry, len(certs))}
 	for _, e := range certs {
 		if e.Marked {
-			h := maphash.Bytes(seed, e.Chain[0].Raw)
-			seen[h] = append(seen[h], e)
+			seen.note(e)
 		}
 	}
 	out := certs[:0:0]
 	for _, e := range certs {
-		if e.Marked {
-			out = append(out, e)
-			continue
+		if !e.Marked {
+			if seen.repeats(e) {
+				continue
+			}
+			seen.note(e)
 		}
-		h := maphash.Bytes(seed, e.Chain[0].Raw)
-		if !repeats(e, seen[h]) {
-			seen[h] = append(seen[h], e)
-			out = append(out, e)
-		}
+		out = append(out, e)
 	}
 	return out
 }
 
-func repeats(e *entry.Entry, seen []*entry.Entry) bool {
-	for _, have := range seen {
-		if bytes.Equal(have.Chain[0].Raw, e.Chain[0].Raw) &&
-			(len(e.LocalKeyID) == 0 || bytes.Equal(have.LocalKeyID, e.LocalKeyID)) {
-			return true
+// copies finds certificates that were there before, alone and together with
+// their local key ID. Two that share a hash by chance are taken for different.
+type copies struct {
+	seed  maphash.Seed
+	first map[uint64]*entry.Entry
+}
+
+func (c *copies) note(e *entry.Entry) {
+	for _, withID := range []bool{false, true} {
+		h := c.hash(e, withID)
+		if c.first[h] == nil {
+			c.first[h] = e
 		}
 	}
-	return false
+}
+
+func (c *copies) repeats(e *entry.Entry) bool {
+	have := c.first[c.hash(e, len(e.LocalKeyID) > 0)]
+	return have != nil && bytes.Equal(have.Chain[0].Raw, e.Chain[0].Raw) &&
+		(len(e.LocalKeyID) == 0 || bytes.Equal(have.LocalKeyID, e.LocalKeyID))
+}
+
+func (c *copies) hash(e *entry.Entry, withID bool) uint64 {
+	var h maphash.Hash
+	h.SetSeed(c.seed)
+	h.Write(e.Chain[0].Raw)
+	if withID {
+		h.Write(e.LocalKeyID)
+	}
+	return h.Sum64()
 }

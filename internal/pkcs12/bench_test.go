@@ -76,6 +76,7 @@ func BenchmarkOpen(b *testing.B) {
 	b.Run("20keys/go-pkcs12", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
+			//lint:ignore SA1019 nothing else in it reads several keys
 			if _, err := pkcs12.ToPEM(twenty, "changeit"); err != nil {
 				b.Fatal(err)
 			}

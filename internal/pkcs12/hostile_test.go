@@ -408,12 +408,19 @@ func FuzzParse(f *testing.F) {
 		}
 		f.Add(load(f, x.name), false)
 		f.Add(withoutMAC(f, load(f, x.name)), true)
+		// The same with everything but the keys in the clear and cheap to
+		// derive.
+		opts := writeOptions(x.pass(), "changeit")
+		opts.Keep = func(e *entry.Entry) bool { return e.Key.Protection == "unknown" }
+		p := quick(Modern())
+		p.Certs = pbe.Params{}
+		f.Add(withoutMAC(f, encoded(f, parse(f, x.name, readOptions(x.pass())), p, opts)), true)
 		seeds++
 	}
 	if seeds == 0 {
 		f.Fatal("no seeds")
 	}
-	tight := trustkeep.Limits{MaxIterations: 3000, MaxKDFMemory: 1 << 20, MaxEntries: 1000}
+	tight := trustkeep.Limits{MaxIterations: 500, MaxKDFMemory: 1 << 20, MaxEntries: 1000}
 	mac := pbe.MACParams{KDF: pbe.PKCS12, Hash: crypto.SHA1, Iterations: 1}
 	f.Fuzz(func(t *testing.T, file []byte, authenticate bool) {
 		opts := entry.ReadOptions{Password: []byte("changeit"), Budget: limits.New(tight), Unlock: true}

@@ -90,8 +90,7 @@ func (r *reader) read(data []byte) (*entry.Store, error) {
 		if err := r.verify(mac, p.authSafe); err != nil {
 			return nil, err
 		}
-		params := mac.Params()
-		r.source.MAC = params
+		r.source.MAC = mac.Params()
 	}
 	if err := r.readSafes(safes); err != nil {
 		return nil, err
@@ -131,19 +130,14 @@ func (r *reader) parsePFX(data []byte) (p pfx, err error) {
 	if err != nil {
 		return p, fmt.Errorf("authenticated safe: %w", err)
 	}
-	if auth.oid == oidSignedData {
+	if string(auth.oid) == oidSignedData {
 		return p, fmt.Errorf("a signature in place of the MAC: %w", trustkeep.ErrUnsupported)
 	}
-	if auth.oid != oidData {
+	if string(auth.oid) != oidData {
 		return p, fmt.Errorf("type of the authenticated safe: %w", trustkeep.ErrCorrupt)
 	}
 	if p.authSafe, err = auth.octets(); err != nil {
 		return p, fmt.Errorf("authenticated safe: %w", err)
-	}
-	// The caller may change data, and entries point into the safes. (What
-	// was joined from pieces is a copy already.)
-	if !auth.content.Constructed {
-		p.authSafe = bytes.Clone(p.authSafe)
 	}
 	if !seq.Empty() {
 		if p.mac, err = seq.Read(ber.Sequence); err != nil {
@@ -202,7 +196,7 @@ func readMacData(e ber.Element) (*pbe.MAC, error) {
 	if err := seq.End(); err != nil {
 		return nil, err
 	}
-	return pbe.ParseMAC(algorithm, digest, bytes.Clone(salt), iterations)
+	return pbe.ParseMAC(algorithm, digest, salt, iterations)
 }
 
 // verify finds out which of the password candidates made the MAC.

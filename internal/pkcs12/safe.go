@@ -1,6 +1,7 @@
 package pkcs12
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 
@@ -12,7 +13,7 @@ import (
 // contentInfo is RFC 2315 section 7.
 type contentInfo struct {
 	full    ber.Element
-	oid     string
+	oid     []byte
 	content ber.Element // inside the [0]; zero where absent
 }
 
@@ -36,7 +37,7 @@ func readContentInfo(in *ber.Input) (c contentInfo, err error) {
 	if err != nil {
 		return c, err
 	}
-	c.oid = string(oid.Content)
+	c.oid = oid.Content
 	if seq.Empty() {
 		return c, nil
 	}
@@ -108,7 +109,7 @@ func parseSafe(in *ber.Input) (*safe, error) {
 		return nil, err
 	}
 	s := &safe{info: info}
-	switch info.oid {
+	switch string(info.oid) {
 	case oidData:
 	case oidEncryptedData:
 		err = s.parseEncryptedData()
@@ -199,12 +200,16 @@ func (r *reader) readSafe(s *safe, out *bags) error {
 		if err != nil {
 			return err
 		}
-		out.addOpaque(raw, s.err)
+		out.addOpaque(bytes.Clone(raw), s.err)
 		return nil
 	case s.scheme == nil:
 		content, err := s.info.octets()
 		if err != nil {
 			return err
+		}
+		// The caller may change data, and entries point into the content.
+		if !s.info.content.Constructed {
+			content = bytes.Clone(content)
 		}
 		return r.readContents(content, out)
 	}
