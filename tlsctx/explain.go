@@ -94,6 +94,9 @@ func (b Builder) Explain() Explanation {
 	if e.Trust.Error != "" {
 		e.Errors = append(e.Errors, e.Trust.Error)
 	}
+	if b.ClientAuth != NoClientAuth && e.Trust.Origin == FromSystem {
+		e.Errors = append(e.Errors, "client authentication needs explicit trust, and neither Trusted nor Global is set")
+	}
 	if low, err := b.minVersion(); err != nil {
 		e.Errors = append(e.Errors, err.Error())
 	} else {

@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/url"
 	"strings"
-	"syscall"
 
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/truststore"
@@ -91,7 +90,7 @@ func (b Builder) classify(e *HandshakeError, err error) bool {
 	case ok && timeout.Timeout():
 		e.Code, e.Text = CodeTimeout, "the peer did not answer in time"
 		e.Remedy = "check that the peer speaks TLS on this port; one that waits for a command first, as FTP and SMTP servers do, never answers"
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), wasReset(text):
 		b.hungUp(e)
 	case strings.Contains(text, "tls: "):
 		_, after, _ := strings.Cut(text, "tls: ")
@@ -100,6 +99,18 @@ func (b Builder) classify(e *HandshakeError, err error) bool {
 		return false
 	}
 	return true
+}
+
+// wasReset recognises a reset connection by its text, since the numbers behind
+// it differ between systems and do not compare equal to those of package
+// syscall on all of them.
+func wasReset(text string) bool {
+	for _, fragment := range []string{"connection reset", "broken pipe", "forcibly closed", "connection aborted"} {
+		if strings.Contains(text, fragment) {
+			return true
+		}
+	}
+	return false
 }
 
 // nameIn finds the name that the server was dialled by.

@@ -1,7 +1,9 @@
 package tlsctx
 
 import (
+	"bytes"
 	"crypto"
+	"crypto/ed25519"
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
@@ -15,9 +17,9 @@ import (
 // one; so is anything around a key in hardware that can be made a
 // tls.Certificate.
 //
-// A client asks once per Client, a server on every handshake: an implementation
-// should return the same *tls.Certificate until the identity changes, and must
-// be safe for concurrent use. What it returns is not modified.
+// A client asks once per Client, a server on every handshake, so an
+// implementation should answer from memory. It must be safe for concurrent use.
+// What it returns is not modified.
 type Identity interface {
 	TLSCertificate() (*tls.Certificate, error)
 }
@@ -76,7 +78,26 @@ func checkPair(c *tls.Certificate) (*x509.Certificate, error) {
 // sameChain reports whether two certificates make the same impression on
 // peers.
 func sameChain(a, b *tls.Certificate) bool {
-	return a == b || a != nil && b != nil && slices.EqualFunc(a.Certificate, b.Certificate, func(x, y []byte) bool { return string(x) == string(y) })
+	return a == b || a != nil && b != nil && slices.EqualFunc(a.Certificate, b.Certificate, bytes.Equal)
+}
+
+// sameIdentity reports whether nothing at all changed from a to b, which may
+// well be two copies of one identity.
+func sameIdentity(a, b *tls.Certificate) bool {
+	return a == b || sameChain(a, b) && sameKey(a.PrivateKey, b.PrivateKey) &&
+		bytes.Equal(a.OCSPStaple, b.OCSPStaple) &&
+		slices.EqualFunc(a.SignedCertificateTimestamps, b.SignedCertificateTimestamps, bytes.Equal) &&
+		slices.Equal(a.SupportedSignatureAlgorithms, b.SupportedSignatureAlgorithms)
+}
+
+// sameKey reports whether two keys are one and the same. It may say no of equal
+// keys: a new handle on a key in hardware is to be used.
+func sameKey(a, b crypto.PrivateKey) bool {
+	if a, ok := a.(ed25519.PrivateKey); ok {
+		return a.Equal(b)
+	}
+	t := reflect.TypeOf(a)
+	return t != nil && t == reflect.TypeOf(b) && t.Comparable() && a == b
 }
 
 // isNil reports whether v is nil or holds a nil pointer, which an interface

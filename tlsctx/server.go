@@ -15,7 +15,10 @@ import (
 )
 
 // Server returns a configuration for accepting clients. It follows its sources:
-// every handshake uses the identity and the trust of its moment.
+// every handshake uses the identity and the trust of its moment, in a
+// configuration made for it. So what is set on the result afterwards, a hook
+// such as VerifyConnection or NextProtos as http.Server does, has no effect on
+// handshakes; what is to count belongs in the Builder.
 //
 // Client certificates, where ClientAuth asks for them, are verified by
 // crypto/tls against Trusted, or else Global; one of them must be set, since
@@ -88,7 +91,7 @@ func (s *server) current() (*tls.Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	if g.trust == trust && g.cert == cert && g.fresh(s.b.now()) {
+	if g.trust == trust && sameIdentity(g.cert, cert) && g.fresh(s.b.now()) {
 		return g.config, nil
 	}
 	g, err = s.renew(false)
@@ -141,7 +144,7 @@ func (s *server) renew(first bool) (*generation, error) {
 		return nil, err
 	}
 	now := s.b.now()
-	if old != nil && old.trust == trust && old.cert == cert && old.fresh(now) {
+	if old != nil && old.trust == trust && sameIdentity(old.cert, cert) && old.fresh(now) {
 		return old, nil
 	}
 	if first && trust != nil && trust.Empty() {

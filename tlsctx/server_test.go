@@ -128,6 +128,9 @@ func TestServerRefusesToBuild(t *testing.T) {
 			if (cfg == nil) == (err == nil) || !errors.Is(err, tt.err) {
 				t.Fatalf("config %v, error %v, want %v", cfg != nil, err, tt.err)
 			}
+			if e := tt.b.Explain(); strings.Contains(tt.name, "without trust") && len(e.Errors) == 0 {
+				t.Errorf("Explain sees no trouble: %v", e)
+			}
 		})
 	}
 }
@@ -256,6 +259,42 @@ func TestServerFollowsIdentity(t *testing.T) {
 			refuse(t, client, server)
 			id.set(second, nil)
 			accept(t, client, server, false)
+		})
+	}
+}
+
+// TestServerIdentityTypes: copies of an identity are one identity, whatever its
+// key, and what has another key or staple is another.
+func TestServerIdentityTypes(t *testing.T) {
+	for name, keyType := range map[string]testpki.KeyType{"P-256": testpki.P256, "Ed25519": testpki.Ed25519, "RSA": testpki.RSA2048} {
+		t.Run(name, func(t *testing.T) {
+			pki := testpki.New(t, testpki.Options{KeyType: keyType})
+			first := pki.Server(host)
+			id := new(swap)
+			id.set(first, nil)
+			server := mustServer(t, tlsctx.Builder{Identity: id})
+			config := func() *tls.Config {
+				cfg, err := server.GetConfigForClient(&tls.ClientHelloInfo{})
+				must(t, err)
+				return cfg
+			}
+			before := config()
+			id.set(first, nil)
+			if config() != before {
+				t.Error("a copy of the identity made a new configuration")
+			}
+			stapled := first.TLSCertificate()
+			stapled.OCSPStaple = []byte("staple")
+			id.mu.Lock()
+			id.cert = &stapled
+			id.mu.Unlock()
+			if got := config(); got == before || string(got.Certificates[0].OCSPStaple) != "staple" {
+				t.Error("the staple is not served")
+			}
+			id.set(pki.Server(host), nil)
+			if got := config(); got == before || got.Certificates[0].Leaf == nil {
+				t.Error("the new identity is not served")
+			}
 		})
 	}
 }

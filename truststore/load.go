@@ -34,9 +34,10 @@ type Options struct {
 }
 
 // Load reads the trust store in the file at path, of any format, detected from
-// its content. A nil password means none; a store without any protection, such
-// as PEM, a password-less PKCS#12 file or a single certificate, is then read,
-// and of a protected one whatever can be read without the password.
+// its content. A nil password means none: right for a store without protection,
+// such as PEM, a password-less PKCS#12 file or a single certificate. A JKS file
+// is read without its password too, as Java does, but unchecked (see
+// Authenticated).
 //
 // Only certificates that the store offers for trusting count: trusted entries of
 // Java's formats, and all certificates of a file without private keys. The

@@ -29,6 +29,7 @@ func TestLoad(t *testing.T) {
 		keys bool
 	}{
 		{"trust.jks", changeit, trustkeep.JKS, "alpha beta", "Alpha CA, Beta CA", true, false},
+		{"trust.jks", nil, trustkeep.JKS, "alpha beta", "Alpha CA, Beta CA", false, false},
 		{"trust.p12", changeit, trustkeep.PKCS12, "alpha beta", "Alpha CA, Beta CA", true, false},
 		{"passwordless.p12", nil, trustkeep.PKCS12, "alpha beta", "Alpha CA, Beta CA", false, false},
 		{"trust.pem", nil, trustkeep.PEM, "", "Alpha CA, Beta CA", false, false},

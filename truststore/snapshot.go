@@ -80,9 +80,12 @@ func (s *Snapshot) All() iter.Seq[*x509.Certificate] { return slices.Values(s.ce
 // get one's own).
 func (s *Snapshot) Pool() *x509.CertPool {
 	s.poolOnce.Do(func() {
-		if s.platform != nil {
+		switch {
+		case s.platform != nil && len(s.certs) == 0:
+			s.pool = s.platform
+		case s.platform != nil:
 			s.pool = s.platform.Clone()
-		} else {
+		default:
 			s.pool = x509.NewCertPool()
 		}
 		for _, c := range s.certs {
