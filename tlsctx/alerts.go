@@ -181,7 +181,7 @@ var texts = []struct {
 	{"requested unsupported application protocols", onServer, CodeProtocol,
 		"the client asks for application protocols that this server does not speak",
 		"check NextProtos"},
-	{"exceeds maximum of 65536", onClient, CodeNothingInCommon,
+	{"exceeds maximum of 65536", onClient, CodeTLS,
 		"the server sent a message over 64 KiB, most likely the names of too many authorities",
 		"the server must trust fewer authorities for clients, or not list them"},
 }

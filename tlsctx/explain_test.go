@@ -120,6 +120,8 @@ func TestExplainErrorPeers(t *testing.T) {
 		{"ssh", func(c net.Conn) { io.WriteString(c, "SSH-2.0-x\r\n") }, tlsctx.CodeNotTLS, "SSH"},
 		{"http", func(c net.Conn) { io.WriteString(c, "HTTP/1.1 400 Bad Request\r\n\r\n") }, tlsctx.CodeNotTLS, "plain HTTP"},
 		{"hang up", func(c net.Conn) {}, tlsctx.CodeClosed, "no identity to present"},
+		{"reset", func(c net.Conn) { c.(*net.TCPConn).SetLinger(0) }, tlsctx.CodeClosed, "hang up like this"},
+		{"garbage", func(c net.Conn) { c.Write([]byte{22, 3, 3, 0, 4, 99, 0, 0, 0}) }, tlsctx.CodeTLS, "unexpected"},
 		{"silence", nil, tlsctx.CodeTimeout, "did not answer"},
 		{"handshake_failure", func(c net.Conn) { c.Write([]byte{21, 3, 3, 0, 2, 2, 40}) }, tlsctx.CodeNothingInCommon, "Builder.Identity"},
 		{"access_denied", func(c net.Conn) { c.Write([]byte{21, 3, 3, 0, 2, 2, 49}) }, tlsctx.CodeAccessDenied, "denied"},

@@ -24,8 +24,7 @@ import (
 // the name in the error.
 func (b Builder) ExplainError(err error) error { return b.explainError(err, false) }
 
-// ExplainServerError is ExplainError for the server's side of a handshake, as
-// seen by tls.Conn.Handshake or http.Server.ErrorLog.
+// ExplainServerError is ExplainError for the server's side of a handshake.
 func (b Builder) ExplainServerError(err error) error { return b.explainError(err, true) }
 
 func (b Builder) explainError(err error, server bool) error {
@@ -54,7 +53,7 @@ func (b Builder) explainError(err error, server bool) error {
 		for i := range e.Ignored {
 			e.Ignored[i].WouldAccept = b.wouldAccept(e.Ignored[i].Origin, v)
 			if e.Ignored[i].WouldAccept && e.Ignored[i].Origin == FromGlobal {
-				e.Remedy += "; or leave Builder.Trusted unset, if the environment's trust is meant"
+				e.Remedy = strings.TrimPrefix(e.Remedy+"; or leave Builder.Trusted unset, if the environment's trust is meant", "; or ")
 			}
 		}
 	}
@@ -94,7 +93,7 @@ func (b Builder) classify(e *HandshakeError, err error) bool {
 		b.hungUp(e)
 	case strings.Contains(text, "tls: "):
 		_, after, _ := strings.Cut(text, "tls: ")
-		e.Code, e.Text = CodeNothingInCommon, cut(trustkeep.Printable(after), 512)
+		e.Code, e.Text = CodeTLS, cut(trustkeep.Printable(after), 512)
 	default:
 		return false
 	}

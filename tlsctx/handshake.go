@@ -27,6 +27,7 @@ const (
 	CodeClosed           Code = "closed"            // the peer hung up without a reason
 	CodeTimeout          Code = "timeout"           // the peer did not answer in time
 	CodeAlert            Code = "alert"             // another TLS alert of the peer
+	CodeTLS              Code = "tls-error"         // another error of crypto/tls on this side
 	CodeChanged          Code = "changed"           // refused then, trusted now
 )
 
