@@ -65,7 +65,8 @@ func Assemble(keys, certs []*Entry, password []byte) []*Entry {
 type pairing struct {
 	certs  []*Entry
 	byID   map[string][]*Entry
-	bySPKI map[string]*Entry // built when first needed
+	bySPKI map[string]*Entry   // built when first needed
+	byName map[string][]*Entry // likewise
 }
 
 func newPairing(certs []*Entry) *pairing {
@@ -85,7 +86,9 @@ func (p *pairing) leafOf(k *Entry, password []byte) *Entry {
 		case 1:
 			return same[0]
 		default:
-			return endEntity(same)
+			leaf := endEntity(same)
+			p.byID[string(k.LocalKeyID)] = []*Entry{leaf}
+			return leaf
 		}
 	}
 	if e := p.byPublicKey(k, password); e != nil {
@@ -94,13 +97,15 @@ func (p *pairing) leafOf(k *Entry, password []byte) *Entry {
 	if k.Alias != "" {
 		// The only link left for a key whose public half cannot be
 		// computed here.
-		var named []*Entry
-		for _, e := range p.certs {
-			if e.Alias == k.Alias && len(e.LocalKeyID) == 0 && !e.Marked {
-				named = append(named, e)
+		if p.byName == nil {
+			p.byName = make(map[string][]*Entry)
+			for _, e := range p.certs {
+				if len(e.LocalKeyID) == 0 && !e.Marked {
+					p.byName[e.Alias] = append(p.byName[e.Alias], e)
+				}
 			}
 		}
-		if len(named) == 1 && !mismatches(k, named[0], password) {
+		if named := p.byName[k.Alias]; len(named) == 1 && !mismatches(k, named[0], password) {
 			return named[0]
 		}
 	}
@@ -111,20 +116,14 @@ func (p *pairing) leafOf(k *Entry, password []byte) *Entry {
 // one that issued none of the others: some writers put the ID on the whole
 // chain.
 func endEntity(same []*Entry) *Entry {
+	issuers := make(map[string]bool, len(same)) // names
 	for _, e := range same {
-		o, ok := e.Chain[0].Outline()
-		if !ok {
-			continue
+		if o, ok := e.Chain[0].Outline(); ok && !bytes.Equal(o.Issuer, o.Subject) {
+			issuers[string(o.Issuer)] = true
 		}
-		issued := false
-		for _, other := range same {
-			oo, ok := other.Chain[0].Outline()
-			if other != e && ok && bytes.Equal(oo.Issuer, o.Subject) {
-				issued = true
-				break
-			}
-		}
-		if !issued {
+	}
+	for _, e := range same {
+		if o, ok := e.Chain[0].Outline(); ok && !issuers[string(o.Subject)] {
 			return e
 		}
 	}

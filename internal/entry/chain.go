@@ -1,14 +1,25 @@
 package entry
 
-import "bytes"
+import (
+	"bytes"
+	"sync/atomic"
+)
 
 // maxChain bounds a chain; crypto/x509 gives up far earlier.
 const maxChain = 32
 
+// What a hostile file full of certificates of one subject may cost: how many of
+// them are looked at for one link, and how many signatures are checked in all.
+const (
+	maxCandidates = 1000
+	maxSignatures = 4096
+)
+
 // Index finds issuers among a set of certificates. Build it once per store:
 // building is linear, each chain costs its own length.
 type Index struct {
-	bySubject map[string][]*Certificate
+	bySubject  map[string][]*Certificate
+	signatures atomic.Int64 // checked so far
 }
 
 // NewIndex indexes the certificates by subject. Certificates without a
@@ -28,7 +39,7 @@ func NewIndex(certs []*Certificate) *Index {
 func (x *Index) Chain(leaf *Certificate) []*Certificate {
 	chain := []*Certificate{leaf}
 	for len(chain) < maxChain {
-		next := x.issuer(chain[len(chain)-1])
+		next := x.Issuer(chain[len(chain)-1])
 		if next == nil || contains(chain, next) {
 			break
 		}
@@ -37,10 +48,14 @@ func (x *Index) Chain(leaf *Certificate) []*Certificate {
 	return chain
 }
 
-// issuer picks the certificate that signed c. Several certificates of one
+// Issuer returns the certificate that signed c, or nil where c is self-issued
+// or the index lacks the issuer. A nil Index has none. Several certificates of one
 // subject are told apart by key identifiers and then by the signature itself,
 // so that a renewed or cross-signed CA leads to the right one.
-func (x *Index) issuer(c *Certificate) *Certificate {
+func (x *Index) Issuer(c *Certificate) *Certificate {
+	if x == nil {
+		return nil
+	}
 	o, ok := c.Outline()
 	if !ok || bytes.Equal(o.Issuer, o.Subject) {
 		return nil
@@ -52,6 +67,7 @@ func (x *Index) issuer(c *Certificate) *Certificate {
 		}
 		return nil
 	}
+	candidates = candidates[:min(len(candidates), maxCandidates)]
 	child, err := c.X509()
 	if err != nil {
 		return candidates[0]
@@ -64,6 +80,9 @@ func (x *Index) issuer(c *Certificate) *Certificate {
 			}
 			if byKeyID && (len(child.AuthorityKeyId) == 0 || !bytes.Equal(child.AuthorityKeyId, parent.SubjectKeyId)) {
 				continue
+			}
+			if x.signatures.Add(1) > maxSignatures {
+				return candidate
 			}
 			if child.CheckSignatureFrom(parent) == nil {
 				return candidate

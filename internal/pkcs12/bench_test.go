@@ -159,14 +159,9 @@ func parsed(b *testing.B, certs []*entry.Certificate) (out []*x509.Certificate) 
 func manyTrusted(b *testing.B, n int) *entry.Store {
 	b.Helper()
 	model := newStore(b, 0, 1).Entries[0].Chain[0]
-	x, err := model.X509()
-	if err != nil {
-		b.Fatal(err)
-	}
-	serial := x.SerialNumber.Bytes()
 	s := &entry.Store{Format: entry.PKCS12}
 	for i := range n {
-		der := withSerial(b, model.Raw, serial, i)
+		der := withSerial(b, model.Raw, i)
 		s.Entries = append(s.Entries, &entry.Entry{
 			Kind: entry.Trusted, Marked: true, Alias: fmt.Sprintf("certificate %d", i), Chain: []*entry.Certificate{entry.NewCertificate(der)},
 		})
@@ -174,15 +169,17 @@ func manyTrusted(b *testing.B, n int) *entry.Store {
 	return s
 }
 
-// withSerial overwrites the last three octets of the serial number.
-func withSerial(b *testing.B, der, serial []byte, i int) []byte {
-	b.Helper()
-	at := bytes.Index(der, serial)
-	if at < 0 || len(serial) < 3 {
-		b.Fatal("no serial number to change")
+// withSerial returns the certificate with the last octets of its serial number
+// overwritten.
+func withSerial(tb testing.TB, der []byte, i int) []byte {
+	tb.Helper()
+	o, ok := entry.NewCertificate(der).Outline()
+	at := bytes.Index(der, o.Serial)
+	if !ok || at < 0 || len(o.Serial) < 4 {
+		tb.Fatal("no serial number to change")
 	}
 	out := bytes.Clone(der)
-	last := out[at+len(serial)-3 : at+len(serial)]
+	last := out[at+len(o.Serial)-3 : at+len(o.Serial)]
 	last[0], last[1], last[2] = byte(i>>16), byte(i>>8), byte(i)
 	return out
 }
