@@ -23,7 +23,8 @@ import (
 // keys, that a certificate is trusted, so that Parse returns the same entries.
 //
 // Errors wrap trustkeep.ErrExists for two aliases that fold equal and
-// trustkeep.ErrUnsupported for what PEM cannot hold, such as secret keys.
+// trustkeep.ErrUnsupported for what cannot be written, such as secret keys and
+// blocks that were read without their end.
 // Errors of opts.Key and opts.Rand are passed on.
 func Encode(s *entry.Store, opts entry.WriteOptions) ([]byte, error) {
 	if opts.Rand == nil {
@@ -192,5 +193,8 @@ func (w *encoder) text(n notes, text []byte) {
 	w.out.WriteByte('\n')
 }
 
-// isBlock reports whether raw is a block as Parse keeps it.
-func isBlock(raw []byte) bool { return bytes.HasPrefix(raw, []byte(beginTag)) }
+// isBlock reports whether raw is a block as Parse keeps it. One that lacks its
+// end is none: whatever is written behind it would become a part of it.
+func isBlock(raw []byte) bool {
+	return bytes.HasPrefix(raw, []byte(beginTag)) && bytes.Contains(raw, []byte(endTag)) && bytes.HasSuffix(raw, []byte(dashes))
+}

@@ -140,6 +140,7 @@ func TestEncodeRefuses(t *testing.T) {
 		{"aliases that fold equal", []*entry.Entry{{Kind: entry.Trusted, Alias: "a", Chain: cert()}, {Kind: entry.Trusted, Alias: "A", Chain: cert()}}, trustkeep.ErrExists},
 		{"secret key", []*entry.Entry{{Kind: entry.Secret, Alias: "s", Key: &entry.PrivateKey{}}}, trustkeep.ErrUnsupported},
 		{"foreign opaque entry", []*entry.Entry{{Kind: entry.Opaque, Alias: "o", Raw: []byte{0x30, 0}}}, trustkeep.ErrUnsupported},
+		{"block without its end", []*entry.Entry{{Kind: entry.Opaque, Alias: "o", Raw: []byte("-----BEGIN X-----\nAAAA")}}, trustkeep.ErrUnsupported},
 		{"foreign certificate", []*entry.Entry{{Kind: entry.Trusted, Alias: "c", Chain: []*entry.Certificate{{Type: "PGP"}}}}, trustkeep.ErrUnsupported},
 		{"key that cannot be opened", []*entry.Entry{{Kind: entry.Key, Alias: "k", Key: &entry.PrivateKey{}}}, failing},
 	}

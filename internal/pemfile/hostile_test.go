@@ -33,13 +33,14 @@ func TestRefused(t *testing.T) {
 		{"parameters alone", "-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n-----END EC PARAMETERS-----\n", trustkeep.ErrUnsupported},
 		{"OpenPGP", "-----BEGIN PGP PUBLIC KEY BLOCK-----\n\nmQ==\n=AAAA\n-----END PGP PUBLIC KEY BLOCK-----\n", trustkeep.ErrUnsupported},
 		{"headers without end", "-----BEGIN CERTIFICATE-----\n" + strings.Repeat("a: b\n", 100) + "-----END CERTIFICATE-----\n", trustkeep.ErrCorrupt},
-		{"many blocks", strings.Repeat("-----BEGIN X-----\n-----END X-----\n", 1001), trustkeep.ErrLimit},
+		{"many blocks", strings.Repeat("-----BEGIN X-----\n-----END X-----\n", 1011), trustkeep.ErrLimit},
+		{"many broken blocks", string(fixture(t, "certificates.bundle")) + strings.Repeat("-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n", maxBroken+1), trustkeep.ErrLimit},
 		{"large", strings.Repeat("x", 1<<20+1), trustkeep.ErrLimit},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			s, err := Parse([]byte(test.text), entry.ReadOptions{
-				Budget: limits.New(trustkeep.Limits{MaxEntries: 1000, MaxSize: 1 << 20})})
+				Budget: limits.New(trustkeep.Limits{MaxEntries: 1010, MaxSize: 1 << 20})})
 			if !errors.Is(err, test.want) || s != nil {
 				t.Errorf("got %v, want %v", err, test.want)
 			}

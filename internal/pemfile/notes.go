@@ -27,6 +27,7 @@ import (
 // An alias that a line could not carry as it is stands in quotes, with the
 // escapes of Go.
 type notes struct {
+	found      bool // any of the following
 	alias      string
 	named      bool
 	localKeyID []byte
@@ -66,25 +67,28 @@ func (n *notes) readLine(line []byte) {
 			if err != nil {
 				return
 			}
-			n.alias, n.named = unquoted, true
+			n.alias, n.named, n.found = unquoted, true, true
 			return
 		}
 		n.setAlias(value)
 	case "localKeyID", "# localKeyID":
 		if id, err := hex.DecodeString(strings.ReplaceAll(value, " ", "")); err == nil && len(id) > 0 {
-			n.localKeyID = id
+			n.localKeyID, n.found = id, true
 		}
 	case "# created":
 		if t, err := time.Parse(time.RFC3339Nano, value); err == nil {
-			n.created = t
+			n.created, n.found = t, true
 		}
 	case "# trusted":
 		n.trusted = value == "true"
+		n.found = n.found || n.trusted
 	}
 }
 
 func (n *notes) setAlias(s string) {
-	n.alias, n.named = strings.ToValidUTF8(s, "\ufffd"), s != ""
+	if s != "" {
+		n.alias, n.named, n.found = strings.ToValidUTF8(s, "\ufffd"), true, true
+	}
 }
 
 // append writes the notes in our dialect.

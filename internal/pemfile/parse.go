@@ -112,7 +112,12 @@ type reader struct {
 	guessed  *entry.Entry // see pairByExclusion
 	usable   bool         // some block could be read
 	firstErr error        // of a block that could not
+	broken   int          // blocks that could not
 }
+
+// maxBroken bounds the memory for errors. A file with more broken blocks than
+// that is not one that somebody wants to keep for the rest of it.
+const maxBroken = 1000
 
 func (r *reader) find(alias, code, text string) {
 	r.findings = append(r.findings, entry.Finding{Alias: alias, Code: code, Text: text})
@@ -120,13 +125,12 @@ func (r *reader) find(alias, code, text string) {
 
 // put appends e, which comes from the block b, to a list.
 func (r *reader) put(list *[]*entry.Entry, b *block, e *entry.Entry) {
-	if b.notes.named {
-		e.Alias, e.Unnamed = b.notes.alias, false
+	if n := b.notes; n != nil {
+		if n.named {
+			e.Alias, e.Unnamed = n.alias, false
+		}
+		e.LocalKeyID, e.Created = n.localKeyID, n.created
 	}
-	if e.LocalKeyID == nil {
-		e.LocalKeyID = b.notes.localKeyID
-	}
-	e.Created = b.notes.created
 	r.all = append(r.all, e)
 	*list = append(*list, e)
 }
@@ -135,7 +139,7 @@ func (r *reader) put(list *[]*entry.Entry, b *block, e *entry.Entry) {
 func (r *reader) add(b *block, c content) error {
 	switch {
 	case isCertificate(b.label) && c.err == nil:
-		c.cert.Marked = b.notes.trusted
+		c.cert.Marked = b.notes != nil && b.notes.trusted
 		r.put(&r.certs, b, c.cert)
 	case isKey(b.label) && c.err == nil:
 		c.err = r.addKey(b, c.der)
@@ -149,6 +153,7 @@ func (r *reader) add(b *block, c content) error {
 	case b.label == "EC PARAMETERS" && c.err == nil:
 		// openssl ecparam -genkey writes one before the key, which has
 		// them too.
+		return nil
 	case isKnown(b.label) || b.err != nil:
 		// c.err says how it is broken.
 	default:
@@ -163,6 +168,9 @@ func (r *reader) add(b *block, c content) error {
 		}
 		if r.firstErr == nil {
 			r.firstErr = err
+		}
+		if r.broken++; r.broken > maxBroken {
+			return fmt.Errorf("more than %d broken blocks: %w", maxBroken, trustkeep.ErrLimit)
 		}
 		r.addOpaque(b, fmt.Errorf("pemfile: %w", err))
 		return nil
@@ -212,7 +220,7 @@ func (r *reader) addPKCS7(b *block, der []byte) error {
 		return err
 	}
 	if len(certs)+len(others) > 1 {
-		b.notes = notes{}
+		b.notes = nil
 	}
 	for _, e := range certs {
 		r.put(&r.certs, b, e)

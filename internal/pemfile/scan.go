@@ -22,7 +22,7 @@ type block struct {
 	text    []byte // from "-----BEGIN" to the dashes that end the END line
 	headers []header
 	body    []byte // what is to be base64
-	notes   notes  // from the text before the block
+	notes   *notes // from the text before the block; nil: it says nothing
 	line    int    // of the BEGIN line, from 1
 	err     error  // the framing is broken
 }
@@ -111,7 +111,11 @@ func (s *scanner) startsLine(at int) bool {
 
 // block reads the block that begins at at.
 func (s *scanner) block(at int, n notes) (*block, error) {
-	b := &block{notes: n, line: s.lineOf(at)}
+	b := &block{line: s.lineOf(at)}
+	if n.found {
+		found := n // a copy, so that n itself stays off the heap
+		b.notes = &found
+	}
 	s.glued = false
 	labelAt := at + len(beginTag)
 	label, bodyAt, ok := s.label(labelAt)

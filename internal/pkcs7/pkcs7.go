@@ -147,7 +147,7 @@ func readMember(set *ber.Input, opts entry.ReadOptions) (*entry.Entry, error) {
 	if err := opts.Budget.Entries(1); err != nil {
 		return nil, err
 	}
-	if member.Tag != ber.Sequence && (member.Tag < ber.Context(0) || member.Tag > ber.Context(3)) {
+	if !member.Constructed || member.Tag != ber.Sequence && (member.Tag < ber.Context(0) || member.Tag > ber.Context(3)) {
 		return nil, fmt.Errorf("%v among the certificates: %w", member.Tag, trustkeep.ErrCorrupt)
 	}
 	der, err := member.DER()
