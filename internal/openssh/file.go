@@ -96,7 +96,7 @@ func fieldsOf(keyType string) (n int, ok bool) {
 	switch keyType {
 	case "ssh-ed25519":
 		return 2, true // public, private
-	case "ssh-dss":
+	case typeDSA:
 		return 5, true // p, q, g, y, x
 	case "ssh-rsa":
 		return 6, true // n, e, d, iqmp, p, q

@@ -5,7 +5,6 @@ package openssh
 
 import (
 	"crypto"
-	"crypto/dsa" //nolint:staticcheck // old keys are read, never made
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/rsa"
@@ -26,6 +25,10 @@ import (
 	"github.com/trustkeep/trustkeep/internal/pkcs8"
 )
 
+// typeDSA is the type of DSA keys (RFC 4253 section 6.6), which package ssh
+// reads no private ones of.
+const typeDSA = "ssh-dss"
+
 // Label is that of the PEM block.
 const Label = "OPENSSH PRIVATE KEY"
 
@@ -41,11 +44,9 @@ func NewKey(data []byte, budget *limits.Budget) (key *entry.PrivateKey, comment 
 	if err != nil {
 		return nil, "", fmt.Errorf("openssh: %w", err)
 	}
-	key = &entry.PrivateKey{Protected: data, Algorithm: f.keyType, Protection: "none"}
-	if public := f.publicKey(); public != nil {
-		key.Algorithm = algorithm(public, f.keyType)
-		key.PublicKeyInfo, _ = x509.MarshalPKIXPublicKey(public) // nil for those that x509 lacks
-	}
+	public := f.publicKey()
+	key = &entry.PrivateKey{Protected: data, Algorithm: f.algorithm(public), Protection: "none"}
+	key.PublicKeyInfo, _ = x509.MarshalPKIXPublicKey(public) // nil for those that x509 lacks
 	if f.kdf == "none" {
 		p, err := f.plain()
 		if err != nil {
@@ -100,7 +101,7 @@ func (f *file) charge(spend limits.Spender) error {
 
 // open decrypts and returns the PrivateKeyInfo.
 func (f *file) open(password []byte) ([]byte, error) {
-	if f.kdf == "none" && f.keyType == ssh.InsecureKeyAlgoDSA { //nolint:staticcheck // see above
+	if f.kdf == "none" && f.keyType == typeDSA {
 		return f.openDSA()
 	}
 	var key any
@@ -161,8 +162,8 @@ func (f *file) openDSA() ([]byte, error) {
 	return pkcs8.Wrap(der)
 }
 
-// algorithm names a public key as pkcs8.Describe does.
-func algorithm(public crypto.PublicKey, keyType string) string {
+// algorithm names the key as pkcs8.Describe does, from its public half.
+func (f *file) algorithm(public crypto.PublicKey) string {
 	switch k := public.(type) {
 	case *rsa.PublicKey:
 		return "RSA " + strconv.Itoa(k.N.BitLen())
@@ -170,8 +171,13 @@ func algorithm(public crypto.PublicKey, keyType string) string {
 		return "EC " + k.Params().Name
 	case ed25519.PublicKey:
 		return "Ed25519"
-	case *dsa.PublicKey:
-		return "DSA " + strconv.Itoa(k.P.BitLen())
 	}
-	return keyType
+	if f.keyType == typeDSA {
+		blob := cryptobyte.String(f.public)
+		var keyType, p []byte
+		if readString(&blob, &keyType) && readString(&blob, &p) {
+			return "DSA " + strconv.Itoa(new(big.Int).SetBytes(p).BitLen())
+		}
+	}
+	return f.keyType
 }

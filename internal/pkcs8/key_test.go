@@ -187,3 +187,48 @@ func FuzzPKCS8(f *testing.F) {
 		}
 	})
 }
+
+// A key whose encryption is not known is listed, and refused when opened.
+func TestUnknownEncryption(t *testing.T) {
+	der := block(t, "rsa-pkcs8-pbes2.pem")
+	pbes2 := []byte("\x2a\x86\x48\x86\xf7\x0d\x01\x05\x0d")
+	at := bytes.Index(der, pbes2)
+	if at < 0 {
+		t.Fatal("fixture is not encrypted with PBES2")
+	}
+	der[at+len(pbes2)-1] = 0x7f
+	k, err := NewKey(der, limits.New(trustkeep.Limits{}))
+	if err != nil || !k.Encrypted || k.Protection != "unknown" {
+		t.Fatalf("%+v, %v", k, err)
+	}
+	if _, err := k.Open([]byte("secret")); !errors.Is(err, trustkeep.ErrUnsupported) {
+		t.Errorf("opened: %v", err)
+	}
+}
+
+// Opening a key again and again is charged once, another key by itself.
+func TestBudget(t *testing.T) {
+	budget := limits.New(trustkeep.Limits{MaxIterations: 1})
+	der := block(t, "rsa-pkcs8-pbes2.pem")
+	k, err := NewKey(der, budget)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		if _, err := k.Open([]byte("secret")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	hostile := bytes.Replace(der, []byte{0x02, 0x02, 0x08, 0x00}, []byte{0x02, 0x02, 0x7f, 0xff}, 1)
+	if bytes.Equal(hostile, der) {
+		t.Fatal("2048 iterations not found")
+	}
+	for range 3 { // each adds its own allowance and spends a part of it
+		if k, err = NewKey(hostile, budget); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := k.Open([]byte("secret")); !errors.Is(err, trustkeep.ErrIncorrectPassword) {
+			t.Errorf("32,767 iterations: %v", err)
+		}
+	}
+}
