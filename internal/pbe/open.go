@@ -6,6 +6,8 @@ import (
 	"crypto/des"
 	"crypto/rc4"
 	"fmt"
+	"runtime"
+	"sync"
 
 	"github.com/trustkeep/trustkeep"
 )
@@ -52,7 +54,7 @@ func (s *Scheme) Open(derived, ciphertext []byte) ([]byte, error) {
 		return nil, err
 	}
 	out := make([]byte, len(ciphertext))
-	cipher.NewCBCDecrypter(block, iv).CryptBlocks(out, ciphertext)
+	decryptCBC(block, iv, out, ciphertext)
 	// RFC 8018 section 6.1.1: n bytes of value n, one block at most.
 	n := int(out[len(out)-1])
 	ok := n >= 1 && n <= info.iv
@@ -68,37 +70,76 @@ func (s *Scheme) Open(derived, ciphertext []byte) ([]byte, error) {
 	return out[:len(out)-n], nil
 }
 
-// SealWith encrypts plain with key material from Derive; the counterpart of
-// Open. plain is not modified and the result is new.
-func (s *Scheme) SealWith(derived, plain []byte) ([]byte, error) {
+// decryptInParallel is how many bytes make another goroutine worth it.
+const decryptInParallel = 128 << 10
+
+// decryptCBC decrypts on the cores there are: each piece needs no more of the
+// one before it than its last block of ciphertext.
+func decryptCBC(block cipher.Block, iv, out, ciphertext []byte) {
+	pieces := max(1, min(runtime.GOMAXPROCS(0), len(ciphertext)/decryptInParallel))
+	piece := (len(ciphertext)/pieces/len(iv) + 1) * len(iv)
+	var wg sync.WaitGroup
+	for from := 0; from < len(ciphertext); from += piece {
+		to := min(from+piece, len(ciphertext))
+		previous := iv
+		if from > 0 {
+			previous = ciphertext[from-len(iv) : from]
+		}
+		decrypt := func() { cipher.NewCBCDecrypter(block, previous).CryptBlocks(out[from:to], ciphertext[from:to]) }
+		if to == len(ciphertext) {
+			decrypt()
+		} else {
+			wg.Go(decrypt)
+		}
+	}
+	wg.Wait()
+}
+
+// SealWith encrypts the pieces of plain, joined, with key material from Derive;
+// the counterpart of Open. plain is not modified and the result is new.
+func (s *Scheme) SealWith(derived []byte, plain ...[]byte) ([]byte, error) {
 	info := s.params.Cipher.info()
 	key, iv := derived[:s.params.keyLength()], derived[s.params.keyLength():]
 	if s.params.pbes2() {
 		iv = s.iv
 	}
+	n := 0
+	for _, p := range plain {
+		n += len(p)
+	}
+	out := make([]byte, 0, n+maxOverhead)
+	for _, p := range plain {
+		out = append(out, p...)
+	}
 	switch {
 	case info.stream:
-		return s.Open(derived, plain)
+		c, err := rc4.NewCipher(key)
+		if err != nil {
+			return nil, fmt.Errorf("%w: %v", trustkeep.ErrUnsupported, err)
+		}
+		c.XORKeyStream(out, out)
+		return out, nil
 	case info.gcm:
 		aead, err := s.gcm(key)
 		if err != nil {
 			return nil, err
 		}
-		return aead.Seal(nil, iv, plain, nil), nil
+		return aead.Seal(out[:0], iv, out, nil), nil
 	}
 	block, err := s.params.block(key)
 	if err != nil {
 		return nil, err
 	}
-	n := info.iv - len(plain)%info.iv
-	out := make([]byte, len(plain)+n)
-	copy(out, plain)
-	for i := len(plain); i < len(out); i++ {
-		out[i] = byte(n)
+	padding := info.iv - n%info.iv
+	for range padding {
+		out = append(out, byte(padding))
 	}
 	cipher.NewCBCEncrypter(block, iv).CryptBlocks(out, out)
 	return out, nil
 }
+
+// maxOverhead is what encryption adds at most: a block of padding or a tag.
+const maxOverhead = 16
 
 func (p Params) block(key []byte) (cipher.Block, error) {
 	var block cipher.Block

@@ -204,6 +204,29 @@ func TestSealRefuses(t *testing.T) {
 	}
 }
 
+// Long ciphertexts are decrypted in pieces.
+func TestLongCiphertext(t *testing.T) {
+	for _, n := range []int{1, decryptInParallel - 1, 2 * decryptInParallel, 5*decryptInParallel + 77, 3 << 20} {
+		plain := make([]byte, n)
+		if _, err := seeded().Read(plain); err != nil {
+			t.Fatal(err)
+		}
+		for _, p := range []Params{Modern(1), Legacy3DES(1)} {
+			algorithm, ciphertext, err := p.Seal(plain, []byte("x"), seeded())
+			if err != nil {
+				t.Fatal(err)
+			}
+			s, err := ParseScheme(algorithm)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got, err := s.Decrypt(ciphertext, []byte("x"), budget()); err != nil || !bytes.Equal(got, plain) {
+				t.Errorf("%v: %d bytes: %v", p, n, err)
+			}
+		}
+	}
+}
+
 func FuzzScheme(f *testing.F) {
 	seeds := 0
 	for _, p := range everyScheme() {

@@ -62,10 +62,11 @@ func appendTypedBag(out []byte, bag, typ string, octets, attributes []byte) []by
 	return append(out, attributes...)
 }
 
-// appendAttribute appends a PKCS12Attribute with one value.
-func appendAttribute[T string | []byte](out []byte, oid string, tag byte, value T) []byte {
+// encodeAttribute returns a PKCS12Attribute with one value.
+func encodeAttribute(oid string, tag byte, value []byte) []byte {
 	set := size(len(value))
-	out = appendHeader(out, tagSequence, size(len(oid))+size(set))
+	n := size(len(oid)) + size(set)
+	out := appendHeader(make([]byte, 0, size(n)), tagSequence, n)
 	out = appendElement(out, tagOID, oid)
 	out = appendHeader(out, tagSet, set)
 	return appendElement(out, tag, value)
@@ -74,19 +75,20 @@ func appendAttribute[T string | []byte](out []byte, oid string, tag byte, value 
 // encodeAttributes returns the SET of a bag, nothing for an empty one. Its
 // order is that of DER (X.690 section 11.6).
 func encodeAttributes(name string, localKeyID []byte, trusted bool, other []entry.Attribute) []byte {
-	list := make([][]byte, 0, 3+len(other))
+	var few [4][]byte
+	list := few[:0]
 	if name != "" {
-		list = append(list, appendAttribute(nil, oidFriendlyName, tagBMPString, encodeName(name)))
+		list = append(list, encodeAttribute(oidFriendlyName, tagBMPString, encodeName(name)))
 	}
 	if len(localKeyID) > 0 {
-		list = append(list, appendAttribute(nil, oidLocalKeyID, tagOctetString, localKeyID))
+		list = append(list, encodeAttribute(oidLocalKeyID, tagOctetString, localKeyID))
 	}
 	for _, a := range other {
 		list = append(list, a)
 		trusted = trusted && attributeOID(a) != oidJavaTrusted
 	}
 	if trusted {
-		list = append(list, appendAttribute(nil, oidJavaTrusted, tagOID, oidAnyUsage))
+		list = append(list, []byte(javaTrusted))
 	}
 	if len(list) == 0 {
 		return nil

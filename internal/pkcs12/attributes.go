@@ -44,7 +44,15 @@ func readAttributes(in *ber.Input) (a attributes, err error) {
 	return a, nil
 }
 
+// javaTrusted is Java's attribute as keytool writes it for every certificate.
+const javaTrusted = "\x30\x16\x06\x0c" + oidJavaTrusted + "\x31\x06\x06\x04" + oidAnyUsage
+
 func (a *attributes) add(e ber.Element) error {
+	if string(e.Full) == javaTrusted {
+		a.trusted = true
+		a.other = append(a.other, e.Full)
+		return nil
+	}
 	oid, value, err := readAttribute(e)
 	if err != nil {
 		return err
@@ -139,10 +147,14 @@ func decodeName(e ber.Element) (name string, ok bool) {
 
 // encodeName is the reverse of decodeName, without header.
 func encodeName(name string) []byte {
-	units := utf16.Encode([]rune(name))
-	out := make([]byte, 0, 2*len(units))
-	for _, u := range units {
-		out = append(out, byte(u>>8), byte(u))
+	out := make([]byte, 0, 2*len(name))
+	for _, r := range name {
+		if r > 0xffff {
+			hi, lo := utf16.EncodeRune(r)
+			out = append(out, byte(hi>>8), byte(hi))
+			r = lo
+		}
+		out = append(out, byte(r>>8), byte(r))
 	}
 	return out
 }

@@ -3,7 +3,6 @@ package pkcs12
 import (
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/internal/ber"
@@ -32,17 +31,36 @@ func (r *reader) readBags(contents ber.Element, out *bags) error {
 		return err
 	}
 	// Bags are counted before they become entries, which are much larger.
+	var starts []ber.Input // at every bagsPerTask-th bag
 	n := 0
-	for count := in; !count.Empty(); n++ {
-		if _, err := count.Read(ber.Sequence); err != nil {
+	for ; !in.Empty(); n++ {
+		if n%bagsPerTask == 0 {
+			starts = append(starts, in)
+		}
+		if _, err := in.Read(ber.Sequence); err != nil {
 			return err
 		}
 	}
 	if err := r.opts.Budget.Entries(n); err != nil {
 		return err
 	}
-	out.entries = slices.Grow(out.entries, n)
-	for !in.Empty() {
+	parts := make([]bags, len(starts))
+	errs := make([]error, len(starts))
+	entry.Parallel(len(starts), func(i int) {
+		errs[i] = r.readSome(starts[i], &parts[i])
+	})
+	for i := range parts {
+		if errs[i] != nil {
+			return errs[i]
+		}
+		out.append(&parts[i])
+	}
+	return nil
+}
+
+// readSome reads up to bagsPerTask bags.
+func (r *reader) readSome(in ber.Input, out *bags) error {
+	for n := 0; n < bagsPerTask && !in.Empty(); n++ {
 		bag, err := in.Read(ber.Sequence)
 		if err != nil {
 			return err
@@ -53,6 +71,9 @@ func (r *reader) readBags(contents ber.Element, out *bags) error {
 	}
 	return nil
 }
+
+// bagsPerTask is how many bags make another goroutine worth it.
+const bagsPerTask = 256
 
 // readBag reads one SafeBag. A bag that makes no sense inside becomes an
 // opaque entry; only limits are errors.
@@ -147,7 +168,7 @@ func (r *reader) readKey(b safeBag, out *bags) error {
 		if e.Key, err = pkcs8.NewKey(der, r.opts.Budget); err != nil {
 			return err
 		}
-	} else if e.Key, err = r.shroudedKey(der); err != nil {
+	} else if e.Key, err = r.shroudedKey(der, out); err != nil {
 		return err
 	}
 	out.add(e, &b)
@@ -169,7 +190,7 @@ func (r *reader) readSecret(b safeBag, out *bags) error {
 		return err
 	}
 	e := b.newEntry(entry.Secret)
-	if e.Key, err = r.shroudedKey(der); err != nil {
+	if e.Key, err = r.shroudedKey(der, out); err != nil {
 		return err
 	}
 	out.add(e, &b)

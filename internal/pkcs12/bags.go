@@ -4,16 +4,19 @@ import (
 	"bytes"
 	"fmt"
 	"hash/maphash"
+	"slices"
 	"strconv"
 
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/internal/entry"
+	"github.com/trustkeep/trustkeep/internal/pbe"
 )
 
 // bags collects what the safes hold, in file order.
 type bags struct {
 	entries []*entry.Entry
 	badName []*entry.Entry // those with a friendlyName that is no text
+	keys    pbe.Params     // of the first shrouded key
 }
 
 func (b *bags) add(e *entry.Entry, from *safeBag) {
@@ -32,9 +35,8 @@ func (b *bags) addOpaque(raw []byte, err error) *entry.Entry {
 }
 
 func (b *bags) append(more *bags) {
-	if b.entries == nil {
-		*b = *more
-		return
+	if b.keys == (pbe.Params{}) {
+		b.keys = more.keys
 	}
 	b.entries = append(b.entries, more.entries...)
 	b.badName = append(b.badName, more.badName...)
@@ -94,7 +96,9 @@ func numberUnnamed(entries []*entry.Entry) {
 }
 
 func nameRest(entries []*entry.Entry) {
+	unnamed := false
 	for _, e := range entries {
+		unnamed = unnamed || e.Unnamed
 		if e.Alias != "" {
 			continue
 		}
@@ -104,7 +108,9 @@ func nameRest(entries []*entry.Entry) {
 			e.Alias = entry.ShortFingerprint(e.Raw)
 		}
 	}
-	entry.Deduplicate(entries)
+	if unnamed {
+		entry.Deduplicate(entries)
+	}
 }
 
 // renameDuplicates appends " (2)" and so on to aliases of the file that fold
@@ -145,7 +151,7 @@ func renameDuplicates(entries []*entry.Entry) []entry.Finding {
 // a CA for each key. One with another local key ID belongs to another key, and
 // one that is marked as trusted is an entry of its own.
 func collapse(certs []*entry.Entry) []*entry.Entry {
-	if len(certs) < 2 {
+	if !slices.ContainsFunc(certs, func(e *entry.Entry) bool { return !e.Marked }) {
 		return certs
 	}
 	seen := copies{seed: maphash.MakeSeed(), first: make(map[uint64]*entry.Entry, len(certs))}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/trustkeep/trustkeep/internal/entry"
 	"github.com/trustkeep/trustkeep/internal/pkcs8"
+	"github.com/trustkeep/trustkeep/internal/testpki"
 )
 
 // The benchmarks stand beside go-pkcs12 doing the same; compare the two in one
@@ -155,13 +156,13 @@ func parsed(b *testing.B, certs []*entry.Certificate) (out []*x509.Certificate) 
 	return out
 }
 
-// manyTrusted makes n certificates that differ in their serial number only.
+// manyTrusted makes n RSA certificates that differ in their serial number only.
 func manyTrusted(b *testing.B, n int) *entry.Store {
 	b.Helper()
-	model := newStore(b, 0, 1).Entries[0].Chain[0]
+	model := testpki.New(b, testpki.Options{KeyType: testpki.RSA2048}).Server("localhost").DER
 	s := &entry.Store{Format: entry.PKCS12}
 	for i := range n {
-		der := withSerial(b, model.Raw, i)
+		der := withSerial(b, model, i)
 		s.Entries = append(s.Entries, &entry.Entry{
 			Kind: entry.Trusted, Marked: true, Alias: fmt.Sprintf("certificate %d", i), Chain: []*entry.Certificate{entry.NewCertificate(der)},
 		})

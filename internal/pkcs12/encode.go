@@ -141,20 +141,21 @@ func (w *writer) file() ([]byte, error) {
 	}
 	defer clear(w.certKey)
 	defer clear(w.macKey)
-	safes := w.safes
+	var pieces [][]byte // of all safes
+	if len(w.keyBags) > 0 {
+		pieces = append(pieces, dataSafe(w.keyBags), w.keyBags)
+	}
 	if len(w.certBags) > 0 {
-		s, err := w.certSafe()
+		head, content, err := w.certSafe()
 		if err != nil {
 			return nil, err
 		}
-		safes = append([][]byte{s}, safes...)
+		pieces = append(pieces, head, content)
 	}
-	if len(w.keyBags) > 0 {
-		safes = append([][]byte{dataSafe(w.keyBags)}, safes...)
-	}
+	pieces = append(pieces, w.safes...)
 	contents := 0
-	for _, s := range safes {
-		contents += len(s)
+	for _, p := range pieces {
+		contents += len(p)
 	}
 	// The MAC is as long whatever its value, so that sizes are known and
 	// the safes copied once.
@@ -174,8 +175,8 @@ func (w *writer) file() ([]byte, error) {
 	out = appendHeader(out, tagOctetString, authSafe)
 	start := len(out)
 	out = appendHeader(out, tagSequence, contents)
-	for _, s := range safes {
-		out = append(out, s...)
+	for _, p := range pieces {
+		out = append(out, p...)
 	}
 	mac, err := w.macData(out[start:])
 	if err != nil {
@@ -191,35 +192,34 @@ func (w *writer) macData(content []byte) ([]byte, error) {
 	return w.mac.Authenticate(w.macKey, content).Marshal()
 }
 
-// dataSafe makes a ContentInfo of type data of bags.
+// dataSafe returns what comes before the bags in a ContentInfo of type data.
 func dataSafe(bags []byte) []byte {
 	octets := size(len(bags))
 	content := size(octets)
-	body := size(len(oidData)) + size(content)
-	out := appendHeader(make([]byte, 0, size(body)), tagSequence, body)
+	out := appendHeader(nil, tagSequence, size(len(oidData))+size(content))
 	out = appendElement(out, tagOID, oidData)
 	out = appendHeader(out, tagExplicit0, content)
 	out = appendHeader(out, tagOctetString, octets)
-	return appendElement(out, tagSequence, bags)
+	return appendHeader(out, tagSequence, len(bags))
 }
 
-// certSafe makes the safe for everything but keys.
-func (w *writer) certSafe() ([]byte, error) {
+// certSafe returns the safe for everything but keys, its content apart so that
+// it need not be copied.
+func (w *writer) certSafe() (head, content []byte, err error) {
 	if w.certScheme == nil {
-		return dataSafe(w.certBags), nil
+		return dataSafe(w.certBags), w.certBags, nil
 	}
-	ciphertext, err := w.certScheme.SealWith(w.certKey, appendElement(nil, tagSequence, w.certBags))
+	ciphertext, err := w.certScheme.SealWith(w.certKey, appendHeader(nil, tagSequence, len(w.certBags)), w.certBags)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	algorithm, err := w.certScheme.Marshal()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	info := size(len(oidData)) + len(algorithm) + size(len(ciphertext))
 	data := 3 + size(info)
-	body := size(len(oidEncryptedData)) + size(size(data))
-	out := appendHeader(make([]byte, 0, size(body)), tagSequence, body)
+	out := appendHeader(nil, tagSequence, size(len(oidEncryptedData))+size(size(data)))
 	out = appendElement(out, tagOID, oidEncryptedData)
 	out = appendHeader(out, tagExplicit0, size(data))
 	out = appendHeader(out, tagSequence, data)
@@ -227,5 +227,5 @@ func (w *writer) certSafe() ([]byte, error) {
 	out = appendHeader(out, tagSequence, info)
 	out = appendElement(out, tagOID, oidData)
 	out = append(out, algorithm...)
-	return appendElement(out, tagImplicit0, ciphertext), nil
+	return appendHeader(out, tagImplicit0, len(ciphertext)), ciphertext, nil
 }

@@ -17,7 +17,7 @@ import (
 
 // shroudedKey makes a key of an EncryptedPrivateKeyInfo and, where that was
 // asked for, sets out to open it.
-func (r *reader) shroudedKey(der []byte) (*entry.PrivateKey, error) {
+func (r *reader) shroudedKey(der []byte, out *bags) (*entry.PrivateKey, error) {
 	encrypted, err := pkcs8.Parse(der)
 	if errors.Is(err, trustkeep.ErrUnsupported) {
 		return &entry.PrivateKey{
@@ -28,8 +28,8 @@ func (r *reader) shroudedKey(der []byte) (*entry.PrivateKey, error) {
 	if err != nil {
 		return nil, err
 	}
-	if r.source.Keys == (pbe.Params{}) {
-		r.source.Keys = encrypted.Scheme.Params()
+	if out.keys == (pbe.Params{}) {
+		out.keys = encrypted.Scheme.Params()
 	}
 	key := &entry.PrivateKey{Protected: der, Encrypted: true, Protection: encrypted.Scheme.String()}
 	tab := r.opts.Budget.Tab()

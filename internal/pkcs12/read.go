@@ -101,6 +101,7 @@ func (r *reader) read(data []byte) (*entry.Store, error) {
 	if mac == nil {
 		store.Findings = append(store.Findings, entry.Finding{Code: "no-mac", Text: "nothing protects the file against changes"})
 	}
+	r.source.Keys = r.bags.keys
 	store.Source = r.source
 	return store, nil
 }
