@@ -28,8 +28,9 @@ type Issuer struct {
 
 // Sign makes the certificate that the template describes for the public key.
 // Where the template has no serial number or a nil subject key identifier, they
-// are filled in; an empty identifier leaves the extension out. An issuer whose certificate is nil signs the template with itself
-// as the issuer. random may be nil for crypto/rand.
+// are filled in; an empty identifier leaves the extension out. An issuer whose
+// certificate is nil signs the template with itself as the issuer. random may be
+// nil for crypto/rand.
 //
 // Nothing is checked: what an issuer may sign is for the caller to decide.
 func Sign(template x509.Certificate, public crypto.PublicKey, issuer Issuer, random io.Reader) (*x509.Certificate, error) {
