@@ -1,0 +1,83 @@
+package keystore
+
+import (
+	"fmt"
+
+	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/entry"
+	"github.com/trustkeep/trustkeep/internal/redact"
+)
+
+// CopyFrom adds entries of another store, all of them when no alias is named.
+// Keys are unlocked with the passwords that the other store knows and take this
+// store's password when it is saved. It is done in one step: on any error,
+// nothing changes.
+//
+// Errors: ErrExists when an alias is taken (Rename one of the two); ErrNotFound;
+// ErrUnsupported for a secret key or an entry that is not understood, between
+// stores of different formats; those of unlocking a key.
+func (k *Keystore) CopyFrom(other *Keystore, aliases ...string) error {
+	const op = "keystore: copy"
+	if other == nil {
+		return &trustkeep.Error{Op: op, Err: fmt.Errorf("nil keystore: %w", trustkeep.ErrEmpty)}
+	}
+	format := k.Format()
+	copies, err := other.copies(op, format, aliases)
+	if err != nil {
+		return err
+	}
+	return k.exchange(op, nil, copies)
+}
+
+func (k *Keystore) copies(op string, to trustkeep.Format, aliases []string) ([]*item, error) {
+	k.mu.RLock()
+	items := k.items
+	if len(aliases) > 0 {
+		items = make([]*item, len(aliases))
+		for i, alias := range aliases {
+			if items[i] = k.byAlias[entry.Fold(alias)]; items[i] == nil {
+				defer k.mu.RUnlock()
+				return nil, k.notFound(op, alias)
+			}
+		}
+	}
+	passwords := make([]*redact.Secret, len(items))
+	for i, it := range items {
+		passwords[i] = redact.NewSecret(k.passwordOf(it).Bytes())
+	}
+	from := k.format
+	k.mu.RUnlock()
+
+	copies := make([]*item, len(items))
+	errs := make([]error, len(items))
+	entry.Parallel(len(items), func(i int) {
+		defer passwords[i].Wipe()
+		copies[i], errs[i] = items[i].copyOf(passwords[i].Bytes(), from == to)
+	})
+	for i, err := range errs {
+		if err != nil {
+			return nil, &trustkeep.Error{Op: op, Path: k.Path(), Format: string(from), Alias: items[i].e.Alias, Err: err}
+		}
+	}
+	return copies, nil
+}
+
+// copyOf makes an entry of its own, free of the password of the store that it
+// came from.
+func (it *item) copyOf(password []byte, sameFormat bool) (*item, error) {
+	switch it.e.Kind {
+	case entry.Secret, entry.Opaque:
+		if !sameFormat {
+			return nil, fmt.Errorf("%s entry into another format: %w", kindOf(it.e.Kind), trustkeep.ErrUnsupported)
+		}
+	}
+	if it.e.Key == nil {
+		return it.variant(func(*entry.Entry) {}), nil
+	}
+	next, err := it.opened(password)
+	if err != nil {
+		return nil, err
+	}
+	next.password = nil
+	return next, nil
+}

@@ -1,0 +1,135 @@
+package keystore
+
+import (
+	"bytes"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/asn1"
+	"encoding/pem"
+	"fmt"
+
+	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/certgen"
+)
+
+// maxRequest bounds a certificate request, which comes from a stranger.
+const maxRequest = 256 << 10
+
+// SignRequest makes the CA of that alias answer a certificate request (PKCS#10
+// in DER, or in PEM as openssl and keytool write it). The reply is the new
+// certificate followed by the CA's chain, in PEM: InstallReply, keytool
+// -importcert and openssl take it as it is. The store does not change.
+//
+// The request's signature proves that the requester has the key. Its names and
+// its purposes are granted unless the options have any: look at the request
+// (x509.ParseCertificateRequest) and decide before signing one from outside. A
+// request never makes itself a CA; that takes ForCA in the options. Key usages
+// and everything else that a request may ask for are not copied.
+//
+// Errors: ErrCorrupt for a request that is malformed, not signed by its own key
+// or asks for malformed names; ErrUnsupported for a weak or unknown key, and as
+// in Generate; ErrLimit above 256 KiB; those of Identity and Generate.
+func (k *Keystore) SignRequest(alias string, request []byte, o CertificateOptions) ([]byte, error) {
+	const op = "keystore: sign request"
+	ca, err := k.identity(op, alias, nil, false)
+	if err != nil {
+		return nil, err
+	}
+	cert, err := k.signRequest(ca, request, o)
+	if err != nil {
+		return nil, &trustkeep.Error{Op: op, Alias: ca.alias, Err: err}
+	}
+	var reply bytes.Buffer
+	for _, c := range append([]*x509.Certificate{cert}, ca.chain...) {
+		// A bytes.Buffer takes everything.
+		_ = pem.Encode(&reply, &pem.Block{Type: "CERTIFICATE", Bytes: c.Raw})
+	}
+	return reply.Bytes(), nil
+}
+
+func (k *Keystore) signRequest(ca *Identity, request []byte, o CertificateOptions) (*x509.Certificate, error) {
+	if o.Key != 0 || o.Issuer != nil {
+		return nil, fmt.Errorf("key and issuer are given by the request and the alias: %w", trustkeep.ErrUnsupported)
+	}
+	asked, err := parseRequest(request)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkPublicKey(asked.PublicKey); err != nil {
+		return nil, err
+	}
+	o.Issuer = ca
+	if o.unnamed() {
+		o.Subject = subjectOf(asked.Subject)
+		o.DNSNames, o.IPAddresses, o.EmailAddresses, o.URIs = asked.DNSNames, asked.IPAddresses, asked.EmailAddresses, asked.URIs
+	}
+	if o.Purposes == 0 {
+		o.Purposes = requestedPurposes(asked)
+	}
+	o = o.withDefaults()
+	if err := o.check(); err != nil {
+		return nil, err
+	}
+	return k.sign(asked.PublicKey, nil, o)
+}
+
+func parseRequest(data []byte) (*x509.CertificateRequest, error) {
+	if len(data) > maxRequest {
+		return nil, fmt.Errorf("certificate request of %d bytes: %w", len(data), trustkeep.ErrLimit)
+	}
+	for rest := data; ; {
+		var block *pem.Block
+		if block, rest = pem.Decode(rest); block == nil {
+			break
+		}
+		// keytool calls it NEW.
+		if block.Type == "CERTIFICATE REQUEST" || block.Type == "NEW CERTIFICATE REQUEST" {
+			data = block.Bytes
+			break
+		}
+	}
+	asked, err := x509.ParseCertificateRequest(data)
+	if err != nil {
+		return nil, fmt.Errorf("certificate request: %w: %v", trustkeep.ErrCorrupt, err)
+	}
+	if err := asked.CheckSignature(); err != nil {
+		return nil, fmt.Errorf("certificate request not signed by its own key: %w: %v", trustkeep.ErrCorrupt, err)
+	}
+	return asked, nil
+}
+
+// checkPublicKey refuses keys that a careful CA does not certify.
+func checkPublicKey(public any) error {
+	if k, ok := public.(*rsa.PublicKey); ok {
+		if bits := k.N.BitLen(); bits < 2048 || k.E < 65537 {
+			return fmt.Errorf("RSA key of %d bits with exponent %d: %w", bits, k.E, trustkeep.ErrUnsupported)
+		}
+		return nil
+	}
+	if _, ok := certgen.TypeOf(public); !ok {
+		return fmt.Errorf("public key of type %T: %w", public, trustkeep.ErrUnsupported)
+	}
+	return nil
+}
+
+// requestedPurposes reads the extended key usages that a request asks for, as
+// far as they are purposes; zero without any.
+func requestedPurposes(asked *x509.CertificateRequest) (p Purposes) {
+	for _, extension := range asked.Extensions {
+		if !extension.Id.Equal(oidExtKeyUsage) {
+			continue
+		}
+		var ids []asn1.ObjectIdentifier
+		if rest, err := asn1.Unmarshal(extension.Value, &ids); err != nil || len(rest) > 0 {
+			return 0
+		}
+		for _, id := range ids {
+			for _, known := range oidsOfPurposes {
+				if id.Equal(known.oid) {
+					p |= known.purpose
+				}
+			}
+		}
+	}
+	return p
+}
