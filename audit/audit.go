@@ -1,0 +1,164 @@
+package audit
+
+import (
+	"crypto/x509"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/keystore"
+	"github.com/trustkeep/trustkeep/truststore"
+)
+
+// Target is one thing to audit: a Keystore, a Truststore, Certificates or a
+// Component. A target without any of them is reported as NothingToAudit, since
+// that is what the ignored error of a Load leaves behind.
+type Target struct {
+	// Name in the report; empty is Path, else the kind of target with its
+	// number among the targets.
+	Name string
+
+	Keystore   *keystore.Keystore
+	Truststore *truststore.Truststore
+	// Certificates are looked at one by one, and not taken for a chain.
+	Certificates []*x509.Certificate
+	// Component is anything that expires, such as an OpenPGP key. Only its
+	// validity is looked at.
+	Component trustkeep.Component
+
+	// Roles that the identities of a Keystore, or the Certificates, are used
+	// in. Zero: not known, and not checked.
+	Roles keystore.Purposes
+	// KeyUsage that a consumer of them asks for besides. Zero: none.
+	KeyUsage x509.KeyUsage
+	// Path of the file, whose permissions are checked. Empty is that of the
+	// Keystore; a Truststore does not tell.
+	Path string
+	// Password that a Truststore was opened with, to be compared with those
+	// that everybody knows. Nil: not checked. A Keystore knows its own.
+	Password trustkeep.PasswordSource
+}
+
+// Options says how an audit is done. The zero value is what Run uses.
+type Options struct {
+	// Window before the end of validity in which a certificate is reported
+	// as ExpiresSoon. Zero is 30 days.
+	Window time.Duration
+	// Clock tells the time; nil is time.Now.
+	Clock func() time.Time
+	// Passwords are known to too many, besides those of DefaultPasswords.
+	Passwords []string
+	// KnownKeys are public keys whose private halves are known to others,
+	// besides those of the package: a description by the lower-case hex of
+	// the SHA-256 of the SubjectPublicKeyInfo.
+	KnownKeys map[string]string
+	// SkipKeys leaves private keys locked. It spares two key derivations a
+	// key, and misses wrong key passwords and keys that do not match their
+	// certificate. Keys that are unlocked stay so in the Keystore.
+	SkipKeys bool
+}
+
+// DefaultPasswords returns the passwords that products are shipped with and
+// manuals are written with, the empty one included.
+func DefaultPasswords() []string {
+	return []string{"", "changeit", "changeme", "wso2carbon", "password", "secret", "keystore", "123456"}
+}
+
+// Run audits the targets with the zero Options.
+func Run(targets ...Target) *Report { return Options{}.Run(targets...) }
+
+// Run audits the targets together: what holds between them, such as a key in
+// two stores, is found as well.
+func (o Options) Run(targets ...Target) *Report {
+	a := &auditor{Options: o.withDefaults(), report: &Report{}}
+	a.report.Time, a.report.Window = a.Clock(), a.Window
+	a.report.Targets = len(targets)
+	a.collectRoots(targets)
+	for i := range targets {
+		t := named(targets[i], i)
+		switch {
+		case t.Keystore != nil:
+			a.keystore(t)
+		case t.Truststore != nil:
+			a.truststore(t)
+		case t.Certificates != nil:
+			a.certificates(t)
+		case t.Component == nil:
+			a.add(t, Finding{Code: NothingToAudit, Severity: Critical, Text: "the target is empty", Remedy: "check the error of the Load that it came from"})
+		}
+		a.file(t)
+		a.validity(t)
+	}
+	a.reuse()
+	slices.SortStableFunc(a.report.Findings, func(x, y Finding) int { return int(y.Severity) - int(x.Severity) })
+	return a.report
+}
+
+func (o Options) withDefaults() Options {
+	if o.Window == 0 {
+		o.Window = 30 * 24 * time.Hour
+	}
+	if o.Clock == nil {
+		o.Clock = time.Now
+	}
+	o.Passwords = append(DefaultPasswords(), o.Passwords...)
+	return o
+}
+
+func named(t Target, i int) Target {
+	if t.Path == "" && t.Keystore != nil {
+		t.Path = t.Keystore.Path()
+	}
+	if t.Name != "" {
+		return t
+	}
+	kind := "target"
+	switch {
+	case t.Path != "":
+		t.Name = t.Path
+		return t
+	case t.Keystore != nil:
+		kind = "keystore"
+	case t.Truststore != nil:
+		kind = "truststore"
+	case t.Certificates != nil:
+		kind = "certificates"
+	case t.Component != nil:
+		t.Name = t.Component.Name()
+		return t
+	}
+	t.Name = fmt.Sprintf("%s %d", kind, i+1)
+	return t
+}
+
+// auditor is one run.
+type auditor struct {
+	Options
+	report *Report
+	keys   []heldKey           // private keys met so far
+	roots  []*x509.Certificate // self-signed certificates of all targets
+}
+
+// collectRoots finds what may be missing from chains but known all the same.
+func (a *auditor) collectRoots(targets []Target) {
+	for _, t := range targets {
+		certs := t.Certificates
+		switch {
+		case t.Keystore != nil:
+			certs = t.Keystore.Certificates()
+		case t.Truststore != nil:
+			certs = t.Truststore.Certificates()
+		}
+		for _, c := range certs {
+			if c != nil && signed(c, c) {
+				a.roots = append(a.roots, c)
+			}
+		}
+	}
+}
+
+func (a *auditor) add(t Target, f Finding) {
+	f.Target = t.Name
+	a.report.Findings = append(a.report.Findings, f)
+}

@@ -1,0 +1,248 @@
+package audit
+
+import (
+	"bytes"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"runtime"
+	"strings"
+	"sync"
+
+	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/keystore"
+)
+
+func (a *auditor) keystore(t Target) {
+	ks := t.Keystore
+	entries := ks.Entries()
+	for _, f := range ks.Findings() {
+		switch f.Code {
+		case "unusable-entry", "no-mac", "key-without-certificate": // reported in more detail below
+			continue
+		}
+		severity := Note
+		if strings.HasPrefix(f.Code, "weak-") {
+			severity = Warning
+		}
+		a.add(t, Finding{Alias: f.Alias, Code: Code(f.Code), Severity: severity, Text: trustkeep.Printable(f.Text), Remedy: "docs/formats.md explains what the reader noticed"})
+	}
+	a.storePassword(t)
+	if !ks.Authenticated() && ks.Format() == trustkeep.PKCS12 {
+		a.add(t, Finding{Code: NoIntegrity, Severity: Warning, Text: "the store has no MAC", Remedy: "save it with a password"})
+	}
+	a.storeFormat(t, ks.Format())
+	unlocked := a.unlock(ks, entries)
+	for i, e := range entries {
+		if e.Err != nil {
+			a.add(t, Finding{Alias: e.Alias, Code: UnusableEntry, Severity: Warning, Text: trustkeep.Printable(e.Err.Error()), Remedy: "import it again from its source"})
+		}
+		switch e.Kind {
+		case keystore.KeyEntry:
+			a.key(t, e, unlocked[i])
+		case keystore.TrustedEntry:
+			for _, c := range e.Chain {
+				a.strength(t, e.Alias, c)
+			}
+		}
+	}
+}
+
+// key audits the entry of a private key. unlocked is the error of unlocking it.
+func (a *auditor) key(t Target, e keystore.Entry, unlocked error) {
+	a.keyPassword(t, e, unlocked)
+	if errors.Is(unlocked, trustkeep.ErrKeyMismatch) {
+		a.add(t, Finding{Alias: e.Alias, Code: KeyMismatch, Severity: Critical, Text: "the certificate is for another key", Remedy: "install the certificate that was issued for this key"})
+	}
+	if !e.Encrypted && e.Protection != "" {
+		a.add(t, Finding{Alias: e.Alias, Code: UnprotectedKey, Severity: Critical, Text: "the private key is stored in the clear", Remedy: "save the store with a password"})
+	} else if weak := weakProtection(e.Protection); weak != "" {
+		a.add(t, Finding{Alias: e.Alias, Code: WeakProtection, Severity: Warning,
+			Text: fmt.Sprintf("the private key is protected by %s (%s)", weak, trustkeep.Printable(e.Protection)), Remedy: "save the store as PKCS#12 with the profile modern"})
+	}
+	if len(e.Chain) == 0 {
+		if len(e.RawChain) == 0 {
+			a.add(t, Finding{Alias: e.Alias, Code: NoCertificate, Severity: Warning, Text: "the private key has no certificate", Remedy: "request one, or delete the key"})
+		}
+		return
+	}
+	leaf := e.Chain[0]
+	for _, c := range e.Chain {
+		a.strength(t, e.Alias, c)
+	}
+	a.roles(t, e.Alias, leaf)
+	a.chain(t, e)
+	if where := a.knownKey(leaf); where != "" {
+		a.add(t, Finding{Alias: e.Alias, Subject: name(leaf), Code: KnownKey, Severity: Critical,
+			Text: "the private key is published in " + where, Remedy: "replace the key at once"})
+	} else if product := vendorDefault(leaf); product != "" {
+		a.add(t, Finding{Alias: e.Alias, Subject: name(leaf), Code: VendorDefault, Severity: Critical,
+			Text: fmt.Sprintf("%s looks like the identity that %s products are shipped with", name(leaf), product), Remedy: "replace the key"})
+	}
+	a.keys = append(a.keys, heldKey{t.Name, e.Alias, leaf})
+}
+
+func (a *auditor) storePassword(t Target) {
+	if p, ok := a.defaultPassword(t.Keystore.HasPassword); ok {
+		a.add(t, Finding{Code: DefaultPassword, Severity: Critical, Text: "the password of the store is " + p + ", which everybody knows", Remedy: "change the password"})
+	}
+}
+
+func (a *auditor) keyPassword(t Target, e keystore.Entry, unlocked error) {
+	wrong := errors.Is(unlocked, trustkeep.ErrIncorrectPassword)
+	if !e.OwnPassword && !wrong {
+		return
+	}
+	a.add(t, Finding{Alias: e.Alias, Code: KeyPasswordDiffers, Severity: Note, Text: "the key's password is not the store's", Remedy: "make them the same for consumers that know but one, such as Tomcat"})
+	if a.SkipKeys || !wrong {
+		return
+	}
+	p, ok := a.defaultPassword(func(candidate []byte) bool {
+		_, err := t.Keystore.IdentityWithPassword(e.Alias, trustkeep.Password(candidate))
+		return err == nil
+	})
+	if ok {
+		a.add(t, Finding{Alias: e.Alias, Code: DefaultPassword, Severity: Critical, Text: "the password of the key is " + p + ", which everybody knows", Remedy: "change the password"})
+	}
+}
+
+// defaultPassword finds the known password that opens something. It is public
+// knowledge, so the report may show it, except one that the caller added.
+func (a *auditor) defaultPassword(opens func([]byte) bool) (shown string, ok bool) {
+	for i, p := range a.Passwords {
+		if !opens([]byte(p)) {
+			continue
+		}
+		switch {
+		case i >= len(DefaultPasswords()):
+			return "on the list of this audit", true
+		case p == "":
+			return "empty", true
+		}
+		return `"` + p + `"`, true
+	}
+	return "", false
+}
+
+func (a *auditor) storeFormat(t Target, f trustkeep.Format) {
+	var why string
+	switch f {
+	case trustkeep.JKS:
+		why = "JKS protects keys with a homemade SHA-1 cipher of one round and the store with a plain digest"
+	case trustkeep.JCEKS:
+		why = "JCEKS protects the store with a plain SHA-1 digest"
+	case trustkeep.BKS:
+		why = "BKS protects certificates with nothing but an HMAC-SHA-1, and keys with 3DES"
+	default:
+		return
+	}
+	a.add(t, Finding{Code: WeakProtection, Severity: Warning, Text: why, Remedy: "save the store as PKCS#12 with the profile modern"})
+}
+
+// weakProtection says what is weak about the encryption of a key. Protections
+// of JKS, BKS and JCEKS are covered by the finding about their format.
+func weakProtection(p string) string {
+	switch {
+	case strings.Contains(p, "RC2"), strings.Contains(p, "RC4"):
+		return "a cipher that can be broken"
+	case strings.HasPrefix(p, "PEM "):
+		return "one round of MD5"
+	case strings.Contains(p, " DES-CBC"), strings.Contains(p, "MD5") && !strings.Contains(p, "TripleDES"):
+		return "single DES or MD5"
+	}
+	return ""
+}
+
+// unlock unlocks the keys on the cores there are and returns the errors by
+// entry.
+func (a *auditor) unlock(ks *keystore.Keystore, entries []keystore.Entry) []error {
+	errs := make([]error, len(entries))
+	if a.SkipKeys {
+		return errs
+	}
+	slots := make(chan struct{}, runtime.GOMAXPROCS(0))
+	var wg sync.WaitGroup
+	for i, e := range entries {
+		if e.Kind != keystore.KeyEntry {
+			continue
+		}
+		slots <- struct{}{}
+		wg.Go(func() {
+			_, errs[i] = ks.Identity(e.Alias)
+			<-slots
+		})
+	}
+	wg.Wait()
+	return errs
+}
+
+// chain looks at the order and the completeness of a private key's chain.
+func (a *auditor) chain(t Target, e keystore.Entry) {
+	chain := e.Chain
+	leaf := chain[0]
+	if len(chain) == 1 && signed(leaf, leaf) {
+		a.add(t, Finding{Alias: e.Alias, Subject: name(leaf), Code: SelfSigned, Severity: Note,
+			Text: name(leaf) + " is self-signed: partners must trust this very certificate", Remedy: "have it signed by a CA where that is not agreed on"})
+		return
+	}
+	linked := 1
+	for linked < len(chain) && signed(chain[linked-1], chain[linked]) {
+		linked++
+	}
+	if linked < len(chain) {
+		a.add(t, Finding{Alias: e.Alias, Subject: name(chain[linked]), Code: ChainOrder, Severity: Warning,
+			Text:   fmt.Sprintf("certificate %d of the chain, %s, did not sign the one before it", linked+1, name(chain[linked])),
+			Remedy: "put the chain in order with OrderChain, and remove what does not belong"})
+	}
+	last := end(chain)
+	if signed(last, last) {
+		return
+	}
+	if root := a.rootOf(last); root != nil {
+		a.add(t, Finding{Alias: e.Alias, Subject: name(last), Code: RootNotIncluded, Severity: Note,
+			Text: fmt.Sprintf("the chain ends before its root %s", name(root)), Remedy: "add it with CompleteChain for consumers that want whole chains"})
+		return
+	}
+	a.add(t, Finding{Alias: e.Alias, Subject: name(last), Code: MissingIssuer, Severity: Warning,
+		Text: fmt.Sprintf("the chain lacks %s, which signed %s", trustkeep.Printable(last.Issuer.String()), name(last)), Remedy: "add it with CompleteChain"})
+}
+
+// end follows a chain in whatever order from its leaf as far as it leads.
+func end(chain []*x509.Certificate) *x509.Certificate {
+	last := chain[0]
+	for range chain {
+		next := last
+		for _, c := range chain {
+			if c != last && signed(last, c) {
+				next = c
+				break
+			}
+		}
+		if next == last || signed(last, last) {
+			break
+		}
+		last = next
+	}
+	return last
+}
+
+// rootOf finds a self-signed issuer among everything that is audited.
+func (a *auditor) rootOf(c *x509.Certificate) *x509.Certificate {
+	for _, candidate := range a.roots {
+		if signed(c, candidate) {
+			return candidate
+		}
+	}
+	return nil
+}
+
+// signed reports whether child names parent as its issuer and carries its
+// signature. SHA-1 counts here: the question is what belongs together.
+func signed(child, parent *x509.Certificate) bool {
+	if !bytes.Equal(child.RawIssuer, parent.RawSubject) {
+		return false
+	}
+	err := parent.CheckSignature(child.SignatureAlgorithm, child.RawTBSCertificate, child.Signature)
+	var insecure x509.InsecureAlgorithmError
+	return err == nil || errors.As(err, &insecure)
+}
