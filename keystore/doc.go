@@ -1,0 +1,22 @@
+// Package keystore reads, edits and writes stores of identities: private keys,
+// each with its certificate chain, several to a store, protected by passwords.
+//
+// Load, Read and Parse detect the format from the bytes. Opening checks the
+// store's integrity and decrypts its certificates; a private key is decrypted
+// when its identity is asked for:
+//
+//	ks, err := keystore.Load("partner.p12", trustkeep.PasswordFromEnv("P12_PASSWORD"))
+//	...
+//	id, err := ks.Identity("as2-client")
+//
+// An Identity is what package tlsctx, crypto/tls and the signing packages
+// take. It can also be made around any crypto.Signer, so that keys in hardware
+// or a key management service take part.
+//
+// A keystore never grants trust: the certificates of a key's chain are there
+// to be sent, not to be believed. To build trust from the certificates of a
+// keystore, copy them on purpose with truststore.FromKeystore.
+//
+// Aliases keep their spelling. They are looked up as Java does, without regard
+// to case, and two aliases that differ only in case cannot be in one store.
+package keystore

@@ -1,0 +1,140 @@
+package keystore
+
+import (
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/rsa"
+	"crypto/x509"
+	"fmt"
+	"time"
+
+	"github.com/trustkeep/trustkeep/internal/entry"
+)
+
+// EntryKind is what an entry holds.
+type EntryKind uint8
+
+// The kinds of entry.
+const (
+	// KeyEntry: a private key, as a rule with its certificate chain.
+	KeyEntry EntryKind = iota + 1
+	// TrustedEntry: one certificate that the store marks as trusted, or
+	// any certificate of a file without keys.
+	TrustedEntry
+	// SecretEntry: a symmetric key or password.
+	SecretEntry
+	// CRLEntry: a certificate revocation list.
+	CRLEntry
+	// OpaqueEntry: kept as it is and written again, because it is not
+	// understood, or a certificate that belongs to none of the keys beside
+	// it and that nothing marks as trusted.
+	OpaqueEntry
+)
+
+// String returns "key", "trusted", "secret", "crl" or "opaque".
+func (k EntryKind) String() string {
+	switch k {
+	case KeyEntry:
+		return "key"
+	case TrustedEntry:
+		return "trusted"
+	case SecretEntry:
+		return "secret"
+	case CRLEntry:
+		return "crl"
+	case OpaqueEntry:
+		return "opaque"
+	}
+	return "invalid"
+}
+
+// Entry describes one entry of a store. It is a copy: changing it changes
+// nothing in the store.
+type Entry struct {
+	// Alias is as the store spells it.
+	Alias string
+	// Unnamed: the store gives the entry no alias; this one was made up by
+	// the rule in docs/formats.md and can be used like any other.
+	Unnamed bool
+	Kind    EntryKind
+	// Created is zero where the format does not record it.
+	Created time.Time
+	// Chain holds the certificates that could be parsed, leaf first.
+	Chain []*x509.Certificate
+	// RawChain holds the DER of all certificates of the chain, also of
+	// those that could not be parsed.
+	RawChain [][]byte
+	// Algorithm of the key, such as "RSA 2048" or "EC P-256", as far as it
+	// can be told without unlocking: from the certificate.
+	Algorithm string
+	// Encrypted: a password is needed to unlock the key.
+	Encrypted bool
+	// Protection describes how the key is encrypted:
+	// "PBES2 AES-256-CBC PBKDF2-HMAC-SHA256 10000".
+	Protection string
+	// OwnPassword: the key is known to have a password that is not the
+	// store's.
+	OwnPassword bool
+	// Err says why the entry, or a part of it, cannot be used.
+	Err error
+}
+
+func (k *Keystore) describe(it *item) Entry {
+	e := it.e
+	d := Entry{
+		Alias: e.Alias, Unnamed: e.Unnamed, Kind: kindOf(e.Kind), Created: e.Created, Err: e.Err,
+		RawChain: make([][]byte, len(e.Chain)),
+
+		OwnPassword: it.password != nil && !it.password.Equal(k.password),
+	}
+	for i, c := range e.Chain {
+		d.RawChain[i] = append([]byte(nil), c.Raw...)
+		parsed, err := c.X509()
+		if err != nil {
+			if d.Err == nil {
+				d.Err = err
+			}
+			continue
+		}
+		d.Chain = append(d.Chain, parsed)
+		if i == 0 {
+			d.Algorithm = algorithmOf(parsed)
+		}
+	}
+	if e.Key != nil {
+		d.Encrypted, d.Protection = e.Key.Encrypted, e.Key.Protection
+		if d.Algorithm == "" || e.Kind == entry.Secret {
+			d.Algorithm = e.Key.Algorithm
+		}
+	}
+	return d
+}
+
+func kindOf(k entry.Kind) EntryKind {
+	switch k {
+	case entry.Key:
+		return KeyEntry
+	case entry.Trusted:
+		return TrustedEntry
+	case entry.Secret:
+		return SecretEntry
+	case entry.CRL:
+		return CRLEntry
+	}
+	return OpaqueEntry
+}
+
+func algorithmOf(c *x509.Certificate) string {
+	switch pub := c.PublicKey.(type) {
+	case *rsa.PublicKey:
+		return fmt.Sprintf("RSA %d", pub.N.BitLen())
+	case *ecdsa.PublicKey:
+		return "EC " + pub.Params().Name
+	case ed25519.PublicKey:
+		return "Ed25519"
+	}
+	if c.PublicKeyAlgorithm != x509.UnknownPublicKeyAlgorithm {
+		return c.PublicKeyAlgorithm.String()
+	}
+	return ""
+}

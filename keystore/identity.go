@@ -1,0 +1,125 @@
+package keystore
+
+import (
+	"crypto"
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"log/slog"
+	"slices"
+
+	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/redact"
+)
+
+// Identity is a private key with its certificate chain. It is immutable and
+// safe for concurrent use as far as its signer is, and prints as the subject
+// and fingerprint of its certificate.
+type Identity struct {
+	alias  string
+	signer crypto.Signer
+	chain  []*x509.Certificate
+	raw    [][]byte // DER of the whole chain, also of what did not parse
+}
+
+// NewIdentity makes an identity of a private key and its chain, leaf first.
+// Any crypto.Signer will do, such as a key that stays in hardware; only keys
+// that crypto/x509 can marshal can be saved in a store. A chain in another
+// order is put in order.
+//
+// The error is ErrKeyMismatch when the key belongs to none of the
+// certificates, and ErrEmpty without certificates.
+func NewIdentity(key crypto.Signer, chain ...*x509.Certificate) (*Identity, error) {
+	const op = "keystore: new identity"
+	if key == nil || len(chain) == 0 {
+		return nil, &trustkeep.Error{Op: op, Err: trustkeep.ErrEmpty, Hint: "an identity is a private key and at least its own certificate"}
+	}
+	ordered, err := orderChain(key.Public(), chain, nil)
+	if err != nil {
+		return nil, &trustkeep.Error{Op: op, Err: err}
+	}
+	return newIdentity("", key, ordered), nil
+}
+
+func newIdentity(alias string, key crypto.Signer, chain []*x509.Certificate) *Identity {
+	id := &Identity{alias: alias, signer: redact.Key(key), chain: chain}
+	for _, c := range chain {
+		id.raw = append(id.raw, c.Raw)
+	}
+	return id
+}
+
+// Alias is the identity's alias in the store that it came from, or empty.
+func (id *Identity) Alias() string { return id.alias }
+
+// Signer returns the private key. Its dynamic type is this library's, so that
+// the key does not print; it implements crypto.Decrypter when the key can
+// decrypt.
+func (id *Identity) Signer() crypto.Signer { return id.signer }
+
+// Decrypter returns the private key as a crypto.Decrypter, or
+// trustkeep.ErrUnsupported for keys that only sign.
+func (id *Identity) Decrypter() (crypto.Decrypter, error) {
+	d, ok := id.signer.(crypto.Decrypter)
+	if !ok {
+		return nil, &trustkeep.Error{Op: "keystore: decrypter", Alias: id.alias,
+			Err:  fmt.Errorf("%s key: %w", algorithmOf(id.chain[0]), trustkeep.ErrUnsupported),
+			Hint: "only RSA keys decrypt"}
+	}
+	return d, nil
+}
+
+// Leaf is the identity's own certificate, to be treated as read-only.
+func (id *Identity) Leaf() *x509.Certificate { return id.chain[0] }
+
+// Chain returns the certificates, leaf first, to be treated as read-only.
+func (id *Identity) Chain() []*x509.Certificate { return slices.Clone(id.chain) }
+
+// SelfSigned reports whether the leaf is signed with its own key. The
+// signature decides, not the names.
+func (id *Identity) SelfSigned() bool {
+	leaf := id.chain[0]
+	return leaf.CheckSignature(leaf.SignatureAlgorithm, leaf.RawTBSCertificate, leaf.Signature) == nil
+}
+
+// TLSCertificate returns the identity for crypto/tls, whole chain and Leaf
+// included. It makes Identity an identity source for package tlsctx. The
+// error is always nil.
+func (id *Identity) TLSCertificate() (*tls.Certificate, error) {
+	return &tls.Certificate{Certificate: slices.Clone(id.raw), PrivateKey: id.signer, Leaf: id.chain[0]}, nil
+}
+
+// String names the identity by alias, subject and SHA-256 fingerprint. The
+// printing methods take values, so that a copied Identity prints no more than a
+// pointer to one.
+func (id Identity) String() string {
+	if len(id.chain) == 0 {
+		return "identity <none>"
+	}
+	sum := sha256.Sum256(id.chain[0].Raw)
+	return fmt.Sprintf("identity %q (%s, sha256 %s)", trustkeep.Printable(id.alias),
+		trustkeep.Printable(id.chain[0].Subject.String()), hex.EncodeToString(sum[:8]))
+}
+
+// Format prints String whatever the verb.
+func (id Identity) Format(f fmt.State, _ rune) { io.WriteString(f, id.String()) }
+
+// MarshalText yields String, for JSON.
+func (id Identity) MarshalText() ([]byte, error) { return []byte(id.String()), nil }
+
+// LogValue implements slog.LogValuer through String.
+func (id Identity) LogValue() slog.Value { return slog.StringValue(id.String()) }
+
+// matches reports whether the certificate is for that public key.
+func matches(c *x509.Certificate, pub crypto.PublicKey) bool {
+	k, ok := c.PublicKey.(interface{ Equal(crypto.PublicKey) bool })
+	return ok && k.Equal(pub)
+}
+
+// mismatch explains a key without its certificate.
+func mismatch(c *x509.Certificate) error {
+	return fmt.Errorf("certificate %q: %w", trustkeep.Printable(c.Subject.String()), trustkeep.ErrKeyMismatch)
+}

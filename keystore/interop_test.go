@@ -1,0 +1,230 @@
+package keystore_test
+
+import (
+	"bytes"
+	"crypto"
+	"crypto/x509"
+	"encoding/pem"
+	"fmt"
+
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/javaio/javatest"
+	"github.com/trustkeep/trustkeep/keystore"
+)
+
+// javaCases are the stores that Java is to read back whole.
+var javaCases = []struct {
+	format  trustkeep.Format
+	profile trustkeep.Profile
+	java    string
+}{
+	{trustkeep.PKCS12, trustkeep.Modern, "PKCS12"},
+	{trustkeep.PKCS12, trustkeep.Legacy, "PKCS12"},
+	{trustkeep.JKS, "", "JKS"},
+}
+
+// TestInteropJava writes stores here and has java.security.KeyStore and
+// keytool read them, every key included.
+func TestInteropJava(t *testing.T) {
+	java := javatest.NewJava(t, "")
+	ks, pki := sample(t)
+	if err := ks.SetIdentity("schlüssel 鍵", newIdentity(t, pki.SelfSigned("localhost"))); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range javaCases {
+		t.Run(fmt.Sprint(c.format, " ", c.profile), func(t *testing.T) {
+			data, err := ks.Encode(keystore.SaveOptions{Format: c.format, Profile: c.profile, Password: trustkeep.Password("changeit")})
+			if err != nil {
+				t.Fatal(err)
+			}
+			sameAsJava(t, ks, java.Describe(t, "", c.java, data, "changeit", nil))
+			listed := java.List(t, "", c.java, data, "changeit")
+			for _, want := range []string{"Your keystore contains 4 entries", "Alias name: server", "Alias name: partner", "Certificate chain length: 3"} {
+				if !strings.Contains(listed, want) {
+					t.Errorf("keytool does not list %q:\n%s", want, listed)
+				}
+			}
+			t.Logf("java.security.KeyStore and keytool read %d entries of %s %s, keys included", ks.Len(), c.format, c.profile)
+		})
+	}
+}
+
+// TestInteropJavaKeyPassword writes a JKS in which one key has a password of
+// its own.
+func TestInteropJavaKeyPassword(t *testing.T) {
+	java := javatest.NewJava(t, "")
+	ks, pki := sample(t)
+	jks, err := ks.Encode(keystore.SaveOptions{Format: trustkeep.JKS, Password: trustkeep.Password("store€")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if ks, err = keystore.Parse(jks, []byte("store€")); err != nil {
+		t.Fatal(err)
+	}
+	if err := ks.SetIdentityWithPassword("own", newIdentity(t, pki.Server("own")), trustkeep.Password("keypass")); err != nil {
+		t.Fatal(err)
+	}
+	if jks, err = ks.Encode(keystore.SaveOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	sameAsJava(t, ks, java.Describe(t, "", "JKS", jks, "store€", map[string]string{"own": "keypass"}))
+	t.Log("java.security.KeyStore reads JKS with a key password of its own and a store password outside Latin-1")
+}
+
+func sameAsJava(t *testing.T, ks *keystore.Keystore, java javatest.Store) {
+	t.Helper()
+	if len(java.Entries) != ks.Len() {
+		t.Errorf("Java reads %d entries, want %d", len(java.Entries), ks.Len())
+	}
+	for _, e := range java.Entries {
+		want, err := ks.Entry(e.Alias)
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		var certs []string
+		for _, raw := range want.RawChain {
+			certs = append(certs, fingerprint(raw))
+		}
+		if e.Kind != want.Kind.String() || !slices.Equal(e.Certificates, certs) {
+			t.Errorf("%s: Java reads %s %v, want %s %v", e.Alias, e.Kind, e.Certificates, want.Kind, certs)
+		}
+		if e.Kind == "key" && len(e.KeySHA256) != 64 {
+			t.Errorf("%s: Java got no key", e.Alias)
+		}
+	}
+}
+
+// TestInteropOpenSSL writes stores here and has openssl print what it reads.
+func TestInteropOpenSSL(t *testing.T) {
+	openssl, err := exec.LookPath("openssl")
+	if err != nil {
+		t.Skip("openssl is not installed")
+	}
+	version, err := exec.Command(openssl, "version").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("%s", version)
+	ks, _ := sample(t)
+	for _, profile := range []trustkeep.Profile{trustkeep.Modern, trustkeep.Legacy} {
+		t.Run(string(profile), func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "store.p12")
+			if err := ks.SaveWith(path, keystore.SaveOptions{Profile: profile, Password: trustkeep.Password("changeit")}); err != nil {
+				t.Fatal(err)
+			}
+			args := []string{"pkcs12", "-in", path, "-passin", "pass:changeit", "-nodes"}
+			if profile == trustkeep.Legacy {
+				args = append(args, "-legacy")
+			}
+			var stderr bytes.Buffer
+			cmd := exec.Command(openssl, args...)
+			cmd.Stderr = &stderr
+			out, err := cmd.Output()
+			if err != nil {
+				t.Fatalf("%v: %s", err, &stderr)
+			}
+			keys, certs := 0, map[string]bool{}
+			for block, rest := pem.Decode(out); block != nil; block, rest = pem.Decode(rest) {
+				switch block.Type {
+				case "PRIVATE KEY":
+					key, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+					if err != nil || !holds(t, ks, key) {
+						t.Errorf("openssl read another key (%v)", err)
+					}
+					keys++
+				case "CERTIFICATE":
+					certs[fingerprint(block.Bytes)] = true
+				}
+			}
+			if keys != 2 || len(certs) != len(ks.Certificates()) {
+				t.Errorf("openssl read %d keys and %d certificates, want 2 and %d", keys, len(certs), len(ks.Certificates()))
+			}
+			for _, name := range []string{"friendlyName: Server", "friendlyName: partner"} {
+				if !strings.Contains(string(out), name) {
+					t.Errorf("openssl does not print %q", name)
+				}
+			}
+			t.Logf("openssl pkcs12 reads %d keys and %d certificates of %s", keys, len(certs), profile)
+		})
+	}
+}
+
+func holds(t *testing.T, ks *keystore.Keystore, key any) bool {
+	t.Helper()
+	for _, e := range ks.Entries() {
+		if e.Kind != keystore.KeyEntry {
+			continue
+		}
+		id, err := ks.Identity(e.Alias)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if k, ok := key.(interface{ Equal(crypto.PrivateKey) bool }); ok && k.Equal(reveal(id)) {
+			return true
+		}
+	}
+	return false
+}
+
+// TestInteropKeytoolWrites lets keytool write anew what the fixtures hold, so
+// that a new release of the tool is met here and not at a user.s, and changes
+// the result here for keytool to list.
+func TestInteropKeytoolWrites(t *testing.T) {
+	keytool, err := exec.LookPath("keytool")
+	if err != nil {
+		t.Skip("keytool is not installed")
+	}
+	for _, c := range []struct{ name, storeType, keyPassword string }{
+		{"pkcs12", "PKCS12", "changeit"}, {"jks", "JKS", "otherpass"}, {"jceks", "JCEKS", "otherpass"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "store")
+			for _, alias := range []string{"one", "two"} {
+				cmd := exec.Command(keytool, "-genkeypair", "-alias", alias, "-dname", "CN="+alias, "-keyalg", "EC", "-groupname", "secp256r1",
+					"-keystore", path, "-storetype", c.storeType, "-storepass", "changeit", "-keypass", c.keyPassword)
+				if out, err := cmd.CombinedOutput(); err != nil {
+					t.Fatalf("%v: %s", err, out)
+				}
+			}
+			ks, err := keystore.Load(path, trustkeep.Password("changeit"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, alias := range []string{"one", "two"} {
+				id, err := ks.IdentityWithPassword(alias, trustkeep.Password(c.keyPassword))
+				if err != nil {
+					t.Error(err)
+				} else if !id.SelfSigned() || id.Leaf().Subject.CommonName != alias {
+					t.Errorf("%s: %v", alias, id)
+				}
+			}
+			// Add a key here and let keytool list all three.
+			added, err := keystore.Load("testdata/keytool-three.p12", trustkeep.Password("changeit"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			server, err := added.Identity("server")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := ks.SetIdentity("three", server); err != nil {
+				t.Fatal(err)
+			}
+			if err := ks.Save(path); err != nil {
+				t.Fatal(err)
+			}
+			out, err := exec.Command(keytool, "-J-Duser.language=en", "-list", "-keystore", path, "-storetype", c.storeType, "-storepass", "changeit").CombinedOutput()
+			if err != nil || !strings.Contains(string(out), "contains 3 entries") {
+				t.Errorf("keytool -list: %v: %s", err, out)
+			}
+			t.Logf("keytool wrote %s; read here, one key added, listed by keytool", c.storeType)
+		})
+	}
+}
