@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -13,6 +12,7 @@ import (
 
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/tlsctx"
+	"github.com/trustkeep/trustkeep/truststore"
 )
 
 // The names in the servers' certificates, and one that is in neither.
@@ -63,6 +63,7 @@ func attempts(s stores, servers servers) ([]attempt, error) {
 func (a attempt) try() (outcome string, refusal error) {
 	greeting, err := a.get()
 	if err != nil {
+		err = a.client.ExplainError(err)
 		return classify(err), err
 	}
 	if client, named := strings.CutPrefix(greeting, a.server.host+" greets "); named && client != anonymous {
@@ -108,17 +109,23 @@ func (a attempt) get() (string, error) {
 // classify names the reason of a refusal. A machine without system roots
 // refuses to build a context from them, which is no trust as well.
 func classify(err error) string {
-	var authority x509.UnknownAuthorityError
-	var name x509.HostnameError
-	switch {
-	case errors.As(err, &authority), errors.Is(err, trustkeep.ErrEmpty):
+	if errors.Is(err, trustkeep.ErrEmpty) {
 		return notTrusted
-	case errors.As(err, &name):
-		return wrongName
-	case strings.Contains(err.Error(), "certificate required"): // the server's alert, which has no type
-		return noIdentity
 	}
-	return "error"
+	var handshake *tlsctx.HandshakeError
+	if !errors.As(err, &handshake) {
+		return "error"
+	}
+	switch code := string(handshake.Code); code {
+	case string(tlsctx.CodeIdentityRequired):
+		return noIdentity
+	case string(truststore.CodeNameMismatch):
+		return wrongName
+	case string(truststore.CodeSelfSigned), string(truststore.CodeUnknownIssuer), string(truststore.CodeIncompleteChain):
+		return notTrusted
+	default:
+		return "error: " + code
+	}
 }
 
 // servers are the three that the connections go to.
@@ -149,7 +156,7 @@ func startServers(s stores) (v servers, err error) {
 		}
 		b := tlsctx.Builder{Identity: id}
 		if step.mutual {
-			b.Trusted = s.clients
+			b.Trusted, b.ClientAuth = s.clients, tlsctx.RequireClientAuth
 		}
 		cfg, err := b.Server()
 		if err != nil {
