@@ -28,6 +28,11 @@
 //     roots, and makes the one trust decision that all other packages ask for.
 //   - tlsctx builds tls.Configs for clients and servers from both, and explains
 //     failed handshakes.
+//   - audit reports what is wrong or about to expire in stores.
+//   - cms seals, opens, signs and verifies with the identities of a keystore.
+//   - pgp has OpenPGP keys, messages and components; partner keeps a partner's
+//     old and new keys or certificates side by side.
+//   - pkitest makes throwaway PKIs for tests.
 //
 // This package holds what they share: [PasswordSource] and its
 // implementations, the sentinel errors, [Error], [Limits], [Scanner] and

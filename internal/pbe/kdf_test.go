@@ -125,6 +125,9 @@ func TestPBKDF1(t *testing.T) {
 }
 
 func TestKDFAllocationsDoNotGrow(t *testing.T) {
+	if raceDetector {
+		t.Skip("the race detector allocates")
+	}
 	for _, id := range allHashes {
 		allocs := func(iterations int64) float64 {
 			return testing.AllocsPerRun(3, func() {

@@ -1,0 +1,5 @@
+//go:build !race
+
+package pbe
+
+const raceDetector = false
