@@ -23,35 +23,33 @@ type PasswordSource interface {
 	Reveal() ([]byte, error)
 }
 
-// Password is a literal password. It prints as [redacted] with every verb of
-// package fmt, in JSON, gob, text encodings and slog. Convert it to string to
-// get at the characters.
-//
-// One gap is out of its hands: package fmt does not ask a value in an
-// unexported field of another struct how to print. A type that keeps a Password
-// there needs a Format method of its own, or keeps a PasswordFunc.
-type Password string
+// Password returns a source of this very password. It prints as [redacted] with
+// every verb of package fmt, in JSON, gob, text encodings and slog, and, in an
+// unexported field of another struct, where none of them asks how to print, as
+// an address.
+func Password(literal string) PasswordSource {
+	return &literalPassword{func() []byte { return []byte(literal) }}
+}
 
-// Reveal implements PasswordSource.
-func (p Password) Reveal() ([]byte, error) { return []byte(p), nil }
+// literalPassword keeps the password in a closure, where no reflection finds it.
+type literalPassword struct{ reveal func() []byte }
 
-// String returns "[redacted]".
-func (Password) String() string { return redacted }
+func (p *literalPassword) Reveal() ([]byte, error) { return p.reveal(), nil }
 
-// GoString returns "[redacted]".
-func (Password) GoString() string { return redacted }
+func (*literalPassword) String() string { return redacted }
+
+func (*literalPassword) GoString() string { return redacted }
 
 // Format writes "[redacted]" whatever the verb, %x and %q included.
-func (Password) Format(f fmt.State, _ rune) { io.WriteString(f, redacted) }
+func (*literalPassword) Format(f fmt.State, _ rune) { io.WriteString(f, redacted) }
 
-// MarshalText yields "[redacted]", for JSON, XML and flag packages.
-func (Password) MarshalText() ([]byte, error) { return []byte(redacted), nil }
+// MarshalText serves JSON, XML and flag packages.
+func (*literalPassword) MarshalText() ([]byte, error) { return []byte(redacted), nil }
 
-// MarshalBinary yields "[redacted]", for gob, which ignores MarshalText.
-func (Password) MarshalBinary() ([]byte, error) { return []byte(redacted), nil }
+// MarshalBinary serves gob, which ignores MarshalText.
+func (*literalPassword) MarshalBinary() ([]byte, error) { return []byte(redacted), nil }
 
-// LogValue yields "[redacted]".
-func (Password) LogValue() slog.Value { return slog.StringValue(redacted) }
+func (*literalPassword) LogValue() slog.Value { return slog.StringValue(redacted) }
 
 // PasswordFunc makes a function a PasswordSource, for prompts and vaults. The
 // function is called each time the password is needed.

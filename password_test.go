@@ -43,17 +43,17 @@ func TestPasswordIsRedactedByFmt(t *testing.T) {
 	p := trustkeep.Password(canary)
 	type login struct {
 		User string
-		Pass trustkeep.Password
+		Pass trustkeep.PasswordSource
 	}
 	values := map[string]any{
 		"value":      p,
 		"pointer":    &p,
-		"interface":  trustkeep.PasswordSource(p),
+		"interface":  any(p),
 		"field":      login{"ann", p},
 		"field of *": &login{"ann", p},
-		"slice":      []trustkeep.Password{p},
-		"map value":  map[string]trustkeep.Password{"k": p},
-		"map key":    map[trustkeep.Password]int{p: 1},
+		"slice":      []trustkeep.PasswordSource{p},
+		"map value":  map[string]trustkeep.PasswordSource{"k": p},
+		"map key":    map[trustkeep.PasswordSource]int{p: 1},
 	}
 	verbs := []string{"%v", "%+v", "%#v", "%s", "%q", "%+q", "%x", "%X", "% x", "%#x", "%d", "%t", "%c", "%U",
 		"%20s", "%-20v", "%.3s", "%T"}
@@ -69,7 +69,7 @@ func TestPasswordIsRedactedByFmt(t *testing.T) {
 			}
 		}
 	}
-	for _, out := range []string{fmt.Sprint(p), fmt.Sprintln(p), p.String(), p.GoString(), fmt.Errorf("x: %v", p).Error()} {
+	for _, out := range []string{fmt.Sprint(p), fmt.Sprintln(p), fmt.Errorf("x: %v", p).Error()} {
 		if leaks(out) || !strings.Contains(out, "[redacted]") {
 			t.Errorf("got %q", out)
 		}
@@ -97,10 +97,13 @@ func TestPasswordIsRedactedByEncoders(t *testing.T) {
 			return b.String(), nil
 		},
 	}
-	type login struct{ Pass trustkeep.Password }
+	type login struct{ Pass trustkeep.PasswordSource }
 	for name, encode := range encoders {
-		for _, value := range []any{p, &p, login{p}, &login{p}} {
+		for _, value := range []any{p, login{p}, &login{p}} {
 			out, err := encode(value)
+			if name == "gob" && err != nil && !leaks(out+err.Error()) {
+				continue // an interface of a type that is not registered
+			}
 			if err != nil {
 				t.Errorf("%s of %T: %v", name, value, err)
 			}
@@ -175,12 +178,20 @@ func TestPasswordFromFileRefuses(t *testing.T) {
 	}
 }
 
-// A PasswordFunc is the way out where package fmt does not ask, see Password.
-func TestPasswordFuncInUnexportedFieldIsSilent(t *testing.T) {
+// Package fmt does not ask a value in an unexported field how to print.
+func TestPasswordInUnexportedFieldIsSilent(t *testing.T) {
 	type login struct{ pass trustkeep.PasswordSource }
-	l := login{trustkeep.PasswordFunc(trustkeep.Password(canary).Reveal)}
-	if out := fmt.Sprintf("%v %+v %#v", l, l, &l); leaks(out) {
-		t.Errorf("prints as %s", out)
+	for _, source := range []trustkeep.PasswordSource{
+		trustkeep.Password(canary), trustkeep.PasswordFunc(trustkeep.Password(canary).Reveal),
+	} {
+		l := login{source}
+		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
+			for _, value := range []any{l, &l, []login{l}} {
+				if out := fmt.Sprintf(verb, value); leaks(out) {
+					t.Errorf("%s prints %s", verb, out)
+				}
+			}
+		}
 	}
 }
 

@@ -31,7 +31,9 @@ import (
 
 var now = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
-const strong = trustkeep.Password("zumkneifen-drachenfels-17")
+const strongText = "zumkneifen-drachenfels-17"
+
+var strong = trustkeep.Password(strongText)
 
 func clock() time.Time { return now }
 
@@ -201,7 +203,7 @@ func weak(t testing.TB) *x509.Certificate {
 }
 
 // ownPassword opens a JKS in which the key has a password of its own.
-func ownPassword(t testing.TB, id *testpki.Identity, password trustkeep.Password) *keystore.Keystore {
+func ownPassword(t testing.TB, id *testpki.Identity, password trustkeep.PasswordSource) *keystore.Keystore {
 	t.Helper()
 	ks := opened(t, trustkeep.JKS, strong, one(id))
 	if err := ks.ChangeKeyPassword("a", strong, password); err != nil {
@@ -221,7 +223,7 @@ func withKey(t testing.TB, id *testpki.Identity) *truststore.Truststore {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ts, err := truststore.Parse(data, []byte(strong))
+	ts, err := truststore.Parse(data, []byte(strongText))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -247,12 +249,12 @@ func TestOptions(t *testing.T) {
 	id := pki.Issue(testpki.Request{Names: []string{"a"}, NotAfter: now.AddDate(0, 0, 60)})
 	o := options
 	o.Window = 90 * 24 * time.Hour
-	o.Passwords = []string{string(strong)}
+	o.Passwords = []string{strongText}
 	report := o.Run(audit.Target{Name: "x", Keystore: opened(t, trustkeep.PKCS12, strong, one(id))})
 	if len(report.With(audit.ExpiresSoon)) != 1 || len(report.With(audit.DefaultPassword)) != 1 {
 		t.Errorf("%s", report)
 	}
-	if strings.Contains(report.String(), string(strong)) {
+	if strings.Contains(report.String(), strongText) {
 		t.Error("the report shows a password that only the caller knows")
 	}
 	o = options

@@ -98,7 +98,7 @@ func (a *auditor) keyPassword(t Target, e keystore.Entry, unlocked error) {
 		return
 	}
 	p, ok := a.defaultPassword(func(candidate []byte) bool {
-		_, err := t.Keystore.IdentityWithPassword(e.Alias, trustkeep.Password(candidate))
+		_, err := t.Keystore.IdentityWithPassword(e.Alias, trustkeep.Password(string(candidate)))
 		return err == nil
 	})
 	if ok {

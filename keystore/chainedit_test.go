@@ -61,7 +61,7 @@ func TestChainEditing(t *testing.T) {
 					if err != nil {
 						t.Fatal(err)
 					}
-					if ks, err = keystore.Parse(data, []byte(first)); err != nil {
+					if ks, err = keystore.Parse(data, revealed(t, first)); err != nil {
 						t.Fatal(err)
 					}
 				}
@@ -84,7 +84,7 @@ func TestChainEditing(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if ks, err = keystore.Parse(data, []byte(first)); err != nil {
+				if ks, err = keystore.Parse(data, revealed(t, first)); err != nil {
 					t.Fatal(err)
 				}
 				if id, err := ks.Identity("a"); err != nil || !id.Leaf().Equal(leaf) {

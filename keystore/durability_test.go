@@ -100,7 +100,7 @@ func saveForever(t *testing.T, path string) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			fresh, err := keystore.Parse(data, []byte(first))
+			fresh, err := keystore.Parse(data, revealed(t, first))
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -11,11 +11,21 @@ import (
 	"github.com/trustkeep/trustkeep/keystore"
 )
 
-const (
+var (
 	first  = trustkeep.Password("first password")
 	second = trustkeep.Password("second password")
 	third  = trustkeep.Password("third password")
 )
+
+// revealed is a password in bytes.
+func revealed(t testing.TB, p trustkeep.PasswordSource) []byte {
+	t.Helper()
+	b, err := p.Reveal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
 
 var writable = []trustkeep.Format{trustkeep.PKCS12, trustkeep.JKS, trustkeep.JCEKS, trustkeep.PEM}
 
@@ -56,7 +66,7 @@ func TestChangePassword(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if !ks.HasPassword([]byte(first)) || ks.HasPassword([]byte(third)) || ks.HasPassword(nil) {
+			if !ks.HasPassword(revealed(t, first)) || ks.HasPassword(revealed(t, third)) || ks.HasPassword(nil) {
 				t.Error("a refused change counts")
 			}
 			if err := ks.ChangePassword(first, second); err != nil {

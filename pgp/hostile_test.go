@@ -19,7 +19,10 @@ import (
 // project promises for hostile input.
 func bounded(t *testing.T, name string, f func()) {
 	t.Helper()
-	const most = 64 << 20
+	most := uint64(64 << 20)
+	if raceEnabled {
+		most *= 2
+	}
 	runtime.GC()
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)

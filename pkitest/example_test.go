@@ -74,7 +74,7 @@ func ExamplePKI_KeystoreFile() {
 	pki := pkitest.New(t)
 	for _, format := range []trustkeep.Format{trustkeep.PKCS12, trustkeep.JKS} {
 		path := pki.KeystoreFile(format)
-		ks, err := keystore.Load(path, pkitest.Password)
+		ks, err := keystore.Load(path, trustkeep.Password(pkitest.Password))
 		if err != nil {
 			log.Fatal(err)
 		}

@@ -10,7 +10,7 @@ import (
 )
 
 // Password protects the stores on disk.
-const Password = trustkeep.Password("pkitest")
+const Password = "pkitest"
 
 func (p *PKI) fileName(name string, f trustkeep.Format) string {
 	extension := string(f)
@@ -49,7 +49,7 @@ func (p *PKI) KeystoreFile(f trustkeep.Format, ids ...*keystore.Identity) string
 		set("client", p.Client)
 	}
 	path := p.fileName("keystore", f)
-	if err := ks.SaveWith(path, keystore.SaveOptions{Format: f, Password: Password}); err != nil {
+	if err := ks.SaveWith(path, keystore.SaveOptions{Format: f, Password: trustkeep.Password(Password)}); err != nil {
 		p.tb.Fatalf("pkitest: %v", err)
 	}
 	return path
@@ -60,7 +60,7 @@ func (p *PKI) KeystoreFile(f trustkeep.Format, ids ...*keystore.Identity) string
 // one, is Password.
 func (p *PKI) TruststoreFile(f trustkeep.Format) string {
 	p.tb.Helper()
-	o := truststore.SaveOptions{Format: f, Password: Password, Mode: 0o644}
+	o := truststore.SaveOptions{Format: f, Password: trustkeep.Password(Password), Mode: 0o644}
 	switch f {
 	case trustkeep.PEM, trustkeep.DER, trustkeep.PKCS7: // they know no password
 		o.Password, o.NoPassword = nil, true

@@ -162,7 +162,7 @@ func TestHTTPS(t *testing.T) {
 func TestFiles(t *testing.T) {
 	p := pkitest.New(t)
 	for _, f := range []trustkeep.Format{trustkeep.PKCS12, trustkeep.JKS, trustkeep.JCEKS, trustkeep.PEM} {
-		ks, err := keystore.Load(p.KeystoreFile(f), pkitest.Password)
+		ks, err := keystore.Load(p.KeystoreFile(f), trustkeep.Password(pkitest.Password))
 		if err != nil {
 			t.Errorf("%s: %v", f, err)
 			continue
@@ -170,7 +170,7 @@ func TestFiles(t *testing.T) {
 		if id, err := ks.Identity("server"); err != nil || !id.Leaf().Equal(p.Server.Leaf()) || len(id.Chain()) != 3 {
 			t.Errorf("%s: %v, %v", f, id, err)
 		}
-		ks, err = keystore.Load(p.KeystoreFile(f, p.Issue(pkitest.Certificate{CommonName: "B Example"})), pkitest.Password)
+		ks, err = keystore.Load(p.KeystoreFile(f, p.Issue(pkitest.Certificate{CommonName: "B Example"})), trustkeep.Password(pkitest.Password))
 		if err != nil {
 			t.Errorf("%s: %v", f, err)
 			continue
@@ -180,7 +180,7 @@ func TestFiles(t *testing.T) {
 		}
 	}
 	for _, f := range []trustkeep.Format{trustkeep.PKCS12, trustkeep.JKS, trustkeep.PEM, trustkeep.PKCS7, trustkeep.DER} {
-		ts, err := truststore.Load(p.TruststoreFile(f), pkitest.Password)
+		ts, err := truststore.Load(p.TruststoreFile(f), trustkeep.Password(pkitest.Password))
 		if err != nil {
 			t.Errorf("%s: %v", f, err)
 			continue

@@ -13,7 +13,7 @@ import (
 // TestKeystoreIdentity: a keystore's identity is presented, makes nobody trusted
 // by itself, and does once its certificates are copied.
 func TestKeystoreIdentity(t *testing.T) {
-	const changeit = trustkeep.Password("changeit")
+	changeit := trustkeep.Password("changeit")
 	path := filepath.Join("..", "truststore", "testdata", "keys.p12")
 	ks, err := keystore.Load(path, changeit)
 	must(t, err)

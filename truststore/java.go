@@ -11,7 +11,7 @@ import (
 
 // javaPassword is the password that every JDK gives its cacerts file. It keeps
 // no secret: it only lets the digest be checked.
-const javaPassword = trustkeep.Password("changeit")
+const javaPassword = "changeit"
 
 // JavaCacerts loads the trust store that Java programs on this machine use by
 // default, from where JavaCacertsPath finds it: a JKS file under the well-known
@@ -23,7 +23,7 @@ func JavaCacerts() (*Truststore, error) {
 		return nil, err
 	}
 	// A JDK reads a file without MAC under any password.
-	return Options{AllowUnauthenticated: true}.Load(path, javaPassword)
+	return Options{AllowUnauthenticated: true}.Load(path, trustkeep.Password(javaPassword))
 }
 
 // JavaCacertsPath returns where the JDK's trust store is: under $JAVA_HOME when

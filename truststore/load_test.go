@@ -16,7 +16,7 @@ import (
 	"github.com/trustkeep/trustkeep/truststore"
 )
 
-const changeit = trustkeep.Password("changeit")
+var changeit = trustkeep.Password("changeit")
 
 func TestLoad(t *testing.T) {
 	tests := []struct {

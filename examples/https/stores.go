@@ -13,7 +13,7 @@ import (
 
 // password protects every store here. A real program takes it from
 // trustkeep.PasswordFromEnv or PasswordFromFile.
-const password = trustkeep.Password("changeit")
+var password = trustkeep.Password("changeit")
 
 // stores is all that the connections are made from: what was loaded from disk.
 type stores struct {
