@@ -127,7 +127,7 @@ func TestFindings(t *testing.T) {
 		{"unprotected key", []audit.Target{{Keystore: opened(t, trustkeep.PEM, nil, one(good))}}, []string{"critical unprotected-key"}, "in the clear"},
 		{"JKS", []audit.Target{{Keystore: ks(trustkeep.JKS, good)}}, []string{"warning weak-protection"}, "JKS"},
 		{"JCEKS", []audit.Target{{Keystore: ks(trustkeep.JCEKS, good)}}, []string{"warning weak-protection"}, "JCEKS"},
-		{"key password differs", []audit.Target{{Keystore: ownPassword(t, good, "another one")}}, []string{"warning weak-protection", "note key-password-differs"}, ""},
+		{"key password differs", []audit.Target{{Keystore: ownPassword(t, good, trustkeep.Password("another one"))}}, []string{"warning weak-protection", "note key-password-differs"}, ""},
 		{"key password known to all", []audit.Target{{Keystore: ownPassword(t, good, "changeit")}},
 			[]string{"critical default-password", "warning weak-protection", "note key-password-differs"}, `password of the key is "changeit"`},
 		{"missing intermediate", []audit.Target{{Keystore: chained(good.Cert)}}, []string{"warning weak-protection", "warning missing-issuer"}, "lacks CN=Test Intermediate CA"},
@@ -265,7 +265,7 @@ func TestOptions(t *testing.T) {
 	}
 	o = options
 	o.SkipKeys = true
-	if report := o.Run(audit.Target{Keystore: ownPassword(t, id, "changeit")}); len(report.With(audit.KeyPasswordDiffers)) != 0 {
+	if report := o.Run(audit.Target{Keystore: ownPassword(t, id, trustkeep.Password("changeit"))}); len(report.With(audit.KeyPasswordDiffers)) != 0 {
 		t.Errorf("keys were unlocked:\n%s", report)
 	}
 }
