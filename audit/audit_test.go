@@ -128,7 +128,7 @@ func TestFindings(t *testing.T) {
 		{"JKS", []audit.Target{{Keystore: ks(trustkeep.JKS, good)}}, []string{"warning weak-protection"}, "JKS"},
 		{"JCEKS", []audit.Target{{Keystore: ks(trustkeep.JCEKS, good)}}, []string{"warning weak-protection"}, "JCEKS"},
 		{"key password differs", []audit.Target{{Keystore: ownPassword(t, good, trustkeep.Password("another one"))}}, []string{"warning weak-protection", "note key-password-differs"}, ""},
-		{"key password known to all", []audit.Target{{Keystore: ownPassword(t, good, "changeit")}},
+		{"key password known to all", []audit.Target{{Keystore: ownPassword(t, good, trustkeep.Password("changeit"))}},
 			[]string{"critical default-password", "warning weak-protection", "note key-password-differs"}, `password of the key is "changeit"`},
 		{"missing intermediate", []audit.Target{{Keystore: chained(good.Cert)}}, []string{"warning weak-protection", "warning missing-issuer"}, "lacks CN=Test Intermediate CA"},
 		{"root not included", []audit.Target{{Keystore: chained(good.Chain[:2]...)}, {Truststore: truststore.New(pki.Root.Cert)}}, []string{"warning weak-protection", "note root-not-included"}, "Test Root CA"},
