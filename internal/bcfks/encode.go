@@ -184,13 +184,9 @@ type encoder struct {
 	own  bool // opaque entries are of this format
 }
 
-func aliasError(e *entry.Entry, err error) error {
-	return fmt.Errorf("alias %q: %w", trustkeep.Printable(e.Alias), err)
-}
-
 // storeData returns the DER of ObjectStoreData.
 func (e *encoder) storeData(entries []*entry.Entry) ([]byte, error) {
-	keys, err := e.sealKeys(entries)
+	keys, err := entry.ProtectKeys(entries, e.opts, e.seal)
 	if err != nil {
 		return nil, err
 	}
@@ -203,11 +199,11 @@ func (e *encoder) storeData(entries []*entry.Entry) ([]byte, error) {
 	size := 0
 	for i, one := range entries {
 		if _, taken := aliases[one.Alias]; taken {
-			return nil, aliasError(one, trustkeep.ErrExists)
+			return nil, entry.AliasError(one, trustkeep.ErrExists)
 		}
 		aliases[one.Alias] = struct{}{}
 		if objects[i], err = e.object(one, keys[i]); err != nil {
-			return nil, aliasError(one, err)
+			return nil, entry.AliasError(one, err)
 		}
 		size += len(objects[i])
 	}
@@ -233,40 +229,6 @@ func storeTime(t time.Time) (time.Time, error) {
 		return t, fmt.Errorf("time in the year %d: %w", t.Year(), trustkeep.ErrUnsupported)
 	}
 	return t, nil
-}
-
-// sealKeys returns the key of each entry as it is to be written. Passwords are
-// asked for and salts drawn in order; the key derivations then run on the cores
-// there are.
-func (e *encoder) sealKeys(entries []*entry.Entry) ([][]byte, error) {
-	keys := make([][]byte, len(entries))
-	jobs := make([]func() ([]byte, error), len(entries))
-	for i, one := range entries {
-		if one.Key == nil {
-			continue
-		}
-		if e.opts.Keep != nil && e.opts.Keep(one) {
-			keys[i] = one.Key.Protected
-			continue
-		}
-		job, err := e.seal(one)
-		if err != nil {
-			return nil, aliasError(one, err)
-		}
-		jobs[i] = job
-	}
-	errs := make([]error, len(entries))
-	entry.Parallel(len(jobs), func(i int) {
-		if jobs[i] != nil {
-			keys[i], errs[i] = jobs[i]()
-		}
-	})
-	for i, err := range errs {
-		if err != nil {
-			return nil, aliasError(entries[i], err)
-		}
-	}
-	return keys, nil
 }
 
 // seal asks for a key and returns what encrypts it.

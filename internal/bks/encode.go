@@ -83,63 +83,25 @@ type encoder struct {
 	own  bool // opaque entries are of these formats
 }
 
-func aliasError(e *entry.Entry, err error) error {
-	return fmt.Errorf("alias %q: %w", trustkeep.Printable(e.Alias), err)
-}
-
 func (e *encoder) content(entries []*entry.Entry) ([]byte, error) {
-	keys, err := e.sealKeys(entries)
+	keys, err := entry.ProtectKeys(entries, e.opts, e.seal)
 	if err != nil {
 		return nil, err
 	}
 	aliases := make(map[string]struct{}, len(entries))
 	for i, one := range entries {
 		if _, taken := aliases[one.Alias]; taken {
-			return nil, aliasError(one, trustkeep.ErrExists)
+			return nil, entry.AliasError(one, trustkeep.ErrExists)
 		}
 		aliases[one.Alias] = struct{}{}
 		if err := e.entry(one, keys[i]); err != nil {
-			return nil, aliasError(one, err)
+			return nil, entry.AliasError(one, err)
 		}
 	}
 	return append(e.out, typeEnd), nil
 }
 
 func (e *encoder) keep(one *entry.Entry) bool { return e.opts.Keep != nil && e.opts.Keep(one) }
-
-// sealKeys returns the key of each entry as it is to be written. Passwords are
-// asked for and salts drawn in order; the key derivations then run on the cores
-// there are.
-func (e *encoder) sealKeys(entries []*entry.Entry) ([][]byte, error) {
-	keys := make([][]byte, len(entries))
-	jobs := make([]func() ([]byte, error), len(entries))
-	for i, one := range entries {
-		if one.Key == nil {
-			continue
-		}
-		if e.keep(one) {
-			keys[i] = one.Key.Protected
-			continue
-		}
-		job, err := e.seal(one)
-		if err != nil {
-			return nil, aliasError(one, err)
-		}
-		jobs[i] = job
-	}
-	errs := make([]error, len(entries))
-	entry.Parallel(len(jobs), func(i int) {
-		if jobs[i] != nil {
-			keys[i], errs[i] = jobs[i]()
-		}
-	})
-	for i, err := range errs {
-		if err != nil {
-			return nil, aliasError(entries[i], err)
-		}
-	}
-	return keys, nil
-}
 
 // seal asks for a key and returns what makes its sealed form.
 func (e *encoder) seal(one *entry.Entry) (func() ([]byte, error), error) {

@@ -54,7 +54,7 @@ func encode(s *entry.Store, format entry.Format, opts entry.WriteOptions) ([]byt
 	default:
 		return nil, fmt.Errorf("format %q: %w", format, trustkeep.ErrUnsupported)
 	}
-	keys, err := e.protectKeys(s.Entries)
+	keys, err := entry.ProtectKeys(s.Entries, e.opts, e.protect)
 	if err != nil {
 		return nil, err
 	}
@@ -66,19 +66,15 @@ func encode(s *entry.Store, format entry.Format, opts entry.WriteOptions) ([]byt
 	for i, one := range s.Entries {
 		folded := fold(one.Alias)
 		if _, taken := aliases[folded]; taken {
-			return nil, aliasError(one, fmt.Errorf("in this or another case: %w", trustkeep.ErrExists))
+			return nil, entry.AliasError(one, fmt.Errorf("in this or another case: %w", trustkeep.ErrExists))
 		}
 		aliases[folded] = struct{}{}
 		if err := e.entry(one, keys[i]); err != nil {
-			return nil, aliasError(one, err)
+			return nil, entry.AliasError(one, err)
 		}
 	}
 	sum := digest(opts.Password, e.out)
 	return append(e.out, sum[:]...), nil
-}
-
-func aliasError(e *entry.Entry, err error) error {
-	return fmt.Errorf("alias %q: %w", trustkeep.Printable(e.Alias), err)
 }
 
 // sizeHint is the size of the output, give or take aliases outside ASCII, so
@@ -99,41 +95,6 @@ type encoder struct {
 	format    entry.Format
 	opts      entry.WriteOptions
 	caseExact bool
-}
-
-// protectKeys returns the key of each entry as it is to be written, nil where
-// the entry has none. Passwords are asked for and salts drawn in order; the key
-// derivations, which is where JCEKS takes its time, then run on the cores there
-// are.
-func (e *encoder) protectKeys(entries []*entry.Entry) ([][]byte, error) {
-	keys := make([][]byte, len(entries))
-	jobs := make([]func() ([]byte, error), len(entries))
-	for i, one := range entries {
-		if one.Key == nil {
-			continue
-		}
-		if e.opts.Keep != nil && e.opts.Keep(one) {
-			keys[i] = one.Key.Protected
-			continue
-		}
-		job, err := e.protect(one)
-		if err != nil {
-			return nil, aliasError(one, err)
-		}
-		jobs[i] = job
-	}
-	errs := make([]error, len(entries))
-	entry.Parallel(len(jobs), func(i int) {
-		if jobs[i] != nil {
-			keys[i], errs[i] = jobs[i]()
-		}
-	})
-	for i, err := range errs {
-		if err != nil {
-			return nil, aliasError(entries[i], err)
-		}
-	}
-	return keys, nil
 }
 
 // protect asks for a key and returns what makes its protected form.
