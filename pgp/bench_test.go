@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"testing"
 	"time"
 
@@ -173,6 +175,44 @@ func BenchmarkGPG(b *testing.B) {
 		b.SetBytes(int64(*benchMiB) << 20)
 		for b.Loop() {
 			g.run(nil, "-o", path+".out", "--decrypt", path+".gpg")
+		}
+	})
+}
+
+// BenchmarkRNP is the AEAD of another implementation, OCB in the packets that
+// came before RFC 9580, which is what it has.
+func BenchmarkRNP(b *testing.B) {
+	if _, err := exec.LookPath("rnp"); err != nil {
+		b.Skip("rnp is not installed")
+	}
+	home := b.TempDir()
+	run := func(name string, args ...string) {
+		b.Helper()
+		cmd := exec.Command(name, append([]string{"--homedir", home}, args...)...)
+		if out, err := cmd.CombinedOutput(); err != nil {
+			b.Fatalf("%s %v: %v\n%s", name, args, err, out)
+		}
+	}
+	k := testKeys()[ProfileGnuPG22]
+	key := filepath.Join(home, "key.pgp")
+	if err := os.WriteFile(key, join(k.packets), 0o600); err != nil {
+		b.Fatal(err)
+	}
+	run("rnpkeys", "--import-keys", key)
+	path := benchFile(b, "content")
+	benchContent(b, path)
+	id := strings.ToUpper(k.Fingerprint())
+	b.Run("encrypt", func(b *testing.B) {
+		b.SetBytes(int64(*benchMiB) << 20)
+		for b.Loop() {
+			run("rnp", "--overwrite", "-z", "0", "--cipher", "AES256", "--hash", "SHA256", "--aead=OCB", "--aead-chunk-bits", "12",
+				"-u", id, "-r", id, "--sign", "--encrypt", "--output", path+".rnp", path)
+		}
+	})
+	b.Run("decrypt", func(b *testing.B) {
+		b.SetBytes(int64(*benchMiB) << 20)
+		for b.Loop() {
+			run("rnp", "--overwrite", "--decrypt", "--output", path+".out", path+".rnp")
 		}
 	})
 }
