@@ -43,8 +43,9 @@ const defaultBuffer = 16 << 20
 // content is held in memory until then: see MaxBuffer, and DecryptFile for
 // content of any size.
 //
-// The Result is complete when the error is nil or a *SignatureError, nil
-// otherwise.
+// The Result is complete when the error is nil or a *SignatureError. With any
+// other error it is nil or tells only whether the message claims to be
+// encrypted, and for which Recipients: what it takes to find the missing key.
 //
 // The errors: ErrIncorrectPassword for a passphrase or password that is wrong
 // or missing, ErrNotFound when the message is to other keys, ErrCorrupt for
@@ -61,7 +62,7 @@ func (d Decryption) Decrypt(dst io.Writer, src io.Reader) (*Result, error) {
 		return res, err
 	}
 	if _, err := buf.WriteTo(dst); err != nil {
-		return nil, err
+		return res, err
 	}
 	return res, nil
 }
@@ -82,10 +83,10 @@ func (d Decryption) DecryptFile(path string, src io.Reader) (*Result, error) {
 func (d Decryption) into(w io.Writer, src io.Reader) (*Result, error) {
 	m, err := d.message(src)
 	if err != nil {
-		return nil, err
+		return m.envelope(), err
 	}
 	if err := copyContent(w, m); err != nil {
-		return nil, err
+		return m.envelope(), err
 	}
 	return m.verdict(d.Signers, d.AllowUnsigned)
 }
@@ -110,14 +111,24 @@ func (m *message) verdict(signers []*Key, allowUnsigned bool) (*Result, error) {
 	return &res, nil
 }
 
+// envelope is what can be told about a message that was not opened.
+func (m *message) envelope() *Result {
+	if m.container == nil && len(m.sessions) == 0 {
+		return nil
+	}
+	return &Result{Encrypted: true, Recipients: m.result.Recipients, Policy: m.result.Policy}
+}
+
+// message reads a message up to its content. It returns one also with an error,
+// for its envelope.
 func (d Decryption) message(src io.Reader) (*message, error) {
 	m := newMessage(d.Config, d.Signers, d.MaxExpansion)
 	m.open = &d
 	if err := m.start(src); err != nil {
-		return nil, err
+		return m, err
 	}
 	if !m.result.Encrypted && !d.AllowUnencrypted {
-		return nil, fail(trustkeep.ErrRejected, "the message is not encrypted")
+		return m, fail(trustkeep.ErrRejected, "the message is not encrypted")
 	}
 	return m, nil
 }

@@ -148,8 +148,12 @@ func TestMessageLockedKey(t *testing.T) {
 	}
 	asked = 0
 	for _, pw := range []trustkeep.PasswordSource{source("wrong"), nil} {
-		if _, err := (Decryption{Keys: []*Key{locked}, Passphrase: pw}).Decrypt(io.Discard, bytes.NewReader(message)); !errors.Is(err, trustkeep.ErrIncorrectPassword) {
+		res, err := (Decryption{Keys: []*Key{locked}, Passphrase: pw}).Decrypt(io.Discard, bytes.NewReader(message))
+		if !errors.Is(err, trustkeep.ErrIncorrectPassword) {
 			t.Errorf("%v", err)
+		}
+		if res == nil || !res.Encrypted || len(res.Recipients) != 1 || res.Signature != SignatureUnverified {
+			t.Errorf("the envelope of a message that stays closed: %+v", res)
 		}
 	}
 	if asked != 1 {

@@ -27,7 +27,10 @@ func report(w io.Writer, asJSON bool, res *pgp.Result, signature pgp.SignatureSt
 	}
 	v := verdict{OK: err == nil, Signature: signature, Signers: []string{}, Recipients: []string{}}
 	if res != nil {
-		v.Encrypted, v.Signature = res.Encrypted, res.Signature
+		v.Encrypted = res.Encrypted
+		if res.Signature != pgp.SignatureUnverified { // else the message was not opened
+			v.Signature = res.Signature
+		}
 		v.Recipients = append(v.Recipients, res.Recipients...)
 		for _, k := range res.SignedBy() {
 			v.Signers = append(v.Signers, k.Fingerprint())
