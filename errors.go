@@ -30,6 +30,8 @@ var (
 	ErrKeyMismatch = errors.New("private key does not match certificate")
 	// ErrExpired: outside the validity period.
 	ErrExpired = errors.New("expired")
+	// ErrRevoked: the certificate was revoked by its issuer.
+	ErrRevoked = errors.New("revoked")
 	// ErrRejected: an import hook, such as a virus scanner, refused the input.
 	ErrRejected = errors.New("rejected")
 	// ErrNotDeployable: components of this kind cannot be deployed on their own.

@@ -1,0 +1,268 @@
+package revocation
+
+import (
+	"bytes"
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/trustkeep/trustkeep"
+)
+
+// Mode says what becomes of a certificate about which nothing could be learned.
+type Mode uint8
+
+// The modes.
+const (
+	// HardFail refuses it. The zero Mode.
+	HardFail Mode = iota
+	// SoftFail accepts it.
+	SoftFail
+)
+
+// String returns "hard-fail", "soft-fail" or "invalid".
+func (m Mode) String() string {
+	switch m {
+	case HardFail:
+		return "hard-fail"
+	case SoftFail:
+		return "soft-fail"
+	}
+	return "invalid"
+}
+
+// Scope says which certificates of a chain are checked.
+type Scope uint8
+
+// The scopes.
+const (
+	// WholeChain checks all but the anchor. The zero Scope.
+	WholeChain Scope = iota
+	// LeafOnly checks the peer's own certificate.
+	LeafOnly
+)
+
+// Options configures a Checker. The zero value checks the whole chain against
+// nothing but stapled answers, and refuses what has none.
+type Options struct {
+	Mode  Mode
+	Scope Scope
+
+	// CRLs are lists at hand. See LoadCRLs.
+	CRLs []*CRL
+	// FetchCRL gets the list at a URL that a certificate names (RFC 5280
+	// section 4.2.1.13), in DER or PEM. It must bound what it reads. Nil fetches none.
+	FetchCRL func(ctx context.Context, url string) ([]byte, error)
+	// FetchOCSP sends an OCSP request, in DER, to a responder that a
+	// certificate names (RFC 5280 section 4.2.2.1) and returns its response. Nil
+	// asks none.
+	FetchOCSP func(ctx context.Context, url string, request []byte) ([]byte, error)
+
+	// RequireStaple makes a stapled OCSP answer the only one that counts for
+	// the peer's own certificate, whatever the Mode. Certificates that
+	// promise one (RFC 7633) are held to it in any case.
+	RequireStaple bool
+
+	// Timeout bounds all fetching for one chain. Zero is 10 seconds.
+	Timeout time.Duration
+	// MaxAge is for how long an answer counts from when it was given, even if
+	// it names a later end. Zero is until the end that it names, and 1 day
+	// for one that names none.
+	MaxAge time.Duration
+	// Skew is by how much the clocks of issuers may differ. Zero is 5 minutes.
+	Skew time.Duration
+	// RetryAfter is for how long a fetch that failed is not tried again.
+	// Zero is 1 minute.
+	RetryAfter time.Duration
+	// MaxCached is how many bytes of fetched lists and answers are kept.
+	// Zero is 64 MiB.
+	MaxCached int64
+
+	// OnUnknown is told of each certificate that SoftFail accepted without
+	// an answer, and why there was none. It is called during the handshake,
+	// possibly by several goroutines at once. Nil is not told.
+	OnUnknown func(cert *x509.Certificate, err error)
+	// Clock tells the time at which fetched answers are kept and dropped; nil
+	// is time.Now. The time of a decision is an argument of the decision.
+	Clock func() time.Time
+}
+
+// Checker decides on revocation. It keeps what it has fetched for as long as it
+// is valid. It is safe for concurrent use, and several that ask for the same at
+// once make one fetch.
+type Checker struct {
+	o     Options
+	lists map[string][]*CRL // supplied, by the raw name of their issuer
+	cache *cache
+}
+
+// New returns a Checker. It fails with trustkeep.ErrUnsupported for a Mode or
+// Scope out of range and with trustkeep.ErrEmpty for a nil CRL.
+func New(o Options) (*Checker, error) {
+	if o.Mode > SoftFail || o.Scope > LeafOnly {
+		return nil, fmt.Errorf("revocation: mode %d, scope %d: %w", o.Mode, o.Scope, trustkeep.ErrUnsupported)
+	}
+	setDefault(&o.Timeout, 10*time.Second)
+	setDefault(&o.Skew, 5*time.Minute)
+	setDefault(&o.RetryAfter, time.Minute)
+	if o.MaxCached == 0 {
+		o.MaxCached = 64 << 20
+	}
+	if o.Clock == nil {
+		o.Clock = time.Now
+	}
+	c := &Checker{o: o, lists: map[string][]*CRL{}, cache: newCache(o.MaxCached, o.RetryAfter, o.Clock)}
+	for _, l := range o.CRLs {
+		if l == nil {
+			return nil, &trustkeep.Error{Op: "revocation: nil CRL", Err: trustkeep.ErrEmpty, Hint: "was the error of loading it checked?"}
+		}
+		issuer := string(l.list.RawIssuer)
+		c.lists[issuer] = append(c.lists[issuer], l)
+	}
+	return c, nil
+}
+
+func setDefault(d *time.Duration, value time.Duration) {
+	if *d == 0 {
+		*d = value
+	}
+}
+
+// CheckRevocation decides on a chain that is trusted otherwise: the peer's
+// certificate first, the anchor last. staple is the OCSP response that came with
+// the handshake, nil for none; at is the time of the decision.
+//
+// The error is an *Error. It wraps trustkeep.ErrRevoked for a certificate that
+// was revoked; any other means that nothing could be learned.
+func (c *Checker) CheckRevocation(chain []*x509.Certificate, staple []byte, at time.Time) error {
+	return c.Check(context.Background(), chain, staple, at)
+}
+
+// Check is CheckRevocation with a context for the fetching.
+func (c *Checker) Check(ctx context.Context, chain []*x509.Certificate, staple []byte, at time.Time) error {
+	if c == nil || len(chain) == 0 {
+		return &trustkeep.Error{Op: "revocation: nothing to check", Err: trustkeep.ErrEmpty}
+	}
+	ctx, cancel := context.WithTimeout(ctx, c.o.Timeout)
+	defer cancel()
+	if len(chain) == 1 {
+		return c.checkExact(chain[0], staple, at)
+	}
+	n := len(chain) - 1
+	if c.o.Scope == LeafOnly {
+		n = 1
+	}
+	// The authorities first: what a revoked one says about others is void.
+	for i := n - 1; i >= 0; i-- {
+		q := question{cert: chain[i], issuer: chain[i+1], at: at}
+		var s []byte
+		if i == 0 {
+			s = staple
+		}
+		err := c.checkOne(ctx, q, s, i == 0)
+		if err == nil {
+			continue
+		}
+		if !errors.Is(err, trustkeep.ErrRevoked) && c.o.Mode == SoftFail && !errors.Is(err, errStapleMissing) {
+			if c.o.OnUnknown != nil {
+				c.o.OnUnknown(chain[i], err)
+			}
+			continue
+		}
+		return newError(chain[i], err)
+	}
+	return nil
+}
+
+// question is about one certificate.
+type question struct {
+	cert, issuer *x509.Certificate
+	at           time.Time
+}
+
+var errStapleMissing = errors.New("no valid OCSP response came with the handshake")
+
+// checkOne asks every source until one answers. The error wraps
+// trustkeep.ErrRevoked or says why there is no answer.
+func (c *Checker) checkOne(ctx context.Context, q question, staple []byte, leaf bool) error {
+	var reasons []error
+	// answered takes what a source says: nil is a clean answer.
+	answered := func(err error) bool {
+		if err == nil || errors.Is(err, trustkeep.ErrRevoked) {
+			reasons = []error{err}
+			return true
+		}
+		reasons = append(reasons, err)
+		return false
+	}
+	if staple != nil && answered(c.ocspAnswer(q, staple)) {
+		// A server can pick an old answer for its staple; a list at hand
+		// that says otherwise is not overruled by it.
+		if err := c.revokedByLists(q); err != nil {
+			return err
+		}
+		return reasons[0]
+	}
+	if leaf && (c.o.RequireStaple || mustStaple(q.cert)) {
+		if err := c.revokedByLists(q); err != nil {
+			return err
+		}
+		return fmt.Errorf("%w: %w", errStapleMissing, errors.Join(reasons...))
+	}
+	for _, l := range c.lists[string(q.cert.RawIssuer)] {
+		if answered(c.listAnswer(q, l)) {
+			return reasons[0]
+		}
+	}
+	if c.o.FetchOCSP != nil {
+		for _, url := range q.cert.OCSPServer {
+			if answered(c.askResponder(ctx, q, url)) {
+				return reasons[0]
+			}
+		}
+	}
+	if c.o.FetchCRL != nil {
+		for _, url := range q.cert.CRLDistributionPoints {
+			if answered(c.askList(ctx, q, url)) {
+				return reasons[0]
+			}
+		}
+	}
+	if len(reasons) == 0 {
+		return errNoSource
+	}
+	return errors.Join(reasons...)
+}
+
+var errNoSource = errors.New("no list, no stapled answer, and nowhere to ask")
+
+// revokedByLists reports only bad news.
+func (c *Checker) revokedByLists(q question) error {
+	for _, l := range c.lists[string(q.cert.RawIssuer)] {
+		if err := c.listAnswer(q, l); errors.Is(err, trustkeep.ErrRevoked) {
+			return err
+		}
+	}
+	return nil
+}
+
+// checkExact looks at a certificate whose issuer is not known: it is trusted for
+// itself. A list of the caller that names it counts, although its signature
+// cannot be checked; everything else is silence, which is no reason to refuse
+// what the caller trusts by name. A self-signed certificate is its own issuer.
+func (c *Checker) checkExact(cert *x509.Certificate, staple []byte, at time.Time) error {
+	selfIssued := bytes.Equal(cert.RawIssuer, cert.RawSubject)
+	for _, l := range c.lists[string(cert.RawIssuer)] {
+		if e := l.find(cert.SerialNumber); e != nil && !e.RevocationTime.After(at.Add(c.o.Skew)) {
+			return newError(cert, revoked(e.RevocationTime, e.ReasonCode, "a list of "+l.name()))
+		}
+	}
+	if staple != nil && selfIssued {
+		if err := c.ocspAnswer(question{cert, cert, at}, staple); errors.Is(err, trustkeep.ErrRevoked) {
+			return newError(cert, err)
+		}
+	}
+	return nil
+}
