@@ -1,0 +1,66 @@
+// Package httpfetch gets small things that certificates name by URL: revocation
+// lists, OCSP responses, certificates of issuers.
+package httpfetch
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+
+	"github.com/trustkeep/trustkeep"
+)
+
+// Request is one request. An empty Body makes it a GET, else it is a POST.
+type Request struct {
+	URL         string
+	Body        []byte
+	ContentType string // of Body
+	Accept      string
+	Limit       int64 // in bytes of the answer
+}
+
+// Do sends the request; a nil client is http.DefaultClient. It fails with
+// trustkeep.ErrUnsupported for a URL that is not http or https, and with
+// trustkeep.ErrLimit for a longer answer.
+func Do(ctx context.Context, client *http.Client, q Request) ([]byte, error) {
+	u, err := url.Parse(q.URL)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+		return nil, fmt.Errorf("URL %q: %w", trustkeep.Printable(q.URL), trustkeep.ErrUnsupported)
+	}
+	method := http.MethodGet
+	if len(q.Body) > 0 {
+		method = http.MethodPost
+	}
+	r, err := http.NewRequestWithContext(ctx, method, q.URL, bytes.NewReader(q.Body))
+	if err != nil {
+		return nil, err
+	}
+	if q.ContentType != "" {
+		r.Header.Set("Content-Type", q.ContentType)
+	}
+	if q.Accept != "" {
+		r.Header.Set("Accept", q.Accept)
+	}
+	if client == nil {
+		client = http.DefaultClient
+	}
+	response, err := client.Do(r)
+	if err != nil {
+		return nil, err
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("%s answers %q", trustkeep.Printable(u.Host), trustkeep.Printable(response.Status))
+	}
+	data, err := io.ReadAll(io.LimitReader(response.Body, q.Limit+1))
+	if err != nil {
+		return nil, err
+	}
+	if int64(len(data)) > q.Limit {
+		return nil, fmt.Errorf("answer of more than %d bytes: %w", q.Limit, trustkeep.ErrLimit)
+	}
+	return data, nil
+}
