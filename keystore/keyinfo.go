@@ -1,0 +1,132 @@
+package keystore
+
+import (
+	"bytes"
+	"crypto/x509"
+	"errors"
+	"fmt"
+
+	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/entry"
+	"github.com/trustkeep/trustkeep/internal/openssh"
+	"github.com/trustkeep/trustkeep/internal/pkcs8"
+	"github.com/trustkeep/trustkeep/internal/redact"
+)
+
+// KeyInfo describes a key that was decrypted.
+type KeyInfo struct {
+	// Algorithm of the key itself: "RSA 2048", "EC P-256", "Ed448", "AES".
+	Algorithm string
+	// Usable tells that Identity can use a private key of that algorithm. Others
+	// can be listed, copied and written, but this library cannot sign with them.
+	Usable bool
+	// Matched tells that the key was found to belong to the first
+	// certificate of its entry. It is false where there is no certificate and
+	// where the algorithm is not known well enough to tell.
+	Matched bool
+	// SSHFingerprint is that of the public key as ssh-keygen prints it,
+	// "SHA256:…", empty for keys that SSH does not have.
+	SSHFingerprint string
+}
+
+// CheckKey decrypts the private or secret key of an entry, with the passwords
+// that Identity would use, and says what it is. Unlike Identity it wants neither a
+// certificate nor an algorithm that the standard library knows.
+//
+// Errors: ErrNotFound when there is no such entry or it holds no key;
+// ErrIncorrectPassword; ErrKeyMismatch when the key does not belong to the
+// entry's certificate; ErrCorrupt, ErrLimit, and ErrUnsupported for a key that
+// cannot be decrypted for lack of an algorithm.
+func (k *Keystore) CheckKey(alias string) (KeyInfo, error) {
+	const op = "keystore: check key"
+	k.mu.RLock()
+	it := k.byAlias[entry.Fold(alias)]
+	if it == nil {
+		defer k.mu.RUnlock()
+		return KeyInfo{}, k.notFound(op, alias)
+	}
+	password := redact.NewSecret(k.passwordOf(it).Bytes())
+	path, format := k.origin.path, k.format
+	id := it.identity.Load()
+	k.mu.RUnlock()
+	defer password.Wipe()
+
+	var info KeyInfo
+	var err error
+	if it.set && id != nil {
+		info = KeyInfo{Algorithm: algorithmOf(id.Leaf()), Usable: true, Matched: true}
+		info.SSHFingerprint, _ = openssh.Fingerprint(id.Leaf().PublicKey)
+	} else {
+		info, err = checkKey(it.e, password.Bytes())
+	}
+	if err != nil {
+		return KeyInfo{}, &trustkeep.Error{Op: op, Path: path, Format: string(format), Alias: it.e.Alias, Err: err}
+	}
+	return info, nil
+}
+
+func checkKey(e *entry.Entry, password []byte) (info KeyInfo, err error) {
+	if e.Key == nil || e.Key.Open == nil {
+		if e.Err != nil {
+			return info, e.Err
+		}
+		return info, fmt.Errorf("the entry is of kind %s and has no key: %w", kindOf(e.Kind), trustkeep.ErrNotFound)
+	}
+	der, err := e.Key.Open(password)
+	if err != nil {
+		return info, err
+	}
+	defer clear(der)
+	if e.Kind != entry.Key {
+		return KeyInfo{Algorithm: e.Key.AlgorithmName()}, nil
+	}
+	if info.Algorithm, err = pkcs8.Describe(der); err != nil {
+		return info, err
+	}
+	var public []byte
+	key, err := parseKey(der)
+	switch {
+	case err == nil:
+		info.Usable = true
+		if public, err = x509.MarshalPKIXPublicKey(key.Public()); err != nil {
+			return info, fmt.Errorf("public key: %w: %v", trustkeep.ErrCorrupt, err)
+		}
+		info.SSHFingerprint, _ = openssh.Fingerprint(key.Public())
+	case errors.Is(err, trustkeep.ErrUnsupported):
+		public = pkcs8.PublicKeyInfo(der)
+	default:
+		return info, err
+	}
+	if len(e.Chain) == 0 || public == nil {
+		return info, nil
+	}
+	if info.Matched, err = sameKey(e.Chain[0], public, info.Usable); err != nil {
+		return info, err
+	}
+	return info, nil
+}
+
+// sameKey compares a certificate's key with that of a private key. Of a key that
+// the standard library does not know, a difference may be one of encoding only.
+func sameKey(c *entry.Certificate, public []byte, usable bool) (bool, error) {
+	o, ok := c.Outline()
+	if !ok {
+		return false, nil
+	}
+	if bytes.Equal(o.PublicKey, public) {
+		return true, nil
+	}
+	if !usable {
+		return false, nil
+	}
+	// Parsed and marshalled, so that other encodings of the same compare
+	// equal.
+	parsed, err := x509.ParsePKIXPublicKey(o.PublicKey)
+	if err != nil {
+		return false, nil
+	}
+	if canonical, err := x509.MarshalPKIXPublicKey(parsed); err == nil && bytes.Equal(canonical, public) {
+		return true, nil
+	}
+	return false, trustkeep.ErrKeyMismatch
+}
