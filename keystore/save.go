@@ -252,13 +252,15 @@ func (w *writer) keep(e *entry.Entry) bool {
 	return w.sameCodec && !it.set && e.Key != nil && e.Key.Protected != nil && (w.samePassword || it.password != nil && hasKeyPasswords(w.format))
 }
 
-// key opens a key to be protected anew.
+// key opens a key to be protected anew. What it returns is the codec's to wipe,
+// so the password is a copy.
 func (w *writer) key(e *entry.Entry) (plain, password []byte, err error) {
 	it := w.items[e]
 	password = w.password.Bytes()
 	if it.password != nil && hasKeyPasswords(w.format) {
 		password = it.password.Bytes()
 	}
+	password = bytes.Clone(password)
 	if it.set {
 		signer := it.identity.Load().signer
 		if r, ok := signer.(redact.Revealer); ok {
@@ -280,5 +282,5 @@ func (w *writer) key(e *entry.Entry) (plain, password []byte, err error) {
 	w.opened[it] = next
 	w.mu.Unlock()
 	plain, err = next.e.Key.Open(nil)
-	return plain, bytes.Clone(password), err
+	return plain, password, err
 }

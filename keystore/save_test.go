@@ -326,3 +326,39 @@ func TestConcurrentUse(t *testing.T) {
 		t.Errorf("%d entries", ks.Len())
 	}
 }
+
+// A store is saved again and again with one password: no codec may spoil it.
+func TestSaveTwiceKeepsThePassword(t *testing.T) {
+	for _, format := range []trustkeep.Format{trustkeep.PKCS12, trustkeep.JKS, trustkeep.JCEKS, trustkeep.BKS, trustkeep.UBER, trustkeep.BCFKS, trustkeep.PEM} {
+		t.Run(string(format), func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "store")
+			ks := keystore.New()
+			for _, alias := range []string{"one", "two", "three"} {
+				if _, err := ks.Generate(alias, keystore.CertificateOptions{DNSNames: []string{alias}}); err != nil {
+					t.Fatal(err)
+				}
+				var err error
+				if alias == "one" {
+					err = ks.SaveWith(path, keystore.SaveOptions{Format: format, Password: trustkeep.Password("changeit")})
+				} else {
+					err = ks.Save(path)
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+				if _, err := ks.Encode(keystore.SaveOptions{}); err != nil {
+					t.Fatal(err)
+				}
+				again, err := keystore.Load(path, trustkeep.Password("changeit"))
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, a := range again.Aliases() {
+					if _, err := again.Identity(a); err != nil {
+						t.Errorf("after %q: %v", alias, err)
+					}
+				}
+			}
+		})
+	}
+}

@@ -35,7 +35,8 @@ type WriteOptions struct {
 	// Keep reports whether the protected form of the entry's key may be
 	// written as it stands: same format, same password.
 	Keep func(e *Entry) bool
-	// Key returns the opened key and the password to protect it with. It
-	// is called for each key that is not kept.
+	// Key returns the opened key and the password to protect it with, both
+	// the codec's own, to be wiped. It is called for each key that is not
+	// kept.
 	Key func(e *Entry) (plain, password []byte, err error)
 }

@@ -98,6 +98,33 @@ func Describe(der []byte) (algorithm string, err error) {
 	return k.describe()
 }
 
+// DescribePublic names the algorithm of a SubjectPublicKeyInfo (RFC 5280 section
+// 4.1.2.7) as Describe does that of a private key.
+func DescribePublic(der []byte) (algorithm string, err error) {
+	in := cryptobyte.String(der)
+	var outer, id, rsa, modulus cryptobyte.String
+	var bits asn1.BitString
+	k := new(info)
+	if !in.ReadASN1(&outer, tag.SEQUENCE) || !outer.ReadASN1(&id, tag.SEQUENCE) || !outer.ReadASN1BitString(&bits) ||
+		!id.ReadASN1ObjectIdentifier(&k.oid) {
+		return "", corrupt("public key")
+	}
+	k.params = id
+	name := "RSA"
+	switch {
+	case k.oid.Equal(oidRSA):
+	case k.oid.Equal(oidPSS):
+		name = "RSA-PSS"
+	default:
+		return k.describe()
+	}
+	key := cryptobyte.String(bits.RightAlign())
+	if !key.ReadASN1(&rsa, tag.SEQUENCE) || !readPositive(&rsa, &modulus) {
+		return "", corrupt("public RSA key")
+	}
+	return name + " " + strconv.Itoa(bitLen(modulus)), nil
+}
+
 func (k *info) describe() (string, error) {
 	switch {
 	case k.oid.Equal(oidRSA):
