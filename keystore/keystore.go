@@ -20,6 +20,7 @@ type Keystore struct {
 	options Options
 	// source is the codec's record of how the store was written.
 	source          any
+	profile         trustkeep.Profile // last asked for in Save; empty: that of source
 	unauthenticated bool
 
 	mu       sync.RWMutex

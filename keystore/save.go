@@ -25,8 +25,9 @@ type SaveOptions struct {
 	// Format to write; empty is the store's own. It also becomes the
 	// store's own when the store is saved (not when it is encoded).
 	Format trustkeep.Format
-	// Profile names the algorithms; empty keeps those that the store was
-	// read with, and is trustkeep.Modern for others.
+	// Profile names the algorithms. It becomes the store's own when the
+	// store is saved. Empty is the store's own, which is how it was read, and
+	// trustkeep.Modern for a store that was not, or in another format.
 	Profile trustkeep.Profile
 	// Password protects the store and the keys that have none of their
 	// own; nil is the store's password. It becomes the store's own when
@@ -73,8 +74,11 @@ func (k *Keystore) SaveWith(path string, o SaveOptions) error {
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if o.Format != "" && o.Format != k.format {
-		k.format, k.source = o.Format, nil
+	if w.format != k.format {
+		k.format, k.source, k.profile = w.format, nil, ""
+	}
+	if o.Profile != "" {
+		k.profile = o.Profile
 	}
 	k.password = w.password
 	k.adopt(w.opened)
@@ -188,14 +192,19 @@ func (k *Keystore) encode(o SaveOptions) ([]byte, *writer, error) {
 	if w.format == "" {
 		w.format = k.format
 	}
+	w.sameCodec = w.format == k.format && (o.Profile == "" || o.Profile == k.profile)
+	profile := o.Profile
+	if w.sameCodec {
+		profile = k.profile
+	}
 	switch {
-	case o.NoPassword:
+	case o.NoPassword || profile == trustkeep.Passwordless && w.format == trustkeep.PKCS12:
+		given.Wipe()
 		w.password = nil
 	case given == nil:
 		w.password = redact.NewSecret(k.password.Bytes())
 	}
 	w.samePassword = w.password.Equal(k.password)
-	w.sameCodec = w.format == k.format && o.Profile == ""
 	if err := w.needsPassword(o.NoPassword); err != nil {
 		return nil, nil, err
 	}
@@ -208,7 +217,7 @@ func (k *Keystore) encode(o SaveOptions) ([]byte, *writer, error) {
 		store.Entries[i] = it.e
 		w.items[it.e] = it
 	}
-	encoded, err := formats.Encode(store, o.Profile, entry.WriteOptions{
+	encoded, err := formats.Encode(store, profile, entry.WriteOptions{
 		Password: w.password.Bytes(), Rand: o.Rand, Now: k.now(), Keep: w.keep, Key: w.key,
 	})
 	if err != nil {

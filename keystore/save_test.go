@@ -251,26 +251,6 @@ func TestUpdateLosesNothing(t *testing.T) {
 	}
 }
 
-func TestReproducible(t *testing.T) {
-	ks, _ := sample(t)
-	for _, w := range written {
-		encode := func() []byte {
-			data, err := ks.Encode(keystore.SaveOptions{Format: w.format, Profile: w.profile, Password: trustkeep.Password("x"), Rand: zeros{}})
-			if err != nil {
-				t.Fatal(err)
-			}
-			return data
-		}
-		if !bytes.Equal(encode(), encode()) {
-			t.Errorf("%s %s: the same randomness gives different bytes", w.format, w.profile)
-		}
-	}
-}
-
-type zeros struct{}
-
-func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
-
 func TestClose(t *testing.T) {
 	ks, err := keystore.Load("testdata/keytool-three.p12", trustkeep.Password("changeit"))
 	if err != nil {

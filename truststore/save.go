@@ -21,8 +21,9 @@ type SaveOptions struct {
 	// Format to write; empty is the store's own. It becomes the store's own
 	// when the store is saved (not when it is encoded).
 	Format trustkeep.Format
-	// Profile names the algorithms; empty keeps those that the store was
-	// read with, and is trustkeep.Modern for others.
+	// Profile names the algorithms. It becomes the store's own when the
+	// store is saved. Empty is the store's own, which is how it was read, and
+	// trustkeep.Modern for a store that was not, or in another format.
 	Profile trustkeep.Profile
 	// Password protects the store; nil is the store's password. It becomes
 	// the store's own when the store is saved.
@@ -78,8 +79,11 @@ func (t *Truststore) SaveWith(path string, o SaveOptions) error {
 // saved is the same generation with another origin.
 func (s *state) saved(path string, encoded []byte, password *redact.Secret, o SaveOptions) *state {
 	next := &state{snapshot: s.snapshot, entries: s.entries, problems: s.problems, origin: s.origin}
-	if o.Format != "" && o.Format != s.origin.format || o.Profile != "" {
-		next.origin.format, next.origin.source = s.format(o), nil
+	if f := s.format(o); f != s.origin.format {
+		next.origin.format, next.origin.source, next.origin.profile = f, nil, ""
+	}
+	if o.Profile != "" {
+		next.origin.source, next.origin.profile = nil, o.Profile
 	}
 	next.origin.path, next.origin.sum, next.origin.password = path, sha256.Sum256(encoded), password
 	return next
@@ -172,18 +176,22 @@ func (t *Truststore) encode(s *state, o SaveOptions) ([]byte, *redact.Secret, er
 	if err != nil {
 		return nil, nil, err
 	}
+	format, profile := s.format(o), o.Profile
+	if profile == "" && format == s.origin.format {
+		profile = s.origin.profile
+	}
 	switch {
-	case o.NoPassword || o.Profile == trustkeep.Passwordless:
+	case o.NoPassword || profile == trustkeep.Passwordless:
 		password.Wipe()
 		password = nil
 	case password == nil:
 		password = redact.NewSecret(s.origin.password.Bytes())
 	}
-	store := &entry.Store{Format: s.format(o), Entries: s.entries}
-	if store.Format == s.origin.format && o.Profile == "" {
+	store := &entry.Store{Format: format, Entries: s.entries}
+	if format == s.origin.format && profile == "" {
 		store.Source = s.origin.source
 	}
-	encoded, err := formats.Encode(store, o.Profile, entry.WriteOptions{
+	encoded, err := formats.Encode(store, profile, entry.WriteOptions{
 		Password: password.Bytes(), Rand: o.Rand, Now: t.now(),
 	})
 	if err != nil {

@@ -41,8 +41,9 @@ type state struct {
 type origin struct {
 	path          string
 	format        trustkeep.Format
-	sum           [32]byte // SHA-256 of the file's content then
-	source        any      // the codec's own record
+	sum           [32]byte          // SHA-256 of the file's content then
+	source        any               // the codec's own record
+	profile       trustkeep.Profile // last asked for in Save; empty: that of source
 	password      *redact.Secret
 	authenticated bool
 	keys          int // private and secret keys in the file

@@ -65,6 +65,9 @@ func parsePEM(d detected, opts entry.ReadOptions) (*entry.Store, error) {
 // format leaves a choice; empty is how the store was read, else
 // trustkeep.Modern. What the format cannot hold is trustkeep.ErrUnsupported.
 func Encode(s *entry.Store, profile trustkeep.Profile, opts entry.WriteOptions) ([]byte, error) {
+	if err := checkProfile(profile); err != nil {
+		return nil, err
+	}
 	switch s.Format {
 	case entry.PEM:
 		return pemfile.Encode(s, opts)
@@ -79,11 +82,7 @@ func Encode(s *entry.Store, profile trustkeep.Profile, opts entry.WriteOptions) 
 	case entry.BCFKS:
 		return bcfks.Encode(s, opts)
 	case entry.PKCS12:
-		p, err := pkcs12Profile(s, profile)
-		if err != nil {
-			return nil, err
-		}
-		return pkcs12.Encode(s, p, opts)
+		return pkcs12.Encode(s, pkcs12Profile(s, profile), opts)
 	}
 	return nil, fmt.Errorf("formats: writing %s: %w", s.Format, trustkeep.ErrUnsupported)
 }

@@ -31,6 +31,16 @@ type Profile struct {
 	MarkTrusted bool
 }
 
+// WithIterations returns the profile with another cost of all its derivations.
+func (p Profile) WithIterations(n int64) Profile {
+	for _, count := range []*int64{&p.MAC.Iterations, &p.Certs.Iterations, &p.Keys.Iterations} {
+		if *count != 0 {
+			*count = n
+		}
+	}
+	return p
+}
+
 // Modern is what JDK 17 and OpenSSL 3 write: AES-256-CBC under
 // PBKDF2-HMAC-SHA256, MAC of SHA-256, 10,000 iterations each. Read by JDK 8u301
 // and later, OpenSSL 1.1.0 and later, and Windows Server 2019 and later.
