@@ -87,7 +87,9 @@ func (p Purposes) String() string {
 // each field is the choice of somebody careful.
 type CertificateOptions struct {
 	// Subject is the holder's distinguished name. It may be empty where
-	// there is an alternative name. TLS does not look at its common name.
+	// there is an alternative name; a self-signed certificate and a CA then
+	// get the first of those for a common name, since an issuer must have
+	// a name. TLS does not look at the common name.
 	Subject pkix.Name
 	// DNSNames, IPAddresses, EmailAddresses and URIs become the subject
 	// alternative names. A DNS name may have a wildcard as its first label.

@@ -3,7 +3,9 @@ package keystore
 import (
 	"crypto"
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/trustkeep/trustkeep"
@@ -88,6 +90,9 @@ func (o *CertificateOptions) template(public crypto.PublicKey, now time.Time) x5
 		NotBefore: o.NotBefore, KeyUsage: keyUsage(o.Purposes, public) | o.KeyUsage, ExtKeyUsage: extKeyUsage(o.Purposes),
 		BasicConstraintsValid: true, IsCA: o.Purposes == ForCA, MaxPathLen: -1,
 	}
+	if (o.Issuer == nil || t.IsCA) && len(o.Subject.ToRDNSequence()) == 0 {
+		t.Subject = o.subjectFromNames()
+	}
 	if t.NotBefore.IsZero() {
 		t.NotBefore = now.Add(-backdated)
 	}
@@ -115,6 +120,30 @@ func (o *CertificateOptions) template(public crypto.PublicKey, now time.Time) x5
 		t.MaxPathLenZero = t.MaxPathLen == 0
 	}
 	return t
+}
+
+// maxCommonName is ub-common-name of RFC 5280 appendix A.1.
+const maxCommonName = 64
+
+// subjectFromNames makes a subject of the first alternative name that fits: the
+// name of an issuer, which a self-signed certificate is to itself, must not be
+// empty (RFC 5280 section 4.1.2.4), and Java reads no store that has one.
+func (o *CertificateOptions) subjectFromNames() pkix.Name {
+	names := slices.Clone(o.DNSNames)
+	for _, ip := range o.IPAddresses {
+		names = append(names, ip.String())
+	}
+	names = append(names, o.EmailAddresses...)
+	for _, u := range o.URIs {
+		names = append(names, u.String())
+	}
+	for _, n := range names {
+		if len(n) <= maxCommonName {
+			return pkix.Name{CommonName: n}
+		}
+	}
+	// All names are too long, as those of some cloud hosts are.
+	return pkix.Name{CommonName: "self-signed"}
 }
 
 // boundBy refuses what the issuer may not sign (RFC 5280 sections 4.2.1.3,

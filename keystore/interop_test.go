@@ -24,9 +24,12 @@ var javaCases = []struct {
 	profile trustkeep.Profile
 	java    string
 }{
-	{trustkeep.PKCS12, trustkeep.Modern, "PKCS12"},
-	{trustkeep.PKCS12, trustkeep.Legacy, "PKCS12"},
+	{trustkeep.PKCS12, trustkeep.Java8, "PKCS12"},
+	{trustkeep.PKCS12, trustkeep.Java17, "PKCS12"},
+	{trustkeep.PKCS12, trustkeep.OpenSSL11, "PKCS12"},
+	{trustkeep.PKCS12, trustkeep.Windows2016, "PKCS12"},
 	{trustkeep.JKS, "", "JKS"},
+	{trustkeep.JCEKS, "", "JCEKS"},
 }
 
 // TestInteropJava writes stores here and has java.security.KeyStore and
@@ -113,16 +116,13 @@ func TestInteropOpenSSL(t *testing.T) {
 	}
 	t.Logf("%s", version)
 	ks, _ := sample(t)
-	for _, profile := range []trustkeep.Profile{trustkeep.Modern, trustkeep.Legacy} {
+	for _, profile := range []trustkeep.Profile{trustkeep.Java8, trustkeep.Java17, trustkeep.OpenSSL11, trustkeep.Windows2016} {
 		t.Run(string(profile), func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "store.p12")
 			if err := ks.SaveWith(path, keystore.SaveOptions{Profile: profile, Password: trustkeep.Password("changeit")}); err != nil {
 				t.Fatal(err)
 			}
 			args := []string{"pkcs12", "-in", path, "-passin", "pass:changeit", "-nodes"}
-			if profile == trustkeep.Legacy {
-				args = append(args, "-legacy")
-			}
 			var stderr bytes.Buffer
 			cmd := exec.Command(openssl, args...)
 			cmd.Stderr = &stderr

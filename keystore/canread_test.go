@@ -1,0 +1,255 @@
+package keystore_test
+
+import (
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/testpki"
+	"github.com/trustkeep/trustkeep/keystore"
+)
+
+// codes are those of the incompatibilities found, each once.
+func codes(t *testing.T, ks *keystore.Keystore, consumer trustkeep.Profile, o keystore.SaveOptions) []string {
+	t.Helper()
+	found, err := ks.CanRead(consumer, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out []string
+	for _, i := range found {
+		if i.Code == "" || i.Text == "" || i.Remedy == "" || !strings.HasPrefix(i.String(), string(i.Consumer)+": ") {
+			t.Errorf("%+v", i)
+		}
+		if !slices.Contains(out, i.Code) {
+			out = append(out, i.Code)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+func generated(t *testing.T, key keystore.KeyType) *keystore.Keystore {
+	t.Helper()
+	ks := keystore.New()
+	if _, err := ks.Generate("one", keystore.CertificateOptions{DNSNames: []string{"a.example"}, Key: key}); err != nil {
+		t.Fatal(err)
+	}
+	return ks
+}
+
+// nameless has a self-signed certificate whose subject and issuer are empty.
+func nameless(t *testing.T) *keystore.Keystore {
+	t.Helper()
+	id := testpki.New(t, testpki.Options{}).Issue(testpki.Request{SelfSigned: true, Names: []string{"a.example"}, Edit: func(c *x509.Certificate) { c.Subject = pkix.Name{} }})
+	ks := keystore.New()
+	if err := ks.SetIdentity("one", newIdentity(t, id)); err != nil {
+		t.Fatal(err)
+	}
+	return ks
+}
+
+func TestGeneratedIssuersHaveAName(t *testing.T) {
+	long := strings.Repeat("a", 60) + ".example"
+	for _, c := range []struct {
+		o    keystore.CertificateOptions
+		want string
+	}{
+		{keystore.CertificateOptions{DNSNames: []string{long, "b.example"}}, "CN=b.example"},
+		{keystore.CertificateOptions{IPAddresses: []net.IP{net.IPv4(192, 0, 2, 1)}}, "CN=192.0.2.1"},
+		{keystore.CertificateOptions{DNSNames: []string{long}}, "CN=self-signed"},
+		{keystore.CertificateOptions{Subject: pkix.Name{Organization: []string{"O"}}, DNSNames: []string{"b.example"}}, "O=O"},
+	} {
+		id, err := keystore.New().Generate("one", c.o)
+		if err != nil || id.Leaf().Issuer.String() != c.want || id.Leaf().Subject.String() != c.want {
+			t.Errorf("%v, %v, want %s", id, err, c.want)
+		}
+	}
+}
+
+func TestCanRead(t *testing.T) {
+	changeit := trustkeep.Password("changeit")
+	load := func(file, password string) *keystore.Keystore {
+		t.Helper()
+		ks, err := keystore.Load(filepath.Join("testdata", file), trustkeep.Password(password))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return ks
+	}
+	twins := keystore.New()
+	pki := testpki.New(t, testpki.Options{})
+	for alias, ca := range map[string]*testpki.Identity{
+		"a": pki.Issue(testpki.Request{CommonName: "Twin CA", CA: true, Issuer: pki.Root}),
+		"b": pki.Issue(testpki.Request{CommonName: "Twin CA", CA: true, Issuer: pki.Root}),
+	} {
+		leaf := pki.Issue(testpki.Request{Names: []string{alias + ".example"}, Issuer: ca})
+		if err := twins.SetIdentity(alias, newIdentity(t, leaf)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	all := func(codes ...string) map[trustkeep.Profile][]string {
+		m := map[trustkeep.Profile][]string{}
+		for _, c := range keystore.Consumers() {
+			m[c] = codes
+		}
+		return m
+	}
+	type want = map[trustkeep.Profile][]string
+	for _, c := range []struct {
+		name string
+		ks   *keystore.Keystore
+		o    keystore.SaveOptions
+		want want
+	}{
+		{"what everybody reads", generated(t, keystore.ECP256), keystore.SaveOptions{Profile: trustkeep.Windows2016, Password: changeit}, all()},
+		{"as keytool 17 wrote it", load("keytool-1.p12", "changeit"), keystore.SaveOptions{}, want{trustkeep.Java8: {"algorithms"}, trustkeep.Windows2016: {"algorithms"}}},
+		{"as older tools wrote it", load("keytool-legacy.p12", "changeit"), keystore.SaveOptions{}, want{}},
+		{"the same, rewritten", load("keytool-legacy.p12", "changeit"), keystore.SaveOptions{Profile: trustkeep.Modern}, want{trustkeep.Java8: {"algorithms"}, trustkeep.Windows2016: {"algorithms"}}},
+		{"a new store", generated(t, keystore.ECP256), keystore.SaveOptions{Password: changeit}, want{trustkeep.Java8: {"algorithms"}, trustkeep.Windows2016: {"algorithms"}}},
+		{"PBMAC1", generated(t, keystore.ECP256), keystore.SaveOptions{Profile: trustkeep.Modern2026, Password: changeit}, all("algorithms")},
+		{"password", generated(t, keystore.ECP256), keystore.SaveOptions{Profile: trustkeep.Java8, Password: trustkeep.Password("größe")},
+			want{trustkeep.Java8: {"password-not-ascii"}, trustkeep.Java17: {"password-not-ascii"}}},
+		{"the same in JKS", generated(t, keystore.ECP256), keystore.SaveOptions{Format: trustkeep.JKS, Password: trustkeep.Password("größe")},
+			want{trustkeep.OpenSSL11: {"format"}, trustkeep.Windows2016: {"format"}}},
+		{"Ed25519", generated(t, keystore.Ed25519), keystore.SaveOptions{Profile: trustkeep.Java8, Password: changeit},
+			want{trustkeep.Java8: {"key-algorithm"}, trustkeep.Windows2016: {"key-algorithm"}}},
+		{"authorities of one name", twins, keystore.SaveOptions{Profile: trustkeep.Java8, Password: changeit},
+			want{trustkeep.Java8: {"duplicate-subject"}, trustkeep.Java17: {"duplicate-subject"}}},
+		{"the same in JKS", twins, keystore.SaveOptions{Format: trustkeep.JKS, Password: changeit}, want{trustkeep.OpenSSL11: {"format"}, trustkeep.Windows2016: {"format"}}},
+		{"certificate without issuer", nameless(t), keystore.SaveOptions{Profile: trustkeep.Java8, Password: changeit},
+			want{trustkeep.Java8: {"empty-issuer"}, trustkeep.Java17: {"empty-issuer"}}},
+		{"secret key", load("keytool-secret.p12", "changeit"), keystore.SaveOptions{Profile: trustkeep.Java8},
+			want{trustkeep.OpenSSL11: {"secret-key"}, trustkeep.Windows2016: {"secret-key"}}},
+		{"without password", load("keytool-trust.p12", "changeit"), keystore.SaveOptions{Profile: trustkeep.Passwordless},
+			want{trustkeep.OpenSSL11: {"password-missing"}, trustkeep.Windows2016: {"password-missing"}}},
+		{"PEM", load("openssl.p12", "changeit"), keystore.SaveOptions{Format: trustkeep.PEM}, want{trustkeep.Java8: {"format"}, trustkeep.Java17: {"format"}, trustkeep.Windows2016: {"format"}}},
+	} {
+		for _, consumer := range keystore.Consumers() {
+			if got := codes(t, c.ks, consumer, c.o); !slices.Equal(got, c.want[consumer]) {
+				t.Errorf("%s: %s: %q, want %q", c.name, consumer, got, c.want[consumer])
+			}
+		}
+		if got := codes(t, c.ks, "something else", c.o); len(got) != 0 {
+			t.Errorf("%s: an unknown consumer: %q", c.name, got)
+		}
+	}
+	found, err := generated(t, keystore.Ed25519).CanRead("", keystore.SaveOptions{Password: changeit})
+	if err != nil || len(found) != 4 {
+		t.Errorf("everybody: %v, %v", found, err)
+	}
+}
+
+// A key alone, a certificate that nothing marks as trusted, and two aliases that
+// Java takes for one.
+func TestCanReadWhatJavaHides(t *testing.T) {
+	pki := testpki.New(t, testpki.Options{})
+	pem := slices.Concat(pki.SelfSigned("alone").KeyPEM(), pki.Server("a.example").KeyPEM(), pki.Server("b.example").ChainPEM())
+	ks, err := keystore.Parse(pem, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := keystore.SaveOptions{Format: trustkeep.PKCS12, Profile: trustkeep.Java8, Password: trustkeep.Password("changeit")}
+	if got := codes(t, ks, trustkeep.Java17, o); !slices.Equal(got, []string{"key-without-certificate", "unmarked-certificate"}) {
+		t.Errorf("%q in %v", got, ks.Aliases())
+	}
+	if got := codes(t, ks, trustkeep.OpenSSL11, o); len(got) != 0 {
+		t.Errorf("%q", got)
+	}
+}
+
+// The claims about the JDK and OpenSSL that are here: what CanRead says of a
+// store is what happens to it.
+func TestInteropCanRead(t *testing.T) {
+	keytool, err := exec.LookPath("keytool")
+	if err != nil {
+		t.Skip("keytool is not installed")
+	}
+	openssl, err := exec.LookPath("openssl")
+	if err != nil {
+		t.Skip("openssl is not installed")
+	}
+	version, err := exec.Command("java", "-version").CombinedOutput()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ossl, err := exec.Command(openssl, "version").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("%s, %s", strings.SplitN(string(version), "\n", 2)[0], strings.TrimSpace(string(ossl)))
+	if !strings.Contains(string(version), `"17.`) || !strings.Contains(string(ossl), " 3.0.") {
+		t.Skip("the claims are about JDK 17 and what OpenSSL 3.0 has in common with 1.1")
+	}
+
+	// brainpool keys are made by openssl.
+	dir := t.TempDir()
+	at := func(name string) string { return filepath.Join(dir, name) }
+	for _, args := range [][]string{
+		{"req", "-x509", "-nodes", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:brainpoolP256r1", "-subj", "/CN=odd", "-keyout", at("key"), "-out", at("cert")},
+		{"pkcs12", "-export", "-inkey", at("key"), "-in", at("cert"), "-name", "one", "-passout", "pass:changeit", "-out", at("brainpool.p12")},
+	} {
+		if out, err := exec.Command(openssl, args...).CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+	}
+	brainpool, err := keystore.Load(at("brainpool.p12"), trustkeep.Password("changeit"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	pki := testpki.New(t, testpki.Options{})
+	alone, err := keystore.Parse(pki.SelfSigned("alone").KeyPEM(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		name     string
+		ks       *keystore.Keystore
+		profile  trustkeep.Profile
+		password string
+	}{
+		{"ordinary", generated(t, keystore.ECP256), trustkeep.Java17, "changeit"},
+		{"old algorithms", generated(t, keystore.ECP256), trustkeep.Java8, "changeit"},
+		{"Ed25519", generated(t, keystore.Ed25519), trustkeep.Java17, "changeit"},
+		{"certificate without issuer", nameless(t), trustkeep.Java17, "changeit"},
+		{"PBMAC1", generated(t, keystore.ECP256), trustkeep.Modern2026, "changeit"},
+		{"password beyond ASCII", generated(t, keystore.ECP256), trustkeep.Java17, "größe"},
+		{"brainpool", brainpool, trustkeep.Java17, "changeit"},
+		{"key alone", alone, trustkeep.Java17, "changeit"},
+	} {
+		data, err := c.ks.Encode(keystore.SaveOptions{Format: trustkeep.PKCS12, Profile: c.profile, Password: trustkeep.Password(c.password)})
+		if err != nil {
+			t.Fatalf("%s: %v", c.name, err)
+		}
+		path := at("store.p12")
+		if err := os.WriteFile(path, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		o := keystore.SaveOptions{Format: trustkeep.PKCS12, Profile: c.profile, Password: trustkeep.Password(c.password)}
+
+		// A certificate request takes the key and its certificate.
+		cmd := exec.Command(keytool, "-J-Dfile.encoding=UTF-8", "-J-Dsun.jnu.encoding=UTF-8", "-certreq", "-keystore", path, "-storepass:env", "STORE_PASSWORD", "-alias", c.ks.Aliases()[0])
+		cmd.Env = append(os.Environ(), "STORE_PASSWORD="+c.password, "LC_ALL=C.UTF-8")
+		out, err := cmd.CombinedOutput()
+		if want := len(codes(t, c.ks, trustkeep.Java17, o)) == 0; (err == nil) != want {
+			t.Errorf("%s: keytool: %v, although CanRead says %v: %s", c.name, err, want, out)
+		} else {
+			t.Logf("%s: keytool reads it: %v", c.name, err == nil)
+		}
+		cmd = exec.Command(openssl, "pkcs12", "-in", path, "-passin", "env:STORE_PASSWORD", "-nodes")
+		cmd.Env = append(os.Environ(), "STORE_PASSWORD="+c.password)
+		out, err = cmd.CombinedOutput()
+		if want := len(codes(t, c.ks, trustkeep.OpenSSL11, o)) == 0; (err == nil) != want {
+			t.Errorf("%s: openssl: %v, although CanRead says %v: %s", c.name, err, want, out)
+		} else {
+			t.Logf("%s: openssl reads it: %v", c.name, err == nil)
+		}
+	}
+}
