@@ -14,8 +14,8 @@ import (
 // nothing changes.
 //
 // Errors: ErrExists when an alias is taken (Rename one of the two); ErrNotFound;
-// ErrUnsupported for a secret key or an entry that is not understood, between
-// stores of different formats; those of unlocking a key.
+// ErrUnsupported for an entry that is not understood, between stores of different
+// formats; those of unlocking a key.
 func (k *Keystore) CopyFrom(other *Keystore, aliases ...string) error {
 	const op = "keystore: copy"
 	if other == nil {
@@ -65,11 +65,8 @@ func (k *Keystore) copies(op string, to trustkeep.Format, aliases []string) ([]*
 // copyOf makes an entry of its own, free of the password of the store that it
 // came from.
 func (it *item) copyOf(password []byte, sameFormat bool) (*item, error) {
-	switch it.e.Kind {
-	case entry.Secret, entry.Opaque:
-		if !sameFormat {
-			return nil, fmt.Errorf("%s entry into another format: %w", kindOf(it.e.Kind), trustkeep.ErrUnsupported)
-		}
+	if it.e.Kind == entry.Opaque && !sameFormat {
+		return nil, fmt.Errorf("opaque entry into another format: %w", trustkeep.ErrUnsupported)
 	}
 	if it.e.Key == nil {
 		return it.variant(func(*entry.Entry) {}), nil

@@ -115,8 +115,8 @@ type PrivateKey struct {
 	// Encrypted is false where no password is needed.
 	Encrypted bool
 	// Open decrypts. For private keys the result is the DER of PKCS#8
-	// PrivateKeyInfo, for secret keys whatever Secret entries of the format
-	// hold. It is called with the password in UTF-8, nil for none, and must
+	// PrivateKeyInfo, for secret keys the bare key, whose name AlgorithmName
+	// then knows. It is called with the password in UTF-8, nil for none, and must
 	// not keep it. A wrong password is trustkeep.ErrIncorrectPassword.
 	Open func(password []byte) ([]byte, error)
 	// Opened is the result of Open with the store password, where

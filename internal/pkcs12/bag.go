@@ -168,7 +168,7 @@ func (r *reader) readKey(b safeBag, out *bags) error {
 		if e.Key, err = pkcs8.NewKey(der, r.opts.Budget); err != nil {
 			return err
 		}
-	} else if e.Key, err = r.shroudedKey(der, out); err != nil {
+	} else if e.Key, err = r.shroudedKey(der, entry.Key, out); err != nil {
 		return err
 	}
 	out.add(e, &b)
@@ -190,7 +190,7 @@ func (r *reader) readSecret(b safeBag, out *bags) error {
 		return err
 	}
 	e := b.newEntry(entry.Secret)
-	if e.Key, err = r.shroudedKey(der, out); err != nil {
+	if e.Key, err = r.shroudedKey(der, entry.Secret, out); err != nil {
 		return err
 	}
 	out.add(e, &b)

@@ -59,6 +59,11 @@ func (w *writer) protect(k *writtenKey) error {
 	if err != nil {
 		return err
 	}
+	if e.Kind == entry.Secret {
+		if plain, err = wrapSecret(e.Key.AlgorithmName(), plain); err != nil {
+			return err
+		}
+	}
 	if !pkcs8.IsPrivateKeyInfo(plain) {
 		return fmt.Errorf("the key is no PrivateKeyInfo: %w", trustkeep.ErrUnsupported)
 	}

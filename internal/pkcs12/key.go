@@ -1,9 +1,12 @@
 package pkcs12
 
 import (
+	"bytes"
 	"encoding/asn1"
 	"errors"
 	"fmt"
+	"strconv"
+	"strings"
 
 	"golang.org/x/crypto/cryptobyte"
 	tag "golang.org/x/crypto/cryptobyte/asn1"
@@ -15,9 +18,9 @@ import (
 	"github.com/trustkeep/trustkeep/internal/pkcs8"
 )
 
-// shroudedKey makes a key of an EncryptedPrivateKeyInfo and, where that was
-// asked for, sets out to open it.
-func (r *reader) shroudedKey(der []byte, out *bags) (*entry.PrivateKey, error) {
+// shroudedKey makes a private or secret key of an EncryptedPrivateKeyInfo and,
+// where that was asked for, sets out to open it.
+func (r *reader) shroudedKey(der []byte, kind entry.Kind, out *bags) (*entry.PrivateKey, error) {
 	encrypted, err := pkcs8.Parse(der)
 	if errors.Is(err, trustkeep.ErrUnsupported) {
 		return &entry.PrivateKey{
@@ -36,18 +39,20 @@ func (r *reader) shroudedKey(der []byte, out *bags) (*entry.PrivateKey, error) {
 	key.Open = func(password []byte) ([]byte, error) {
 		var once derivations
 		defer once.wipe()
-		return openKey(key, encrypted, &once, candidates(password), 0, tab)
+		return openKey(key, kind, encrypted, &once, candidates(password), 0, tab)
 	}
 	if r.opts.Unlock {
 		r.crew.do(func() {
-			key.Opened, key.OpenErr = openKey(key, encrypted, &r.derivations, r.passwords, r.password, tab)
-			key.PublicKeyInfo = pkcs8.PublicKeyInfo(key.Opened)
+			key.Opened, key.OpenErr = openKey(key, kind, encrypted, &r.derivations, r.passwords, r.password, tab)
+			if kind == entry.Key {
+				key.PublicKeyInfo = pkcs8.PublicKeyInfo(key.Opened)
+			}
 		})
 	}
 	return key, nil
 }
 
-func openKey(key *entry.PrivateKey, e *pkcs8.Encrypted, d *derivations, passwords [][]byte, first int, spend limits.Spender) ([]byte, error) {
+func openKey(key *entry.PrivateKey, kind entry.Kind, e *pkcs8.Encrypted, d *derivations, passwords [][]byte, first int, spend limits.Spender) ([]byte, error) {
 	plain, err := d.open(e.Scheme, passwords, first, spend, func(derived []byte) ([]byte, error) {
 		plain, err := e.Scheme.Open(derived, e.Ciphertext)
 		if err == nil && !pkcs8.IsPrivateKeyInfo(plain) {
@@ -59,8 +64,9 @@ func openKey(key *entry.PrivateKey, e *pkcs8.Encrypted, d *derivations, password
 	if err != nil {
 		return nil, fmt.Errorf("pkcs12: private key: %w", err)
 	}
-	if name := secretName(plain); name != "" {
-		key.LearnAlgorithm(name)
+	if kind == entry.Secret {
+		defer clear(plain)
+		return openSecret(key, plain)
 	}
 	return plain, nil
 }
@@ -84,20 +90,61 @@ var secretAlgorithms = []struct {
 	{asn1.ObjectIdentifier{1, 2, 840, 113549, 2, 11}, "HmacSHA512"},
 }
 
-// secretName names the algorithm of a secret key in the clothes of a
-// PrivateKeyInfo, and is empty for others.
-func secretName(der []byte) string {
+// openSecret takes a secret key out of the clothes of a PrivateKeyInfo, which the
+// JDK puts it in, and notes its algorithm: by Java's name, else by the identifier.
+func openSecret(key *entry.PrivateKey, der []byte) ([]byte, error) {
 	in := cryptobyte.String(der)
-	var seq, algorithm cryptobyte.String
+	var seq, algorithm, secret cryptobyte.String
 	var oid asn1.ObjectIdentifier
-	if !in.ReadASN1(&seq, tag.SEQUENCE) || !seq.SkipASN1(tag.INTEGER) ||
-		!seq.ReadASN1(&algorithm, tag.SEQUENCE) || !algorithm.ReadASN1ObjectIdentifier(&oid) {
-		return ""
+	if !in.ReadASN1(&seq, tag.SEQUENCE) || !seq.SkipASN1(tag.INTEGER) || !seq.ReadASN1(&algorithm, tag.SEQUENCE) ||
+		!algorithm.ReadASN1ObjectIdentifier(&oid) || !seq.ReadASN1(&secret, tag.OCTET_STRING) {
+		return nil, fmt.Errorf("pkcs12: secret key: %w", trustkeep.ErrCorrupt)
 	}
+	name := oid.String()
 	for _, a := range secretAlgorithms {
 		if a.oid.Equal(oid) {
-			return a.name
+			name = a.name
+			break
 		}
 	}
-	return ""
+	key.LearnAlgorithm(name)
+	return bytes.Clone(secret), nil
+}
+
+// wrapSecret is the inverse of openSecret.
+func wrapSecret(algorithm string, secret []byte) ([]byte, error) {
+	oid := secretOID(algorithm)
+	if oid == nil {
+		return nil, fmt.Errorf("secret key of the algorithm %q: %w", trustkeep.Printable(algorithm), trustkeep.ErrUnsupported)
+	}
+	var b cryptobyte.Builder
+	b.AddASN1(tag.SEQUENCE, func(b *cryptobyte.Builder) {
+		b.AddASN1Int64(0)
+		b.AddASN1(tag.SEQUENCE, func(b *cryptobyte.Builder) {
+			b.AddASN1ObjectIdentifier(oid)
+			b.AddASN1NULL()
+		})
+		b.AddASN1OctetString(secret)
+	})
+	return b.Bytes()
+}
+
+func secretOID(algorithm string) asn1.ObjectIdentifier {
+	for _, a := range secretAlgorithms {
+		if strings.EqualFold(a.name, algorithm) {
+			return a.oid
+		}
+	}
+	var oid asn1.ObjectIdentifier
+	for part := range strings.SplitSeq(algorithm, ".") {
+		n, err := strconv.ParseUint(part, 10, 31)
+		if err != nil {
+			return nil
+		}
+		oid = append(oid, int(n))
+	}
+	if len(oid) < 2 || oid[0] > 2 || oid[0] < 2 && oid[1] > 39 {
+		return nil
+	}
+	return oid
 }

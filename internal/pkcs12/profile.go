@@ -105,3 +105,15 @@ func FromSource(s *entry.Store) Profile {
 	}
 	return p
 }
+
+// Era says who knows the algorithms: "PBMAC1", "AES" (which stands for SHA-256
+// too) or "" for those that everybody knows.
+func (s Source) Era() string {
+	switch {
+	case s.MAC.KDF == pbe.PBKDF2:
+		return "PBMAC1"
+	case s.MAC.Hash > crypto.SHA1, s.Certs.KDF == pbe.PBKDF2, s.Keys.KDF == pbe.PBKDF2, s.Certs.KDF == pbe.Scrypt, s.Keys.KDF == pbe.Scrypt:
+		return "AES"
+	}
+	return ""
+}

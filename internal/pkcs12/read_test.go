@@ -236,7 +236,7 @@ func TestSecretKey(t *testing.T) {
 			continue
 		}
 		plain, err := e.Key.Open([]byte("changeit"))
-		if err != nil || !pkcs8.IsPrivateKeyInfo(plain) || e.Key.AlgorithmName() != "AES" {
+		if err != nil || len(plain) != 16 && len(plain) != 32 || e.Key.AlgorithmName() != "AES" {
 			t.Errorf("%x, %v, algorithm %q", plain, err, e.Key.AlgorithmName())
 		}
 		if e.Created.IsZero() {

@@ -1,0 +1,103 @@
+package keystore
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"log/slog"
+
+	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/entry"
+	"github.com/trustkeep/trustkeep/internal/redact"
+)
+
+// SecretKey is a symmetric key, or a password that is kept like one. It is
+// immutable, and prints as its algorithm and length.
+type SecretKey struct {
+	algorithm string
+	secret    *redact.Secret
+}
+
+// NewSecretKey makes a secret key of an algorithm, by Java's name for it ("AES",
+// "DESede", "HmacSHA256", "PBE" for a password) or an object identifier in dots.
+// The key is copied. ErrEmpty without algorithm or key.
+func NewSecretKey(algorithm string, key []byte) (*SecretKey, error) {
+	if algorithm == "" || len(key) == 0 {
+		return nil, &trustkeep.Error{Op: "keystore: new secret key", Err: trustkeep.ErrEmpty}
+	}
+	return &SecretKey{algorithm, redact.NewSecret(key)}, nil
+}
+
+// Algorithm is the name of the algorithm.
+func (s *SecretKey) Algorithm() string { return s.algorithm }
+
+// Reveal returns a copy of the key.
+func (s *SecretKey) Reveal() []byte { return bytes.Clone(s.secret.Bytes()) }
+
+// String names algorithm and length. The printing methods take values, so that a
+// copied SecretKey prints no more than a pointer to one.
+func (s SecretKey) String() string {
+	return fmt.Sprintf("%s key of %d bits", trustkeep.Printable(s.algorithm), 8*len(s.secret.Bytes()))
+}
+
+// Format prints String whatever the verb.
+func (s SecretKey) Format(f fmt.State, _ rune) { io.WriteString(f, s.String()) }
+
+// MarshalText yields String, for JSON.
+func (s SecretKey) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// LogValue implements slog.LogValuer through String.
+func (s SecretKey) LogValue() slog.Value { return slog.StringValue(s.String()) }
+
+// SecretKey decrypts the secret key of that alias, with its own password where one
+// was given (Options.KeyPasswords), else with the store's.
+//
+// Errors: ErrNotFound when there is no such entry or it holds no secret key,
+// ErrIncorrectPassword, ErrUnsupported, ErrCorrupt.
+func (k *Keystore) SecretKey(alias string) (*SecretKey, error) {
+	const op = "keystore: secret key"
+	k.mu.RLock()
+	it := k.byAlias[entry.Fold(alias)]
+	if it == nil {
+		defer k.mu.RUnlock()
+		return nil, k.notFound(op, alias)
+	}
+	password := redact.NewSecret(k.passwordOf(it).Bytes())
+	path, format := k.origin.path, k.format
+	k.mu.RUnlock()
+	defer password.Wipe()
+	plain, err := openSecret(it.e, password.Bytes())
+	if err != nil {
+		return nil, &trustkeep.Error{Op: op, Path: path, Format: string(format), Alias: it.e.Alias, Err: err}
+	}
+	defer clear(plain)
+	return &SecretKey{it.e.Key.AlgorithmName(), redact.NewSecret(plain)}, nil
+}
+
+func openSecret(e *entry.Entry, password []byte) ([]byte, error) {
+	switch {
+	case e.Kind != entry.Secret:
+		return nil, fmt.Errorf("the entry is of kind %s and has no secret key: %w", kindOf(e.Kind), trustkeep.ErrNotFound)
+	case e.Key != nil && e.Key.Open != nil:
+		return e.Key.Open(password)
+	case e.Err != nil:
+		return nil, e.Err
+	}
+	return nil, fmt.Errorf("secret key cannot be read: %w", trustkeep.ErrUnsupported)
+}
+
+// SetSecretKey puts a secret key under an alias, replacing the entry of exactly
+// that alias. PKCS#12, JCEKS and BouncyCastle's formats hold secret keys; saving
+// the store in another is ErrUnsupported. ErrExists: another entry has an alias
+// that differs only in case.
+func (k *Keystore) SetSecretKey(alias string, key *SecretKey) error {
+	const op = "keystore: set secret key"
+	if key == nil || key.secret == nil {
+		return &trustkeep.Error{Op: op, Alias: alias, Err: trustkeep.ErrEmpty}
+	}
+	secret := key.secret
+	return k.put(op, &item{e: &entry.Entry{Alias: alias, Kind: entry.Secret, Key: &entry.PrivateKey{
+		Algorithm: key.algorithm,
+		Open:      func([]byte) ([]byte, error) { return bytes.Clone(secret.Bytes()), nil },
+	}}})
+}
