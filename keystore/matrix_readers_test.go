@@ -50,7 +50,7 @@ var readers = []reader{
 	}},
 	{"GnuTLS certtool", []string{"certtool"}, []trustkeep.Profile{trustkeep.Modern2026}, func(m *matrix, path string) ([]string, int, error) {
 		out, err := m.try("certtool", "--p12-info", "--inder", "--infile", path, "--password", "changeit")
-		return keysWithNames(out, "-----BEGIN PRIVATE KEY"), strings.Count(out, "BEGIN CERTIFICATE"), err
+		return keysWithNames(out, "-----BEGIN ENCRYPTED PRIVATE KEY"), strings.Count(out, "BEGIN CERTIFICATE"), err
 	}},
 	{"NSS pk12util", []string{"pk12util", "certutil"}, []trustkeep.Profile{trustkeep.Modern2026}, func(m *matrix, path string) (keys []string, certs int, err error) {
 		db, err := os.MkdirTemp(m.dir, "db")
