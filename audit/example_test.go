@@ -19,7 +19,7 @@ func Example() {
 	report := audit.Options{Clock: then}.Run(audit.Target{Name: "web.p12", Keystore: ks, Roles: keystore.ForServer})
 	fmt.Print(report)
 	// Output:
-	// warning  web.p12 "web": expires-soon: web.example expires on 2026-01-21, in 20 days; renew it
-	// note     web.p12 "web": self-signed: web.example is self-signed: partners must trust this very certificate; have it signed by a CA where that is not agreed on
+	// warning  web.p12 "web": expires-soon: CN=web.example expires on 2026-01-21, in 20 days; renew it
+	// note     web.p12 "web": self-signed: CN=web.example is self-signed: partners must trust this very certificate; have it signed by a CA where that is not agreed on
 	// 0 critical, 1 warnings, 1 notes in 1 targets at 2026-01-01T00:00:00Z
 }

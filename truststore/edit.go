@@ -56,6 +56,7 @@ func (t *Truststore) Remove(alias string) error {
 			return trustkeep.ErrNotFound
 		}
 		b.entries = slices.Delete(b.entries, slices.Index(b.entries, old), slices.Index(b.entries, old)+1)
+		b.dropScope(old.Alias)
 		return nil
 	})
 }
@@ -65,7 +66,13 @@ func (t *Truststore) Remove(alias string) error {
 func (t *Truststore) RemoveCertificate(cert *x509.Certificate) error {
 	return t.edit("remove", "", cert, func(b *editor) error {
 		n := len(b.entries)
-		b.entries = slices.DeleteFunc(b.entries, func(e *entry.Entry) bool { return holds(e, cert) })
+		b.entries = slices.DeleteFunc(b.entries, func(e *entry.Entry) bool {
+			if holds(e, cert) {
+				b.dropScope(e.Alias)
+				return true
+			}
+			return false
+		})
 		if len(b.entries) == n {
 			return trustkeep.ErrNotFound
 		}
@@ -78,7 +85,7 @@ func (t *Truststore) edit(op, alias string, cert *x509.Certificate, change func(
 	if t == nil {
 		return errNil(op)
 	}
-	if cert != nil && len(cert.Raw) == 0 || cert == nil && op != "remove" {
+	if cert != nil && len(cert.Raw) == 0 || cert == nil && op != "remove" && op != "set scope" {
 		return &trustkeep.Error{Op: "truststore: " + op, Alias: alias, Err: trustkeep.ErrEmpty, Hint: "certificates come from x509.ParseCertificate"}
 	}
 	t.mu.Lock()
@@ -103,17 +110,19 @@ func (t *Truststore) now() time.Time {
 type editor struct {
 	old     *state
 	entries []*entry.Entry
-	aliases map[string]bool // of entries, by entry.Fold; nil until needed
+	scopes  map[string]Scope // by entry.Fold of the alias; copied before it is changed
+	aliases map[string]bool  // of entries, by entry.Fold; nil until needed
 	certs   map[[32]byte]bool
 }
 
 func newEditor(old *state) *editor {
-	return &editor{old: old, entries: slices.Clone(old.entries)}
+	return &editor{old: old, entries: slices.Clone(old.entries), scopes: old.scopes}
 }
 
 func (b *editor) state(generation uint64) *state {
-	s := &state{entries: b.entries, problems: b.old.problems, origin: b.old.origin}
+	s := &state{entries: b.entries, scopes: b.scopes, problems: b.old.problems, origin: b.old.origin}
 	s.snapshot = newSnapshot(generation, trustedOf(b.entries), b.old.snapshot.platform)
+	s.snapshot.scopes = scopesOf(b.entries, b.scopes)
 	return s
 }
 
@@ -131,6 +140,14 @@ func newEntry(alias string, c *x509.Certificate, created time.Time) *entry.Entry
 	return &entry.Entry{
 		Alias: alias, Kind: entry.Trusted, Marked: true, Created: created,
 		Chain: []*entry.Certificate{entry.FromX509(c)},
+	}
+}
+
+// dropScope keeps a scope from applying to whatever gets the alias next.
+func (b *editor) dropScope(alias string) {
+	if _, ok := b.scopes[entry.Fold(alias)]; ok {
+		b.scopes = cloneScopes(b.scopes)
+		delete(b.scopes, entry.Fold(alias))
 	}
 }
 

@@ -22,6 +22,9 @@ func (s *Snapshot) explain(code Code, chain []*x509.Certificate, o VerifyOptions
 	}
 	if code != "" {
 		e.Reason = callerReason(code)
+		if r, ok := s.beyond(code, chain, o, err); ok {
+			e.Reason = r
+		}
 		if code == CodeNoCertificate && len(chain) > 0 {
 			e.Chain, e.Text = nil, "a certificate is nil or does not come from x509.ParseCertificate"
 			e.Remedy = ""
@@ -83,6 +86,28 @@ func callerReason(code Code) Reason {
 		r.Text = "the purpose is none of server, client, email and any"
 	}
 	return r
+}
+
+// beyond explains what was refused although there is a path.
+func (s *Snapshot) beyond(code Code, chain []*x509.Certificate, o VerifyOptions, err error) (Reason, bool) {
+	switch code {
+	case CodePinMismatch:
+		return Reason{code, "it is trusted, but neither it (" + PinCertificate(chain[0]).String() + ") nor its key (" + PinKey(chain[0]).String() + ") is pinned",
+			"find out why the peer has changed its certificate, and pin the new one"}, true
+	case CodeOutOfScope:
+		what := o.Purpose.String()
+		if o.Name != "" {
+			what += ` "` + printable(o.Name) + `"`
+		}
+		return Reason{code, "its chain leads to the store, but to nothing there that counts for the " + what + " now",
+			"widen the scope of the anchor, or have the certificate issued by another authority"}, true
+	case CodeRevoked:
+		return Reason{code, cut(printable(err.Error()), 512), "the peer must get another certificate"}, true
+	case CodeRevocationUnknown:
+		return Reason{code, "whether it was revoked could not be found out: " + cut(printable(err.Error()), 512),
+			"supply a list, let the checker fetch one, or have the server staple an answer"}, true
+	}
+	return Reason{}, false
 }
 
 // leafReasons returns what is wrong with the peer's own certificate, whoever

@@ -78,7 +78,7 @@ func (t *Truststore) SaveWith(path string, o SaveOptions) error {
 
 // saved is the same generation with another origin.
 func (s *state) saved(path string, encoded []byte, password *redact.Secret, o SaveOptions) *state {
-	next := &state{snapshot: s.snapshot, entries: s.entries, problems: s.problems, origin: s.origin}
+	next := &state{snapshot: s.snapshot, entries: s.entries, scopes: s.scopes, problems: s.problems, origin: s.origin}
 	if f := s.format(o); f != s.origin.format {
 		next.origin.format, next.origin.source, next.origin.profile = f, nil, ""
 	}
@@ -168,6 +168,9 @@ func (s *state) format(o SaveOptions) trustkeep.Format {
 func (t *Truststore) encode(s *state, o SaveOptions) ([]byte, *redact.Secret, error) {
 	if s.origin.keys > 0 {
 		return nil, nil, fmt.Errorf("the store was read from a file with keys: %w", trustkeep.ErrUnsupported)
+	}
+	if len(s.scopes) > 0 {
+		return nil, nil, fmt.Errorf("some certificates are trusted within a scope, which no format can hold: %w", trustkeep.ErrUnsupported)
 	}
 	if s.snapshot.platform != nil {
 		return nil, nil, fmt.Errorf("the platform's roots cannot be listed: %w", trustkeep.ErrUnsupported)

@@ -32,6 +32,8 @@ type Snapshot struct {
 	// platform holds roots that can be used but not listed, such as those
 	// of the Windows and macOS verifiers. Nil where there are none.
 	platform *x509.CertPool
+	pins     []Pin              // see Pinned
+	scopes   map[string][]Scope // by Raw, of those that have some
 
 	poolOnce sync.Once
 	pool     *x509.CertPool
@@ -61,7 +63,12 @@ func (s *Snapshot) Generation() uint64 { return s.generation }
 func (s *Snapshot) Len() int { return len(s.certs) }
 
 // Empty reports whether nobody is trusted.
-func (s *Snapshot) Empty() bool { return len(s.certs) == 0 && s.platform == nil }
+func (s *Snapshot) Empty() bool { return len(s.certs) == 0 && s.platform == nil && len(s.pins) == 0 }
+
+// Plain reports whether Pool says all there is to say, so that crypto/tls can
+// decide by it. Otherwise there are scopes or pins, and only Verify decides
+// rightly.
+func (s *Snapshot) Plain() bool { return len(s.pins) == 0 && len(s.scopes) == 0 }
 
 // Platform reports whether roots take part that can be used but not listed:
 // those of the operating system on Windows and macOS, or whatever else
@@ -119,6 +126,10 @@ func (s *Snapshot) String() string {
 	switch {
 	case s == nil:
 		return "no trust store"
+	case len(s.pins) > 0 && len(s.certs) == 0 && s.platform == nil:
+		return count(len(s.pins), "pin")
+	case len(s.pins) > 0:
+		return count(len(s.certs), "certificate") + " and " + count(len(s.pins), "pin")
 	case s.platform != nil && len(s.certs) == 0:
 		return "the platform's roots"
 	case s.platform != nil:

@@ -30,6 +30,7 @@ type state struct {
 	snapshot *Snapshot
 	// entries are all of the store, also those that make nobody trusted.
 	entries  []*entry.Entry
+	scopes   map[string]Scope        // by entry.Fold of the alias
 	byAlias  map[string]*entry.Entry // by entry.Fold; built by find
 	aliases  sync.Once
 	problems []Problem

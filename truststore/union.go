@@ -85,5 +85,35 @@ func merge(generation uint64, of []*Snapshot) *Snapshot {
 			}
 		}
 	}
-	return newSnapshot(generation, certs, platform)
+	out := newSnapshot(generation, certs, platform)
+	for _, s := range of {
+		out.pins = append(out.pins, s.pins...)
+	}
+	out.scopes = mergeScopes(of)
+	return out
+}
+
+// mergeScopes keeps the scopes of a certificate unless some part trusts it
+// without.
+func mergeScopes(of []*Snapshot) map[string][]Scope {
+	var out map[string][]Scope
+	for _, s := range of {
+		for raw, scopes := range s.scopes {
+			if out == nil {
+				out = make(map[string][]Scope)
+			}
+			out[raw] = append(out[raw], scopes...)
+		}
+	}
+	if out == nil {
+		return nil
+	}
+	for _, s := range of {
+		for _, c := range s.certs {
+			if _, bounded := s.scopes[string(c.Raw)]; !bounded {
+				delete(out, string(c.Raw))
+			}
+		}
+	}
+	return out
 }

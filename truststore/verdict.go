@@ -3,6 +3,7 @@ package truststore
 import (
 	"crypto/x509"
 	"encoding/json"
+	"fmt"
 )
 
 // Rule is a way in which a store grants trust.
@@ -15,15 +16,19 @@ const (
 	// RuleChain: a certificate that the peer's chain leads to, root or
 	// intermediate, is in the store.
 	RuleChain
+	// RulePin: the peer's own certificate or key is pinned by Pinned.
+	RulePin
 )
 
-// String returns "exact", "chain" or "invalid".
+// String returns "exact", "chain", "pin" or "invalid".
 func (r Rule) String() string {
 	switch r {
 	case RuleExact:
 		return "exact"
 	case RuleChain:
 		return "chain"
+	case RulePin:
+		return "pin"
 	}
 	return "invalid"
 }
@@ -31,17 +36,13 @@ func (r Rule) String() string {
 // MarshalText yields what String returns.
 func (r Rule) MarshalText() ([]byte, error) { return []byte(r.String()), nil }
 
-// Relaxation names something that crypto/x509 would have refused and that was
-// accepted because the caller asked for that by name. Nothing is relaxed unless
-// it is listed in a Verdict.
-type Relaxation string
-
 // Verdict says why a peer is trusted.
 type Verdict struct {
 	// Chain leads from the peer's certificate to the anchor. Under RuleExact
 	// it is that one certificate.
 	Chain []*x509.Certificate
-	// Anchor is the certificate of the store that granted trust.
+	// Anchor is the certificate of the store that granted trust; under
+	// RulePin it is the peer's own.
 	Anchor *x509.Certificate
 	// Rule that granted it.
 	Rule Rule
@@ -67,8 +68,15 @@ func newVerdict(chains [][]*x509.Certificate) *Verdict {
 
 // String describes the verdict in one line.
 func (v *Verdict) String() string {
-	if v.Rule == RuleExact {
-		return "trusted: the store holds the peer's own certificate " + quoteSubject(v.Anchor)
+	with := ""
+	if len(v.Relaxations) > 0 {
+		with = fmt.Sprintf(", although crypto/x509 would refuse it (relaxed: %v)", v.Relaxations)
+	}
+	switch v.Rule {
+	case RuleExact:
+		return "trusted: the store holds the peer's own certificate " + quoteSubject(v.Anchor) + with
+	case RulePin:
+		return "trusted: the peer's own certificate " + quoteSubject(v.Anchor) + " is pinned" + with
 	}
 	return "trusted: the chain of " + quoteSubject(v.Chain[0]) + " leads to " + quoteSubject(v.Anchor) + " in the store"
 }

@@ -3,7 +3,10 @@ package truststore
 import (
 	"crypto/x509"
 	"errors"
+	"slices"
 	"time"
+
+	"github.com/trustkeep/trustkeep"
 )
 
 // Purpose is what a peer's certificate is to be used for. The zero Purpose is
@@ -69,6 +72,28 @@ type VerifyOptions struct {
 	// Intermediates are certificates that may complete the chain besides
 	// those that the peer sent. They are not trusted by themselves.
 	Intermediates []*x509.Certificate
+
+	// Allow lists what is accepted of an exactly trusted certificate although
+	// crypto/x509 would refuse it.
+	Allow []Relaxation
+	// Pins narrow what is trusted: besides everything else, the peer must
+	// have one of these certificates or keys. Empty pins nothing. See Pinned
+	// for pins that are trust themselves.
+	Pins []Pin
+	// Revocation, if set, has the last word on a chain that is trusted
+	// otherwise. Staple is the OCSP response that came with the handshake.
+	Revocation RevocationChecker
+	Staple     []byte
+}
+
+// RevocationChecker finds out whether certificates were revoked. A
+// *revocation.Checker is one.
+type RevocationChecker interface {
+	// CheckRevocation looks at the certificates of a verdict, the peer's
+	// first, the anchor last. The error wraps trustkeep.ErrRevoked for one
+	// that was revoked; any other refuses the chain too, because nothing
+	// could be learned.
+	CheckRevocation(chain []*x509.Certificate, staple []byte, at time.Time) error
 }
 
 // Verify decides whether a peer is trusted by this store now. See
@@ -85,10 +110,12 @@ func (t *Truststore) Verify(chain []*x509.Certificate, o VerifyOptions) (*Verdic
 // this module, for TLS, S/MIME and whatever else has a certificate and needs to
 // know.
 //
-// crypto/x509 builds and checks the path, and what it refuses is refused here.
+// crypto/x509 builds and checks the path, and what it refuses is refused here,
+// unless the peer's own certificate is in the store or pinned and a relaxation of
+// VerifyOptions.Allow names what is wrong with it.
 // The error is a *VerifyError, which explains the refusal, and wraps
-// trustkeep.ErrExpired, ErrEmpty or ErrUnsupported where one of them is the
-// reason.
+// trustkeep.ErrExpired, ErrRevoked, ErrEmpty or ErrUnsupported where one of them is
+// the reason.
 func (s *Snapshot) Verify(chain []*x509.Certificate, o VerifyOptions) (*Verdict, error) {
 	if o.Time.IsZero() {
 		o.Time = time.Now()
@@ -96,6 +123,58 @@ func (s *Snapshot) Verify(chain []*x509.Certificate, o VerifyOptions) (*Verdict,
 	usage, code := s.precheck(chain, o)
 	if code != "" {
 		return nil, s.explain(code, chain, o, nil)
+	}
+	verdict, code, err := s.decide(chain, o, usage)
+	if code != "" || err != nil || verdict == nil {
+		return nil, s.explain(code, chain, o, err)
+	}
+	if len(o.Pins) > 0 && !fitsAny(o.Pins, chain[0]) {
+		return nil, s.explain(CodePinMismatch, chain, o, nil)
+	}
+	if o.Revocation != nil {
+		if err := o.Revocation.CheckRevocation(verdict.Chain, o.Staple, o.Time); err != nil {
+			code := CodeRevocationUnknown
+			if errors.Is(err, trustkeep.ErrRevoked) {
+				code = CodeRevoked
+			}
+			return nil, s.explain(code, chain, o, err)
+		}
+	}
+	return verdict, nil
+}
+
+// decide finds the rule that grants trust. Without a verdict, code or err says
+// why there is none; both are empty where only an e-mail address is wrong.
+func (s *Snapshot) decide(chain []*x509.Certificate, o VerifyOptions, usage x509.ExtKeyUsage) (v *Verdict, code Code, err error) {
+	v, code, err = s.byPath(chain, o, usage)
+	if v != nil {
+		return v, "", nil
+	}
+	leaf := chain[0]
+	rule := Rule(0)
+	switch {
+	case s.Contains(leaf) && s.inScope(leaf, o):
+		rule = RuleExact
+	case fitsAny(s.pins, leaf):
+		rule = RulePin
+	default:
+		return nil, code, err
+	}
+	// An empty list makes the pin's rule strict, and repeats what byPath has
+	// found of the exact one.
+	if with, ok := relaxed(leaf, o, usage); ok {
+		return &Verdict{Chain: []*x509.Certificate{leaf}, Anchor: leaf, Rule: rule, Relaxations: with}, "", nil
+	}
+	if o.Purpose == Server && o.Name == "" {
+		return nil, CodeNoName, nil
+	}
+	return nil, code, err
+}
+
+// byPath asks crypto/x509.
+func (s *Snapshot) byPath(chain []*x509.Certificate, o VerifyOptions, usage x509.ExtKeyUsage) (*Verdict, Code, error) {
+	if o.Purpose == Server && o.Name == "" {
+		return nil, CodeNoName, nil // "any name" to crypto/x509
 	}
 	options := x509.VerifyOptions{
 		Roots:       s.Pool(),
@@ -114,16 +193,39 @@ func (s *Snapshot) Verify(chain []*x509.Certificate, o VerifyOptions) (*Verdict,
 	if o.Purpose != Email {
 		options.DNSName = o.Name
 	} else if o.Name != "" && !hasAddress(chain[0], o.Name) {
-		return nil, s.explain("", chain, o, nil)
+		return nil, "", nil
 	}
 	chains, err := chain[0].Verify(options)
 	if err == nil && len(chains) == 0 {
 		err = errors.New("no chain") // cannot happen; trusts nobody if it does
 	}
-	if err != nil {
-		return nil, s.explain("", chain, o, err)
+	if err != nil || len(s.scopes) == 0 {
+		if err != nil {
+			return nil, "", err
+		}
+		return newVerdict(chains), "", nil
 	}
-	return newVerdict(chains), nil
+	// Of several paths, one may end in scope; and a certificate that is in
+	// the store itself hides the path that leads on from it.
+	within := func(chains [][]*x509.Certificate) (in [][]*x509.Certificate) {
+		for _, c := range chains {
+			if s.inScope(c[len(c)-1], o) {
+				in = append(in, c)
+			}
+		}
+		return in
+	}
+	in := within(chains)
+	if len(in) == 0 {
+		options.Roots = s.poolInScope(o)
+		if chains, err = chain[0].Verify(options); err == nil {
+			in = within(chains)
+		}
+	}
+	if len(in) == 0 {
+		return nil, CodeOutOfScope, nil
+	}
+	return newVerdict(in), "", nil
 }
 
 // precheck refuses what must not get as far as crypto/x509, where an empty name
@@ -137,7 +239,7 @@ func (s *Snapshot) precheck(chain []*x509.Certificate, o VerifyOptions) (x509.Ex
 		return 0, CodeEmptyStore
 	case len(chain) == 0:
 		return 0, CodeNoCertificate
-	case o.Purpose == Server && o.Name == "":
+	case o.Purpose == Server && o.Name == "" && !slices.Contains(o.Allow, AllowAnyName):
 		return 0, CodeNoName
 	}
 	for _, certs := range [][]*x509.Certificate{chain, o.Intermediates} {

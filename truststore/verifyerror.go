@@ -36,6 +36,12 @@ const (
 	CodeNameConstraint    Code = "name-constraint"    // an authority must not issue for this name
 	CodeCriticalExtension Code = "critical-extension" // a critical extension that is not understood
 	CodeRefused           Code = "refused"            // another verdict of crypto/x509
+
+	// What goes beyond crypto/x509.
+	CodePinMismatch       Code = "pin-mismatch"       // neither the certificate nor its key is pinned
+	CodeOutOfScope        Code = "out-of-scope"       // its anchor does not count for this name, purpose or time
+	CodeRevoked           Code = "revoked"            // revoked by its issuer
+	CodeRevocationUnknown Code = "revocation-unknown" // whether it was revoked could not be found out
 )
 
 // Reason is one thing that is wrong.
@@ -126,6 +132,8 @@ func (e *VerifyError) Unwrap() []error {
 	switch e.Code {
 	case CodeExpired, CodeNotYetValid:
 		errs = append(errs, trustkeep.ErrExpired)
+	case CodeRevoked, CodeRevocationUnknown, CodePinMismatch, CodeOutOfScope:
+		// For revocation, Err wraps the sentinel.
 	case CodeEmptyStore, CodeNoCertificate:
 		errs = append(errs, trustkeep.ErrEmpty)
 	case CodeCriticalExtension, CodeWeakSignature, CodeWrongPurpose:

@@ -1,0 +1,101 @@
+package truststore
+
+import (
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/hex"
+	"fmt"
+	"strings"
+
+	"github.com/trustkeep/trustkeep"
+)
+
+// Pin names one certificate or one public key. The peer itself must have it: that
+// one of its issuers does is not enough, so the pin of an authority admits none of
+// its children. A Pin is comparable; the zero Pin fits nobody.
+type Pin struct {
+	key bool // of the SubjectPublicKeyInfo, not of the certificate
+	sum [sha256.Size]byte
+}
+
+// PinCertificate returns the pin of that very certificate.
+func PinCertificate(c *x509.Certificate) Pin { return Pin{false, sha256.Sum256(c.Raw)} }
+
+// PinKey returns the pin of the certificate's public key, which outlives the
+// certificate if the peer renews it for the same key.
+func PinKey(c *x509.Certificate) Pin { return Pin{true, sha256.Sum256(c.RawSubjectPublicKeyInfo)} }
+
+// ParsePin reads a pin: the SHA-256 of a certificate in hex, with or without
+// colons and the prefix "sha256:"; or that of a SubjectPublicKeyInfo, "sha256/"
+// and base64 as in RFC 7469, or "spki-sha256:" and hex or base64. The error wraps
+// trustkeep.ErrCorrupt.
+func ParsePin(text string) (Pin, error) {
+	value := strings.TrimSpace(text)
+	lower := strings.ToLower(value)
+	var p Pin
+	switch {
+	case strings.HasPrefix(lower, "sha256/"):
+		p.key, value = true, value[len("sha256/"):]
+	case strings.HasPrefix(lower, "spki-sha256:"):
+		p.key, value = true, value[len("spki-sha256:"):]
+	case strings.HasPrefix(lower, "sha256:"):
+		value = value[len("sha256:"):]
+	}
+	sum, err := hex.DecodeString(strings.NewReplacer(":", "", " ", "").Replace(value))
+	if p.key && (err != nil || len(sum) != sha256.Size) {
+		sum, err = base64.StdEncoding.DecodeString(strings.TrimSpace(value))
+	}
+	if err != nil || len(sum) != sha256.Size {
+		return Pin{}, &trustkeep.Error{
+			Op: fmt.Sprintf("truststore: pin %q", trustkeep.Printable(text)), Err: trustkeep.ErrCorrupt,
+			Hint: "want sha256:HEX of the certificate or sha256/BASE64 of its public key",
+		}
+	}
+	copy(p.sum[:], sum)
+	return p, nil
+}
+
+// String spells the pin as ParsePin reads it.
+func (p Pin) String() string {
+	if p.key {
+		return "sha256/" + base64.StdEncoding.EncodeToString(p.sum[:])
+	}
+	return "sha256:" + hex.EncodeToString(p.sum[:])
+}
+
+// MarshalText yields String.
+func (p Pin) MarshalText() ([]byte, error) { return []byte(p.String()), nil }
+
+// Fits reports whether the certificate, or its key, is the one that is pinned.
+func (p Pin) Fits(c *x509.Certificate) bool {
+	if p == (Pin{}) || c == nil {
+		return false
+	}
+	if p.key {
+		return p.sum == sha256.Sum256(c.RawSubjectPublicKeyInfo)
+	}
+	return p.sum == sha256.Sum256(c.Raw)
+}
+
+func fitsAny(pins []Pin, c *x509.Certificate) bool {
+	for _, p := range pins {
+		if p.Fits(c) {
+			return true
+		}
+	}
+	return false
+}
+
+// Pinned is trust in whoever has one of the pins, and nobody else: no certificate
+// is at hand, and none is needed. Dates, names and usages of the peer's
+// certificate count as they do for one in a store (see Relaxation). Without pins it
+// trusts nobody.
+//
+// Union adds it to other trust; VerifyOptions.Pins, on the other hand, narrows what
+// a store would accept.
+func Pinned(pins ...Pin) *Snapshot {
+	s := newSnapshot(1, nil, nil)
+	s.pins = append([]Pin(nil), pins...)
+	return s
+}

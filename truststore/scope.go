@@ -1,0 +1,128 @@
+package truststore
+
+import (
+	"crypto/x509"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/entry"
+)
+
+// Scope bounds what a trusted certificate may be the anchor of. The zero value of
+// a field bounds nothing.
+type Scope struct {
+	// Names are the host names, IP addresses or e-mail addresses of the peers:
+	// "host.example" exactly, "*.host.example" one label below it,
+	// ".host.example" anything below it, "@host.example" any address there.
+	// A peer that no name was asked of is outside of every list of names.
+	Names []string
+	// Purposes for which the anchor counts.
+	Purposes []Purpose
+	// Until is when it ceases to count.
+	Until time.Time
+}
+
+// allows reports whether the question is within the scope.
+func (s Scope) allows(o VerifyOptions) bool {
+	if !s.Until.IsZero() && o.Time.After(s.Until) {
+		return false
+	}
+	if len(s.Purposes) > 0 && !slices.Contains(s.Purposes, o.Purpose) {
+		return false
+	}
+	return len(s.Names) == 0 || slices.ContainsFunc(s.Names, func(pattern string) bool { return nameInScope(pattern, o.Name) })
+}
+
+func nameInScope(pattern, name string) bool {
+	pattern, name = lowerASCII(strings.TrimSuffix(pattern, ".")), lowerASCII(strings.TrimSuffix(name, "."))
+	switch {
+	case name == "" || pattern == "":
+		return false
+	case strings.HasPrefix(pattern, "*."):
+		label, rest, ok := strings.Cut(name, ".")
+		return ok && label != "" && rest == pattern[2:]
+	case pattern[0] == '.' || pattern[0] == '@':
+		return len(name) > len(pattern) && strings.HasSuffix(name, pattern)
+	}
+	return name == pattern
+}
+
+// SetScope bounds what the certificate of that alias may be the anchor of. The
+// zero Scope removes the bounds. Scopes belong to the program and not to the store's
+// format: saving a store that has some is trustkeep.ErrUnsupported, since reading
+// it again would widen the trust. It fails with trustkeep.ErrNotFound.
+//
+// A certificate under two aliases has the scopes of both. One that two parts of a
+// Union trust in different scopes counts in each of them.
+func (t *Truststore) SetScope(alias string, scope Scope) error {
+	return t.edit("set scope", alias, nil, func(b *editor) error {
+		e := b.old.find(alias)
+		c := (*x509.Certificate)(nil)
+		if e != nil {
+			c = trusted(e)
+		}
+		if c == nil {
+			return trustkeep.ErrNotFound
+		}
+		b.scopes = cloneScopes(b.scopes)
+		scope.Names, scope.Purposes = slices.Clone(scope.Names), slices.Clone(scope.Purposes)
+		if b.scopes[entry.Fold(e.Alias)] = scope; len(scope.Names)+len(scope.Purposes) == 0 && scope.Until.IsZero() {
+			delete(b.scopes, entry.Fold(e.Alias))
+		}
+		return nil
+	})
+}
+
+func cloneScopes(m map[string]Scope) map[string]Scope {
+	out := make(map[string]Scope, len(m)+1)
+	for k, v := range m {
+		out[k] = v
+	}
+	return out
+}
+
+// scopesOf collects the scopes of certificates from those of aliases. A
+// certificate that is trusted without bounds under one of its aliases has none.
+func scopesOf(entries []*entry.Entry, byAlias map[string]Scope) map[string][]Scope {
+	if len(byAlias) == 0 {
+		return nil
+	}
+	out := make(map[string][]Scope)
+	for _, e := range entries {
+		if c := trusted(e); c != nil {
+			if s, ok := byAlias[entry.Fold(e.Alias)]; ok {
+				out[string(c.Raw)] = append(out[string(c.Raw)], s)
+			}
+		}
+	}
+	for _, e := range entries {
+		if c := trusted(e); c != nil {
+			if _, ok := byAlias[entry.Fold(e.Alias)]; !ok {
+				delete(out, string(c.Raw))
+			}
+		}
+	}
+	return out
+}
+
+// inScope reports whether the certificate may be the anchor of an answer.
+func (s *Snapshot) inScope(c *x509.Certificate, o VerifyOptions) bool {
+	scopes, bounded := s.scopes[string(c.Raw)]
+	return !bounded || slices.ContainsFunc(scopes, func(sc Scope) bool { return sc.allows(o) })
+}
+
+// poolInScope is Pool without the anchors that are out of scope.
+func (s *Snapshot) poolInScope(o VerifyOptions) *x509.CertPool {
+	pool := x509.NewCertPool()
+	if s.platform != nil {
+		pool = s.platform.Clone()
+	}
+	for _, c := range s.certs {
+		if s.inScope(c, o) {
+			pool.AddCert(c)
+		}
+	}
+	return pool
+}
