@@ -27,9 +27,31 @@ type Builder struct {
 	// such as the *truststore.Truststore of a failed Load, is an error.
 	Trusted truststore.Source
 
+	// Allow lists what is accepted of an exactly trusted or pinned peer although
+	// crypto/x509 would refuse it; see truststore.Relaxation. Nil is nothing.
+	Allow []truststore.Relaxation
+	// Pins narrow what is trusted: besides being trusted otherwise, the peer
+	// must have one of these certificates or keys. Nil pins nothing. For pins
+	// that are trust themselves, set Trusted to truststore.Pinned.
+	Pins []truststore.Pin
+	// Revocation, if set, has the last word on a peer that is trusted. A
+	// *revocation.Checker is one. It may take as long as it fetches.
+	Revocation truststore.RevocationChecker
+	// Authorize, if set, decides about a peer that is trusted, on every
+	// handshake, resumed ones included. Its error refuses the peer. A server
+	// that merely requests client certificates calls it for clients without
+	// one too, with a nil Verdict. It is called by several goroutines at once.
+	Authorize func(Peer) error
+
 	// Identity is presented to the peer. Nil means none, which a server
 	// cannot do without.
 	Identity Identity
+
+	// Routes choose among identities by destination: on clients by the host and
+	// port dialled, for which there must be a Dialer, a Transport or a
+	// ServerName; on servers by the name that the client asks for. Where no
+	// route fits, Identity counts. Nil is none.
+	Routes *Routes
 
 	// ServerName is the name that the server's certificate must carry, and
 	// that is sent to it. Empty on a client leaves the name to whoever
@@ -40,6 +62,11 @@ type Builder struct {
 	// ClientAuth says whether a server asks clients for a certificate. Zero
 	// is no. Clients ignore it.
 	ClientAuth ClientAuth
+
+	// ConcealCAs keeps a server from telling clients whose certificates it
+	// accepts. It does not tell them in any case if the names do not fit into a
+	// handshake, 64 KiB.
+	ConcealCAs bool
 
 	// MinVersion is the lowest TLS version, tls.VersionTLS12 or higher. Zero
 	// is TLS 1.2. See LegacyMinVersion for what is lower.
@@ -71,7 +98,8 @@ type ClientAuth uint8
 const (
 	NoClientAuth ClientAuth = iota
 	// RequestClientAuth asks for a certificate and lets clients without one
-	// in: the server's handler must look at ConnectionState.VerifiedChains.
+	// in: the server's handler must look at ConnectionState.PeerCertificates,
+	// which are there only if they are trusted.
 	RequestClientAuth
 	// RequireClientAuth refuses clients without a trusted certificate.
 	RequireClientAuth

@@ -3,6 +3,9 @@ package tlsctx
 import (
 	"crypto/tls"
 	"fmt"
+
+	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/truststore"
 )
 
 // Client returns a configuration for connecting to servers. It holds the trust
@@ -16,9 +19,16 @@ import (
 // others, or none. Sessions are resumed from a cache that belongs to this
 // configuration and its clones alone.
 //
+// With Allow, Pins, Revocation, Authorize, scoped or pinned trust, which crypto/tls
+// cannot express, the certificate is verified in VerifyConnection, by
+// truststore.Verify and on resumed handshakes too; ConnectionState.VerifiedChains is
+// then empty, and a server that is dialled by its IP address needs ServerName or a
+// Dialer.
+//
 // Errors wrap trustkeep.ErrEmpty for trust that is empty or nil,
 // trustkeep.ErrKeyMismatch for an identity whose key does not fit, and
-// trustkeep.ErrUnsupported for versions out of range.
+// trustkeep.ErrUnsupported for versions out of range and for Routes without
+// ServerName.
 func (b Builder) Client() (*tls.Config, error) {
 	cfg, err := b.client()
 	if err != nil {
@@ -28,17 +38,44 @@ func (b Builder) Client() (*tls.Config, error) {
 }
 
 func (b Builder) client() (*tls.Config, error) {
-	cfg, err := b.base()
-	if err != nil {
-		return nil, err
-	}
 	trust, err := b.clientTrust()
 	if err != nil {
 		return nil, err
 	}
-	cfg.RootCAs = trust.Pool()
+	if len(b.Routes.Patterns()) > 0 {
+		if b.ServerName == "" {
+			return nil, &trustkeep.Error{
+				Op: "routes", Err: trustkeep.ErrUnsupported,
+				Hint: "a tls.Config does not know whom it will be used for: set ServerName, or use Dialer or Transport",
+			}
+		}
+		b.Identity, _ = b.identityFor(b.ServerName, "")
+	}
+	return b.clientConfig(trust)
+}
+
+// clientConfig makes the configuration for one trust; Routes are not looked at.
+func (b Builder) clientConfig(trust *truststore.Snapshot) (*tls.Config, error) {
+	cfg, err := b.base()
+	if err != nil {
+		return nil, err
+	}
 	cfg.ServerName = b.ServerName
 	cfg.ClientSessionCache = tls.NewLRUClientSessionCache(0)
+	if b.beyond(trust) {
+		// Decided below, on every handshake; crypto/tls would look at the
+		// pool alone, and at nothing when it resumes.
+		cfg.InsecureSkipVerify = true
+		name := b.ServerName
+		cfg.VerifyConnection = func(s tls.ConnectionState) error {
+			if name == "" {
+				return b.verify(trust, truststore.Server, s.ServerName, s)
+			}
+			return b.verify(trust, truststore.Server, name, s)
+		}
+	} else {
+		cfg.RootCAs = trust.Pool()
+	}
 	if b.Identity != nil {
 		cert, err := certificate(b.Identity)
 		if err != nil {

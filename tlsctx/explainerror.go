@@ -65,6 +65,17 @@ func (b Builder) classify(e *HandshakeError, err error) bool {
 	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "dial" {
 		return false
 	}
+	if v, ok := errors.AsType[*truststore.VerifyError](err); ok {
+		// Verified here and not by crypto/tls; see Builder.beyond.
+		e.Verify = v
+		e.Code, e.Text, e.Remedy = Code(v.Code), v.Sentence(), v.Remedy
+		return true
+	}
+	if a, ok := errors.AsType[*AuthorizeError](err); ok {
+		e.Code, e.Text = CodeNotAuthorized, strings.TrimPrefix(cut(trustkeep.Printable(a.Error()), 512), "tlsctx: ")
+		e.Remedy = "the decision is that of Builder.Authorize"
+		return true
+	}
 	if refused, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
 		b.refused(e, refused)
 		return true
@@ -182,7 +193,7 @@ func (b Builder) wouldAccept(o Origin, v *truststore.VerifyError) bool {
 	if err != nil {
 		return false
 	}
-	_, err = s.Verify(v.Chain, truststore.VerifyOptions{Purpose: v.Purpose, Name: v.Name, Time: v.Time})
+	_, err = s.Verify(v.Chain, truststore.VerifyOptions{Purpose: v.Purpose, Name: v.Name, Time: v.Time, Allow: b.Allow, Pins: b.Pins})
 	return err == nil
 }
 

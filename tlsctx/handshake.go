@@ -17,6 +17,7 @@ type Code string
 const (
 	CodeIdentityRequired Code = "identity-required" // the peer wants a certificate and got none
 	CodeIdentityRefused  Code = "identity-refused"  // the peer does not accept the identity
+	CodeNotAuthorized    Code = "not-authorized"    // trusted, and refused by Builder.Authorize
 	CodeAccessDenied     Code = "access-denied"     // the peer knows the identity and will not serve it
 	CodeUnreadable       Code = "unreadable"        // the peer's certificate cannot be parsed
 	CodeVersion          Code = "protocol-version"  // no TLS version in common

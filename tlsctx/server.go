@@ -27,14 +27,21 @@ import (
 // A store that runs empty refuses every client certificate; a source that fails
 // refuses every handshake.
 //
-// The names of all trusted authorities are sent to clients, which TLS limits to
-// 64 KiB; a store with more of them is trustkeep.ErrLimit for now.
+// The names of all trusted authorities are sent to clients, unless ConcealCAs is set
+// or they take more than the 64 KiB that TLS has room for. Without them, and with
+// Allow, Pins, Revocation, Authorize, scoped or pinned trust, client certificates
+// are verified by truststore.Verify, on resumed handshakes too, and
+// ConnectionState.VerifiedChains is empty; PeerCertificates are there only if they
+// are trusted.
 //
 // Errors wrap trustkeep.ErrEmpty for a missing identity and for trust that is
 // missing, empty or nil, trustkeep.ErrKeyMismatch for an identity whose key does
 // not fit, and trustkeep.ErrUnsupported for versions out of range.
 func (b Builder) Server() (*tls.Config, error) {
 	s := &server{b: b}
+	if b.Identity == nil && b.Routes != nil {
+		return b.routedServer()
+	}
 	first, err := s.renew(true)
 	if err != nil {
 		return nil, fmt.Errorf("tlsctx: server: %w", err)
@@ -42,8 +49,15 @@ func (b Builder) Server() (*tls.Config, error) {
 	// The outer configuration is complete as well, for those who look at
 	// it, such as http.Server.
 	outer := first.config.Clone()
-	outer.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) {
-		cfg, err := s.current()
+	routed := routedServers{b: b}
+	outer.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+		chosen := s
+		if r, err := routed.find(hello.ServerName); err != nil {
+			return nil, fmt.Errorf("tlsctx: server: %w", err)
+		} else if r != nil {
+			chosen = r
+		}
+		cfg, err := chosen.current()
 		if err != nil {
 			return nil, fmt.Errorf("tlsctx: server: %w", err)
 		}
@@ -204,15 +218,11 @@ func (b Builder) serverConfig(g *generation) (*tls.Config, error) {
 	cfg.Certificates = []tls.Certificate{cert}
 	switch b.ClientAuth {
 	case NoClientAuth:
+		if b.Authorize != nil {
+			cfg.VerifyConnection = func(s tls.ConnectionState) error { return b.authorize(s, nil) }
+		}
 	case RequestClientAuth, RequireClientAuth:
-		if err := checkNames(g.trust); err != nil {
-			return nil, err
-		}
-		cfg.ClientCAs = g.trust.Pool()
-		cfg.ClientAuth = tls.RequireAndVerifyClientCert
-		if b.ClientAuth == RequestClientAuth {
-			cfg.ClientAuth = tls.VerifyClientCertIfGiven
-		}
+		b.askForCertificate(cfg, g.trust)
 	default:
 		return nil, fmt.Errorf("ClientAuth %d: %w", b.ClientAuth, trustkeep.ErrUnsupported)
 	}
@@ -230,16 +240,39 @@ func (b Builder) serverConfig(g *generation) (*tls.Config, error) {
 // the signature algorithms beside it.
 const maxNames = 1<<16 - 1 - 512
 
-func checkNames(trust *truststore.Snapshot) error {
+// namesFit reports whether the list of authorities can be sent.
+func namesFit(trust *truststore.Snapshot) bool {
 	n := 0
 	for c := range trust.All() {
-		n += 2 + len(c.RawSubject)
-	}
-	if n > maxNames {
-		return &trustkeep.Error{
-			Op: "client authentication", Err: fmt.Errorf("the names of %d authorities take %d bytes of the %d that a handshake has room for: %w", trust.Len(), n, maxNames, trustkeep.ErrLimit),
-			Hint: "put only the authorities that issue to clients into the server's trust",
+		if n += 2 + len(c.RawSubject); n > maxNames {
+			return false
 		}
 	}
-	return nil
+	return true
+}
+
+// askForCertificate makes the server ask, and decide about what it gets.
+func (b Builder) askForCertificate(cfg *tls.Config, trust *truststore.Snapshot) {
+	required := b.ClientAuth == RequireClientAuth
+	if !b.beyond(trust) && !b.ConcealCAs && !trust.Platform() && namesFit(trust) {
+		cfg.ClientCAs = trust.Pool()
+		cfg.ClientAuth = tls.VerifyClientCertIfGiven
+		if required {
+			cfg.ClientAuth = tls.RequireAndVerifyClientCert
+		}
+		return
+	}
+	cfg.ClientAuth = tls.RequestClientCert
+	if required {
+		cfg.ClientAuth = tls.RequireAnyClientCert
+	}
+	if !b.ConcealCAs && namesFit(trust) {
+		cfg.ClientCAs = trust.Pool() // to be sent; the decision is below
+	}
+	cfg.VerifyConnection = func(s tls.ConnectionState) error {
+		if len(s.PeerCertificates) == 0 && !required {
+			return b.authorize(s, nil)
+		}
+		return b.verify(trust, truststore.Client, "", s)
+	}
 }

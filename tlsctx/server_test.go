@@ -118,7 +118,6 @@ func TestServerRefusesToBuild(t *testing.T) {
 		{"unknown mode", tlsctx.Builder{Identity: id, ClientAuth: 7, Trusted: store(pki.Root)}, trustkeep.ErrUnsupported},
 		{"TLS 1.0", tlsctx.Builder{Identity: id, MinVersion: tls.VersionTLS10}, trustkeep.ErrUnsupported},
 		{"two halves", tlsctx.Builder{Identity: tlsctx.StaticIdentity(tls.Certificate{Certificate: pki.Client("a").DERChain(), PrivateKey: pki.Client("b").Key})}, trustkeep.ErrKeyMismatch},
-		{"too many names", tlsctx.Builder{Identity: id, ClientAuth: tlsctx.RequireClientAuth, Trusted: manyNames(t, pki, 65024)}, trustkeep.ErrLimit},
 		{"global trust", tlsctx.Builder{Identity: id, ClientAuth: tlsctx.RequireClientAuth, Global: store(pki.Root)}, nil},
 		{"no client authentication", tlsctx.Builder{Identity: id}, nil},
 	}

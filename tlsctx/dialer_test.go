@@ -1,0 +1,312 @@
+package tlsctx_test
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/trustkeep/trustkeep/internal/testpki"
+	"github.com/trustkeep/trustkeep/tlsctx"
+	"github.com/trustkeep/trustkeep/truststore"
+)
+
+// echo is a TLS server that says one octet, with what the last client presented.
+type echo struct {
+	address string
+	last    atomic.Pointer[tls.ConnectionState]
+}
+
+func newEcho(t testing.TB, cfg *tls.Config) *echo {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := &echo{address: l.Addr().String()}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			raw, err := l.Accept()
+			if err != nil {
+				return
+			}
+			raw.SetDeadline(time.Now().Add(10 * time.Second))
+			conn := tls.Server(raw, cfg)
+			if conn.Handshake() == nil {
+				s := conn.ConnectionState()
+				e.last.Store(&s)
+				conn.Write([]byte{'!'})
+				io.Copy(io.Discard, conn)
+			}
+			raw.Close()
+		}
+	}()
+	t.Cleanup(func() { l.Close(); <-done })
+	return e
+}
+
+// dial connects and waits for the server's octet.
+func (e *echo) dial(t testing.TB, d *tlsctx.Dialer, as string) (*tls.ConnectionState, error) {
+	t.Helper()
+	d.Dial = func(ctx context.Context, network, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, network, e.address)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	conn, err := d.DialContext(ctx, "tcp", as)
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close()
+	if _, err := conn.Read(make([]byte, 1)); err != nil {
+		return nil, err
+	}
+	s := conn.(*tls.Conn).ConnectionState()
+	return &s, nil
+}
+
+func mustDialer(t testing.TB, b tlsctx.Builder) *tlsctx.Dialer {
+	t.Helper()
+	d, err := b.Dialer()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+func TestDialerFollowsTrust(t *testing.T) {
+	pki, other := testpki.New(t, testpki.Options{}), testpki.New(t, testpki.Options{Name: "Other"})
+	for _, version := range versions {
+		for name, more := range map[string]func(*tlsctx.Builder){
+			"crypto/tls": func(*tlsctx.Builder) {},
+			"policy":     func(b *tlsctx.Builder) { b.Allow = truststore.JavaHTTPS() },
+		} {
+			trust := store(other.Root)
+			b := tlsctx.Builder{Trusted: trust, Clock: pki.Now, MaxVersion: version}
+			more(&b)
+			d := mustDialer(t, b)
+			e := newEcho(t, mustServer(t, tlsctx.Builder{Identity: identity(pki.Server(host)), Clock: pki.Now}))
+			at := net.JoinHostPort(host, "443")
+			var failed *tlsctx.HandshakeError
+			if _, err := e.dial(t, d, at); !errors.As(err, &failed) || failed.ServerName != host {
+				t.Errorf("%s: before: %v", name, err)
+			}
+			if err := trust.Add("", pki.Root.Cert); err != nil {
+				t.Fatal(err)
+			}
+			for _, resumed := range []bool{false, true} {
+				if s, err := e.dial(t, d, at); err != nil || s.DidResume != resumed {
+					t.Errorf("%s: added: %v", name, err)
+				}
+			}
+			if _, err := e.dial(t, d, "elsewhere.example:443"); err == nil {
+				t.Errorf("%s: accepted under another name", name)
+			}
+			if err := trust.RemoveCertificate(pki.Root.Cert); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := e.dial(t, d, at); err == nil {
+				t.Errorf("%s: accepted after its authority was removed", name)
+			}
+			if err := trust.Add("", pki.Root.Cert); err != nil {
+				t.Fatal(err)
+			}
+			if s, err := e.dial(t, d, at); err != nil || s.DidResume {
+				t.Errorf("%s: a session outlived the trust it began with: %v", name, err)
+			}
+		}
+	}
+}
+
+// IP addresses are names too, although they are not sent.
+func TestDialerByAddress(t *testing.T) {
+	pki := testpki.New(t, testpki.Options{})
+	e := newEcho(t, mustServer(t, tlsctx.Builder{Identity: identity(pki.Server("127.0.0.1")), Clock: pki.Now}))
+	for _, b := range []tlsctx.Builder{{}, {Allow: truststore.JavaHTTPS()}} {
+		b.Trusted, b.Clock = store(pki.Root), pki.Now
+		d := mustDialer(t, b)
+		if _, err := e.dial(t, d, "127.0.0.1:443"); err != nil {
+			t.Error(err)
+		}
+		if _, err := e.dial(t, d, "127.0.0.2:443"); err == nil {
+			t.Error("accepted under another address")
+		}
+	}
+}
+
+// Each destination gets its identity, and no session goes from one to another.
+func TestDialerRoutes(t *testing.T) {
+	pki := testpki.New(t, testpki.Options{})
+	routes := new(tlsctx.Routes)
+	for pattern, name := range map[string]string{"a.example": "for a", "a.example:8443": "for a at 8443", "*.example": "for the rest"} {
+		if err := routes.Set(pattern, identity(pki.Client(name))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := routes.Set("nobody.example", nil); err != nil {
+		t.Fatal(err)
+	}
+	e := newEcho(t, mustServer(t, tlsctx.Builder{Identity: identity(pki.Server("a.example", "b.example", "nobody.example", "host.test")), Clock: pki.Now, ClientAuth: tlsctx.RequestClientAuth, Trusted: store(pki.Root)}))
+	d := mustDialer(t, tlsctx.Builder{Trusted: store(pki.Root), Clock: pki.Now, Identity: identity(pki.Client("fallback")), Routes: routes})
+	check := func(at, want string) {
+		t.Helper()
+		for range 2 {
+			if _, err := e.dial(t, d, at); err != nil {
+				t.Fatal(err)
+			}
+			got := ""
+			if certs := e.last.Load().PeerCertificates; len(certs) > 0 {
+				got = certs[0].Subject.CommonName
+				if len(certs) != 2 {
+					t.Errorf("%d certificates were sent", len(certs))
+				}
+			}
+			if got != want {
+				t.Errorf("%s: presented %q, want %q", at, got, want)
+			}
+		}
+	}
+	check("a.example:443", "for a")
+	check("a.example:8443", "for a at 8443")
+	check("b.example:443", "for the rest")
+	check("nobody.example:443", "")
+	check("host.test:443", "fallback")
+	if err := routes.Set("a.example", identity(pki.Client("new for a"))); err != nil {
+		t.Fatal(err)
+	}
+	check("a.example:443", "new for a")
+}
+
+// The first connection after a change of identity presents the new one.
+func TestDialerFollowsIdentity(t *testing.T) {
+	pki := testpki.New(t, testpki.Options{})
+	id := new(swap)
+	id.set(pki.Client("one"), nil)
+	e := newEcho(t, mustServer(t, tlsctx.Builder{Identity: identity(pki.Server(host)), Clock: pki.Now, ClientAuth: tlsctx.RequireClientAuth, Trusted: store(pki.Root)}))
+	b := tlsctx.Builder{Trusted: store(pki.Root), Clock: pki.Now, Identity: id, ServerName: host}
+	d := mustDialer(t, b)
+	for _, name := range []string{"one", "two"} {
+		id.set(pki.Client(name), nil)
+		for range 2 {
+			if _, err := e.dial(t, d, "x.example:443"); err != nil || e.last.Load().PeerCertificates[0].Subject.CommonName != name {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+	}
+	id.set(nil, errors.New("the token is gone"))
+	if _, err := e.dial(t, d, "x.example:443"); err == nil {
+		t.Error("connected without its identity")
+	}
+}
+
+// One connection fails where the server's new certificate is not trusted, and the
+// first where it is succeeds, whatever was resumed before.
+func TestDialerAfterRotation(t *testing.T) {
+	pki := testpki.New(t, testpki.Options{})
+	id := new(swap)
+	id.set(pki.Server(host), nil)
+	e := newEcho(t, mustServer(t, tlsctx.Builder{Identity: id, Clock: pki.Now}))
+	d := mustDialer(t, tlsctx.Builder{Trusted: store(pki.Root), Clock: pki.Now})
+	for range 3 {
+		for _, resumed := range []bool{false, true} {
+			if s, err := e.dial(t, d, host+":443"); err != nil || s.DidResume != resumed {
+				t.Errorf("resumed %v: %v", resumed, err)
+			}
+		}
+		id.set(pki.Server(host), nil)
+	}
+}
+
+func TestDialerContext(t *testing.T) {
+	pki := testpki.New(t, testpki.Options{})
+	l, err := net.Listen("tcp", "127.0.0.1:0") // accepts, and says nothing
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	d := mustDialer(t, tlsctx.Builder{Trusted: store(pki.Root)})
+	ctx, cancel := context.WithCancel(t.Context())
+	d.Dial = func(_ context.Context, network, address string) (net.Conn, error) {
+		defer cancel()
+		return net.Dial(network, address)
+	}
+	if _, err := d.DialContext(ctx, "tcp", l.Addr().String()); !errors.Is(err, context.Canceled) {
+		t.Errorf("%v", err)
+	}
+	if _, err := d.Handshake(t.Context(), closed{}, "no port"); err == nil {
+		t.Error("an address without a port")
+	}
+}
+
+type closed struct{ net.Conn }
+
+func (closed) Close() error { return nil }
+
+func TestTransportFollowsTrust(t *testing.T) {
+	pki, other := testpki.New(t, testpki.Options{}), testpki.New(t, testpki.Options{Name: "Other"})
+	for _, http2 := range []bool{false, true} {
+		t.Run(fmt.Sprint("HTTP/2 ", http2), func(t *testing.T) {
+			var connections atomic.Int64
+			server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, r.Proto) }))
+			server.EnableHTTP2 = http2
+			server.TLS = &tls.Config{Certificates: []tls.Certificate{pki.Server("127.0.0.1").TLSCertificate()}}
+			server.Config.ErrorLog = quiet()
+			server.Config.ConnState = func(_ net.Conn, s http.ConnState) {
+				if s == http.StateNew {
+					connections.Add(1)
+				}
+			}
+			server.StartTLS()
+			defer server.Close()
+			trust := store(pki.Root)
+			transport, err := tlsctx.Builder{Trusted: trust, Clock: pki.Now}.Transport(nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			client := &http.Client{Transport: transport}
+			get := func() (string, error) {
+				r, err := client.Get(server.URL)
+				if err != nil {
+					return "", err
+				}
+				defer r.Body.Close()
+				body, err := io.ReadAll(r.Body)
+				return string(body), err
+			}
+			want := map[bool]string{false: "HTTP/1.1", true: "HTTP/2.0"}[http2]
+			for range 3 {
+				if got, err := get(); err != nil || got != want {
+					t.Fatalf("%s, %v", got, err)
+				}
+			}
+			if connections.Load() != 1 {
+				t.Errorf("%d connections", connections.Load())
+			}
+			if err := trust.Add("", other.Root.Cert); err != nil {
+				t.Fatal(err)
+			}
+			if err := trust.RemoveCertificate(pki.Root.Cert); err != nil {
+				t.Fatal(err)
+			}
+			if got, err := get(); err == nil {
+				t.Errorf("%s over a connection that is no longer trusted", got)
+			}
+			if err := trust.Add("", pki.Root.Cert); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := get(); err != nil {
+				t.Error(err)
+			}
+			client.CloseIdleConnections()
+		})
+	}
+}

@@ -1,0 +1,69 @@
+package tlsctx
+
+import (
+	"crypto/tls"
+	"fmt"
+
+	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/truststore"
+)
+
+// LiveClient returns a configuration for consumers that hold one tls.Config for
+// ever. Unlike that of Client, it follows its stores: every handshake, resumed ones
+// included, is decided by the trust and made with the identity of its moment. Where
+// a connection can be dialled by a function, Dialer does the same and resumes more.
+//
+// crypto/tls cannot exchange authorities, so it is told to verify nothing
+// (InsecureSkipVerify) and VerifyConnection decides, by truststore.Verify: whoever
+// replaces that function on the result removes all verification. VerifiedChains is
+// empty. A server that is dialled by its IP address needs ServerName. Sessions are
+// resumed only where there is no identity: a session goes on with the identity that
+// it began with.
+//
+// Errors are those of Client.
+func (b Builder) LiveClient() (*tls.Config, error) {
+	cfg, err := b.liveClient()
+	if err != nil {
+		return nil, fmt.Errorf("tlsctx: live client: %w", err)
+	}
+	return cfg, nil
+}
+
+func (b Builder) liveClient() (*tls.Config, error) {
+	if _, err := b.client(); err != nil { // what can be wrong, is wrong now
+		return nil, err
+	}
+	cfg, err := b.base()
+	if err != nil {
+		return nil, err
+	}
+	cfg.ServerName = b.ServerName
+	cfg.InsecureSkipVerify = true
+	cfg.VerifyConnection = func(s tls.ConnectionState) error {
+		trust, err := b.clientTrust()
+		if err != nil {
+			return err
+		}
+		name := b.ServerName
+		if name == "" {
+			name = s.ServerName
+		}
+		return b.verify(trust, truststore.Server, name, s)
+	}
+	if b.Identity == nil && b.Routes == nil {
+		cfg.ClientSessionCache = tls.NewLRUClientSessionCache(0)
+		return cfg, nil
+	}
+	cfg.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+		id, _ := b.identityFor(b.ServerName, "")
+		if id == nil {
+			return new(tls.Certificate), nil // none
+		}
+		cert, err := certificate(id)
+		if err != nil {
+			return nil, &trustkeep.Error{Op: "tlsctx: live client", Err: err}
+		}
+		return cert, nil
+	}
+	return cfg, nil
+}

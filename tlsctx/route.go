@@ -1,0 +1,152 @@
+package tlsctx
+
+import (
+	"fmt"
+	"iter"
+	"net"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/trustkeep/trustkeep"
+)
+
+// Routes choose an identity by destination: on clients the host and port that are
+// dialled, on servers the name that the client asks for. They can be changed at any
+// time, which counts from the next handshake on, and are safe for concurrent use.
+// The zero Routes has none.
+//
+// The most particular pattern wins, whatever the order in which they were set:
+//
+//	host.example:8443    the host at that port
+//	host.example         the host at any port
+//	*.example:8443       any host one label below, at that port
+//	*.example            any host one label below, at any port
+//
+// Where none fits, Builder.Identity counts. A route beats what the server says
+// about the authorities that it accepts. A route with a nil Identity presents none.
+type Routes struct {
+	mu     sync.RWMutex
+	routes map[string]*route
+}
+
+// route is one of Routes; its address tells it from a later one of its pattern.
+type route struct {
+	pattern string
+	id      Identity
+}
+
+// Set makes a route, in the place of that of the same pattern. It fails with
+// trustkeep.ErrUnsupported for a pattern that is none, and with trustkeep.ErrEmpty
+// for a nil pointer in the Identity.
+func (r *Routes) Set(pattern string, id Identity) error {
+	key, err := routeKey(pattern)
+	if err != nil {
+		return err
+	}
+	if id != nil && isNil(id) {
+		return &trustkeep.Error{Op: "tlsctx: route " + key, Err: trustkeep.ErrEmpty, Hint: "the identity is a nil pointer; was the error of loading it checked?"}
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.routes == nil {
+		r.routes = make(map[string]*route)
+	}
+	r.routes[key] = &route{key, id}
+	return nil
+}
+
+// Remove ends a route. It fails with trustkeep.ErrNotFound.
+func (r *Routes) Remove(pattern string) error {
+	key, err := routeKey(pattern)
+	if err != nil {
+		return err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if _, ok := r.routes[key]; !ok {
+		return &trustkeep.Error{Op: "tlsctx: route " + key, Err: trustkeep.ErrNotFound}
+	}
+	delete(r.routes, key)
+	return nil
+}
+
+// Patterns returns the patterns of all routes, sorted.
+func (r *Routes) Patterns() []string {
+	if r == nil {
+		return nil
+	}
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	out := make([]string, 0, len(r.routes))
+	for p := range r.routes {
+		out = append(out, p)
+	}
+	slices.Sort(out)
+	return out
+}
+
+// all yields the routes in the order of their patterns.
+func (r *Routes) all() iter.Seq2[string, Identity] {
+	return func(yield func(string, Identity) bool) {
+		for _, p := range r.Patterns() {
+			r.mu.RLock()
+			one := r.routes[p]
+			r.mu.RUnlock()
+			if one != nil && !yield(p, one.id) {
+				return
+			}
+		}
+	}
+}
+
+// find returns the route for a destination, nil where none fits. port is empty on
+// servers.
+func (r *Routes) find(host, port string) *route {
+	if r == nil {
+		return nil
+	}
+	host = fold(host)
+	_, parent, _ := strings.Cut(host, ".")
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	for _, h := range []string{host, "*." + parent} {
+		if h == "" || h == "*." {
+			continue
+		}
+		for _, p := range []string{net.JoinHostPort(h, port), h} {
+			if one := r.routes[p]; one != nil {
+				return one
+			}
+		}
+	}
+	return nil
+}
+
+func fold(host string) string { return strings.ToLower(strings.TrimSuffix(host, ".")) }
+
+// routeKey is the pattern in the one spelling by which it is found.
+func routeKey(pattern string) (string, error) {
+	host, port := pattern, ""
+	if h, p, err := net.SplitHostPort(pattern); err == nil {
+		host, port = h, p
+	}
+	host = fold(strings.Trim(host, "[]"))
+	bare := strings.TrimPrefix(host, "*.")
+	if bare == "" || strings.ContainsAny(bare, "*/ ") || strings.ContainsAny(port, "*/ :") || strings.HasSuffix(pattern, ":") {
+		return "", fmt.Errorf("tlsctx: route %q: %w", trustkeep.Printable(pattern), trustkeep.ErrUnsupported)
+	}
+	if port == "" {
+		return host, nil
+	}
+	return net.JoinHostPort(host, port), nil
+}
+
+// identityFor returns the identity for a destination, and what chose it: a
+// pattern, or "" for Builder.Identity.
+func (b Builder) identityFor(host, port string) (Identity, string) {
+	if r := b.Routes.find(host, port); r != nil {
+		return r.id, r.pattern
+	}
+	return b.Identity, ""
+}

@@ -1,0 +1,79 @@
+package tlsctx
+
+import (
+	"crypto/tls"
+	"fmt"
+	"sync"
+
+	"github.com/trustkeep/trustkeep"
+)
+
+// routedServers are the servers behind Builder.Routes, one for each identity. Each
+// has session tickets of its own, so no session goes from one identity to another.
+type routedServers struct {
+	b  Builder
+	mu sync.Mutex
+	of map[*route]*server
+}
+
+// find returns the server for a name, nil where no route fits.
+func (r *routedServers) find(name string) (*server, error) {
+	one := r.b.Routes.find(name, "")
+	if one == nil {
+		return nil, nil
+	}
+	if one.id == nil {
+		return nil, &trustkeep.Error{Op: "route " + one.pattern, Err: trustkeep.ErrEmpty, Hint: "a server needs an identity"}
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if s := r.of[one]; s != nil {
+		return s, nil
+	}
+	if r.of == nil || len(r.of) >= maxIdentities {
+		r.of = make(map[*route]*server)
+	}
+	b := r.b
+	b.Identity, b.Routes = one.id, nil
+	s := &server{b: b}
+	if _, err := s.renew(true); err != nil {
+		return nil, fmt.Errorf("route %s: %w", one.pattern, err)
+	}
+	r.of[one] = s
+	return s, nil
+}
+
+// routedServer is a server without an identity for names that no route fits:
+// it refuses them.
+func (b Builder) routedServer() (*tls.Config, error) {
+	routed := routedServers{b: b}
+	cfg, err := b.base()
+	if err != nil {
+		return nil, fmt.Errorf("tlsctx: server: %w", err)
+	}
+	for pattern, id := range b.Routes.all() {
+		if id == nil {
+			continue
+		}
+		one := b
+		one.Identity, one.Routes = id, nil
+		if _, err := (&server{b: one}).renew(true); err != nil {
+			return nil, fmt.Errorf("tlsctx: server: route %s: %w", pattern, err)
+		}
+	}
+	cfg.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+		s, err := routed.find(hello.ServerName)
+		if err == nil && s == nil {
+			err = &trustkeep.Error{Op: fmt.Sprintf("no route for the name %q", trustkeep.Printable(hello.ServerName)), Err: trustkeep.ErrNotFound}
+		}
+		if err != nil {
+			return nil, fmt.Errorf("tlsctx: server: %w", err)
+		}
+		inner, err := s.current()
+		if err != nil {
+			return nil, fmt.Errorf("tlsctx: server: %w", err)
+		}
+		return inner, nil
+	}
+	return cfg, nil
+}
