@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"time"
 
 	"github.com/trustkeep/trustkeep"
@@ -34,7 +35,7 @@ type Options struct {
 }
 
 // Load reads the trust store in the file at path, of any format, detected from
-// its content. A nil password means none: right for a store without protection,
+// its content, or a directory of certificates (see LoadDirectory). A nil password means none: right for a store without protection,
 // such as PEM, a password-less PKCS#12 file or a single certificate. A JKS file
 // is read without its password too, as Java does, but unchecked (see
 // Authenticated).
@@ -68,6 +69,9 @@ func Parse(data, password []byte) (*Truststore, error) {
 // Load is the function Load with these options.
 func (o Options) Load(path string, password trustkeep.PasswordSource) (*Truststore, error) {
 	const op = "truststore: load"
+	if info, err := os.Stat(path); err == nil && info.IsDir() {
+		return o.LoadDirectory(path)
+	}
 	data, err := atomicfile.ReadFile(path, o.Limits.MaxSize)
 	if err != nil {
 		return nil, &trustkeep.Error{Op: op, Path: path, Err: err}

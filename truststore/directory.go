@@ -1,0 +1,143 @@
+package truststore
+
+import (
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/atomicfile"
+	"github.com/trustkeep/trustkeep/internal/redact"
+)
+
+// certificateExtensions are those of files of certificates. Others in a directory
+// are left alone, but for the names that openssl rehash gives, "0123abcd.0".
+var certificateExtensions = []string{".pem", ".crt", ".cer", ".der", ".p7b", ".p7c"}
+
+func isCertificateFile(name string) bool {
+	if strings.HasPrefix(name, ".") {
+		return false // such as the ..data of a mounted ConfigMap
+	}
+	ext := strings.ToLower(filepath.Ext(name))
+	if slices.Contains(certificateExtensions, ext) {
+		return true
+	}
+	hash := strings.TrimSuffix(name, filepath.Ext(name))
+	return len(hash) == 8 && strings.Trim(hash, "0123456789abcdef") == "" && len(ext) > 1 && strings.Trim(ext[1:], "0123456789") == ""
+}
+
+// LoadDirectory reads a directory of certificates, as OpenSSL's -CApath and
+// containers have them: all files whose names end in .pem, .crt, .cer, .der, .p7b or
+// .p7c, or that are named by openssl rehash, in the order of their names. A
+// certificate that is there twice counts once; its alias is made of its subject. A
+// file that cannot be read is kept from hiding the rest, and reported by Problems
+// under its name, unless Strict is set.
+//
+// It fails with trustkeep.ErrEmpty where there is no certificate at all, with
+// trustkeep.ErrLimit beyond Limits for the directory as a whole, and with the error of
+// the file system. The store has no file of its own.
+func LoadDirectory(path string) (*Truststore, error) { return Options{}.LoadDirectory(path) }
+
+// LoadDirectory is the function LoadDirectory with these options.
+func (o Options) LoadDirectory(path string) (*Truststore, error) {
+	const op = "truststore: load directory"
+	files, err := readDirectory(path, o.Limits)
+	if err != nil {
+		return nil, &trustkeep.Error{Op: op, Path: path, Err: err}
+	}
+	t, err := o.openDirectory(files)
+	if err != nil {
+		return nil, &trustkeep.Error{Op: op, Path: path, Err: err}
+	}
+	return t, nil
+}
+
+// namedFile is a file of a directory, or why it could not be read.
+type namedFile struct {
+	name string
+	data []byte
+	err  error
+}
+
+// readDirectory reads the files of certificates. Links are followed; a broken one
+// is an error of its file.
+func readDirectory(path string, l trustkeep.Limits) ([]namedFile, error) {
+	l = l.WithDefaults()
+	entries, err := os.ReadDir(path) // sorted
+	if err != nil {
+		return nil, err
+	}
+	if len(entries) > l.MaxEntries {
+		return nil, fmt.Errorf("%d files: %w", len(entries), trustkeep.ErrLimit)
+	}
+	left := l.MaxSize
+	var files []namedFile
+	for _, e := range entries {
+		if !isCertificateFile(e.Name()) {
+			continue
+		}
+		full := filepath.Join(path, e.Name())
+		if info, err := os.Stat(full); err == nil && info.IsDir() {
+			continue
+		}
+		data, err := atomicfile.ReadFile(full, max(left, 1))
+		if errors.Is(err, trustkeep.ErrLimit) {
+			return nil, err
+		}
+		left -= int64(len(data))
+		var cause *fs.PathError
+		if errors.As(err, &cause) {
+			err = cause.Err
+		}
+		files = append(files, namedFile{e.Name(), data, err})
+	}
+	return files, nil
+}
+
+func (o Options) openDirectory(files []namedFile) (*Truststore, error) {
+	var certs []*x509.Certificate
+	var problems []Problem
+	limits := o.Limits.WithDefaults()
+	for _, f := range files {
+		err := f.err
+		var one *Truststore
+		if err == nil {
+			one, err = o.open("truststore: parse", f.name, f.data, redact.NewSecret(nil))
+		}
+		if err != nil {
+			if o.Strict || errors.Is(err, trustkeep.ErrLimit) {
+				return nil, fmt.Errorf("%s: %w", trustkeep.Printable(f.name), err)
+			}
+			problems = append(problems, Problem{Alias: f.name, Code: "unusable-file", Err: err})
+			continue
+		}
+		certs = append(certs, one.Certificates()...)
+		if len(certs) > limits.MaxEntries {
+			return nil, fmt.Errorf("more than %d certificates: %w", limits.MaxEntries, trustkeep.ErrLimit)
+		}
+		for _, p := range one.Problems() {
+			p.Alias = strings.TrimSuffix(f.name+": "+p.Alias, ": ")
+			problems = append(problems, p)
+		}
+	}
+	if len(certs) == 0 {
+		return nil, fmt.Errorf("no certificate in %d files: %w", len(files), errors.Join(append(problemErrors(problems), trustkeep.ErrEmpty)...))
+	}
+	t := New(certs...)
+	s := t.current()
+	s.problems, s.origin.format = problems, trustkeep.PEM
+	t.clock, t.limits = o.Clock, o.Limits
+	return t, nil
+}
+
+func problemErrors(problems []Problem) (errs []error) {
+	for _, p := range problems[:min(len(problems), 3)] {
+		errs = append(errs, p.Err)
+	}
+	return errs
+}
