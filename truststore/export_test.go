@@ -1,0 +1,8 @@
+package truststore
+
+// Ticking makes a watch look when the test says so: each tick is a look, and the tick
+// after it waits until it is done.
+func (o WatchOptions) Ticking(ticks <-chan struct{}) WatchOptions {
+	o.ticks = ticks
+	return o
+}
