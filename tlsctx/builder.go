@@ -43,6 +43,9 @@ type Builder struct {
 	// one too, with a nil Verdict. It is called by several goroutines at once.
 	Authorize func(Peer) error
 
+	// Seen, if set, remembers the peers that are accepted, for Plan.
+	Seen *Seen
+
 	// Identity is presented to the peer. Nil means none, which a server
 	// cannot do without.
 	Identity Identity

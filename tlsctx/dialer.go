@@ -106,11 +106,13 @@ func (d *Dialer) config(name, host, port string) (*tls.Config, error) {
 	}
 	cfg := g.config.Clone()
 	cfg.ServerName = name
+	// ConnectionState.ServerName is what was sent, which addresses are not and
+	// trailing dots neither.
+	var decide func(tls.ConnectionState) error
 	if cfg.InsecureSkipVerify {
-		// ConnectionState.ServerName is what was sent, which addresses are
-		// not and trailing dots neither.
-		cfg.VerifyConnection = func(s tls.ConnectionState) error { return d.b.verify(g.trust, truststore.Server, name, s) }
+		decide = func(s tls.ConnectionState) error { return d.b.verify(g.trust, truststore.Server, name, s) }
 	}
+	cfg.VerifyConnection = d.b.noting(truststore.Server, name, decide)
 	return cfg, nil
 }
 

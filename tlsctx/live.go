@@ -39,7 +39,7 @@ func (b Builder) liveClient() (*tls.Config, error) {
 	}
 	cfg.ServerName = b.ServerName
 	cfg.InsecureSkipVerify = true
-	cfg.VerifyConnection = func(s tls.ConnectionState) error {
+	cfg.VerifyConnection = b.noting(truststore.Server, b.ServerName, func(s tls.ConnectionState) error {
 		trust, err := b.clientTrust()
 		if err != nil {
 			return err
@@ -49,7 +49,7 @@ func (b Builder) liveClient() (*tls.Config, error) {
 			name = s.ServerName
 		}
 		return b.verify(trust, truststore.Server, name, s)
-	}
+	})
 	if b.Identity == nil && b.Routes == nil {
 		cfg.ClientSessionCache = tls.NewLRUClientSessionCache(0)
 		return cfg, nil

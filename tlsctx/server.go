@@ -226,6 +226,7 @@ func (b Builder) serverConfig(g *generation) (*tls.Config, error) {
 	default:
 		return nil, fmt.Errorf("ClientAuth %d: %w", b.ClientAuth, trustkeep.ErrUnsupported)
 	}
+	cfg.VerifyConnection = b.noting(truststore.Client, "", cfg.VerifyConnection)
 	keys := make([][32]byte, len(g.keys))
 	for i, k := range g.keys {
 		keys[i] = k.key

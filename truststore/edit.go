@@ -95,7 +95,7 @@ func (t *Truststore) edit(op, alias string, cert *x509.Certificate, change func(
 	if err := change(b); err != nil {
 		return &trustkeep.Error{Op: "truststore: " + op, Path: old.origin.path, Alias: alias, Err: err}
 	}
-	t.state.Store(b.state(old.snapshot.generation + 1))
+	t.advance(old, b.state(old.snapshot.generation+1))
 	return nil
 }
 

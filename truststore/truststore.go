@@ -20,6 +20,8 @@ import (
 type Truststore struct {
 	mu    sync.Mutex // held by writers
 	state atomic.Pointer[state]
+	// history are the states before, the newest last. See Activate.
+	history []*state
 	// clock dates entries that are added; nil is time.Now.
 	clock  func() time.Time
 	limits trustkeep.Limits
