@@ -42,16 +42,18 @@ func (b Builder) client() (*tls.Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	if len(b.Routes.Patterns()) > 0 {
+	if b.Routes != nil {
 		if b.ServerName == "" {
-			return nil, &trustkeep.Error{
-				Op: "routes", Err: trustkeep.ErrUnsupported,
-				Hint: "a tls.Config does not know whom it will be used for: set ServerName, or use Dialer or Transport",
-			}
+			return nil, errRoutesWithoutName
 		}
 		b.Identity, _ = b.identityFor(b.ServerName, "")
 	}
 	return b.clientConfig(trust)
+}
+
+var errRoutesWithoutName = &trustkeep.Error{
+	Op: "routes", Err: trustkeep.ErrUnsupported,
+	Hint: "a tls.Config does not know whom it will be used for: set ServerName, or use Dialer or Transport",
 }
 
 // clientConfig makes the configuration for one trust; Routes are not looked at.

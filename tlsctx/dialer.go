@@ -51,69 +51,98 @@ func (b Builder) Dialer() (*Dialer, error) {
 // DialContext connects to the address, host:port, and completes the handshake. The
 // server must be trusted under Builder.ServerName, else under the host of the
 // address. The context bounds both. A failed handshake is a *HandshakeError.
+//
+// A server that resumes the session of a certificate that would be refused by now, one
+// that it has replaced since, is dialled once more for a full handshake.
 func (d *Dialer) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
+	conn, resumed, err := d.dial(ctx, network, address)
+	if resumed && err != nil {
+		conn, _, err = d.dial(ctx, network, address)
+	}
+	return conn, err
+}
+
+func (d *Dialer) dial(ctx context.Context, network, address string) (conn net.Conn, resumed bool, err error) {
 	dial := d.Dial
 	if dial == nil {
 		dial = new(net.Dialer).DialContext
 	}
 	raw, err := dial(ctx, network, address)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	return d.Handshake(ctx, raw, address)
+	return d.handshake(ctx, raw, address)
 }
 
 // Handshake is DialContext for a connection that is open already, such as one that
 // has been turned to TLS by STARTTLS. The address says to whom. On an error the
 // connection is closed.
 func (d *Dialer) Handshake(ctx context.Context, raw net.Conn, address string) (net.Conn, error) {
-	conn, err := d.handshake(ctx, raw, address)
-	if err != nil {
-		raw.Close()
-		return nil, err
-	}
-	return conn, nil
+	conn, _, err := d.handshake(ctx, raw, address)
+	return conn, err
 }
 
-func (d *Dialer) handshake(ctx context.Context, raw net.Conn, address string) (net.Conn, error) {
+// handshake also reports whether it was a resumed session that our own verification
+// has refused. Then the sessions of that generation are given up.
+func (d *Dialer) handshake(ctx context.Context, raw net.Conn, address string) (_ net.Conn, resumed bool, err error) {
+	defer func() {
+		if err != nil {
+			raw.Close()
+		}
+	}()
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
-		return nil, fmt.Errorf("tlsctx: dial: %w", err)
+		return nil, false, fmt.Errorf("tlsctx: dial: %w", err)
 	}
 	name := d.b.ServerName
 	if name == "" {
 		name = host
 	}
-	cfg, err := d.config(name, host, port)
-	if err != nil {
-		return nil, fmt.Errorf("tlsctx: dial: %w", err)
-	}
-	conn := tls.Client(raw, cfg)
-	if err := conn.HandshakeContext(ctx); err != nil {
-		named := d.b
-		named.ServerName = name
-		return nil, named.ExplainError(err)
-	}
-	return conn, nil
-}
-
-// config returns the configuration for one connection.
-func (d *Dialer) config(name, host, port string) (*tls.Config, error) {
 	id, _ := d.b.identityFor(host, port)
 	g, err := d.generation(id)
 	if err != nil {
-		return nil, err
+		return nil, false, fmt.Errorf("tlsctx: dial: %w", err)
 	}
+	conn := tls.Client(raw, d.config(g, name, &resumed))
+	if err := conn.HandshakeContext(ctx); err != nil {
+		if resumed {
+			d.forget(g)
+		}
+		named := d.b
+		named.ServerName = name
+		return nil, resumed, named.ExplainError(err)
+	}
+	return conn, false, nil
+}
+
+// config returns the configuration for one connection. refused is set when the
+// decision of VerifyConnection goes against a resumed session.
+func (d *Dialer) config(g *clientGeneration, name string, refused *bool) *tls.Config {
 	cfg := g.config.Clone()
 	cfg.ServerName = name
 	// ConnectionState.ServerName is what was sent, which addresses are not and
 	// trailing dots neither.
 	var decide func(tls.ConnectionState) error
 	if cfg.InsecureSkipVerify {
-		decide = func(s tls.ConnectionState) error { return d.b.verify(g.trust, truststore.Server, name, s) }
+		decide = func(s tls.ConnectionState) error {
+			err := d.b.verify(g.trust, truststore.Server, name, s)
+			*refused = err != nil && s.DidResume
+			return err
+		}
 	}
 	cfg.VerifyConnection = d.b.noting(truststore.Server, name, decide)
-	return cfg, nil
+	return cfg
+}
+
+// forget gives up a generation with its sessions.
+func (d *Dialer) forget(g *clientGeneration) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for key, have := range d.generations {
+		if have == g {
+			delete(d.generations, key)
+		}
+	}
 }
 
 // generation returns the configuration of now for an identity. Sessions are kept

@@ -3,16 +3,19 @@ package tlsctx_test
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/internal/testpki"
 	"github.com/trustkeep/trustkeep/tlsctx"
 	"github.com/trustkeep/trustkeep/truststore"
@@ -309,4 +312,132 @@ func TestTransportFollowsTrust(t *testing.T) {
 			client.CloseIdleConnections()
 		})
 	}
+}
+
+// The proof case through a proxy, where http.Transport makes the handshake: the server
+// runs A, A is among the system's roots or deployed, the connection's own is B.
+func TestTransportThroughProxy(t *testing.T) {
+	pki, other := testpki.New(t, testpki.Options{}), testpki.New(t, testpki.Options{Name: "Other"})
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, r.Proto) }))
+	server.EnableHTTP2 = true
+	server.TLS = &tls.Config{Certificates: []tls.Certificate{pki.Server("server.example").TLSCertificate()}}
+	server.Config.ErrorLog = quiet()
+	server.StartTLS()
+	defer server.Close()
+	var tunnels atomic.Int64
+	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodConnect {
+			http.Error(w, "CONNECT only", http.StatusMethodNotAllowed)
+			return
+		}
+		tunnels.Add(1)
+		target, err := net.Dial("tcp", server.Listener.Addr().String())
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer target.Close()
+		conn, rw, err := w.(http.Hijacker).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer conn.Close()
+		io.WriteString(conn, "HTTP/1.1 200 OK\r\n\r\n")
+		go func() {
+			io.Copy(target, rw)
+			target.Close()
+		}()
+		io.Copy(conn, target)
+	}))
+	defer proxy.Close()
+	at, err := url.Parse(proxy.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	get := func(b tlsctx.Builder, address string) (string, error) {
+		t.Helper()
+		b.Clock = pki.Now
+		transport, err := b.Transport(&http.Transport{Proxy: http.ProxyURL(at)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer transport.CloseIdleConnections()
+		r, err := (&http.Client{Transport: transport}).Get(address)
+		if err != nil {
+			return "", err
+		}
+		defer r.Body.Close()
+		body, err := io.ReadAll(r.Body)
+		return string(body), err
+	}
+	const address = "https://server.example/"
+	if got, err := get(tlsctx.Builder{Trusted: store(pki.Root)}, address); err != nil || got != "HTTP/2.0" {
+		t.Errorf("A: %q, %v", got, err)
+	}
+	if got, err := get(tlsctx.Builder{Trusted: store(pki.Root), NextProtos: []string{"http/1.1"}}, address); err != nil || got != "HTTP/1.1" {
+		t.Errorf("A: %q, %v", got, err)
+	}
+	for name, b := range map[string]tlsctx.Builder{
+		"A deployed, B its own": {Global: store(pki.Root), Trusted: store(other.Root)},
+		"another pinned":        {Trusted: store(pki.Root), Pins: []truststore.Pin{truststore.PinKey(other.Root.Cert)}},
+		"not authorized":        {Trusted: store(pki.Root), Authorize: func(tlsctx.Peer) error { return errors.New("no") }},
+	} {
+		if got, err := get(b, address); err == nil {
+			t.Errorf("%s: %q", name, got)
+		}
+	}
+	if got, err := get(tlsctx.Builder{Trusted: store(pki.Root)}, "https://elsewhere.example/"); err == nil {
+		t.Errorf("another name: %q", got)
+	}
+	if tunnels.Load() == 0 {
+		t.Error("nothing went through the proxy")
+	}
+	if _, err := (tlsctx.Builder{Trusted: store(pki.Root), Routes: new(tlsctx.Routes)}).Transport(&http.Transport{Proxy: http.ProxyURL(at)}); !errors.Is(err, trustkeep.ErrUnsupported) {
+		t.Errorf("%v", err)
+	}
+}
+
+// A certificate that is revoked and replaced while the trust stays as it is: the first
+// connection after that succeeds, although the server would resume.
+func TestDialerAfterRevocation(t *testing.T) {
+	pki := testpki.New(t, testpki.Options{})
+	for _, version := range versions {
+		old, fresh := pki.Server(host), pki.Server(host)
+		certs := map[*testpki.Identity]*tls.Certificate{}
+		for _, id := range []*testpki.Identity{old, fresh} {
+			c := id.TLSCertificate()
+			certs[id] = &c
+		}
+		var now atomic.Pointer[tls.Certificate]
+		now.Store(certs[old])
+		// Unlike that of a Builder, this server resumes what an old certificate began.
+		e := newEcho(t, &tls.Config{GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return now.Load(), nil }, Time: pki.Now})
+		var revoked atomic.Bool
+		d := mustDialer(t, tlsctx.Builder{Trusted: store(pki.Root), Clock: pki.Now, MaxVersion: version, Revocation: revokes(func(c *x509.Certificate) bool { return revoked.Load() && c.Equal(old.Cert) })})
+		for _, resumed := range []bool{false, true} {
+			if s, err := e.dial(t, d, host+":443"); err != nil || s.DidResume != resumed {
+				t.Fatalf("resumed %v: %v", resumed, err)
+			}
+		}
+		now.Store(certs[fresh])
+		revoked.Store(true)
+		if s, err := e.dial(t, d, host+":443"); err != nil || !s.PeerCertificates[0].Equal(fresh.Cert) {
+			t.Errorf("%v", err)
+		}
+		now.Store(certs[old])
+		if _, err := e.dial(t, mustDialer(t, tlsctx.Builder{Trusted: store(pki.Root), Clock: pki.Now, Revocation: revokes(func(*x509.Certificate) bool { return true })}), host+":443"); !errors.Is(err, trustkeep.ErrRevoked) {
+			t.Errorf("%v", err)
+		}
+	}
+}
+
+// revokes is a checker by predicate.
+type revokes func(*x509.Certificate) bool
+
+func (r revokes) CheckRevocation(chain []*x509.Certificate, _ []byte, _ time.Time) error {
+	if r(chain[0]) {
+		return trustkeep.ErrRevoked
+	}
+	return nil
 }

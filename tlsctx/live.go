@@ -9,16 +9,16 @@ import (
 )
 
 // LiveClient returns a configuration for consumers that hold one tls.Config for
-// ever. Unlike that of Client, it follows its stores: every handshake, resumed ones
-// included, is decided by the trust and made with the identity of its moment. Where
-// a connection can be dialled by a function, Dialer does the same and resumes more.
+// ever. Unlike that of Client, it follows its stores: every handshake is
+// decided by the trust and made with the identity of its moment. Where a
+// connection can be dialled by a function, Dialer does the same and resumes sessions.
 //
 // crypto/tls cannot exchange authorities, so it is told to verify nothing
 // (InsecureSkipVerify) and VerifyConnection decides, by truststore.Verify: whoever
 // replaces that function on the result removes all verification. VerifiedChains is
-// empty. A server that is dialled by its IP address needs ServerName. Sessions are
-// resumed only where there is no identity: a session goes on with the identity that
-// it began with.
+// empty. A server that is dialled by its IP address needs ServerName. No session is
+// resumed: it would go on with the identity and the server's certificate that it began
+// with, and the first connection after a change of either would fail.
 //
 // Errors are those of Client.
 func (b Builder) LiveClient() (*tls.Config, error) {
@@ -50,8 +50,10 @@ func (b Builder) liveClient() (*tls.Config, error) {
 		}
 		return b.verify(trust, truststore.Server, name, s)
 	})
+	if b.Routes != nil && b.ServerName == "" {
+		return nil, errRoutesWithoutName
+	}
 	if b.Identity == nil && b.Routes == nil {
-		cfg.ClientSessionCache = tls.NewLRUClientSessionCache(0)
 		return cfg, nil
 	}
 	cfg.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {

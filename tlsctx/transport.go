@@ -3,9 +3,11 @@ package tlsctx
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
+	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/truststore"
 )
 
@@ -27,8 +29,11 @@ type Transport struct {
 // others. When trust or the identity changes, new requests go over new connections,
 // idle ones are closed, and those in use are closed as their requests end.
 //
-// base, if not nil, supplies limits and timeouts; its TLS settings and its dialing
-// of TLS connections are replaced.
+// base, if not nil, supplies limits, timeouts, DialContext and Proxy; its TLS settings
+// and its dialing of TLS connections are replaced. Servers behind a proxy are verified
+// like any other, by LiveClient, which asks for a host name (or ServerName) and knows no
+// Routes: with Proxy and Routes the error is trustkeep.ErrUnsupported. A proxy that is
+// itself spoken to over TLS has to be trusted under the same policy.
 func (b Builder) Transport(base *http.Transport) (*Transport, error) {
 	if b.NextProtos == nil {
 		b.NextProtos = []string{"h2", "http/1.1"}
@@ -44,9 +49,19 @@ func (b Builder) Transport(base *http.Transport) (*Transport, error) {
 	if base.DialContext != nil {
 		d.Dial = base.DialContext
 	}
-	t.base.TLSClientConfig = nil
+	t.base.TLSNextProto = nil
 	t.base.DialTLSContext = d.DialContext
-	t.base.ForceAttemptHTTP2 = true
+	// For what is dialled through a proxy, where http.Transport makes the
+	// handshake itself. It must never be nil, which is the system's roots.
+	if base.Proxy != nil && b.Routes != nil {
+		return nil, &trustkeep.Error{Op: "tlsctx: transport: routes behind a proxy", Err: trustkeep.ErrUnsupported}
+	}
+	live := b
+	live.Routes = nil
+	if t.base.TLSClientConfig, err = live.LiveClient(); err != nil {
+		return nil, fmt.Errorf("tlsctx: transport: %w", err)
+	}
+	t.base.ForceAttemptHTTP2 = slices.Contains(b.NextProtos, "h2")
 	if t.base.IdleConnTimeout == 0 {
 		t.base.IdleConnTimeout = 90 * time.Second // as http.DefaultTransport
 	}
