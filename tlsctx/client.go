@@ -69,11 +69,12 @@ func (b Builder) clientConfig(trust *truststore.Snapshot) (*tls.Config, error) {
 		// pool alone, and at nothing when it resumes.
 		cfg.InsecureSkipVerify = true
 		name := b.ServerName
+		kept := new(keptVerdicts)
 		cfg.VerifyConnection = func(s tls.ConnectionState) error {
 			if name == "" {
-				return b.verify(trust, truststore.Server, s.ServerName, s)
+				return b.verify(trust, truststore.Server, s.ServerName, s, kept)
 			}
-			return b.verify(trust, truststore.Server, name, s)
+			return b.verify(trust, truststore.Server, name, s, kept)
 		}
 	} else {
 		cfg.RootCAs = trust.Pool()

@@ -30,6 +30,7 @@ type clientGeneration struct {
 	trust  *truststore.Snapshot
 	cert   *tls.Certificate
 	config *tls.Config
+	kept   keptVerdicts
 }
 
 // maxIdentities bounds how many configurations are kept for identities of routes.
@@ -125,7 +126,7 @@ func (d *Dialer) config(g *clientGeneration, name string, refused *bool) *tls.Co
 	var decide func(tls.ConnectionState) error
 	if cfg.InsecureSkipVerify {
 		decide = func(s tls.ConnectionState) error {
-			err := d.b.verify(g.trust, truststore.Server, name, s)
+			err := d.b.verify(g.trust, truststore.Server, name, s, &g.kept)
 			*refused = err != nil && s.DidResume
 			return err
 		}
@@ -184,7 +185,7 @@ func (d *Dialer) generation(id Identity) (*clientGeneration, error) {
 	if d.generations == nil || len(d.generations) >= maxIdentities {
 		d.generations = make(map[string]*clientGeneration)
 	}
-	g := &clientGeneration{trust, cert, cfg}
+	g := &clientGeneration{trust: trust, cert: cert, config: cfg}
 	d.generations[key] = g
 	return g, nil
 }

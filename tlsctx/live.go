@@ -48,7 +48,7 @@ func (b Builder) liveClient() (*tls.Config, error) {
 		if name == "" {
 			name = s.ServerName
 		}
-		return b.verify(trust, truststore.Server, name, s)
+		return b.verify(trust, truststore.Server, name, s, nil)
 	})
 	if b.Routes != nil && b.ServerName == "" {
 		return nil, errRoutesWithoutName

@@ -28,23 +28,39 @@ func (b Builder) beyond(trust *truststore.Snapshot) bool {
 }
 
 // verify decides about a peer as the policy has it. It is called on every
-// handshake, resumed ones included.
-func (b Builder) verify(trust *truststore.Snapshot, purpose truststore.Purpose, name string, s tls.ConnectionState) error {
-	now := time.Now
-	if b.Clock != nil {
-		now = b.Clock
-	}
+// handshake, resumed ones included. Resumed ones are spared the work if kept, which may
+// be nil, has a verdict for them.
+func (b Builder) verify(trust *truststore.Snapshot, purpose truststore.Purpose, name string, s tls.ConnectionState, kept *keptVerdicts) error {
+	now := b.now()
 	var staple []byte
 	if purpose == truststore.Server {
 		staple = s.OCSPResponse
 	}
+	var key verdictKey
+	if !trust.Plain() {
+		kept = nil // scopes can change their mind with time
+	}
+	if kept != nil {
+		key = keyOf(name, s.PeerCertificates)
+		// Revocation is asked each time; what it objects to is explained below.
+		if v := kept.find(key, now); v != nil && s.DidResume && b.unrevoked(v, staple, now) {
+			return b.authorize(s, v)
+		}
+	}
 	verdict, err := trust.Verify(s.PeerCertificates, truststore.VerifyOptions{
-		Purpose: purpose, Name: name, Time: now(), Allow: b.Allow, Pins: b.Pins, Revocation: b.Revocation, Staple: staple,
+		Purpose: purpose, Name: name, Time: now, Allow: b.Allow, Pins: b.Pins, Revocation: b.Revocation, Staple: staple,
 	})
 	if err != nil {
 		return err
 	}
+	if kept != nil {
+		kept.keep(key, verdict)
+	}
 	return b.authorize(s, verdict)
+}
+
+func (b Builder) unrevoked(v *truststore.Verdict, staple []byte, now time.Time) bool {
+	return b.Revocation == nil || b.Revocation.CheckRevocation(v.Chain, staple, now) == nil
 }
 
 // authorize asks the callback.

@@ -270,10 +270,11 @@ func (b Builder) askForCertificate(cfg *tls.Config, trust *truststore.Snapshot) 
 	if !b.ConcealCAs && namesFit(trust) {
 		cfg.ClientCAs = trust.Pool() // to be sent; the decision is below
 	}
+	kept := new(keptVerdicts)
 	cfg.VerifyConnection = func(s tls.ConnectionState) error {
 		if len(s.PeerCertificates) == 0 && !required {
 			return b.authorize(s, nil)
 		}
-		return b.verify(trust, truststore.Client, "", s)
+		return b.verify(trust, truststore.Client, "", s, kept)
 	}
 }

@@ -1,0 +1,75 @@
+package tlsctx
+
+import (
+	"crypto/sha256"
+	"crypto/x509"
+	"sync"
+	"time"
+
+	"github.com/trustkeep/trustkeep/truststore"
+)
+
+// keptVerdicts spares resumed handshakes the work of deciding again about the same
+// certificates: they belong to one snapshot of trust, one policy and one name's
+// generation of a Dialer, and count while every certificate of the chain is valid.
+type keptVerdicts struct {
+	mu sync.RWMutex
+	of map[verdictKey]keptVerdict
+}
+
+type verdictKey struct {
+	name  string
+	chain [sha256.Size]byte
+}
+
+type keptVerdict struct {
+	verdict             *truststore.Verdict
+	notBefore, notAfter time.Time
+}
+
+// maxKept bounds the verdicts of one generation.
+const maxKept = 1024
+
+func keyOf(name string, chain []*x509.Certificate) verdictKey {
+	h := sha256.New()
+	for _, c := range chain {
+		h.Write(c.Raw)
+	}
+	k := verdictKey{name: name}
+	h.Sum(k.chain[:0])
+	return k
+}
+
+// find returns a verdict that still counts, nil for none.
+func (k *keptVerdicts) find(key verdictKey, now time.Time) *truststore.Verdict {
+	k.mu.RLock()
+	defer k.mu.RUnlock()
+	v, ok := k.of[key]
+	if !ok || now.Before(v.notBefore) || now.After(v.notAfter) {
+		return nil
+	}
+	return v.verdict
+}
+
+// keep remembers a verdict, unless something was relaxed: then the dates do not say
+// for how long it holds.
+func (k *keptVerdicts) keep(key verdictKey, v *truststore.Verdict) {
+	if len(v.Relaxations) > 0 {
+		return
+	}
+	kept := keptVerdict{verdict: v, notBefore: v.Chain[0].NotBefore, notAfter: v.Chain[0].NotAfter}
+	for _, c := range v.Chain[1:] {
+		if c.NotBefore.After(kept.notBefore) {
+			kept.notBefore = c.NotBefore
+		}
+		if c.NotAfter.Before(kept.notAfter) {
+			kept.notAfter = c.NotAfter
+		}
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.of == nil || len(k.of) >= maxKept {
+		k.of = make(map[verdictKey]keptVerdict)
+	}
+	k.of[key] = kept
+}
