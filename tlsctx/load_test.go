@@ -1,0 +1,172 @@
+package tlsctx_test
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"flag"
+	"io"
+	"net"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/trustkeep/trustkeep/internal/testpki"
+	"github.com/trustkeep/trustkeep/tlsctx"
+	"github.com/trustkeep/trustkeep/truststore"
+)
+
+// The whole of it: go test -race -run UnderLoad -load.swaps 1000 -load.clients 64 ./tlsctx
+var (
+	loadSwaps   = flag.Int("load.swaps", 100, "how many times identity and trust are swapped under load")
+	loadClients = flag.Int("load.clients", 16, "how many clients connect at once")
+)
+
+// TestSwapsUnderLoad swaps the server's identity and the clients' trust while clients
+// connect, in full handshakes and resumed ones. A handshake lies between a snapshot of
+// the trust before it and one after it. If every trust of that time accepts what the
+// server presented, it must not fail; if none does, it must not succeed.
+func TestSwapsUnderLoad(t *testing.T) {
+	pkis := []*testpki.PKI{testpki.New(t, testpki.Options{Name: "A"}), testpki.New(t, testpki.Options{Name: "B"})}
+	trust := store(pkis[0].Root)
+	clientTrust := store(pkis[0].Root, pkis[1].Root)
+	id, own := new(swap), new(swap)
+	id.set(pkis[0].Server(host), nil)
+	own.set(pkis[0].Client("c"), nil)
+	cfg := mustServer(t, tlsctx.Builder{Identity: id, ClientAuth: tlsctx.RequireClientAuth, Trusted: clientTrust, Clock: pkis[0].Now})
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var serving sync.WaitGroup
+	serving.Go(func() {
+		for {
+			raw, err := l.Accept()
+			if err != nil {
+				return
+			}
+			serving.Go(func() {
+				defer raw.Close()
+				raw.SetDeadline(time.Now().Add(time.Minute))
+				conn := tls.Server(raw, cfg)
+				if conn.Handshake() == nil {
+					conn.Write([]byte{'!'})
+					io.Copy(io.Discard, conn)
+				}
+			})
+		}
+	})
+	defer serving.Wait()
+	defer l.Close()
+
+	probe := map[*testpki.PKI][]*x509.Certificate{pkis[0]: pkis[0].Server(host).Chain, pkis[1]: pkis[1].Server(host).Chain}
+	var accepted, refused, resumed, spurious, wrong atomic.Int64
+	ctx, stop := context.WithCancel(t.Context())
+	var clients sync.WaitGroup
+	for i := range *loadClients {
+		b := tlsctx.Builder{Trusted: trust, Identity: own, ServerName: host, Clock: pkis[0].Now}
+		if i%2 == 1 {
+			b.Allow = truststore.JavaHTTPS() // the way of our own verification
+		}
+		d := mustDialer(t, b)
+		clients.Go(func() {
+			for ctx.Err() == nil {
+				before, _ := trust.Snapshot()
+				conn, err := d.DialContext(ctx, "tcp", l.Addr().String())
+				if ctx.Err() != nil {
+					return
+				}
+				after, _ := trust.Snapshot()
+				accepts := func(pki *testpki.PKI) (all, some bool) {
+					o := truststore.VerifyOptions{Name: host, Time: pki.Now()}
+					chain := probe[pki]
+					_, e1 := before.Verify(chain, o)
+					_, e2 := after.Verify(chain, o)
+					return e1 == nil && e2 == nil && before == after, e1 == nil || e2 == nil || before.Generation()+1 < after.Generation()
+				}
+				if err != nil {
+					refused.Add(1)
+					// Refused rightly if some authority was not trusted then.
+					allA, _ := accepts(pkis[0])
+					allB, _ := accepts(pkis[1])
+					if allA && allB {
+						spurious.Add(1)
+						t.Errorf("refused although both authorities were trusted: %v", err)
+						return
+					}
+					continue
+				}
+				s := conn.(*tls.Conn).ConnectionState()
+				conn.SetReadDeadline(time.Now().Add(time.Minute))
+				if _, err := conn.Read(make([]byte, 1)); err != nil && ctx.Err() == nil {
+					spurious.Add(1)
+					t.Errorf("the server refused a client that it trusts: %v", err)
+				}
+				conn.Close()
+				accepted.Add(1)
+				if s.DidResume {
+					resumed.Add(1)
+				}
+				from := pkis[0]
+				if s.PeerCertificates[len(s.PeerCertificates)-1].Issuer.String() == pkis[1].Root.Cert.Subject.String() {
+					from = pkis[1]
+				}
+				if _, some := accepts(from); !some {
+					wrong.Add(1)
+					t.Error("accepted although its authority was not trusted")
+				}
+			}
+		})
+	}
+	// until waits for handshakes, so that each state is met by some.
+	until := func(n int64) {
+		for seen := accepted.Load() + refused.Load(); accepted.Load()+refused.Load() < seen+n && !t.Failed(); {
+			runtime.Gosched()
+		}
+	}
+	set := func(roots ...*testpki.PKI) {
+		for _, p := range roots {
+			if s, _ := trust.Snapshot(); !s.Contains(p.Root.Cert) {
+				if err := trust.Add("", p.Root.Cert); err != nil {
+					t.Error(err)
+				}
+			}
+		}
+		for _, p := range pkis {
+			keep := false
+			for _, r := range roots {
+				keep = keep || r == p
+			}
+			if s, _ := trust.Snapshot(); !keep && s.Contains(p.Root.Cert) {
+				if err := trust.RemoveCertificate(p.Root.Cert); err != nil {
+					t.Error(err)
+				}
+			}
+		}
+	}
+	for i := range *loadSwaps {
+		p := pkis[i%2]
+		switch i % 3 {
+		case 0:
+			set(pkis[0], pkis[1])
+		case 1:
+			set(pkis[i/2%2])
+		case 2:
+			set(p)
+		}
+		id.set(p.Server(host), nil)
+		own.set(p.Client("c"), nil)
+		until(int64(*loadClients) / 4)
+	}
+	set(pkis[0], pkis[1])
+	until(int64(2 * *loadClients))
+	stop()
+	clients.Wait()
+	t.Logf("%d swaps of identity and trust: %d accepted (%d resumed), %d refused; %d wrongly refused, %d wrongly accepted",
+		*loadSwaps, accepted.Load(), resumed.Load(), refused.Load(), spurious.Load(), wrong.Load())
+	if accepted.Load() == 0 || refused.Load() == 0 || resumed.Load() == 0 {
+		t.Error("the load met no refusal, no acceptance or no resumption")
+	}
+}
