@@ -1,0 +1,261 @@
+package tlsctx_test
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/testpki"
+	"github.com/trustkeep/trustkeep/keystore"
+	"github.com/trustkeep/trustkeep/tlsctx"
+	"github.com/trustkeep/trustkeep/truststore"
+)
+
+// needJava skips without a JDK: java runs the source file as it is.
+func needJava(t *testing.T) string {
+	t.Helper()
+	if _, err := exec.LookPath("javac"); err != nil {
+		t.Skip("no JDK: javac is not installed")
+	}
+	java, err := exec.LookPath("java")
+	if err != nil {
+		t.Skip("java is not installed")
+	}
+	version, err := exec.Command(java, "-version").CombinedOutput()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("%s", strings.SplitN(string(version), "\n", 2)[0])
+	return java
+}
+
+// p12 writes an identity, or trusted certificates, for Java.
+func p12(t *testing.T, id *testpki.Identity, trusted ...*testpki.Identity) string {
+	t.Helper()
+	ks := keystore.New()
+	if id != nil {
+		one, err := keystore.NewIdentity(id.Key, id.Chain...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := ks.SetIdentity("me", one); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i, c := range trusted {
+		if err := ks.SetTrusted(fmt.Sprint("trusted", i), c.Cert); err != nil {
+			t.Fatal(err)
+		}
+	}
+	path := filepath.Join(t.TempDir(), "store.p12")
+	if err := ks.SaveWith(path, keystore.SaveOptions{Password: trustkeep.Password("changeit")}); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// started runs a tool until the test ends, which ends its standard input, and returns
+// its lines.
+func started(t *testing.T, name string, args ...string) (io.Writer, *bufio.Scanner) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	cmd := exec.CommandContext(ctx, name, args...)
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		stdin.Close()
+		cancel()
+		cmd.Wait()
+		if t.Failed() {
+			t.Logf("%s: %s", name, stderr.String())
+		}
+	})
+	return stdin, bufio.NewScanner(stdout)
+}
+
+// dialOnce makes a connection by the Dialer and reads the server's line.
+func dialOnce(t *testing.T, d *tlsctx.Dialer, address string) (string, tls.ConnectionState, error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	conn, err := d.DialContext(ctx, "tcp", address)
+	if err != nil {
+		return "", tls.ConnectionState{}, err
+	}
+	defer conn.Close()
+	conn.SetReadDeadline(time.Now().Add(20 * time.Second))
+	line, err := bufio.NewReader(conn).ReadString('\n')
+	return strings.TrimSpace(line), conn.(*tls.Conn).ConnectionState(), err
+}
+
+func TestInteropJavaServer(t *testing.T) {
+	java := needJava(t)
+	for name, keyType := range map[string]testpki.KeyType{"RSA": testpki.RSA2048, "ECDSA": testpki.P256} {
+		pki := testpki.New(t, testpki.Options{KeyType: keyType, Now: time.Now()})
+		a, b := pki.Server("localhost"), pki.Server("localhost")
+		me := pki.Client("me")
+		_, lines := started(t, java, "testdata/Peer.java", "server", p12(t, a), p12(t, nil, pki.Root))
+		if !lines.Scan() {
+			t.Fatal("the server did not start")
+		}
+		address := "localhost:" + strings.TrimPrefix(lines.Text(), "PORT ")
+		for _, version := range versions {
+			ok := tlsctx.Builder{Trusted: store(pki.Root), Identity: identity(me), MaxVersion: version}
+			d := mustDialer(t, ok)
+			for _, resumed := range []bool{false, true} {
+				if line, s, err := dialOnce(t, d, address); err != nil || !strings.Contains(line, "CN=me") || s.DidResume != resumed {
+					t.Errorf("%s, %s, resumed %v: %q, %v", name, tls.VersionName(version), s.DidResume, line, err)
+				}
+			}
+			// Exactly trusted, pinned, and the proof case: A runs, A is deployed, the
+			// connection's own is B.
+			for what, c := range map[string]struct {
+				b  tlsctx.Builder
+				ok bool
+			}{
+				"exact":              {tlsctx.Builder{Trusted: store(a)}, true},
+				"pinned":             {tlsctx.Builder{Trusted: store(pki.Root), Pins: []truststore.Pin{truststore.PinKey(a.Cert)}}, true},
+				"another pinned":     {tlsctx.Builder{Trusted: store(pki.Root), Pins: []truststore.Pin{truststore.PinKey(b.Cert)}}, false},
+				"A deployed, B own":  {tlsctx.Builder{Global: store(a), Trusted: store(b)}, false},
+				"without identity":   {tlsctx.Builder{Trusted: store(pki.Root)}, false},
+				"a stranger's":       {tlsctx.Builder{Trusted: store(pki.Root), Identity: identity(pki.SelfSigned("stranger"))}, false},
+				"under another name": {tlsctx.Builder{Trusted: store(pki.Root), ServerName: "other.example"}, false},
+			} {
+				if c.b.MaxVersion = version; c.b.Identity == nil && !strings.Contains(what, "without") {
+					c.b.Identity = identity(me)
+				}
+				_, _, err := dialOnce(t, mustDialer(t, c.b), address)
+				if (err == nil) != c.ok {
+					t.Errorf("%s, %s, %s: %v", name, tls.VersionName(version), what, err)
+				}
+				if err != nil {
+					explained(t, c.b.ExplainError(err))
+				}
+			}
+		}
+		t.Logf("SSLServerSocket with %s: TLS 1.2 and 1.3, full and resumed, client certificates", name)
+	}
+}
+
+func TestInteropJavaClient(t *testing.T) {
+	java := needJava(t)
+	pki := testpki.New(t, testpki.Options{KeyType: testpki.RSA2048, Now: time.Now()})
+	other := testpki.New(t, testpki.Options{Name: "Other", Now: time.Now()})
+	serve := func(b tlsctx.Builder) string {
+		t.Helper()
+		cfg := mustServer(t, b)
+		s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			who := "nobody"
+			if len(r.TLS.PeerCertificates) > 0 {
+				who = r.TLS.PeerCertificates[0].Subject.CommonName
+			}
+			fmt.Fprintf(w, "hello %s", who)
+		}))
+		s.Config.ErrorLog = log.New(io.Discard, "", 0)
+		s.Listener = tls.NewListener(s.Listener, cfg)
+		s.Start()
+		t.Cleanup(s.Close)
+		_, port, err := net.SplitHostPort(s.Listener.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return port
+	}
+	in, lines := started(t, java, "testdata/Peer.java", "client")
+	ask := func(how, port string, trust, keys string) string {
+		t.Helper()
+		fmt.Fprintln(in, how, "localhost", port, trust, keys)
+		if !lines.Scan() {
+			t.Fatal("the client has ended")
+		}
+		return lines.Text()
+	}
+	root, me, stranger := p12(t, nil, pki.Root), p12(t, pki.Client("me")), p12(t, pki.SelfSigned("stranger"))
+	id := identity(pki.Server("localhost"))
+	many := manyNames(t, pki, 65024)
+	for name, c := range map[string]struct {
+		b    tlsctx.Builder
+		keys string
+		want string
+	}{
+		"no client certificate":        {tlsctx.Builder{}, "-", "OK hello nobody"},
+		"required":                     {tlsctx.Builder{ClientAuth: tlsctx.RequireClientAuth, Trusted: store(pki.Root)}, me, "OK hello me"},
+		"required, none":               {tlsctx.Builder{ClientAuth: tlsctx.RequireClientAuth, Trusted: store(pki.Root)}, "-", "FAIL"},
+		"requested, none":              {tlsctx.Builder{ClientAuth: tlsctx.RequestClientAuth, Trusted: store(pki.Root)}, "-", "OK hello nobody"},
+		"required of others":           {tlsctx.Builder{ClientAuth: tlsctx.RequireClientAuth, Trusted: store(other.Root)}, me, "FAIL"},
+		"concealed":                    {tlsctx.Builder{ClientAuth: tlsctx.RequireClientAuth, Trusted: store(pki.Root), ConcealCAs: true}, me, "OK hello me"},
+		"concealed, a stranger":        {tlsctx.Builder{ClientAuth: tlsctx.RequireClientAuth, Trusted: store(pki.Root), ConcealCAs: true}, stranger, "FAIL"},
+		"more authorities than fit":    {tlsctx.Builder{ClientAuth: tlsctx.RequireClientAuth, Trusted: truststore.Union(store(pki.Root), many)}, me, "OK hello me"},
+		"not authorized":               {tlsctx.Builder{ClientAuth: tlsctx.RequireClientAuth, Trusted: store(pki.Root), Authorize: only("somebody else")}, me, "FAIL"},
+		"authorized":                   {tlsctx.Builder{ClientAuth: tlsctx.RequireClientAuth, Trusted: store(pki.Root), Authorize: only("me")}, me, "OK hello me"},
+		"authorized, TLS 1.2":          {tlsctx.Builder{MaxVersion: tls.VersionTLS12, ClientAuth: tlsctx.RequireClientAuth, Trusted: store(pki.Root), Authorize: only("me")}, me, "OK hello me"},
+		"required of others, TLS 1.2 ": {tlsctx.Builder{MaxVersion: tls.VersionTLS12, ClientAuth: tlsctx.RequireClientAuth, Trusted: store(other.Root)}, me, "FAIL"},
+	} {
+		c.b.Identity = id
+		port := serve(c.b)
+		for _, how := range []string{"https", "socket", "https"} { // the last may resume
+			if got := ask(how, port, root, c.keys); !strings.HasPrefix(got, c.want) {
+				t.Errorf("%s, %s: %s", name, how, got)
+			}
+		}
+	}
+	t.Log("HttpsURLConnection and SSLSocket against servers of Builder.Server")
+
+	// What Java makes of the certificates that it trusts exactly, and what the
+	// relaxations named after it make of them.
+	leaf := pki.Server("localhost")
+	for name, c := range map[string]struct {
+		server *testpki.Identity
+		sent   int // certificates
+		trust  *testpki.Identity
+	}{
+		"exact":                          {leaf, 1, leaf},
+		"exact, expired":                 {pki.Expired("localhost"), 1, nil},
+		"exact, common name only":        {pki.CommonNameOnly("localhost"), 1, nil},
+		"exact, another name":            {pki.WrongName(), 1, nil},
+		"intermediate, chain sent":       {leaf, 2, pki.Intermediate},
+		"intermediate, leaf sent":        {leaf, 1, pki.Intermediate},
+		"root, chain sent":               {leaf, 2, pki.Root},
+		"root, leaf sent":                {leaf, 1, pki.Root},
+		"another root":                   {leaf, 2, other.Root},
+		"expired, its authority trusted": {pki.Expired("localhost"), 2, pki.Root},
+	} {
+		trusted := c.trust
+		if trusted == nil {
+			trusted = c.server
+		}
+		port := serve(tlsctx.Builder{Identity: tlsctx.StaticIdentity(tls.Certificate{Certificate: c.server.DERChain()[:c.sent], PrivateKey: c.server.Key})})
+		for how, allow := range map[string][]truststore.Relaxation{"https": truststore.JavaHTTPS(), "socket": truststore.JavaWithoutHostnameCheck()} {
+			java := strings.HasPrefix(ask(how, port, p12(t, nil, trusted), "-"), "OK")
+			_, err := store(trusted).Verify(append([]*x509.Certificate(nil), c.server.Chain[:c.sent]...), truststore.VerifyOptions{Name: "localhost", Allow: allow})
+			if java != (err == nil) {
+				t.Errorf("%s, %s: Java accepts it: %v; here: %v", name, how, java, err)
+			}
+			t.Logf("%-32s %-7s Java %v, relaxed as Java %v", name, how, java, err == nil)
+		}
+	}
+}
