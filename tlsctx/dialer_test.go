@@ -25,15 +25,18 @@ import (
 type echo struct {
 	address string
 	last    atomic.Pointer[tls.ConnectionState]
+	hangsUp bool // instead of waiting for the client to
 }
 
-func newEcho(t testing.TB, cfg *tls.Config) *echo {
+func newEcho(t testing.TB, cfg *tls.Config) *echo { return new(echo).start(t, cfg) }
+
+func (e *echo) start(t testing.TB, cfg *tls.Config) *echo {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	e := &echo{address: l.Addr().String()}
+	e.address = l.Addr().String()
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -48,7 +51,10 @@ func newEcho(t testing.TB, cfg *tls.Config) *echo {
 				s := conn.ConnectionState()
 				e.last.Store(&s)
 				conn.Write([]byte{'!'})
-				io.Copy(io.Discard, conn)
+				if e.hangsUp {
+					conn.Close()
+				}
+				io.Copy(io.Discard, raw)
 			}
 			raw.Close()
 		}
