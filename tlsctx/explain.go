@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"net"
 	"strings"
 	"time"
 
@@ -26,6 +27,14 @@ type Explanation struct {
 	MinVersion string          `json:"minVersion"`
 	MaxVersion string          `json:"maxVersion"`
 	NextProtos []string        `json:"nextProtos,omitempty"`
+	// Routes are the patterns that choose among identities.
+	Routes []string `json:"routes,omitempty"`
+	// Allow, Pins, Revocation and Authorize are what decides besides the trust.
+	Allow      []truststore.Relaxation `json:"allow,omitempty"`
+	Pins       []truststore.Pin        `json:"pins,omitempty"`
+	Revocation bool                    `json:"revocation,omitempty"`
+	Authorize  bool                    `json:"authorize,omitempty"`
+	ConcealCAs bool                    `json:"concealCAs,omitempty"`
 	// Errors are what keeps the Builder from building.
 	Errors []string `json:"errors,omitempty"`
 }
@@ -85,11 +94,30 @@ func (t TrustReport) name() string {
 // Explain says which trust counts and which is ignored, which identity is
 // presented and why, and which versions are spoken. It asks the same sources as
 // Client and Server do, and reports their errors rather than failing.
-func (b Builder) Explain() Explanation {
+//
+// With Routes, the identity is that for ServerName; see ExplainFor.
+func (b Builder) Explain() Explanation { return b.explainFor(b.ServerName, "") }
+
+// ExplainFor is Explain for one destination: on clients host:port, on servers the name
+// that a client asks for. It names the route that chooses the identity.
+func (b Builder) ExplainFor(destination string) Explanation {
+	host, port, err := net.SplitHostPort(destination)
+	if err != nil {
+		host, port = destination, ""
+	}
+	if b.ServerName == "" {
+		b.ServerName = host
+	}
+	return b.explainFor(host, port)
+}
+
+func (b Builder) explainFor(host, port string) Explanation {
 	e := Explanation{
 		Trust: b.trustReport(), Ignored: b.ignored(),
 		ServerName: trustkeep.Printable(b.ServerName), ClientAuth: b.ClientAuth,
 		MinVersion: tls.VersionName(tls.VersionTLS12), MaxVersion: "the highest of Go", NextProtos: b.NextProtos,
+		Routes: b.Routes.Patterns(), Allow: b.Allow, Pins: b.Pins,
+		Revocation: b.Revocation != nil, Authorize: b.Authorize != nil, ConcealCAs: b.ConcealCAs,
 	}
 	if e.Trust.Error != "" {
 		e.Errors = append(e.Errors, e.Trust.Error)
@@ -105,8 +133,15 @@ func (b Builder) Explain() Explanation {
 	if b.MaxVersion != 0 {
 		e.MaxVersion = tls.VersionName(b.MaxVersion)
 	}
-	if b.Identity != nil {
+	id, pattern := b.identityFor(host, port)
+	if b.Identity = id; id != nil {
 		e.Identity = b.identityReport()
+		switch {
+		case pattern != "":
+			e.Identity.Why = "the route " + trustkeep.Printable(pattern) + " chooses it, whatever authorities the peer says it accepts"
+		case len(e.Routes) > 0:
+			e.Identity.Why = "no route fits, and it is the one for the rest"
+		}
 		if e.Identity.Error != "" {
 			e.Errors = append(e.Errors, e.Identity.Error)
 		}
@@ -200,6 +235,24 @@ func (e Explanation) String() string {
 		if id.Warning != "" {
 			b.WriteString("warning: the identity is not valid now: " + id.Warning + "\n")
 		}
+	}
+	if len(e.Routes) > 0 {
+		b.WriteString("routes: " + trustkeep.Printable(strings.Join(e.Routes, ", ")) + "\n")
+	}
+	if len(e.Allow) > 0 {
+		fmt.Fprintf(&b, "allowed of exactly trusted certificates: %v\n", e.Allow)
+	}
+	if len(e.Pins) > 0 {
+		fmt.Fprintf(&b, "pins: %v\n", e.Pins)
+	}
+	if e.Revocation {
+		b.WriteString("revocation: asked\n")
+	}
+	if e.Authorize {
+		b.WriteString("authorization: asked\n")
+	}
+	if e.ConcealCAs {
+		b.WriteString("authorities: not told to clients\n")
 	}
 	if e.ServerName != "" {
 		b.WriteString("server name: " + e.ServerName + "\n")

@@ -3,9 +3,11 @@ package tlsctx_test
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -352,4 +354,31 @@ func TestServerRoutes(t *testing.T) {
 	both.ServerName = "b.example"
 	accept(t, both, server, false)
 	accept(t, both, server, true)
+}
+
+func TestExplainNamesPolicyAndRoute(t *testing.T) {
+	pki := testpki.New(t, testpki.Options{})
+	routes := new(tlsctx.Routes)
+	if err := routes.Set("*.example:8443", identity(pki.Client("for 8443"))); err != nil {
+		t.Fatal(err)
+	}
+	b := tlsctx.Builder{
+		Trusted: store(pki.Root), Identity: identity(pki.Client("fallback")), Routes: routes, Clock: pki.Now,
+		Allow: truststore.JavaHTTPS(), Pins: []truststore.Pin{truststore.PinKey(pki.Root.Cert)}, Revocation: new(revoker), Authorize: only("x"),
+	}
+	for destination, want := range map[string]string{"a.example:8443": "route *.example:8443", "a.example:443": "no route fits", "a.example": "no route fits"} {
+		e := b.ExplainFor(destination)
+		if e.Identity == nil || !strings.Contains(e.Identity.Why, want) || strings.Contains(e.Identity.Subject, "8443") != strings.Contains(want, "8443") || len(e.Errors) > 0 {
+			t.Errorf("%s: %+v, %v", destination, e.Identity, e.Errors)
+		}
+		for _, line := range []string{"routes: *.example:8443", "[expired common-name]", "pins: [sha256/", "revocation: asked", "authorization: asked"} {
+			if !strings.Contains(e.String(), line) {
+				t.Errorf("no %q in %s", line, e)
+			}
+		}
+		data, err := json.Marshal(e)
+		if err != nil || !strings.Contains(string(data), `"allow":["expired","common-name"],"pins":["sha256/`) {
+			t.Errorf("%s, %v", data, err)
+		}
+	}
 }
