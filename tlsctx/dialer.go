@@ -18,7 +18,12 @@ type Dialer struct {
 	// Dial opens the connections below TLS; nil is net.Dialer's.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 
-	b Builder
+	// Track makes the Dialer remember its open connections, for Recheck. Set it
+	// before the first is opened.
+	Track bool
+
+	b       Builder
+	tracker tracker
 
 	mu          sync.Mutex
 	generations map[string]*clientGeneration // by identity, see generation
@@ -104,6 +109,11 @@ func (d *Dialer) handshake(ctx context.Context, raw net.Conn, address string) (_
 	if err != nil {
 		return nil, false, fmt.Errorf("tlsctx: dial: %w", err)
 	}
+	var tracked *trackedConn
+	if d.Track {
+		tracked = d.tracker.wrap(raw)
+		raw = tracked
+	}
 	conn := tls.Client(raw, d.config(g, name, &resumed))
 	if err := conn.HandshakeContext(ctx); err != nil {
 		if resumed {
@@ -112,6 +122,10 @@ func (d *Dialer) handshake(ctx context.Context, raw net.Conn, address string) (_
 		named := d.b
 		named.ServerName = name
 		return nil, resumed, named.ExplainError(err)
+	}
+	if tracked != nil {
+		s := conn.ConnectionState()
+		tracked.accepted(d.b.wouldStill(d.b.clientTrust, truststore.Server, name, s.PeerCertificates, s.OCSPResponse))
 	}
 	return conn, false, nil
 }
