@@ -1,3 +1,13 @@
 module github.com/trustkeep/trustkeep/bench
 
 go 1.26.0
+
+require (
+	github.com/spiffe/go-spiffe/v2 v2.9.0
+	golang.org/x/crypto v0.58.0 // indirect
+	golang.org/x/sys v0.49.0 // indirect
+)
+
+require github.com/trustkeep/trustkeep v0.0.0
+
+replace github.com/trustkeep/trustkeep => ../
