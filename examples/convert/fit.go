@@ -23,7 +23,9 @@ const (
 func (c *command) carries(from trustkeep.Format, e keystore.Entry) (what string, ok bool) {
 	switch e.Kind {
 	case keystore.KeyEntry:
-		return keys, c.format != trustkeep.PKCS7 && c.format != trustkeep.DER
+		// BouncyCastle's formats hold no key without a certificate.
+		alone := len(e.RawChain) == 0 && isJava(c.format) && c.format != trustkeep.JKS && c.format != trustkeep.JCEKS
+		return keys, c.format != trustkeep.PKCS7 && c.format != trustkeep.DER && !alone
 	case keystore.SecretEntry:
 		return secrets, c.format == trustkeep.PKCS12 || c.format != trustkeep.JKS && isJava(c.format)
 	case keystore.CRLEntry:
