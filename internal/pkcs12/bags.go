@@ -26,8 +26,12 @@ func (b *bags) add(e *entry.Entry, from *safeBag) {
 	}
 }
 
-// addOpaque adds a SafeBag, or the ContentInfo of a safe, that is not
-// understood.
+// opaqueSafe stands before the ContentInfo of a safe in Entry.Raw, where a SafeBag
+// stands as it is: the identifier in it could be anything in both.
+const opaqueSafe = 0
+
+// addOpaque adds a SafeBag, or the ContentInfo of a safe behind opaqueSafe, that is
+// not understood.
 func (b *bags) addOpaque(raw []byte, err error) *entry.Entry {
 	e := &entry.Entry{Kind: entry.Opaque, Unnamed: true, Raw: raw, Err: fmt.Errorf("pkcs12: %w", err)}
 	b.entries = append(b.entries, e)

@@ -1,11 +1,11 @@
 package pkcs12
 
 import (
+	"bytes"
 	"crypto/sha1"
 	"errors"
 	"fmt"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/trustkeep/trustkeep"
@@ -243,14 +243,14 @@ func (w *writer) addCertificate(e *entry.Entry) {
 
 // addOpaque writes a SafeBag, or the ContentInfo of a safe, as it was read.
 func (w *writer) addOpaque(raw []byte) error {
-	oid := typedOID(raw)
+	content, isSafe := bytes.CutPrefix(raw, []byte{opaqueSafe})
 	switch {
-	case oid == "":
+	case typedOID(content) == "":
 		return fmt.Errorf("opaque entry of another format: %w", trustkeep.ErrUnsupported)
-	case strings.HasPrefix(oid, pkcs7Arc):
-		w.safes = append(w.safes, raw)
+	case isSafe:
+		w.safes = append(w.safes, content)
 	default:
-		w.certBags = append(w.certBags, raw...)
+		w.certBags = append(w.certBags, content...)
 	}
 	return nil
 }

@@ -200,7 +200,7 @@ func (r *reader) readSafe(s *safe, out *bags) error {
 		if err != nil {
 			return err
 		}
-		out.addOpaque(bytes.Clone(raw), s.err)
+		out.addOpaque(append([]byte{opaqueSafe}, raw...), s.err)
 		return nil
 	case s.scheme == nil:
 		content, err := s.info.octets()
