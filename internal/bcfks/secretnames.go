@@ -2,8 +2,9 @@ package bcfks
 
 import (
 	"encoding/asn1"
-	"strconv"
 	"strings"
+
+	"github.com/trustkeep/trustkeep/internal/entry"
 )
 
 // secretNames are Java's names of secret keys and the identifiers that
@@ -40,13 +41,5 @@ func secretOID(name string) asn1.ObjectIdentifier {
 			return s.oid
 		}
 	}
-	var oid asn1.ObjectIdentifier
-	for part := range strings.SplitSeq(name, ".") {
-		n, err := strconv.ParseUint(part, 10, 31)
-		if err != nil {
-			return nil
-		}
-		oid = append(oid, int(n))
-	}
-	return oid
+	return entry.ParseOID(name)
 }

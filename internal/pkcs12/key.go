@@ -5,7 +5,6 @@ import (
 	"encoding/asn1"
 	"errors"
 	"fmt"
-	"strconv"
 	"strings"
 
 	"golang.org/x/crypto/cryptobyte"
@@ -135,16 +134,5 @@ func secretOID(algorithm string) asn1.ObjectIdentifier {
 			return a.oid
 		}
 	}
-	var oid asn1.ObjectIdentifier
-	for part := range strings.SplitSeq(algorithm, ".") {
-		n, err := strconv.ParseUint(part, 10, 31)
-		if err != nil {
-			return nil
-		}
-		oid = append(oid, int(n))
-	}
-	if len(oid) < 2 || oid[0] > 2 || oid[0] < 2 && oid[1] > 39 {
-		return nil
-	}
-	return oid
+	return entry.ParseOID(algorithm)
 }
