@@ -1,0 +1,167 @@
+package environment
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/trustkeep/trustkeep"
+)
+
+// Storage keeps the records of a Registry: small documents under keys, each with a
+// revision that tells whether somebody else has changed it meanwhile. A directory
+// (package dirstore) is one; storagetest holds the tests that every implementation
+// passes.
+//
+// Several programs on several machines may use one storage at once. What Get, List and
+// Versions return holds every write that had returned before they were called, in
+// whatever program. A write that fails with an error other than those named here may or
+// may not have been done; reading tells.
+//
+// Implementations are safe for concurrent use and respect the context of each call.
+// Values are the caller's: they are copied before a call returns, and what is returned
+// is not shared with anybody.
+type Storage interface {
+	// Get returns a record. The error wraps trustkeep.ErrNotFound for one that
+	// does not exist or was deleted, and trustkeep.ErrCorrupt for one that is
+	// damaged.
+	Get(ctx context.Context, key string) (Record, error)
+
+	// Put writes a record and returns its new revision, if the record's revision is
+	// the expected one until then. Zero expects that there is none, or that it was
+	// deleted. Otherwise nothing is written and the error is a *ConflictError. A key
+	// that CheckKey refuses is trustkeep.ErrUnsupported, a value of more than
+	// MaxValue bytes is trustkeep.ErrLimit.
+	Put(ctx context.Context, key string, value []byte, expected uint64) (revision uint64, err error)
+
+	// Delete removes a record, if its revision is the expected one; otherwise the
+	// error is a *ConflictError. It is trustkeep.ErrNotFound if there is none. A
+	// deletion is a revision of its own: a record that is created anew under the
+	// same key goes on from it.
+	Delete(ctx context.Context, key string, expected uint64) error
+
+	// List returns the records whose keys begin with the prefix, sorted by key;
+	// deleted ones are left out. A record that is damaged has Err set and does not
+	// keep the others from being listed.
+	List(ctx context.Context, prefix string) ([]Record, error)
+
+	// Versions returns the versions of one record that are kept, the oldest first
+	// and the current one, or its deletion, last: MinVersions of them at least, if
+	// there were as many. The error wraps trustkeep.ErrNotFound for a record that
+	// never was.
+	Versions(ctx context.Context, key string) ([]Record, error)
+
+	// Watch reports the records whose keys begin with the prefix: first all that
+	// there are, then changes as they come.
+	//
+	// Whoever applies each Update as a whole sees states that the storage was in, and
+	// in their order; states in between may be left out, so that a slow reader holds
+	// up nobody. Where changes may have been missed, as after a lost connection, a
+	// full Update follows. The channel is closed when the context ends or the storage
+	// is closed, and nothing else ends it.
+	Watch(ctx context.Context, prefix string) (<-chan Update, error)
+}
+
+// Limits that every Storage keeps.
+const (
+	// MaxValue is the largest value in bytes that a Storage has to take.
+	MaxValue = 16 << 20
+	// MaxKey is the longest key in bytes.
+	MaxKey = 200
+	// MinVersions is how many versions of a record are kept at least.
+	MinVersions = 16
+)
+
+// Record is one version of a stored document.
+type Record struct {
+	Key string
+	// Revision is above zero and grows with each write of the key, by one or more.
+	// Those of different keys need not be comparable.
+	Revision uint64
+	// Time of the write, by the storage's clock.
+	Time time.Time
+	// Deleted: this version is the deletion of the record. Value is nil.
+	Deleted bool
+	Value   []byte
+	// Err says why the value cannot be had; it wraps trustkeep.ErrCorrupt.
+	Err error
+}
+
+// Update is what Watch reports.
+type Update struct {
+	// Full: Records are all there is; what is known besides them is gone.
+	Full bool
+	// Records that have changed, sorted by key, each once. Those of a full Update
+	// do not include deletions.
+	Records []Record
+}
+
+// File is a document for people and their tools, such as a certificate in a file that
+// keytool opens.
+type File struct {
+	Name string // wanted; a storage changes what its file system would not take
+	Data []byte
+}
+
+// FileStorage is a Storage that can show files beside its records. Nothing is ever read
+// from them: the record counts.
+type FileStorage interface {
+	Storage
+	// PutFiles is Put of a record whose current version is to be seen as these
+	// files, instead of those that the last version was seen as. They are
+	// removed with the record.
+	PutFiles(ctx context.Context, key string, value []byte, expected uint64, files []File) (revision uint64, err error)
+}
+
+// ConflictError says that a record was changed by somebody else since it was read. It
+// wraps trustkeep.ErrConflict.
+type ConflictError struct {
+	Key string
+	// Expected is the revision that the writer had read, zero for none.
+	Expected uint64
+	// Actual is the revision that the record has, zero for none or if it is not
+	// known.
+	Actual uint64
+}
+
+// Error names the record.
+func (e *ConflictError) Error() string {
+	if e.Expected == 0 {
+		return fmt.Sprintf("record %s exists: %v", trustkeep.Printable(e.Key), trustkeep.ErrConflict)
+	}
+	return fmt.Sprintf("record %s is no longer at revision %d: %v", trustkeep.Printable(e.Key), e.Expected, trustkeep.ErrConflict)
+}
+
+// Unwrap returns trustkeep.ErrConflict.
+func (e *ConflictError) Unwrap() error { return trustkeep.ErrConflict }
+
+// CheckKey says whether a key is one that every Storage takes: segments of lower-case
+// letters, digits, "-" and "_", each beginning with a letter or digit, divided by "/",
+// MaxKey bytes at most. The error wraps trustkeep.ErrUnsupported.
+//
+// So no key means anything to a file system or a message broker, and keys differ in
+// more than case.
+func CheckKey(key string) error {
+	ok := key != "" && len(key) <= MaxKey
+	for segment := range strings.SplitSeq(key, "/") {
+		ok = ok && segment != "" && segment[0] != '-' && segment[0] != '_'
+		for i := 0; ok && i < len(segment); i++ {
+			c := segment[i]
+			ok = 'a' <= c && c <= 'z' || '0' <= c && c <= '9' || c == '-' || c == '_'
+		}
+	}
+	if !ok {
+		return fmt.Errorf("environment: key %q: %w", trustkeep.Printable(key), trustkeep.ErrUnsupported)
+	}
+	return nil
+}
+
+// CheckPut is what Put has to check before anything else: the key and the size of the
+// value.
+func CheckPut(key string, value []byte) error {
+	if len(value) > MaxValue {
+		return fmt.Errorf("environment: value of %d bytes, at most %d: %w", len(value), MaxValue, trustkeep.ErrLimit)
+	}
+	return CheckKey(key)
+}
