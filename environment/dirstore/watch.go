@@ -1,0 +1,184 @@
+package dirstore
+
+import (
+	"context"
+	"io/fs"
+	"os"
+	"time"
+
+	"github.com/trustkeep/trustkeep/environment"
+)
+
+// Watch implements environment.Storage. A damaged record is reported with Err set.
+func (d *Directory) Watch(ctx context.Context, prefix string) (<-chan environment.Update, error) {
+	if err := d.alive(ctx); err != nil {
+		return nil, fail("watch", prefix, err)
+	}
+	w := &watcher{d: d, prefix: prefix, known: make(map[string]seen)}
+	changed := d.changes()
+	first, err := w.look(ctx)
+	if err != nil {
+		return nil, fail("watch", prefix, err)
+	}
+	first.Full = true
+	updates := make(chan environment.Update)
+	d.mu.Lock()
+	if d.closed.Err() != nil {
+		d.mu.Unlock()
+		return nil, fail("watch", prefix, fs.ErrClosed)
+	}
+	d.watchers.Add(1)
+	d.mu.Unlock()
+	go func() {
+		defer d.watchers.Done()
+		defer close(updates)
+		w.run(ctx, first, changed, updates)
+	}()
+	return updates, nil
+}
+
+// changes returns what is closed with the next write through this Directory.
+func (d *Directory) changes() <-chan struct{} {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.changed
+}
+
+// watcher knows what its reader has been told.
+type watcher struct {
+	d      *Directory
+	prefix string
+	known  map[string]seen
+	count  uint64 // of writes, at the last look
+	calm   bool   // nothing was being written then
+}
+
+type seen struct {
+	info     fs.FileInfo
+	revision uint64
+	deleted  bool
+	err      string
+}
+
+func (w *watcher) run(ctx context.Context, pending environment.Update, changed <-chan struct{}, updates chan<- environment.Update) {
+	ticks := w.d.o.Ticks
+	if ticks == nil {
+		ticker := time.NewTicker(w.d.o.Poll)
+		defer ticker.Stop()
+		ticks = ticker.C
+	}
+	for {
+		if pending.Full || len(pending.Records) > 0 {
+			select {
+			case updates <- pending:
+			case <-ctx.Done():
+				return
+			case <-w.d.closed.Done():
+				return
+			}
+		}
+		select {
+		case <-changed:
+		case <-ticks:
+		case <-ctx.Done():
+			return
+		case <-w.d.closed.Done():
+			return
+		}
+		changed = w.d.changes()
+		// What cannot be read now is read at the next tick; the reader has the
+		// last good state until then.
+		var err error
+		if pending, err = w.look(ctx); err != nil {
+			pending = environment.Update{}
+		}
+	}
+}
+
+// attempts is how often a look is repeated because of writers that came in between,
+// before it keeps them away.
+const attempts = 3
+
+// look finds what has changed since the last look: the difference to a state that was.
+func (w *watcher) look(ctx context.Context) (environment.Update, error) {
+	count, last, err := w.d.lock.count()
+	if err != nil || w.calm && count == w.count {
+		return environment.Update{}, err
+	}
+	for range attempts {
+		u, known, err := w.compare(ctx, last)
+		if err != nil {
+			return u, err
+		}
+		after, lastAfter, err := w.d.lock.count()
+		if err != nil {
+			return u, err
+		}
+		if after == count && count%2 == 0 {
+			w.known, w.count, w.calm = known, count, true
+			return u, nil
+		}
+		count, last = after, lastAfter
+	}
+	// Somebody writes all the time, or died writing.
+	if !w.d.readOnly {
+		unlock, err := w.d.lock.exclusive(ctx)
+		if err != nil {
+			return environment.Update{}, err
+		}
+		defer unlock()
+		if count, last, err = w.d.lock.held(); err != nil {
+			return environment.Update{}, err
+		}
+	}
+	u, known, err := w.compare(ctx, last)
+	if err != nil {
+		return u, err
+	}
+	w.known, w.count, w.calm = known, count, count%2 == 0
+	return u, nil
+}
+
+// recent is how long before the last write a file may have been written for its time and
+// size to say nothing: file systems count time in steps, and use the number of a file
+// that was removed again.
+const recent = 2 * time.Second
+
+// compare reads the records whose files are others than known, and returns what is then
+// known.
+func (w *watcher) compare(ctx context.Context, lastWrite time.Time) (environment.Update, map[string]seen, error) {
+	var u environment.Update
+	now := make(map[string]seen, len(w.known))
+	err := w.d.walk(ctx, w.prefix, func(key string, info fs.FileInfo) error {
+		old, ok := w.known[key]
+		if ok && os.SameFile(info, old.info) && info.Size() == old.info.Size() && info.ModTime().Equal(old.info.ModTime()) &&
+			info.ModTime().Before(lastWrite.Add(-recent)) {
+			now[key] = old
+			return nil
+		}
+		s, err := w.d.read(key)
+		is := seen{info: info, revision: s.Revision, deleted: s.Deleted}
+		if err != nil {
+			is.err = err.Error()
+			s = stored{Record: environment.Record{Key: key, Revision: old.revision, Err: err}}
+			is.revision = old.revision
+		}
+		now[key] = is
+		if is.revision == old.revision && is.err == old.err || !ok && is.deleted {
+			return nil
+		}
+		u.Records = append(u.Records, s.Record)
+		return nil
+	})
+	if err != nil {
+		return environment.Update{}, nil, err
+	}
+	for key, old := range w.known {
+		// Folders that were removed by hand.
+		if _, ok := now[key]; !ok && !old.deleted {
+			u.Records = append(u.Records, environment.Record{Key: key, Revision: old.revision, Deleted: true})
+		}
+	}
+	sortRecords(u.Records)
+	return u, now, nil
+}
