@@ -106,10 +106,11 @@ func Open(path string, o Options) (*Directory, error) {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	d := &Directory{root: filepath.Clean(path), o: o, changed: make(chan struct{})}
+	d.closed, d.close = context.WithCancel(context.Background())
 	if err := d.open(); err != nil {
+		d.close()
 		return nil, &trustkeep.Error{Op: "dirstore: open", Path: path, Err: err}
 	}
-	d.closed, d.close = context.WithCancel(context.Background())
 	return d, nil
 }
 
@@ -160,7 +161,7 @@ func (d *Directory) start() error {
 		return err
 	}
 	if d.lock.interrupted() {
-		return d.repair()
+		_ = d.repair() // logged, and tried again by the next writer
 	}
 	return nil
 }

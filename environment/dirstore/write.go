@@ -27,11 +27,7 @@ func (d *Directory) write(ctx context.Context, next stored, expected uint64) (ui
 		return 0, err
 	}
 	defer unlock()
-	if d.lock.interrupted() {
-		if err := d.repair(); err != nil {
-			return 0, err
-		}
-	}
+	repaired := !d.lock.interrupted() || d.repair() == nil
 	old, err := d.read(next.Key)
 	if err != nil && !errors.Is(err, trustkeep.ErrNotFound) {
 		return 0, err
@@ -53,19 +49,20 @@ func (d *Directory) write(ctx context.Context, next stored, expected uint64) (ui
 	if err := d.lock.begin(len(next.Files) > 0 || len(old.Files) > 0); err != nil {
 		return 0, err
 	}
-	if err := d.commit(old, next); err != nil {
+	defer d.notify()
+	failed := d.commit(old, next)
+	// From here on the record counts. The count stays odd until all files are there.
+	if failed == nil {
+		if err := d.show(next, old.Files); err != nil {
+			d.o.Logger.Warn("files beside a record could not be written; the next writer tries again",
+				"key", next.Key, "error", err)
+			repaired = false
+		}
+	}
+	if repaired {
 		d.end()
-		return 0, err
 	}
-	// From here on the record counts. The count stays odd until its files are there.
-	if err := d.show(next, old.Files); err != nil {
-		d.o.Logger.Warn("files beside a record could not be written; the next writer tries again",
-			"key", next.Key, "error", err)
-		d.notify()
-		return next.Revision, nil
-	}
-	d.end()
-	return next.Revision, nil
+	return next.Revision, failed
 }
 
 // end makes the count even. If that fails, the next writer finds a repair to do.
@@ -73,7 +70,6 @@ func (d *Directory) end() {
 	if err := d.lock.end(); err != nil {
 		d.o.Logger.Warn("the count of writes could not be written", "error", err)
 	}
-	d.notify()
 }
 
 func (d *Directory) notify() {
@@ -178,7 +174,8 @@ func (d *Directory) show(s stored, before []environment.File) error {
 }
 
 // repair makes the files beside all records what the records say. It is called with the
-// lock, after a writer has died or failed.
+// lock, after a writer has died or failed. If it fails in turn, the count stays odd, and
+// records can be written all the same.
 func (d *Directory) repair() error {
 	d.o.Logger.Info("a writer did not finish: files beside records are made anew", "directory", d.root)
 	var failed error
@@ -191,13 +188,9 @@ func (d *Directory) repair() error {
 		failed = errors.Join(failed, err, d.show(s, stale))
 		return nil
 	})
-	if err != nil {
-		return err
-	}
-	if failed != nil {
-		// Records can be written all the same; the count stays odd.
+	if failed = errors.Join(failed, err); failed != nil {
 		d.o.Logger.Warn("files beside records could not be written", "error", failed)
-		return nil
+		return failed
 	}
 	d.end()
 	return nil
