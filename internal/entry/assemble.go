@@ -1,22 +1,19 @@
 package entry
 
-import (
-	"bytes"
-	"crypto/x509"
-)
+import "bytes"
 
 // Assemble pairs loose keys with loose certificates, as PKCS#12 and PEM have
 // them, and orders the chains. keys are of kind Key without a chain; certs
 // have one certificate each, of any kind, and may carry a LocalKeyID and
-// Marked. password opens keys that can only be paired by their public key; it
-// may be nil.
+// Marked.
 //
-// A key is paired by local key ID (RFC 7292 section 4.2), else by public key.
+// A key is paired by local key ID (RFC 7292 section 4.2), else by public key,
+// where the codec knows it: ToBeOpened says for which keys it is wanted.
 // Its chain is then completed from all the certificates. A certificate that
 // became part of a chain is no entry of its own unless it is Marked. One that
 // belongs to no key is Trusted in an input without keys and Opaque beside
 // keys, since there nobody said that it is to be trusted.
-func Assemble(keys, certs []*Entry, password []byte) []*Entry {
+func Assemble(keys, certs []*Entry) []*Entry {
 	if len(keys) == 0 {
 		for _, e := range certs {
 			e.Kind = Trusted
@@ -31,7 +28,7 @@ func Assemble(keys, certs []*Entry, password []byte) []*Entry {
 	pairing := newPairing(certs)
 	used := make(map[string]bool) // by DER: writers repeat a CA for each key
 	for _, k := range keys {
-		leaf := pairing.leafOf(k, password)
+		leaf := pairing.leafOf(k)
 		if leaf == nil {
 			continue
 		}
@@ -61,6 +58,28 @@ func Assemble(keys, certs []*Entry, password []byte) []*Entry {
 	return out
 }
 
+// ToBeOpened returns the keys of which nothing but the public key can tell to
+// which certificate they belong, and which therefore have to be opened.
+func ToBeOpened(keys, certs []*Entry) []*Entry {
+	if len(certs) == 0 {
+		return nil
+	}
+	ids := make(map[string]bool)
+	for _, c := range certs {
+		if len(c.LocalKeyID) > 0 {
+			ids[string(c.LocalKeyID)] = true
+		}
+	}
+	var out []*Entry
+	for _, e := range keys {
+		k := e.Key
+		if k != nil && k.Open != nil && k.PublicKeyInfo == nil && k.Opened == nil && k.OpenErr == nil && !ids[string(e.LocalKeyID)] {
+			out = append(out, e)
+		}
+	}
+	return out
+}
+
 // pairing finds the certificate of a key.
 type pairing struct {
 	certs  []*Entry
@@ -79,7 +98,7 @@ func newPairing(certs []*Entry) *pairing {
 	return p
 }
 
-func (p *pairing) leafOf(k *Entry, password []byte) *Entry {
+func (p *pairing) leafOf(k *Entry) *Entry {
 	if len(k.LocalKeyID) > 0 {
 		switch same := p.byID[string(k.LocalKeyID)]; len(same) {
 		case 0:
@@ -91,7 +110,7 @@ func (p *pairing) leafOf(k *Entry, password []byte) *Entry {
 			return leaf
 		}
 	}
-	if e := p.byPublicKey(k, password); e != nil {
+	if e := p.byPublicKey(k); e != nil {
 		return e
 	}
 	if k.Alias != "" {
@@ -105,7 +124,7 @@ func (p *pairing) leafOf(k *Entry, password []byte) *Entry {
 				}
 			}
 		}
-		if named := p.byName[k.Alias]; len(named) == 1 && !mismatches(k, named[0], password) {
+		if named := p.byName[k.Alias]; len(named) == 1 && !mismatches(k, named[0]) {
 			return named[0]
 		}
 	}
@@ -130,8 +149,8 @@ func endEntity(same []*Entry) *Entry {
 	return same[0]
 }
 
-func (p *pairing) byPublicKey(k *Entry, password []byte) *Entry {
-	spki := publicKeyOf(k, password)
+func (p *pairing) byPublicKey(k *Entry) *Entry {
+	spki := publicKeyOf(k)
 	if spki == nil {
 		return nil
 	}
@@ -151,31 +170,16 @@ func (p *pairing) byPublicKey(k *Entry, password []byte) *Entry {
 	return p.bySPKI[string(spki)]
 }
 
-// publicKeyOf returns the SubjectPublicKeyInfo of the key, which is opened for
-// it where the codec did not say, and nil where that cannot be done.
-func publicKeyOf(k *Entry, password []byte) []byte {
-	switch {
-	case k.Key == nil:
-		return nil
-	case k.Key.PublicKeyInfo != nil:
-		return k.Key.PublicKeyInfo
-	case k.Key.Open == nil:
+// publicKeyOf is nil where the codec does not know the public half of the key.
+func publicKeyOf(k *Entry) []byte {
+	if k.Key == nil {
 		return nil
 	}
-	der, err := k.Key.Open(password)
-	if err != nil {
-		return nil
-	}
-	defer clear(der)
-	private, err := x509.ParsePKCS8PrivateKey(der)
-	if err != nil {
-		return nil
-	}
-	return PublicKeyInfo(private)
+	return k.Key.PublicKeyInfo
 }
 
-func mismatches(k, cert *Entry, password []byte) bool {
-	spki := publicKeyOf(k, password)
+func mismatches(k, cert *Entry) bool {
+	spki := publicKeyOf(k)
 	o, ok := cert.Chain[0].Outline()
 	return spki != nil && ok && !bytes.Equal(spki, o.PublicKey)
 }

@@ -25,6 +25,10 @@ func Parse(data []byte, opts entry.ReadOptions) (*entry.Store, error) {
 	if err := opts.Budget.Size(int64(len(data))); err != nil {
 		return nil, fmt.Errorf("formats: %w", err)
 	}
+	if !opts.Unlock {
+		opts.Budget.Hold()
+		defer opts.Budget.Release()
+	}
 	d, ok := detect(data)
 	if !ok {
 		return nil, fmt.Errorf("formats: %s: %w", resemblance(data), trustkeep.ErrCorrupt)

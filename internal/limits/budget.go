@@ -18,6 +18,8 @@ type Budget struct {
 	limits     trustkeep.Limits
 	iterations atomic.Int64 // left
 	entries    atomic.Int64 // left
+	held       atomic.Bool
+	owed       atomic.Int64 // iterations held back
 }
 
 // New returns the budget of one input.
@@ -49,7 +51,24 @@ func (b *Budget) Entries(n int) error {
 }
 
 // Key raises the derivation budget for one private key that was found.
-func (b *Budget) Key() { b.iterations.Add(perKey) }
+func (b *Budget) Key() {
+	if b.held.Load() {
+		b.owed.Add(perKey)
+		return
+	}
+	b.iterations.Add(perKey)
+}
+
+// Hold keeps back what keys add to the budget until Release. Reading a store may
+// open keys to find their certificates, and is not to cost what unlocking all of
+// them may: how many there are is up to the input.
+func (b *Budget) Hold() { b.held.Store(true) }
+
+// Release ends Hold. It is called when nothing works on the input any more.
+func (b *Budget) Release() {
+	b.held.Store(false)
+	b.iterations.Add(b.owed.Swap(0))
+}
 
 // Derive takes the cost of a key derivation of that many iterations, each of
 // blocks hash outputs, before it is spent.

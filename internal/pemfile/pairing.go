@@ -26,18 +26,23 @@ func (r *reader) unlock() error {
 	if len(locked) == 0 || r.opts.Password == nil && !r.opts.Unlock {
 		return nil
 	}
-	errs := make([]error, len(locked))
+	needed := locked
+	if !r.opts.Unlock {
+		needed = entry.ToBeOpened(locked, r.certs)
+	}
+	errs := make([]error, len(needed))
 	opened := false
-	if r.opts.Unlock || r.mustOpen(locked) {
-		entry.Parallel(len(locked), func(i int) { errs[i] = r.open(locked[i]) })
-		for _, err := range errs {
-			opened = opened || err == nil
+	entry.Parallel(len(needed), func(i int) { errs[i] = r.open(needed[i]) })
+	for _, err := range errs {
+		opened = opened || err == nil
+		if errors.Is(err, trustkeep.ErrLimit) && !r.opts.Unlock {
+			return fmt.Errorf("%d encrypted keys without local key ID, to be opened to find their certificates: %w", len(needed), err)
 		}
-	} else {
-		for i := 0; i < len(locked) && !opened; i++ {
-			errs[i] = r.open(locked[i])
-			opened = errs[i] == nil
-		}
+	}
+	for i := 0; i < len(locked) && len(needed) == 0 && !opened; i++ {
+		err := r.open(locked[i])
+		errs = append(errs, err)
+		opened = err == nil
 	}
 	if opened || r.opts.Password == nil {
 		return nil
@@ -66,21 +71,6 @@ func (r *reader) open(e *entry.Entry) error {
 	}
 	clear(der)
 	return err
-}
-
-// mustOpen reports whether some encrypted key can be paired by its public key
-// alone, which opening it would bring to light.
-func (r *reader) mustOpen(locked []*entry.Entry) bool {
-	ids := make(map[string]bool)
-	for _, c := range r.certs {
-		ids[string(c.LocalKeyID)] = true
-	}
-	for _, e := range locked {
-		if e.Key.PublicKeyInfo == nil && (e.LocalKeyID == nil || !ids[string(e.LocalKeyID)]) {
-			return len(r.certs) > 0
-		}
-	}
-	return false
 }
 
 // pairByExclusion gives the only key of a file, where it cannot be opened and

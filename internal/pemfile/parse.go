@@ -255,7 +255,7 @@ func (r *reader) store() (*entry.Store, error) {
 
 // assemble pairs keys and certificates and restores the order of the file.
 func (r *reader) assemble() []*entry.Entry {
-	assembled := entry.Assemble(r.keys, r.certs, nil)
+	assembled := entry.Assemble(r.keys, r.certs)
 	for _, e := range r.keys {
 		if e.Alias != "" && e != r.guessed {
 			e.Unnamed = false // its certificate's name, if it had none

@@ -2,6 +2,7 @@ package pkcs12
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"hash/maphash"
 	"slices"
@@ -10,6 +11,7 @@ import (
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/internal/entry"
 	"github.com/trustkeep/trustkeep/internal/pbe"
+	"github.com/trustkeep/trustkeep/internal/pkcs8"
 )
 
 // bags collects what the safes hold, in file order.
@@ -46,8 +48,9 @@ func (b *bags) append(more *bags) {
 	b.badName = append(b.badName, more.badName...)
 }
 
-// assemble pairs and names the entries.
-func (b *bags) assemble(password []byte) *entry.Store {
+// assemble pairs and names the entries. password opens keys that nothing but
+// their public keys links to a certificate.
+func (b *bags) assemble(password []byte) (*entry.Store, error) {
 	numberUnnamed(b.entries)
 	var keys, certs, others []*entry.Entry
 	for _, e := range b.entries {
@@ -61,8 +64,11 @@ func (b *bags) assemble(password []byte) *entry.Store {
 		}
 	}
 	certs = collapse(certs)
+	if err := learnPublicKeys(entry.ToBeOpened(keys, certs), password); err != nil {
+		return nil, err
+	}
 	s := &entry.Store{Format: entry.PKCS12}
-	s.Entries = append(entry.Assemble(keys, certs, password), others...)
+	s.Entries = append(entry.Assemble(keys, certs), others...)
 	for _, k := range keys {
 		// The usual case: the leaf has the name of the key. It follows the
 		// key from now on.
@@ -84,7 +90,26 @@ func (b *bags) assemble(password []byte) *entry.Store {
 			Alias: e.Alias, Code: "invalid-name", Text: "the friendlyName is not a BMPString with text and was not used",
 		})
 	}
-	return s
+	return s, nil
+}
+
+// learnPublicKeys opens keys for their public halves, on the cores there are. One
+// that the password does not open does without. That the budget does not allow for
+// it is an error: without, keys would lose their certificates in silence.
+func learnPublicKeys(keys []*entry.Entry, password []byte) error {
+	errs := make([]error, len(keys))
+	entry.Parallel(len(keys), func(i int) {
+		plain, err := keys[i].Key.Open(password)
+		errs[i] = err
+		keys[i].Key.PublicKeyInfo = pkcs8.PublicKeyInfo(plain)
+		clear(plain)
+	})
+	for _, err := range errs {
+		if errors.Is(err, trustkeep.ErrLimit) {
+			return fmt.Errorf("%d keys without local key ID, to be opened to find their certificates: %w", len(keys), err)
+		}
+	}
+	return nil
 }
 
 // numberUnnamed names entries as the JDK does: those which are entries for it

@@ -96,7 +96,10 @@ func (r *reader) read(data []byte) (*entry.Store, error) {
 		return nil, err
 	}
 	r.crew.wait()
-	store := r.bags.assemble(r.opts.Password)
+	store, err := r.bags.assemble(r.opts.Password)
+	if err != nil {
+		return nil, err
+	}
 	store.Unauthenticated = mac == nil
 	if mac == nil {
 		store.Findings = append(store.Findings, entry.Finding{Code: "no-mac", Text: "nothing protects the file against changes"})
