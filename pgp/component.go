@@ -2,14 +2,12 @@ package pgp
 
 import (
 	"context"
-	"encoding/hex"
-	"io"
+	"fmt"
 	"slices"
-	"strings"
 	"time"
-	"unicode"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/component"
 )
 
 // Component is a PGP key under management. It implements trustkeep.Component.
@@ -41,6 +39,9 @@ type ComponentOptions struct {
 	Config
 	// Scanner sees the file before anything reads it. Nil means none.
 	Scanner trustkeep.Scanner
+	// Policy sees the component that would result, and refuses it by an error, as
+	// the last stage before it exists. Nil admits everything.
+	Policy func(*Component) error
 	// Passphrase is that of a private key. For a key that comes locked it is
 	// checked if given; a key that comes without a passphrase, or is
 	// generated, is locked with it and cannot be taken in without.
@@ -51,10 +52,10 @@ type ComponentOptions struct {
 
 // ImportComponent makes a component of a key file, armored or binary. The
 // component is private if the key is, else public. Nothing is taken over before
-// every check has passed: size, scanner, form, passphrase.
+// every stage has passed: size, scanner, format, passphrase, policy.
 //
-// The errors wrap ErrRejected (the scanner, or a private key without passphrase
-// when none is given), ErrUnsupported (several keys in one file),
+// The errors wrap ErrRejected (the scanner, the policy, or a private key without
+// passphrase when none is given), ErrUnsupported (several keys in one file),
 // ErrIncorrectPassword, or what Parse returns.
 func ImportComponent(ctx context.Context, name string, data []byte, o ComponentOptions) (*Component, error) {
 	key, err := importKey(ctx, name, data, o)
@@ -75,39 +76,30 @@ func GenerateComponent(ctx context.Context, name string, key GenerateOptions, o 
 }
 
 func newComponent(name string, key *Key, o ComponentOptions) (*Component, error) {
-	if err := checkName(name); err != nil {
-		return nil, err
+	if err := component.CheckName(name); err != nil {
+		return nil, withPrefix(err)
 	}
-	id := o.ID
-	if id == "" {
-		var b [16]byte
-		if _, err := io.ReadFull(o.rand(), b[:]); err != nil {
-			return nil, err
-		}
-		id = hex.EncodeToString(b[:])
+	id, err := component.NewID(o.ID, o.rand())
+	if err != nil {
+		return nil, withPrefix(err)
 	}
-	return &Component{id: id, name: name, versions: []Revision{{1, o.now().UTC(), key}}}, nil
+	return admitted(&Component{id: id, name: name, versions: []Revision{{1, o.now().UTC(), key}}}, o)
 }
 
-func checkName(name string) error {
-	if strings.TrimSpace(name) == "" {
-		return fail(trustkeep.ErrEmpty, "a component needs a name")
+// admitted is the last stage of every change of content.
+func admitted(c *Component, o ComponentOptions) (*Component, error) {
+	if o.Policy != nil {
+		if err := o.Policy(c); err != nil {
+			return nil, &trustkeep.Error{Op: "pgp: policy", Alias: c.name, Err: err}
+		}
 	}
-	return nil
+	return c, nil
 }
 
 // importKey runs the import pipeline.
 func importKey(ctx context.Context, name string, data []byte, o ComponentOptions) (*Key, error) {
-	if err := o.budget().Size(int64(len(data))); err != nil {
-		return nil, withPrefix(err)
-	}
-	if o.Scanner != nil {
-		if err := o.Scanner.Scan(ctx, name, data); err != nil {
-			return nil, &trustkeep.Error{Op: "pgp: import", Alias: name, Err: err}
-		}
-	}
-	if err := ctx.Err(); err != nil {
-		return nil, err
+	if err := component.Admit(ctx, name, data, o.budget(), o.Scanner); err != nil {
+		return nil, &trustkeep.Error{Op: "pgp: import", Alias: name, Err: err}
 	}
 	ring, err := Parse(data, &o.Config)
 	if err != nil {
@@ -176,6 +168,14 @@ func (k *Key) forget() *Key {
 	return &out
 }
 
+// String names the component, its version and its key.
+func (c *Component) String() string {
+	return fmt.Sprintf("%s PGP component %q, version %d, %s", c.Visibility(), trustkeep.Printable(c.name), c.Version(), c.Fingerprint())
+}
+
+// GoString is String, so that %#v shows no more.
+func (c *Component) GoString() string { return c.String() }
+
 func (c *Component) current() Revision { return c.versions[len(c.versions)-1] }
 
 // ID identifies the component for life.
@@ -218,8 +218,8 @@ func (c *Component) Versions() []Revision { return slices.Clone(c.versions) }
 
 // Rename gives the component another name. Its version stays.
 func (c *Component) Rename(name string) (*Component, error) {
-	if err := checkName(name); err != nil {
-		return nil, err
+	if err := component.CheckName(name); err != nil {
+		return nil, withPrefix(err)
 	}
 	out := *c
 	out.name = name
@@ -245,7 +245,7 @@ func (c *Component) Reimport(ctx context.Context, data []byte, o ComponentOption
 			return nil, err
 		}
 	}
-	return c.replace(key.forget(), o.Config), nil
+	return admitted(c.replace(key.forget(), o.Config), o)
 }
 
 // Regenerate replaces the key of a private component by a new one. Without user
@@ -267,7 +267,7 @@ func (c *Component) Regenerate(ctx context.Context, key GenerateOptions, o Compo
 	if err != nil {
 		return nil, err
 	}
-	return c.replace(k, o.Config), nil
+	return admitted(c.replace(k, o.Config), o)
 }
 
 // Update replaces the content by a changed copy of the current key, such as one
@@ -286,8 +286,12 @@ func (c *Component) Update(key *Key, cfg *Config) (*Component, error) {
 }
 
 // ChangePassphrase locks the key of a private component by another passphrase.
-// A current one that is wrong is an error that wraps ErrIncorrectPassword.
+// A current one that is wrong is an error that wraps ErrIncorrectPassword; for a
+// public component the error wraps ErrUnsupported.
 func (c *Component) ChangePassphrase(current, replacement trustkeep.PasswordSource, cfg *Config) (*Component, error) {
+	if c.Visibility() != trustkeep.Private {
+		return nil, fail(trustkeep.ErrUnsupported, "a public component has no passphrase")
+	}
 	key, err := c.relocked(current, replacement, cfg)
 	if err != nil {
 		return nil, err
@@ -339,7 +343,7 @@ const (
 // what a partner needs to encrypt to the component and to verify what it signs.
 func (c *Component) ExportPublic() (fileName string, data []byte, err error) {
 	data, err = c.Key().Armor()
-	return c.fileName() + PublicSuffix, data, err
+	return component.FileName(c.name) + PublicSuffix, data, err
 }
 
 // ExportPrivate returns the private key as text, locked by a passphrase of the
@@ -354,17 +358,7 @@ func (c *Component) ExportPrivate(current, passphrase trustkeep.PasswordSource, 
 		return "", nil, err
 	}
 	data, err = key.ArmorPrivate()
-	return c.fileName() + PrivateSuffix, data, err
-}
-
-// fileName makes the name fit for every file system.
-func (c *Component) fileName() string {
-	return strings.Map(func(r rune) rune {
-		if unicode.IsLetter(r) || unicode.IsDigit(r) || strings.ContainsRune("-.@", r) {
-			return r
-		}
-		return '_'
-	}, strings.TrimLeft(c.name, "."))
+	return component.FileName(c.name) + PrivateSuffix, data, err
 }
 
 // ComponentState is a component in a form that can be stored, for example as

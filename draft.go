@@ -1,0 +1,93 @@
+package trustkeep
+
+import (
+	"fmt"
+	"sync"
+)
+
+// Draft is a component that somebody has opened to change it: in an editor, say, or in a
+// program that renews it. Changes are made to the draft and count when they are saved;
+// Close tells whether any would be lost, such as a password that was changed and is not
+// stored yet.
+//
+// It is safe for concurrent use; changes and saving wait for each other.
+type Draft[C Component] struct {
+	mu      sync.Mutex
+	current C
+	changed bool
+	closed  bool
+	save    func(C) error
+}
+
+// NewDraft opens a component. save stores it, and is called by Save alone.
+func NewDraft[C Component](c C, save func(C) error) *Draft[C] {
+	return &Draft[C]{current: c, save: save}
+}
+
+// Component returns the component with all changes so far.
+func (d *Draft[C]) Component() C {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.current
+}
+
+// Change replaces the component by what change makes of it, such as its methods
+// Reimport, Rename or ChangePassword. When change fails, the draft stays as it was.
+// After Close the error wraps ErrUnsupported.
+func (d *Draft[C]) Change(change func(C) (C, error)) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.closed {
+		return fmt.Errorf("trustkeep: the draft is closed: %w", ErrUnsupported)
+	}
+	next, err := change(d.current)
+	if err != nil {
+		return err
+	}
+	d.current, d.changed = next, true
+	return nil
+}
+
+// Unsaved reports whether there are changes that were not saved.
+func (d *Draft[C]) Unsaved() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.changed
+}
+
+// Save stores the component, if it was changed. When that fails the changes are still
+// unsaved.
+func (d *Draft[C]) Save() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if !d.changed {
+		return nil
+	}
+	if err := d.save(d.current); err != nil {
+		return err
+	}
+	d.changed = false
+	return nil
+}
+
+// Close ends the draft. With unsaved changes it fails with an error that wraps
+// ErrUnsaved and leaves the draft open, so that it can still be saved, or discarded.
+func (d *Draft[C]) Close() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.changed {
+		return &Error{
+			Op: "close component", Alias: d.current.Name(), Err: ErrUnsaved,
+			Hint: "save the component, or discard the changes",
+		}
+	}
+	d.closed = true
+	return nil
+}
+
+// Discard ends the draft and gives up what was not saved.
+func (d *Draft[C]) Discard() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.changed, d.closed = false, true
+}

@@ -1,0 +1,166 @@
+package keystore
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/component"
+)
+
+// Identity opens the private key of the component with its password.
+//
+// The errors wrap ErrUnsupported for a public component and for keys that the standard
+// library does not know, ErrIncorrectPassword, and ErrCorrupt where the stored key does
+// not belong to the certificate that the component describes.
+func (c *Component) Identity(password trustkeep.PasswordSource) (*Identity, error) {
+	ks, err := c.open(password, Options{})
+	if err != nil {
+		return nil, componentError("open", c.name, err)
+	}
+	defer ks.Close()
+	id, err := ks.Identity("")
+	if err != nil {
+		return nil, componentError("open", c.name, err)
+	}
+	id.alias = c.name
+	return id, nil
+}
+
+// open returns the store of a private component.
+func (c *Component) open(password trustkeep.PasswordSource, o Options) (*Keystore, error) {
+	r := c.current()
+	if r.store == nil {
+		return nil, fmt.Errorf("a public component has no private key: %w", trustkeep.ErrUnsupported)
+	}
+	secret, err := reveal(password)
+	if err != nil {
+		return nil, err
+	}
+	defer secret.Wipe()
+	ks, err := o.Parse(r.store, secret.Bytes())
+	if err != nil {
+		return nil, err
+	}
+	// The chain beside the store is not protected by its password.
+	entries := ks.Entries()
+	if len(entries) != 1 || !slices.EqualFunc(entries[0].RawChain, r.chain, bytes.Equal) {
+		ks.Close()
+		return nil, fmt.Errorf("the stored key is not that of the certificate: %w", trustkeep.ErrCorrupt)
+	}
+	return ks, nil
+}
+
+// Rename gives the component another name. Its version stays.
+func (c *Component) Rename(name string) (*Component, error) {
+	if err := component.CheckName(name); err != nil {
+		return nil, componentError("rename", c.name, err)
+	}
+	out := *c
+	out.name = name
+	return &out, nil
+}
+
+// Reimport replaces the content by that of a file, see ImportComponent. A private
+// component takes private keys, a public one certificates; the other kind is an error
+// that wraps ErrUnsupported. Issuers that the file leaves out are taken from the current
+// chain where they fit.
+func (c *Component) Reimport(ctx context.Context, data []byte, o ComponentOptions) (*Component, error) {
+	r, err := importRevision(ctx, c.name, data, o, c.current())
+	if err != nil {
+		return nil, componentError("reimport", c.name, err)
+	}
+	if (r.store != nil) != (c.current().store != nil) {
+		return nil, componentError("reimport", c.name, fmt.Errorf("a %s component cannot take over a file of the other kind: %w", c.Visibility(), trustkeep.ErrUnsupported))
+	}
+	return admitted("reimport", c.replace(r, o), o)
+}
+
+// Regenerate replaces the key and the certificate of a private component by new ones,
+// like the current ones unless the options say otherwise; see Keystore.Renew. Options
+// hold the current password, which the new key gets too, unless NewPassword is set.
+//
+// For a public component the error wraps ErrUnsupported: whoever holds the private key
+// has to make a new one.
+func (c *Component) Regenerate(ctx context.Context, renew RenewOptions, o ComponentOptions) (*Component, error) {
+	renew.NewKey = true
+	return c.renewed(ctx, "regenerate", renew, o)
+}
+
+// Renew replaces the certificate of a private component and, unless renew.NewKey is set,
+// keeps its key. It is Regenerate otherwise.
+func (c *Component) Renew(ctx context.Context, renew RenewOptions, o ComponentOptions) (*Component, error) {
+	return c.renewed(ctx, "renew", renew, o)
+}
+
+func (c *Component) renewed(ctx context.Context, op string, renew RenewOptions, o ComponentOptions) (*Component, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, componentError(op, c.name, err)
+	}
+	if renew.KeepAs != "" {
+		return nil, componentError(op, c.name, fmt.Errorf("KeepAs, where versions are kept: %w", trustkeep.ErrUnsupported))
+	}
+	if c.current().store == nil {
+		return nil, componentError(op, c.name, fmt.Errorf("no key or certificate can be made for a public component: %w", trustkeep.ErrUnsupported))
+	}
+	ks, err := c.open(o.Password, o.Options)
+	if err != nil {
+		return nil, componentError(op, c.name, err)
+	}
+	defer ks.Close()
+	alias := ks.Aliases()[0]
+	if _, err := ks.Renew(alias, renew); err != nil {
+		return nil, componentError(op, c.name, err)
+	}
+	r, err := protect(ks, alias, c.name, o)
+	if err != nil {
+		return nil, componentError(op, c.name, err)
+	}
+	return admitted(op, c.replace(r, o), o)
+}
+
+// ChangePassword gives the key of a private component another password, as a new version.
+// The current one must be given: a wrong one is an error that wraps ErrIncorrectPassword.
+// The error wraps ErrUnsupported for a public component and ErrEmpty for an empty
+// password.
+func (c *Component) ChangePassword(current, next trustkeep.PasswordSource, o ComponentOptions) (*Component, error) {
+	store, err := c.sealed(current, next, SaveOptions{Rand: o.Rand})
+	if err != nil {
+		return nil, componentError("change password", c.name, err)
+	}
+	r := *c.current()
+	r.store = store
+	return c.replace(&r, o), nil
+}
+
+// sealed returns the key and its chain under another password.
+func (c *Component) sealed(current, next trustkeep.PasswordSource, o SaveOptions) ([]byte, error) {
+	ks, err := c.open(current, Options{})
+	if err != nil {
+		return nil, err
+	}
+	defer ks.Close()
+	return sealComponent(ks, ks.Aliases()[0], c.name, next, o)
+}
+
+// Rollback makes the content of an earlier version current again, as a new version. The
+// key then has the password of that version. The error wraps ErrNotFound when there is
+// no such version.
+func (c *Component) Rollback(version int, o ComponentOptions) (*Component, error) {
+	for _, r := range c.versions {
+		if r.number == version {
+			again := *r
+			return admitted("roll back", c.replace(&again, o), o)
+		}
+	}
+	return nil, componentError("roll back", c.name, fmt.Errorf("version %d: %w", version, trustkeep.ErrNotFound))
+}
+
+func (c *Component) replace(r *revision, o ComponentOptions) *Component {
+	r.number, r.replaced = c.Version()+1, o.now()
+	out := *c
+	out.versions = append(slices.Clone(c.versions), r)
+	return &out
+}
