@@ -7,7 +7,6 @@ import (
 	"net"
 	"sync"
 
-	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/truststore"
 )
 
@@ -167,19 +166,12 @@ func (d *Dialer) generation(id Identity) (*clientGeneration, error) {
 	if err != nil {
 		return nil, err
 	}
-	var cert *tls.Certificate
+	cert, err := presented(id)
+	if err != nil {
+		return nil, err
+	}
 	key := ""
-	if id != nil {
-		if isNil(id) {
-			_, err := certificate(id)
-			return nil, err
-		}
-		if cert, err = id.TLSCertificate(); err != nil {
-			return nil, fmt.Errorf("identity: %w", err)
-		}
-		if cert == nil || len(cert.Certificate) == 0 {
-			return nil, &trustkeep.Error{Op: "identity", Err: trustkeep.ErrEmpty}
-		}
+	if cert != nil {
 		key = string(cert.Certificate[0])
 	}
 	d.mu.Lock()
@@ -196,8 +188,14 @@ func (d *Dialer) generation(id Identity) (*clientGeneration, error) {
 	if err != nil {
 		return nil, err
 	}
-	if d.generations == nil || len(d.generations) >= maxIdentities {
+	if d.generations == nil {
 		d.generations = make(map[string]*clientGeneration)
+	}
+	for key := range d.generations {
+		if len(d.generations) < maxIdentities {
+			break
+		}
+		delete(d.generations, key) // whichever: it costs one full handshake
 	}
 	g := &clientGeneration{trust: trust, cert: cert, config: cfg}
 	d.generations[key] = g

@@ -49,6 +49,25 @@ func certificate(id Identity) (*tls.Certificate, error) {
 	return c, nil
 }
 
+// presented asks an identity for what it presents now; nil for no identity. Whether key
+// and certificate fit is not looked at.
+func presented(id Identity) (*tls.Certificate, error) {
+	if id == nil {
+		return nil, nil
+	}
+	if isNil(id) {
+		return certificate(id) // the error
+	}
+	c, err := id.TLSCertificate()
+	if err != nil {
+		return nil, fmt.Errorf("identity: %w", err)
+	}
+	if c == nil || len(c.Certificate) == 0 {
+		return nil, fmt.Errorf("identity: certificate is missing: %w", trustkeep.ErrEmpty)
+	}
+	return c, nil
+}
+
 // checkPair returns the parsed certificate of a pair that fits together.
 func checkPair(c *tls.Certificate) (*x509.Certificate, error) {
 	if c == nil || len(c.Certificate) == 0 || c.PrivateKey == nil {

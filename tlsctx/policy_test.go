@@ -356,6 +356,32 @@ func TestServerRoutes(t *testing.T) {
 	accept(t, both, server, true)
 }
 
+// Each of many routes keeps its sessions, until it ends.
+func TestServerRoutesKeepSessions(t *testing.T) {
+	pki := testpki.New(t, testpki.Options{})
+	routes := new(tlsctx.Routes)
+	id := identity(pki.Server("*.example"))
+	const n = 300
+	name := func(i int) string { return fmt.Sprintf("h%d.example", i) }
+	for i := range n {
+		must(t, routes.Set(name(i), id))
+	}
+	server := mustServer(t, tlsctx.Builder{Routes: routes, Clock: pki.Now})
+	var clients []*tls.Config
+	for i := range n {
+		clients = append(clients, mustClient(t, tlsctx.Builder{Trusted: store(pki.Root), ServerName: name(i), Clock: pki.Now}))
+		accept(t, clients[i], server, false)
+	}
+	before := routes.Generation()
+	must(t, routes.Set(name(1), id))
+	if g := routes.Generation(); g != before+1 {
+		t.Errorf("generation %d after %d", g, before)
+	}
+	for i, resumed := range []bool{true, false, true} {
+		accept(t, clients[i], server, resumed)
+	}
+}
+
 func TestExplainNamesPolicyAndRoute(t *testing.T) {
 	pki := testpki.New(t, testpki.Options{})
 	routes := new(tlsctx.Routes)

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/trustkeep/trustkeep"
 )
@@ -26,8 +27,9 @@ import (
 // Where none fits, Builder.Identity counts. A route beats what the server says
 // about the authorities that it accepts. A route with a nil Identity presents none.
 type Routes struct {
-	mu     sync.RWMutex
-	routes map[string]*route
+	mu         sync.RWMutex
+	routes     map[string]*route
+	generation atomic.Uint64 // changed under mu
 }
 
 // route is one of Routes; its address tells it from a later one of its pattern.
@@ -53,6 +55,7 @@ func (r *Routes) Set(pattern string, id Identity) error {
 		r.routes = make(map[string]*route)
 	}
 	r.routes[key] = &route{key, id}
+	r.generation.Add(1)
 	return nil
 }
 
@@ -68,7 +71,17 @@ func (r *Routes) Remove(pattern string) error {
 		return &trustkeep.Error{Op: "tlsctx: route " + key, Err: trustkeep.ErrNotFound}
 	}
 	delete(r.routes, key)
+	r.generation.Add(1)
 	return nil
+}
+
+// Generation counts the calls of Set and Remove that have changed the routes, starting
+// at 0. What an Identity makes of itself later is not counted. A nil *Routes is at 0.
+func (r *Routes) Generation() uint64 {
+	if r == nil {
+		return 0
+	}
+	return r.generation.Load()
 }
 
 // Patterns returns the patterns of all routes, sorted.
@@ -98,6 +111,13 @@ func (r *Routes) all() iter.Seq2[string, Identity] {
 			}
 		}
 	}
+}
+
+// has reports whether a route is still in force.
+func (r *Routes) has(one *route) bool {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return r.routes[one.pattern] == one
 }
 
 // find returns the route for a destination, nil where none fits. port is empty on

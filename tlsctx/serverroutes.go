@@ -3,6 +3,7 @@ package tlsctx
 import (
 	"crypto/tls"
 	"fmt"
+	"maps"
 	"sync"
 
 	"github.com/trustkeep/trustkeep"
@@ -11,9 +12,11 @@ import (
 // routedServers are the servers behind Builder.Routes, one for each identity. Each
 // has session tickets of its own, so no session goes from one identity to another.
 type routedServers struct {
-	b  Builder
-	mu sync.Mutex
-	of map[*route]*server
+	b Builder
+
+	mu         sync.Mutex
+	of         map[*route]*server // of routes that were there at the generation
+	generation uint64
 }
 
 // find returns the server for a name, nil where no route fits.
@@ -27,10 +30,14 @@ func (r *routedServers) find(name string) (*server, error) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if g := r.b.Routes.Generation(); g != r.generation {
+		maps.DeleteFunc(r.of, func(old *route, _ *server) bool { return !r.b.Routes.has(old) })
+		r.generation = g
+	}
 	if s := r.of[one]; s != nil {
 		return s, nil
 	}
-	if r.of == nil || len(r.of) >= maxIdentities {
+	if r.of == nil {
 		r.of = make(map[*route]*server)
 	}
 	b := r.b

@@ -1,8 +1,10 @@
 package tlsctx
 
 import (
+	"crypto/tls"
 	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
 	"sync"
 	"time"
@@ -19,9 +21,17 @@ type Transport struct {
 	base   *http.Transport
 
 	mu      sync.Mutex
-	current *http.Transport
-	trust   *truststore.Snapshot
-	chain   string
+	current *httpGeneration
+}
+
+// httpGeneration is a pool of connections, and what they were made by.
+type httpGeneration struct {
+	trust  *truststore.Snapshot
+	routes uint64 // Routes.Generation
+	// presented are the identities by the pattern that chooses them, "" for
+	// Builder.Identity; nil for none. Those that no request has used are missing.
+	presented map[string]*tls.Certificate
+	pool      *http.Transport
 }
 
 // Transport returns a Transport for HTTPS. Its connections are those of Dialer,
@@ -70,14 +80,14 @@ func (b Builder) Transport(base *http.Transport) (*Transport, error) {
 
 // RoundTrip implements http.RoundTripper.
 func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
-	inner, err := t.now()
+	pool, err := t.poolFor(r.URL)
 	if err != nil {
 		if r.Body != nil {
 			r.Body.Close()
 		}
-		return nil, err
+		return nil, fmt.Errorf("tlsctx: transport: %w", err)
 	}
-	return inner.RoundTrip(r)
+	return pool.RoundTrip(r)
 }
 
 // CloseIdleConnections closes what no request uses; http.Client calls it.
@@ -86,58 +96,49 @@ func (t *Transport) CloseIdleConnections() {
 	current := t.current
 	t.mu.Unlock()
 	if current != nil {
-		current.CloseIdleConnections()
+		current.pool.CloseIdleConnections()
 	}
 }
 
-// now returns the transport of the generation. One that is over closes the
-// connections that nobody uses, at once or as they fall idle.
-func (t *Transport) now() (*http.Transport, error) {
-	trust, err := t.dialer.b.clientTrust()
+// poolFor returns the connections of the trust, the routes and the destination's identity
+// of now. If one of them has changed, those of before are not used again. Its cost does
+// not depend on how many routes there are.
+func (t *Transport) poolFor(u *url.URL) (*http.Transport, error) {
+	b := &t.dialer.b
+	trust, err := b.clientTrust()
 	if err != nil {
-		return nil, fmt.Errorf("tlsctx: transport: %w", err)
+		return nil, err
 	}
-	chain, err := t.dialer.impression()
+	// The generation first: a change after it is seen by the next request.
+	routes := b.Routes.Generation()
+	host, port := destination(u)
+	id, pattern := b.identityFor(host, port)
+	cert, err := presented(id)
 	if err != nil {
-		return nil, fmt.Errorf("tlsctx: transport: %w", err)
+		return nil, err
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.current != nil && t.trust == trust && t.chain == chain {
-		return t.current, nil
+	if g := t.current; g == nil || g.trust != trust || g.routes != routes || !g.presents(pattern, cert) {
+		if g != nil {
+			g.pool.CloseIdleConnections()
+		}
+		t.current = &httpGeneration{trust, routes, make(map[string]*tls.Certificate), t.base.Clone()}
 	}
-	if old := t.current; old != nil {
-		old.CloseIdleConnections()
-	}
-	t.current, t.trust, t.chain = t.base.Clone(), trust, chain
-	return t.current, nil
+	t.current.presented[pattern] = cert
+	return t.current.pool, nil
 }
 
-// impression tells identities apart: that of the Builder and of all routes.
-func (d *Dialer) impression() (string, error) {
-	var out []byte
-	add := func(id Identity) error {
-		out = append(out, 0)
-		if id == nil || isNil(id) {
-			return nil
-		}
-		c, err := id.TLSCertificate()
-		if err != nil {
-			return fmt.Errorf("identity: %w", err)
-		}
-		if c != nil && len(c.Certificate) > 0 {
-			out = append(out, c.Certificate[0]...)
-		}
-		return nil
+// presents reports whether the identity is that of the requests before, if there were any.
+func (g *httpGeneration) presents(pattern string, cert *tls.Certificate) bool {
+	before, known := g.presented[pattern]
+	return !known || sameChain(before, cert)
+}
+
+// destination returns what a request for the URL dials.
+func destination(u *url.URL) (host, port string) {
+	if port = u.Port(); port == "" {
+		port = "443"
 	}
-	if err := add(d.b.Identity); err != nil {
-		return "", err
-	}
-	for pattern, id := range d.b.Routes.all() {
-		out = append(out, pattern...)
-		if err := add(id); err != nil {
-			return "", err
-		}
-	}
-	return string(out), nil
+	return u.Hostname(), port
 }
