@@ -114,17 +114,18 @@ func (d *Dialer) handshake(ctx context.Context, raw net.Conn, address string) (_
 		raw = tracked
 	}
 	conn := tls.Client(raw, d.config(g, name, &resumed))
-	if err := conn.HandshakeContext(ctx); err != nil {
-		if resumed {
-			d.forget(g)
-		}
+	err = conn.HandshakeContext(ctx)
+	if err != nil && resumed {
+		d.forget(g)
+	}
+	if err == nil && tracked != nil {
+		s := conn.ConnectionState()
+		err = tracked.accepted(d.b.wouldStill(d.b.clientTrust, truststore.Server, name, s.PeerCertificates, s.OCSPResponse))
+	}
+	if err != nil {
 		named := d.b
 		named.ServerName = name
 		return nil, resumed, named.ExplainError(err)
-	}
-	if tracked != nil {
-		s := conn.ConnectionState()
-		tracked.accepted(d.b.wouldStill(d.b.clientTrust, truststore.Server, name, s.PeerCertificates, s.OCSPResponse))
 	}
 	return conn, false, nil
 }

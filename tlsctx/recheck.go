@@ -12,23 +12,24 @@ import (
 
 // tracker knows the open connections, to close those that would no longer be accepted.
 type tracker struct {
-	mu   sync.Mutex
-	open map[*trackedConn]struct{}
+	mu       sync.Mutex
+	open     map[*trackedConn]struct{}
+	rechecks uint64 // how many there have been
 }
 
 // trackedConn is the connection below TLS.
 type trackedConn struct {
 	net.Conn
 	tracker *tracker
-
-	mu    sync.Mutex
-	still func() bool // set once the peer has been accepted
+	since   uint64       // the rechecks before it
+	still   func() error // whether the peer would still be accepted; nil until it is. Under tracker.mu.
 }
 
+// wrap tracks a connection from before its handshake.
 func (t *tracker) wrap(raw net.Conn) *trackedConn {
-	c := &trackedConn{Conn: raw, tracker: t}
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	c := &trackedConn{Conn: raw, tracker: t, since: t.rechecks}
 	if t.open == nil {
 		t.open = make(map[*trackedConn]struct{})
 	}
@@ -44,25 +45,33 @@ func (c *trackedConn) Close() error {
 	return c.Conn.Close()
 }
 
-func (c *trackedConn) accepted(still func() bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
+// accepted notes that the peer has been accepted and how to ask again. A recheck that
+// came during the handshake has passed the connection over, so its question is asked
+// now.
+func (c *trackedConn) accepted(still func() error) error {
+	c.tracker.mu.Lock()
 	c.still = still
+	missed := c.tracker.rechecks != c.since
+	c.tracker.mu.Unlock()
+	if missed {
+		return still()
+	}
+	return nil
 }
 
 // recheck closes what would no longer be accepted, and returns how many.
 func (t *tracker) recheck() (closed int) {
 	t.mu.Lock()
-	all := make([]*trackedConn, 0, len(t.open))
+	t.rechecks++
+	stills := make(map[*trackedConn]func() error, len(t.open))
 	for c := range t.open {
-		all = append(all, c)
+		if c.still != nil {
+			stills[c] = c.still
+		}
 	}
 	t.mu.Unlock()
-	for _, c := range all {
-		c.mu.Lock()
-		still := c.still
-		c.mu.Unlock()
-		if still != nil && !still() {
+	for c, still := range stills {
+		if still() != nil {
 			c.Close()
 			closed++
 		}
@@ -72,22 +81,23 @@ func (t *tracker) recheck() (closed int) {
 
 // wouldStill asks about a peer by the trust of now. Authorize is not asked again: it
 // decides about handshakes.
-func (b Builder) wouldStill(source func() (*truststore.Snapshot, error), purpose truststore.Purpose, name string, chain []*x509.Certificate, staple []byte) func() bool {
-	return func() bool {
+func (b Builder) wouldStill(source func() (*truststore.Snapshot, error), purpose truststore.Purpose, name string, chain []*x509.Certificate, staple []byte) func() error {
+	return func() error {
 		trust, err := source()
 		if err != nil {
-			return false
+			return err
 		}
 		_, err = trust.Verify(chain, truststore.VerifyOptions{
 			Purpose: purpose, Name: name, Time: b.now(), Allow: b.Allow, Pins: b.Pins, Revocation: b.Revocation, Staple: staple,
 		})
-		return err == nil
+		return err
 	}
 }
 
 // Recheck closes the open connections of a Dialer with Track set whose servers would no
 // longer be accepted, and returns how many. Call it when trust has shrunk, from
-// truststore.WatchOptions.OnChange for instance.
+// truststore.WatchOptions.OnChange for instance. A handshake that is under way is put to
+// the same question at its end, and fails if the server would no longer be accepted.
 func (d *Dialer) Recheck() int { return d.tracker.recheck() }
 
 // Listener accepts TLS connections as Builder.Server has it, and knows those that are
@@ -122,7 +132,7 @@ func (b Builder) Listen(inner net.Listener) (*Listener, error) {
 				}
 			}
 			if len(s.PeerCertificates) > 0 {
-				c.accepted(b.wouldStill(b.serverTrust, truststore.Client, "", s.PeerCertificates, nil))
+				return c.accepted(b.wouldStill(b.serverTrust, truststore.Client, "", s.PeerCertificates, nil))
 			}
 			return nil
 		}
@@ -143,5 +153,6 @@ func (l *Listener) Accept() (net.Conn, error) {
 }
 
 // Recheck closes the open connections whose clients would no longer be accepted, and
-// returns how many. Those of clients without a certificate stay.
+// returns how many. Those of clients without a certificate stay. Handshakes that are
+// under way are put to the same question.
 func (l *Listener) Recheck() int { return l.tracker.recheck() }

@@ -90,3 +90,113 @@ func TestRecheck(t *testing.T) {
 		t.Error("a server without identity")
 	}
 }
+
+// afterWrites calls a function once so many writes have been made.
+type afterWrites struct {
+	net.Conn
+	left int
+	then func()
+}
+
+func (c *afterWrites) Write(p []byte) (int, error) {
+	n, err := c.Conn.Write(p)
+	if c.left--; c.left == 0 {
+		c.then()
+	}
+	return n, err
+}
+
+// Trust that shrinks while a handshake is under way, when the peer has been accepted
+// and Recheck cannot see it yet, ends the connection all the same.
+func TestRecheckDuringHandshake(t *testing.T) {
+	pki, other := testpki.New(t, testpki.Options{}), testpki.New(t, testpki.Options{Name: "Other"})
+	for name, more := range map[string]func(*tlsctx.Builder){
+		"crypto/tls": func(*tlsctx.Builder) {},
+		"policy":     func(b *tlsctx.Builder) { b.Allow = truststore.JavaHTTPS() },
+	} {
+		for _, version := range versions {
+			for _, shrinks := range []bool{false, true} {
+				e := newEcho(t, mustServer(t, tlsctx.Builder{Identity: identity(pki.Server(host)), Clock: pki.Now, MaxVersion: version}))
+				trust := store(pki.Root, other.Root)
+				b := tlsctx.Builder{Trusted: trust, Clock: pki.Now, ServerName: host}
+				more(&b)
+				d := mustDialer(t, b)
+				d.Track = true
+				called := false
+				d.Dial = func(ctx context.Context, network, _ string) (net.Conn, error) {
+					raw, err := new(net.Dialer).DialContext(ctx, network, e.address)
+					// The second flight of a client follows its verdict on the server.
+					return &afterWrites{raw, 2, func() {
+						called = true
+						if shrinks {
+							must(t, trust.RemoveCertificate(pki.Root.Cert))
+						}
+						d.Recheck()
+					}}, err
+				}
+				conn, err := d.DialContext(t.Context(), "tcp", host+":443")
+				if !called {
+					t.Fatalf("%s, %s: nothing happened during the handshake: %v", name, tls.VersionName(version), err)
+				}
+				if !shrinks {
+					if err != nil {
+						t.Errorf("%s, %s: %v", name, tls.VersionName(version), err)
+						continue
+					}
+					conn.Close()
+					continue
+				}
+				if err == nil {
+					conn.Close()
+					t.Errorf("%s, %s: open although Recheck was called after its trust had gone", name, tls.VersionName(version))
+					continue
+				}
+				if e := explained(t, err); e.Verify == nil || e.ServerName != host {
+					t.Errorf("%s, %s: %v", name, tls.VersionName(version), err)
+				}
+			}
+		}
+	}
+}
+
+func TestListenerRecheckDuringHandshake(t *testing.T) {
+	pki, other := testpki.New(t, testpki.Options{}), testpki.New(t, testpki.Options{Name: "Other"})
+	for _, version := range versions {
+		inner, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		trust := store(pki.Root, other.Root)
+		var listener *tlsctx.Listener
+		b := tlsctx.Builder{Identity: identity(pki.Server(host)), Clock: pki.Now, ClientAuth: tlsctx.RequireClientAuth, Trusted: trust, MaxVersion: version}
+		b.Authorize = func(tlsctx.Peer) error { // the client is trusted by now
+			must(t, trust.RemoveCertificate(pki.Root.Cert))
+			listener.Recheck()
+			return nil
+		}
+		if listener, err = b.Listen(inner); err != nil {
+			t.Fatal(err)
+		}
+		result := make(chan error, 1)
+		go func() {
+			conn, err := listener.Accept()
+			if err == nil {
+				conn.SetDeadline(time.Now().Add(10 * time.Second))
+				err = conn.(*tls.Conn).Handshake()
+				conn.Close()
+			}
+			result <- err
+		}()
+		client := mustClient(t, tlsctx.Builder{Trusted: store(pki.Root), Identity: identity(pki.Client("c")), ServerName: host, Clock: pki.Now})
+		if conn, err := tls.Dial("tcp", inner.Addr().String(), client); err == nil {
+			conn.Read(make([]byte, 1))
+			conn.Close()
+		}
+		if err := <-result; err == nil {
+			t.Errorf("%s: open although Recheck was called after its trust had gone", tls.VersionName(version))
+		} else if e := explained(t, b.ExplainServerError(err)); e.Verify == nil {
+			t.Errorf("%s: %v", tls.VersionName(version), err)
+		}
+		inner.Close()
+	}
+}
