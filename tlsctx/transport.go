@@ -36,8 +36,10 @@ type httpGeneration struct {
 
 // Transport returns a Transport for HTTPS. Its connections are those of Dialer,
 // whose errors it has; NextProtos are "h2" and "http/1.1" unless the Builder has
-// others. When trust or the identity changes, new requests go over new connections,
-// idle ones are closed, and those in use are closed as their requests end.
+// others. When trust or the identity changes, new requests go over new connections and
+// idle ones are closed with the next request. Requests that are under way go on to their
+// end; Recheck ends those over connections that would no longer be accepted, and closes
+// idle ones without waiting for a request.
 //
 // base, if not nil, supplies limits, timeouts, DialContext and Proxy; its TLS settings
 // and its dialing of TLS connections are replaced. Servers behind a proxy are verified
@@ -52,6 +54,7 @@ func (b Builder) Transport(base *http.Transport) (*Transport, error) {
 	if err != nil {
 		return nil, fmt.Errorf("tlsctx: transport: %w", err)
 	}
+	d.Track = true
 	if base == nil {
 		base = &http.Transport{}
 	}
@@ -99,6 +102,11 @@ func (t *Transport) CloseIdleConnections() {
 		current.pool.CloseIdleConnections()
 	}
 }
+
+// Recheck closes the connections, in use or not, whose servers would no longer be
+// accepted, and returns how many. It does not know those through a proxy. See
+// Dialer.Recheck.
+func (t *Transport) Recheck() int { return t.dialer.Recheck() }
 
 // poolFor returns the connections of the trust, the routes and the destination's identity
 // of now. If one of them has changed, those of before are not used again. Its cost does

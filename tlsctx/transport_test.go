@@ -129,3 +129,46 @@ func TestTransportFollowsRoutes(t *testing.T) {
 		t.Errorf("the identities of other routes were asked for %d times", n)
 	}
 }
+
+// Recheck ends connections without a request, those that are idle and those that wait
+// for an answer, and no others.
+func TestTransportRecheck(t *testing.T) {
+	pki, other := testpki.New(t, testpki.Options{}), testpki.New(t, testpki.Options{Name: "Other"})
+	for _, http2 := range []bool{false, true} {
+		trust := store(pki.Root, other.Root)
+		transport, err := tlsctx.Builder{Trusted: trust, Clock: pki.Now}.Transport(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		waiting, release := make(chan struct{}), make(chan struct{})
+		slow := newSite(t, pki, http2, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			close(waiting)
+			<-release
+		}))
+		idle, stays := newSite(t, pki, http2, nil), newSite(t, other, http2, nil)
+		fetch(t, transport, idle.URL)
+		fetch(t, transport, stays.URL)
+		answer := make(chan error, 1)
+		go func() {
+			r, err := (&http.Client{Transport: transport}).Get(slow.URL)
+			if err == nil {
+				r.Body.Close()
+			}
+			answer <- err
+		}()
+		<-waiting
+		if n := transport.Recheck(); n != 0 {
+			t.Errorf("%d were closed although nothing has changed", n)
+		}
+		must(t, trust.RemoveCertificate(pki.Root.Cert))
+		if n := transport.Recheck(); n != 2 {
+			t.Errorf("HTTP/2 %v: %d were closed, want 2", http2, n)
+		}
+		if err := <-answer; err == nil {
+			t.Error("an answer came over a connection that is no longer trusted")
+		}
+		close(release)
+		fetch(t, transport, stays.URL)
+		transport.CloseIdleConnections()
+	}
+}
