@@ -59,7 +59,7 @@ func (b Builder) alerted(e *HandshakeError, alert uint8) {
 	case alertHandshakeFailure:
 		e.Code, e.Text = CodeNothingInCommon, peer+" found no way to agree"+said
 		e.Remedy = "compare the cipher suites, curves and versions of both sides"
-		if !e.Server && e.Identity == nil {
+		if !e.Server && e.Identity == nil && !e.routed {
 			e.Remedy = "set Builder.Identity if it requires a client certificate, since no identity was there to present; else compare the cipher suites and versions of both sides"
 		}
 	case alertInsufficientSecurity:
@@ -85,6 +85,11 @@ func (b Builder) alerted(e *HandshakeError, alert uint8) {
 // was shown, or that it was shown none.
 func (e *HandshakeError) identityRefused(peer, said string, alert uint8) {
 	id := e.Identity
+	if id == nil && e.routed {
+		e.Code, e.Text = CodeIdentityRefused, peer+" does not accept the identity that a route has chosen, if it has chosen one"+said
+		e.Remedy = "find out which by ExplainErrorFor, ExplainServerErrorFor or ExplainFor"
+		return
+	}
 	if id == nil || id.Error != "" {
 		e.Code, e.Text = CodeIdentityRequired, peer+" requires a certificate, and there is no identity to present"+said
 		e.Remedy = "set Builder.Identity to one that it accepts"
@@ -172,6 +177,9 @@ var texts = []struct {
 	{"server gave HTTP response to HTTPS client", onClient, CodeNotTLS,
 		"the peer does not speak TLS on this port, but plain HTTP",
 		"use the port for HTTPS, or an http:// address"},
+	{"no certificates configured", onServer, CodeUnknownName,
+		"the client asks for a name that no route fits, and there is no identity for the rest",
+		"set a route for the name, or Builder.Identity"},
 	{"no cipher suite supported by both client and server", onServer, CodeNothingInCommon,
 		"the client offers no cipher suite that this server has for its key",
 		"compare the cipher suites and the type of the server's key"},

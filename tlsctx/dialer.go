@@ -103,7 +103,7 @@ func (d *Dialer) handshake(ctx context.Context, raw net.Conn, address string) (_
 	if name == "" {
 		name = host
 	}
-	id, _ := d.b.identityFor(host, port)
+	id, pattern := d.b.identityFor(host, port)
 	g, err := d.generation(id)
 	if err != nil {
 		return nil, false, fmt.Errorf("tlsctx: dial: %w", err)
@@ -123,9 +123,7 @@ func (d *Dialer) handshake(ctx context.Context, raw net.Conn, address string) (_
 		err = tracked.accepted(d.b.wouldStill(d.b.clientTrust, truststore.Server, name, s.PeerCertificates, s.OCSPResponse))
 	}
 	if err != nil {
-		named := d.b
-		named.ServerName = name
-		return nil, resumed, named.ExplainError(err)
+		return nil, resumed, d.b.explainError(&HandshakeError{Err: err, ServerName: name, Identity: d.b.identityReport(id, pattern)})
 	}
 	return conn, false, nil
 }

@@ -20,12 +20,17 @@
 //
 // # Who verifies
 //
-// crypto/tls does, with its own path building, on each full handshake and again
-// when a session is resumed: the configurations made here never set
-// InsecureSkipVerify. Session caches are private to one call of Client, and the
-// session tickets of a server end with the trust and the identity under which
-// they were issued, so two contexts never resume as each other and what is no
-// longer trusted does not come back.
+// crypto/tls does, with its own path building, wherever a pool of authorities says all
+// that there is to say, which Client, Dialer and Server use in the plain case. Pins,
+// relaxations, scopes, revocation, Authorize and a LiveClient ask for more than it can
+// express: there, InsecureSkipVerify is set and truststore.Verify, which asks crypto/x509
+// for the path, decides in VerifyConnection. Either way each full handshake is decided, and
+// each resumed one by the policy of that moment.
+//
+// Session caches are private to one call of Client, and to the trust and the identity of
+// one moment on a Dialer; the session tickets of a server end with the trust and the
+// identity under which they were issued. So two contexts never resume as each other, and
+// what is no longer trusted does not come back.
 //
 // # Why a handshake failed
 //

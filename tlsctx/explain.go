@@ -133,18 +133,8 @@ func (b Builder) explainFor(host, port string) Explanation {
 	if b.MaxVersion != 0 {
 		e.MaxVersion = tls.VersionName(b.MaxVersion)
 	}
-	id, pattern := b.identityFor(host, port)
-	if b.Identity = id; id != nil {
-		e.Identity = b.identityReport()
-		switch {
-		case pattern != "":
-			e.Identity.Why = "the route " + trustkeep.Printable(pattern) + " chooses it, whatever authorities the peer says it accepts"
-		case len(e.Routes) > 0:
-			e.Identity.Why = "no route fits, and it is the one for the rest"
-		}
-		if e.Identity.Error != "" {
-			e.Errors = append(e.Errors, e.Identity.Error)
-		}
+	if e.Identity = b.identityReport(b.identityFor(host, port)); e.Identity != nil && e.Identity.Error != "" {
+		e.Errors = append(e.Errors, e.Identity.Error)
 	}
 	return e
 }
@@ -195,9 +185,20 @@ func report(o Origin, why string, ask func() (*truststore.Snapshot, error)) Trus
 	return r
 }
 
-func (b Builder) identityReport() *IdentityReport {
+// identityReport describes an identity that the pattern has chosen; see identityFor. It
+// is nil for none.
+func (b Builder) identityReport(id Identity, pattern string) *IdentityReport {
+	if id == nil {
+		return nil
+	}
 	r := &IdentityReport{Why: "it is the only one, and is presented whatever authorities the peer says it accepts"}
-	c, err := certificate(b.Identity)
+	switch {
+	case pattern != "":
+		r.Why = "the route " + trustkeep.Printable(pattern) + " chooses it, whatever authorities the peer says it accepts"
+	case b.Routes.any():
+		r.Why = "no route fits, and it is the one for the rest"
+	}
+	c, err := certificate(id)
 	if err != nil {
 		r.Error = err.Error()
 		return r

@@ -21,31 +21,68 @@ import (
 // nil stays nil, and an error that is not about TLS, such as a refused
 // connection, comes back as it is. The explanation is made from the sources as
 // they are now, with Builder.ServerName, the host of an http.Client's request or
-// the name in the error.
-func (b Builder) ExplainError(err error) error { return b.explainError(err, false) }
+// the name in the error. With Routes, the identity is that for the host and port of the
+// request, else for ServerName; without either, ExplainErrorFor knows it.
+func (b Builder) ExplainError(err error) error { return b.explainAt("", err, false) }
 
-// ExplainServerError is ExplainError for the server's side of a handshake.
-func (b Builder) ExplainServerError(err error) error { return b.explainError(err, true) }
+// ExplainErrorFor is ExplainError for the error of a connection to a destination,
+// host:port.
+func (b Builder) ExplainErrorFor(destination string, err error) error {
+	return b.explainAt(destination, err, false)
+}
 
-func (b Builder) explainError(err error, server bool) error {
-	if err == nil {
+// ExplainServerError is ExplainError for the server's side of a handshake. With Routes,
+// ExplainServerErrorFor also knows which identity the client was shown.
+func (b Builder) ExplainServerError(err error) error { return b.explainAt("", err, true) }
+
+// ExplainServerErrorFor is ExplainServerError for the name that the client asked for,
+// which ConnectionState.ServerName has after a handshake that failed, too.
+func (b Builder) ExplainServerErrorFor(serverName string, err error) error {
+	return b.explainAt(serverName, err, true)
+}
+
+// explainAt explains an error of a connection to the destination, "" for unknown.
+func (b Builder) explainAt(at string, err error, server bool) error {
+	host, port, splitErr := net.SplitHostPort(at)
+	if splitErr != nil {
+		host, port = at, ""
+	}
+	name := host
+	if !server {
+		if u := urlIn(err); u != nil && host == "" {
+			host, port = destination(u)
+		}
+		switch {
+		case b.ServerName != "":
+			name = b.ServerName
+		case host != "":
+			name = host
+		default:
+			name = nameIn(err)
+		}
+		if host == "" {
+			host = name
+		}
+	}
+	e := &HandshakeError{Err: err, Server: server, ServerName: name}
+	if host == "" && b.Routes.any() {
+		e.routed = true
+	} else {
+		e.Identity = b.identityReport(b.identityFor(host, port))
+	}
+	return b.explainError(e)
+}
+
+// explainError completes an explanation of e.Err.
+func (b Builder) explainError(e *HandshakeError) error {
+	if e.Err == nil {
 		return nil
 	}
-	if _, done := errors.AsType[*HandshakeError](err); done {
-		return err
-	}
-	e := &HandshakeError{Err: err, Server: server}
-	if !server {
-		e.ServerName = b.nameIn(err)
-	}
-	if b.Identity != nil {
-		e.Identity = b.identityReport()
-	}
-	if !b.classify(e, err) {
-		return err
+	if _, done := errors.AsType[*HandshakeError](e.Err); done || !b.classify(e) {
+		return e.Err
 	}
 	e.Trust, e.Ignored = b.trustReport(), b.ignored()
-	if server && b.ClientAuth == NoClientAuth {
+	if e.Server && b.ClientAuth == NoClientAuth {
 		e.Trust, e.Ignored = TrustReport{Origin: FromNowhere, Why: "clients are not asked for a certificate"}, []TrustReport{}
 	}
 	if v := e.Verify; v != nil {
@@ -61,23 +98,28 @@ func (b Builder) explainError(err error, server bool) error {
 }
 
 // classify fills in what went wrong. It reports whether that is about TLS.
-func (b Builder) classify(e *HandshakeError, err error) bool {
+func (b Builder) classify(e *HandshakeError) bool {
+	err := e.Err
 	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "dial" {
 		return false
 	}
 	if v, ok := errors.AsType[*truststore.VerifyError](err); ok {
-		// Verified here and not by crypto/tls; see Builder.beyond.
-		e.Verify = v
-		e.Code, e.Text, e.Remedy = Code(v.Code), v.Sentence(), v.Remedy
+		e.verified(v) // here and not by crypto/tls; see Builder.beyond
 		return true
 	}
 	if a, ok := errors.AsType[*AuthorizeError](err); ok {
 		e.Code, e.Text = CodeNotAuthorized, strings.TrimPrefix(cut(trustkeep.Printable(a.Error()), 512), "tlsctx: ")
 		e.Remedy = "the decision is that of Builder.Authorize"
+		e.Chain = a.Peer
 		return true
 	}
 	if refused, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
 		b.refused(e, refused)
+		return true
+	}
+	if own, ok := errors.AsType[*setupError](err); ok {
+		e.Code, e.Text = CodeSetup, "the trust or the identity of this side cannot be used: "+cut(trustkeep.Printable(own.Err.Error()), 512)
+		e.Remedy = "repair it; the next handshake asks again"
 		return true
 	}
 	if alert, ok := alertOf(err); ok {
@@ -123,40 +165,48 @@ func wasReset(text string) bool {
 	return false
 }
 
-// nameIn finds the name that the server was dialled by.
-func (b Builder) nameIn(err error) string {
-	if b.ServerName != "" {
-		return b.ServerName
-	}
+// urlIn returns the URL of an http.Client's request, nil where there is none.
+func urlIn(err error) *url.URL {
 	if request, ok := errors.AsType[*url.Error](err); ok {
 		if u, err := url.Parse(request.URL); err == nil && u.Hostname() != "" {
-			return u.Hostname()
+			return u
 		}
 	}
+	return nil
+}
+
+// nameIn finds the name that the server was dialled by.
+func nameIn(err error) string {
 	if name, ok := errors.AsType[x509.HostnameError](err); ok {
 		return name.Host
 	}
 	return ""
 }
 
+// verified takes over the explanation of a refusal by truststore.
+func (e *HandshakeError) verified(v *truststore.VerifyError) {
+	e.Verify, e.Chain = v, v.Chain
+	e.Code, e.Text, e.Remedy = Code(v.Code), v.Sentence(), v.Remedy
+}
+
 // refused explains a certificate that crypto/tls did not accept, by asking
-// truststore about it again.
+// truststore about it again, under the policy of the Builder. Revocation and Authorize,
+// which come after what crypto/tls looks at, are not asked.
 func (b Builder) refused(e *HandshakeError, refused *tls.CertificateVerificationError) {
-	chain := refused.UnverifiedCertificates
-	o := truststore.VerifyOptions{Purpose: truststore.Server, Name: e.ServerName, Time: b.now()}
+	e.Chain = refused.UnverifiedCertificates
+	o := truststore.VerifyOptions{Purpose: truststore.Server, Name: e.ServerName, Time: b.now(), Allow: b.Allow, Pins: b.Pins}
 	switch {
 	case e.Server:
 		o.Purpose, o.Name = truststore.Client, ""
 	case o.Name == "":
-		o.Purpose, o.Name = standIn(chain)
+		o.Purpose, o.Name = standIn(e.Chain)
 	}
 	snapshot, err := b.trustNow()
 	if err == nil {
-		_, err = snapshot.Verify(chain, o)
+		_, err = snapshot.Verify(e.Chain, o)
 	}
 	if v, ok := errors.AsType[*truststore.VerifyError](err); ok {
-		e.Verify = v
-		e.Code, e.Text, e.Remedy = Code(v.Code), v.Sentence(), v.Remedy
+		e.verified(v)
 		return
 	}
 	e.Code, e.Text = CodeChanged, "the peer's certificate was refused, but would be accepted now"
@@ -204,6 +254,9 @@ func (b Builder) hungUp(e *HandshakeError) {
 	case e.Server:
 		e.Text = "the client closed the connection without saying why"
 		e.Remedy = "look at the client's log; a client that does not trust the server's certificate often just hangs up"
+	case e.Identity == nil && e.routed:
+		e.Text = "the server closed the connection without saying why"
+		e.Remedy = "check that it speaks TLS on this port and that it accepts the identity that a route has chosen"
 	case e.Identity == nil:
 		e.Text = "the server closed the connection without saying why"
 		e.Remedy = "check that it speaks TLS on this port; a server that requires a client certificate may hang up like this, and there is no identity to present"
@@ -212,6 +265,13 @@ func (b Builder) hungUp(e *HandshakeError) {
 		e.Remedy = "check that it speaks TLS on this port and that it accepts the certificate " + e.Identity.Subject
 	}
 }
+
+// setupError is a failure of one's own side in the midst of a handshake: what crypto/tls
+// asked for could not be given.
+type setupError struct{ Err error }
+
+func (e *setupError) Error() string { return e.Err.Error() }
+func (e *setupError) Unwrap() error { return e.Err }
 
 // notTLS explains an answer that is no TLS record by its first octets.
 func notTLS(e *HandshakeError, start []byte) {

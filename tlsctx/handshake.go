@@ -1,6 +1,7 @@
 package tlsctx
 
 import (
+	"crypto/x509"
 	"encoding/json"
 	"log/slog"
 
@@ -29,6 +30,7 @@ const (
 	CodeTimeout          Code = "timeout"           // the peer did not answer in time
 	CodeAlert            Code = "alert"             // another TLS alert of the peer
 	CodeTLS              Code = "tls-error"         // another error of crypto/tls on this side
+	CodeSetup            Code = "setup"             // the trust or identity of this side cannot be used
 	CodeChanged          Code = "changed"           // refused then, trusted now
 )
 
@@ -42,10 +44,13 @@ type HandshakeError struct {
 	// Verify explains why the peer's certificate was refused; nil where that
 	// is not the trouble.
 	Verify *truststore.VerifyError
+	// Chain is what the peer sent, its own certificate first, as far as it is known.
+	Chain []*x509.Certificate
 	// Trust is what counted, Ignored what did not.
 	Trust   TrustReport
 	Ignored []TrustReport
-	// Identity that was there to be presented; nil where there is none.
+	// Identity that was there to be presented; nil where there is none, and where a
+	// route has chosen it for a destination that is not known.
 	Identity *IdentityReport
 	// ServerName that was asked for, where it is known.
 	ServerName string
@@ -53,6 +58,8 @@ type HandshakeError struct {
 	Server bool
 	// Err is the error of the handshake.
 	Err error
+
+	routed bool // there is an identity, and which is not known
 }
 
 const maxErrorText = 2048
@@ -60,7 +67,11 @@ const maxErrorText = 2048
 // Error describes the failure in one line.
 func (e *HandshakeError) Error() string {
 	text := "tlsctx: handshake failed: "
-	if e.ServerName != "" {
+	switch {
+	case e.ServerName == "":
+	case e.Server:
+		text = `tlsctx: handshake as "` + trustkeep.Printable(e.ServerName) + `" failed: `
+	default:
 		text = `tlsctx: handshake with "` + trustkeep.Printable(e.ServerName) + `" failed: `
 	}
 	text += e.Text
@@ -91,10 +102,8 @@ func (e *HandshakeError) Unwrap() []error {
 // Peer describes the certificates that the peer sent.
 func (e *HandshakeError) Peer() []truststore.Summary {
 	out := []truststore.Summary{}
-	if e.Verify != nil {
-		for _, c := range e.Verify.Chain[:min(len(e.Verify.Chain), 16)] {
-			out = append(out, truststore.Summarize(c))
-		}
+	for _, c := range e.Chain[:min(len(e.Chain), 16)] {
+		out = append(out, truststore.Summarize(c))
 	}
 	return out
 }
@@ -116,12 +125,18 @@ func (e *HandshakeError) MarshalJSON() ([]byte, error) {
 	}{e.Code, e.Text, e.Remedy, e.Peer(), e.Verify, e.Trust, e.Ignored, e.Identity, trustkeep.Printable(e.ServerName), e.Server})
 }
 
-// LogValue makes slog print the parts that matter as a group.
+// LogValue makes slog print the parts that matter as a group; the peer's own certificate
+// is in a group of its own.
 func (e *HandshakeError) LogValue() slog.Value {
-	return slog.GroupValue(
+	attrs := []slog.Attr{
 		slog.String("code", string(e.Code)), slog.String("text", cut(e.Text, maxErrorText)), slog.String("remedy", e.Remedy),
-		slog.String("serverName", trustkeep.Printable(e.ServerName)), slog.String("trust", string(e.Trust.Origin)),
-	)
+		slog.Bool("server", e.Server), slog.String("serverName", trustkeep.Printable(e.ServerName)), slog.String("trust", string(e.Trust.Origin)),
+	}
+	if len(e.Chain) > 0 {
+		s := truststore.Summarize(e.Chain[0])
+		attrs = append(attrs, slog.Group("peer", slog.String("subject", s.Subject), slog.String("issuer", s.Issuer), slog.String("sha256", s.SHA256)))
+	}
+	return slog.GroupValue(attrs...)
 }
 
 // cut shortens a text to at most n bytes, on a rune boundary.

@@ -4,7 +4,6 @@ import (
 	"crypto/tls"
 	"fmt"
 
-	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/truststore"
 )
 
@@ -40,9 +39,9 @@ func (b Builder) liveClient() (*tls.Config, error) {
 	cfg.ServerName = b.ServerName
 	cfg.InsecureSkipVerify = true
 	cfg.VerifyConnection = b.noting(truststore.Server, b.ServerName, func(s tls.ConnectionState) error {
-		trust, err := b.clientTrust()
+		trust, err := b.trustNow() // one that has run empty explains itself
 		if err != nil {
-			return err
+			return &setupError{fmt.Errorf("tlsctx: live client: %w", err)}
 		}
 		name := b.ServerName
 		if name == "" {
@@ -63,7 +62,7 @@ func (b Builder) liveClient() (*tls.Config, error) {
 		}
 		cert, err := certificate(id)
 		if err != nil {
-			return nil, &trustkeep.Error{Op: "tlsctx: live client", Err: err}
+			return nil, &setupError{fmt.Errorf("tlsctx: live client: %w", err)}
 		}
 		return cert, nil
 	}

@@ -24,8 +24,12 @@ import (
 //	*.example:8443       any host one label below, at that port
 //	*.example            any host one label below, at any port
 //
-// Where none fits, Builder.Identity counts. A route beats what the server says
-// about the authorities that it accepts. A route with a nil Identity presents none.
+// Hosts are spelled in ASCII, as they are dialled: xn--… for others. Servers know no port,
+// so patterns with one fit nothing there.
+//
+// Where none fits, Builder.Identity counts; a server that has none then answers
+// unrecognized_name. A route beats what the server says about the authorities that it
+// accepts. A route with a nil Identity presents none, and no server can do without.
 type Routes struct {
 	mu         sync.RWMutex
 	routes     map[string]*route
@@ -113,6 +117,16 @@ func (r *Routes) all() iter.Seq2[string, Identity] {
 	}
 }
 
+// any reports whether there are routes.
+func (r *Routes) any() bool {
+	if r == nil {
+		return false
+	}
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return len(r.routes) > 0
+}
+
 // has reports whether a route is still in force.
 func (r *Routes) has(one *route) bool {
 	r.mu.RLock()
@@ -153,7 +167,8 @@ func routeKey(pattern string) (string, error) {
 	}
 	host = fold(strings.Trim(host, "[]"))
 	bare := strings.TrimPrefix(host, "*.")
-	if bare == "" || strings.ContainsAny(bare, "*/ ") || strings.ContainsAny(port, "*/ :") || strings.HasSuffix(pattern, ":") {
+	if bare == "" || strings.ContainsAny(bare, "*/ ") || strings.ContainsAny(port, "*/ :") || strings.HasSuffix(pattern, ":") ||
+		strings.ContainsFunc(pattern, func(r rune) bool { return r <= ' ' || r >= 0x7f }) {
 		return "", fmt.Errorf("tlsctx: route %q: %w", trustkeep.Printable(pattern), trustkeep.ErrUnsupported)
 	}
 	if port == "" {

@@ -53,15 +53,11 @@ func (b Builder) Server() (*tls.Config, error) {
 	outer.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
 		chosen := s
 		if r, err := routed.find(hello.ServerName); err != nil {
-			return nil, fmt.Errorf("tlsctx: server: %w", err)
+			return nil, &setupError{fmt.Errorf("tlsctx: server: %w", err)}
 		} else if r != nil {
 			chosen = r
 		}
-		cfg, err := chosen.current()
-		if err != nil {
-			return nil, fmt.Errorf("tlsctx: server: %w", err)
-		}
-		return cfg, nil
+		return chosen.current()
 	}
 	return outer, nil
 }
@@ -102,15 +98,11 @@ const (
 func (s *server) current() (*tls.Config, error) {
 	g := s.state.Load()
 	trust, cert, err := s.sources()
-	if err != nil {
-		return nil, err
+	if err == nil && !(g.trust == trust && sameIdentity(g.cert, cert) && g.fresh(s.b.now())) {
+		g, err = s.renew(false)
 	}
-	if g.trust == trust && sameIdentity(g.cert, cert) && g.fresh(s.b.now()) {
-		return g.config, nil
-	}
-	g, err = s.renew(false)
 	if err != nil {
-		return nil, err
+		return nil, &setupError{fmt.Errorf("tlsctx: server: %w", err)}
 	}
 	return g.config, nil
 }

@@ -68,19 +68,17 @@ func (b Builder) routedServer() (*tls.Config, error) {
 			return nil, fmt.Errorf("tlsctx: server: route %s: %w", pattern, err)
 		}
 	}
+	// Without a certificate, crypto/tls answers unrecognized_name (RFC 6066 section 3).
+	nobody := cfg.Clone()
 	cfg.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
 		s, err := routed.find(hello.ServerName)
-		if err == nil && s == nil {
-			err = &trustkeep.Error{Op: fmt.Sprintf("no route for the name %q", trustkeep.Printable(hello.ServerName)), Err: trustkeep.ErrNotFound}
+		switch {
+		case err != nil:
+			return nil, &setupError{fmt.Errorf("tlsctx: server: %w", err)}
+		case s == nil:
+			return nobody, nil
 		}
-		if err != nil {
-			return nil, fmt.Errorf("tlsctx: server: %w", err)
-		}
-		inner, err := s.current()
-		if err != nil {
-			return nil, fmt.Errorf("tlsctx: server: %w", err)
-		}
-		return inner, nil
+		return s.current()
 	}
 	return cfg, nil
 }
