@@ -15,7 +15,7 @@ import (
 const module = "github.com/trustkeep/trustkeep"
 
 // nested are the folders with a go.mod of their own.
-var nested = []string{"bench", "examples"}
+var nested = []string{"bench", "examples", "natskv"}
 
 // eachSource parses every Go file of this module and calls f with its folder,
 // slash-separated and "." for the root.

@@ -1,0 +1,240 @@
+package natskv
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/nats-io/nuid"
+)
+
+var (
+	errLost = errors.New("the connection to the server was lost")
+	// errOvertaken: the record has changed since it was read.
+	errOvertaken = errors.New("overtaken by another writer")
+)
+
+// link follows the state of a connection.
+type link struct {
+	conn    *nats.Conn
+	events  chan nats.Status
+	stopped chan struct{}
+
+	mu      sync.Mutex
+	up      context.Context // ends when the connection is lost
+	down    context.CancelCauseFunc
+	changed chan struct{} // closed when up is replaced
+}
+
+// newLink begins to follow a connection. gone is called when it is closed.
+func newLink(conn *nats.Conn, gone func()) *link {
+	l := &link{conn: conn, stopped: make(chan struct{}), changed: make(chan struct{})}
+	l.up, l.down = context.WithCancelCause(context.Background())
+	l.events = conn.StatusChanged(nats.CONNECTED, nats.RECONNECTING, nats.DISCONNECTED, nats.CLOSED)
+	if !conn.IsConnected() {
+		l.down(errLost)
+	}
+	go func() {
+		defer close(l.stopped)
+		for status := range l.events {
+			l.follow(status)
+			if status == nats.CLOSED {
+				gone()
+			}
+		}
+	}()
+	if conn.IsClosed() {
+		gone()
+	}
+	return l
+}
+
+func (l *link) follow(status nats.Status) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	// What was said to a server is lost with the connection to it, also if there is
+	// another one at once.
+	l.down(errLost)
+	if status == nats.CONNECTED {
+		l.up, l.down = context.WithCancelCause(context.Background())
+		close(l.changed)
+		l.changed = make(chan struct{})
+	}
+}
+
+func (l *link) stop() {
+	l.conn.RemoveStatusListener(l.events)
+	<-l.stopped
+	l.down(errLost)
+}
+
+// connection waits until there is one, and returns a context that ends with it, or with
+// ctx.
+func (l *link) connection(ctx context.Context) (context.Context, context.CancelFunc, error) {
+	for {
+		l.mu.Lock()
+		up, changed := l.up, l.changed
+		l.mu.Unlock()
+		if up.Err() == nil {
+			both, cancel := context.WithCancelCause(ctx)
+			release := context.AfterFunc(up, func() { cancel(errLost) })
+			return both, func() { release(); cancel(nil) }, nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return nil, nil, errLost
+		}
+	}
+}
+
+// try asks the server for something, and asks again if the connection is lost or the server
+// cannot answer yet, until Options.Timeout is over. Each time it may take a quarter of
+// that.
+func (s *Storage) try(ctx context.Context, ask func(context.Context) error) error {
+	return s.tryFor(ctx, func(ctx context.Context) error {
+		ctx, cancel := context.WithTimeout(ctx, s.o.Timeout/4)
+		defer cancel()
+		return ask(ctx)
+	})
+}
+
+// tryFor is try for what takes as long as it takes, while the server answers at all.
+func (s *Storage) tryFor(ctx context.Context, ask func(context.Context) error) error {
+	if err := s.alive(ctx); err != nil {
+		return err
+	}
+	patience, cancel := context.WithTimeout(ctx, s.o.Timeout)
+	defer cancel()
+	defer context.AfterFunc(s.closed, cancel)()
+	for wait := 10 * time.Millisecond; ; wait = min(2*wait, time.Second) {
+		err := s.once(ctx, patience, ask)
+		if err == nil {
+			return nil
+		}
+		if gone := s.alive(ctx); gone != nil {
+			return gone
+		}
+		if !passing(err) {
+			return err
+		}
+		if !pause(patience, wait) {
+			if gone := s.alive(ctx); gone != nil {
+				return gone
+			}
+			return fmt.Errorf("no answer of the server within %v: %w", s.o.Timeout, err)
+		}
+	}
+}
+
+// once asks as soon as there is a connection.
+func (s *Storage) once(ctx, patience context.Context, ask func(context.Context) error) error {
+	connected, cancel, err := s.link.connection(patience)
+	if err != nil {
+		return err
+	}
+	defer cancel()
+	// The connection ends the question, and so do the caller and Close; patience does not.
+	asking, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	defer context.AfterFunc(connected, func() {
+		if patience.Err() == nil || s.closed.Err() != nil {
+			stop(errLost)
+		}
+	})()
+	return ask(asking)
+}
+
+// pause waits, and says whether the context still goes on.
+func pause(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// passing tells errors of a server that starts, stops or cannot be reached from answers.
+// The caller's context is not asked about here.
+func passing(err error) bool {
+	for _, p := range []error{
+		context.DeadlineExceeded, context.Canceled, errLost, errStalled, nats.ErrTimeout, nats.ErrNoResponders, nats.ErrDisconnected,
+		nats.ErrConnectionReconnecting, nats.ErrReconnectBufExceeded, nats.ErrStaleConnection, jetstream.ErrNoStreamResponse,
+		jetstream.ErrNoHeartbeat, jetstream.ErrServerShutdown, jetstream.ErrConsumerDeleted, jetstream.ErrConsumerNotFound,
+		jetstream.ErrConsumerDoesNotExist, jetstream.ErrConsumerLeadershipChanged, jetstream.ErrMsgIteratorClosed,
+	} {
+		if errors.Is(err, p) {
+			return true
+		}
+	}
+	// 503: no leader yet, or JetStream is starting.
+	var answer jetstream.JetStreamError
+	return errors.As(err, &answer) && answer.APIError() != nil && answer.APIError().Code == 503
+}
+
+// publish writes a message of a record, a deletion if data is nil, if the last one has
+// that revision; otherwise it is errOvertaken.
+func (s *Storage) publish(ctx context.Context, key string, data []byte, last uint64) (uint64, error) {
+	subject, id := s.subject(recordBucket, key), nuid.Next()
+	m := nats.NewMsg(subject)
+	m.Data = data
+	m.Header.Set(writeHeader, id)
+	m.Header.Set(jetstream.ExpectedLastSubjSeqHeader, strconv.FormatUint(last, 10))
+	if data == nil {
+		m.Header.Set(operationHeader, "DEL")
+	}
+	var revision uint64
+	unsure := false
+	err := s.try(ctx, func(ctx context.Context) error {
+		ack, err := s.js.PublishMsg(ctx, m, jetstream.WithRetryAttempts(0))
+		if err == nil {
+			revision = ack.Sequence
+			return nil
+		}
+		if !wrongLast(err) {
+			unsure = true
+			return err
+		}
+		if unsure {
+			// It may be that very message, whose answer was lost.
+			if revision, err = s.find(ctx, subject, last, id); err != nil || revision > 0 {
+				return err
+			}
+		}
+		return errOvertaken
+	})
+	return revision, err
+}
+
+func wrongLast(err error) bool {
+	var answer jetstream.JetStreamError
+	if !errors.As(err, &answer) || answer.APIError() == nil {
+		return false
+	}
+	code := answer.APIError().ErrorCode
+	return code == jetstream.JSErrCodeStreamWrongLastSequence || code == jetstream.JSErrCodeStreamWrongLastSequenceConstant
+}
+
+// find returns the revision of a write, zero if it did not happen. It can only be the
+// first one after that which it expected to be the last.
+func (s *Storage) find(ctx context.Context, subject string, last uint64, id string) (uint64, error) {
+	m, err := s.records.GetMsg(ctx, last+1, jetstream.WithGetMsgSubject(subject))
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	if m.Header.Get(writeHeader) != id {
+		return 0, nil
+	}
+	return m.Sequence, nil
+}

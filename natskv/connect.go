@@ -1,0 +1,83 @@
+package natskv
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/tlsctx"
+)
+
+// Server says where NATS is and how to get there. The zero value is a server without TLS
+// on this machine.
+type Server struct {
+	// URLs of one or more servers of a cluster, such as nats://nats.example:4222. Nil
+	// is nats://127.0.0.1:4222.
+	URLs []string
+	// TLS makes the connections; see TLS. Nil is for servers without TLS: nothing
+	// keeps the records secret or the server honest then.
+	TLS *tlsctx.Dialer
+	// TLSFirst is for servers with handshake_first.
+	TLSFirst bool
+	// NATS are options that come after those of Connect: user names, credentials
+	// (nats.UserCredentials), names, handlers.
+	NATS []nats.Option
+}
+
+// Connect connects to a server and opens the storage. The context bounds both; the
+// connection then lives until Close, and is made again whenever it is lost.
+//
+// If it fails for reasons of TLS, the error is, or wraps, a *tlsctx.HandshakeError. See
+// Open for the others.
+func Connect(ctx context.Context, server Server, o Options) (*Storage, error) {
+	s, err := connect(ctx, server, o)
+	if err != nil {
+		return nil, &trustkeep.Error{Op: "natskv: connect", Path: strings.Join(server.URLs, ","), Err: err}
+	}
+	return s, nil
+}
+
+func connect(ctx context.Context, server Server, o Options) (*Storage, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	urls := server.URLs
+	if len(urls) == 0 {
+		urls = []string{nats.DefaultURL}
+	}
+	options := []nats.Option{
+		nats.Name("trustkeep natskv"),
+		nats.MaxReconnects(-1),
+		nats.ReconnectWait(250 * time.Millisecond),
+		nats.ReconnectJitter(250*time.Millisecond, time.Second),
+		// What is said to nobody is not said later: it is asked again then.
+		nats.ReconnectBufSize(-1),
+		// A link that is dead without a word is noticed within a minute.
+		nats.PingInterval(20 * time.Second), nats.MaxPingsOutstanding(2),
+	}
+	d := &dialer{tls: server.TLS, first: server.TLSFirst, ctx: ctx}
+	if server.TLS != nil {
+		for _, url := range urls {
+			if strings.HasPrefix(url, "ws") {
+				return nil, fmt.Errorf("TLS of this library under WebSocket: %w", trustkeep.ErrUnsupported)
+			}
+		}
+		options = append(options, d.option)
+	}
+	conn, err := nats.Connect(strings.Join(urls, ","), append(options, server.NATS...)...)
+	if failed := d.connected(); err != nil {
+		return nil, errors.Join(err, failed)
+	}
+	s, err := open(ctx, conn, o)
+	if err != nil {
+		conn.Close()
+		return nil, err
+	}
+	s.ownConn = true
+	return s, nil
+}

@@ -1,0 +1,159 @@
+package natskv
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/tlsctx"
+)
+
+const (
+	// maxInfo bounds the greeting of a server. It names the servers of its cluster.
+	maxInfo = 64 << 10
+	// dialTimeout bounds a connection with its greeting and handshake.
+	dialTimeout = 10 * time.Second
+)
+
+// TLS is an option of nats.Connect that makes its connections by a dialer of package
+// tlsctx. Each one, made again after months, goes by the trust and the identity of its
+// moment; with Dialer.Track, Dialer.Recheck ends those whose server is no longer trusted,
+// and NATS then connects anew. handshakeFirst is for servers that are configured so.
+//
+// Servers must be trusted under the name or address by which they are dialled. Those of a
+// cluster announce each other, often by addresses: use tlsctx.Builder.ServerName then, or
+// nats.IgnoreDiscoveredServers.
+//
+// A server without TLS is refused; nothing but its greeting is read, and nothing is sent
+// to it. nats.Conn.TLSConnectionState does not know these connections, and WebSocket does
+// not work over them.
+func TLS(d *tlsctx.Dialer, handshakeFirst bool) nats.Option {
+	return (&dialer{tls: d, first: handshakeFirst, ctx: context.Background()}).option
+}
+
+// dialer is a nats.CustomDialer that hands over connections which are encrypted already.
+type dialer struct {
+	tls   *tlsctx.Dialer
+	first bool
+
+	mu     sync.Mutex
+	ctx    context.Context // of Connect, until it returns
+	failed error           // why Connect failed
+}
+
+func (d *dialer) option(o *nats.Options) error {
+	o.CustomDialer = d
+	o.SkipHostLookup = true // certificates are for names
+	o.Secure = true
+	return nil
+}
+
+// SkipTLSHandshake keeps nats.go from doing what Dial has done.
+func (d *dialer) SkipTLSHandshake() bool { return true }
+
+// connected ends the reign of Connect's context, and returns why the last connection
+// failed.
+func (d *dialer) connected() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.ctx = context.Background()
+	return d.failed
+}
+
+// Dial connects, reads the greeting, which NATS sends in the clear, and turns to TLS.
+func (d *dialer) Dial(network, address string) (net.Conn, error) {
+	d.mu.Lock()
+	parent := d.ctx
+	d.mu.Unlock()
+	ctx, cancel := context.WithTimeout(parent, dialTimeout)
+	defer cancel()
+	conn, err := d.dial(ctx, network, address)
+	d.mu.Lock()
+	d.failed = err
+	d.mu.Unlock()
+	return conn, err
+}
+
+func (d *dialer) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	if d.first {
+		return d.tls.DialContext(ctx, network, address)
+	}
+	open := d.tls.Dial
+	if open == nil {
+		open = new(net.Dialer).DialContext
+	}
+	raw, err := open(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	info, err := greeting(ctx, raw)
+	if err != nil {
+		raw.Close()
+		return nil, err
+	}
+	conn, err := d.tls.Handshake(ctx, raw, address)
+	if err != nil {
+		return nil, err
+	}
+	return &greeted{Conn: conn, greeting: bytes.NewReader(info)}, nil
+}
+
+// greeting reads the INFO line of a server that offers TLS. Whatever follows it in the
+// clear is of somebody who hopes that it will be taken for the server's.
+func greeting(ctx context.Context, conn net.Conn) ([]byte, error) {
+	defer context.AfterFunc(ctx, func() { conn.SetReadDeadline(time.Unix(1, 0)) })()
+	var line []byte
+	buffer := make([]byte, 4<<10)
+	for !bytes.HasSuffix(line, []byte("\n")) {
+		n, err := conn.Read(buffer)
+		line = append(line, buffer[:n]...)
+		if i := bytes.IndexByte(line, '\n'); i >= 0 && i < len(line)-1 {
+			return nil, fmt.Errorf("natskv: the server says more before TLS than its greeting: %w", trustkeep.ErrCorrupt)
+		}
+		if len(line) > maxInfo {
+			return nil, fmt.Errorf("natskv: greeting of more than %d bytes: %w", maxInfo, trustkeep.ErrLimit)
+		}
+		if err != nil {
+			if ctx.Err() != nil {
+				err = ctx.Err()
+			} else if errors.Is(err, io.EOF) {
+				err = io.ErrUnexpectedEOF
+			}
+			return nil, fmt.Errorf("natskv: greeting of the server: %w", err)
+		}
+	}
+	body, ok := bytes.CutPrefix(line, []byte("INFO "))
+	var info struct {
+		Required  bool `json:"tls_required"`
+		Available bool `json:"tls_available"`
+	}
+	if !ok || json.Unmarshal(body, &info) != nil {
+		return nil, fmt.Errorf("natskv: the server does not greet as NATS does: %w", trustkeep.ErrCorrupt)
+	}
+	if !info.Required && !info.Available {
+		return nil, fmt.Errorf("natskv: %w", nats.ErrSecureConnWanted)
+	}
+	return line, nil
+}
+
+// greeted gives back what was read before the handshake.
+type greeted struct {
+	net.Conn
+	greeting *bytes.Reader
+}
+
+func (g *greeted) Read(p []byte) (int, error) {
+	if g.greeting.Len() > 0 {
+		return g.greeting.Read(p)
+	}
+	return g.Conn.Read(p)
+}
