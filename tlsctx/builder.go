@@ -170,7 +170,7 @@ func (b Builder) base() (*tls.Config, error) {
 	return &tls.Config{
 		MinVersion: low,
 		MaxVersion: b.MaxVersion,
-		NextProtos: slices.Clone(b.NextProtos),
+		NextProtos: slices.Clone(b.NextProtos), // the caller may change the configuration
 		Time:       b.Clock,
 		Rand:       b.Rand,
 	}, nil

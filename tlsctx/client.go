@@ -1,6 +1,7 @@
 package tlsctx
 
 import (
+	"cmp"
 	"crypto/tls"
 	"fmt"
 
@@ -30,7 +31,7 @@ import (
 // trustkeep.ErrUnsupported for versions out of range and for Routes without
 // ServerName.
 func (b Builder) Client() (*tls.Config, error) {
-	cfg, err := b.client()
+	cfg, err := b.detached().client()
 	if err != nil {
 		return nil, fmt.Errorf("tlsctx: client: %w", err)
 	}
@@ -68,13 +69,9 @@ func (b Builder) clientConfig(trust *truststore.Snapshot) (*tls.Config, error) {
 		// Decided below, on every handshake; crypto/tls would look at the
 		// pool alone, and at nothing when it resumes.
 		cfg.InsecureSkipVerify = true
-		name := b.ServerName
-		kept := new(keptVerdicts)
+		d := b.decider(trust, truststore.Server)
 		cfg.VerifyConnection = func(s tls.ConnectionState) error {
-			if name == "" {
-				return b.verify(trust, truststore.Server, s.ServerName, s, kept)
-			}
-			return b.verify(trust, truststore.Server, name, s, kept)
+			return d.decide(cmp.Or(b.ServerName, s.ServerName), s)
 		}
 	} else {
 		cfg.RootCAs = trust.Pool()

@@ -31,10 +31,10 @@ type Dialer struct {
 // clientGeneration is the configuration for one identity, and what it was made
 // of.
 type clientGeneration struct {
-	trust  *truststore.Snapshot
-	cert   *tls.Certificate
-	config *tls.Config
-	kept   keptVerdicts
+	trust   *truststore.Snapshot
+	cert    *tls.Certificate
+	config  *tls.Config
+	decider *decider
 }
 
 // maxIdentities bounds how many configurations are kept for identities of routes.
@@ -43,7 +43,7 @@ const maxIdentities = 256
 // Dialer returns a Dialer. Its errors are those of Client for the trust and
 // identity of now.
 func (b Builder) Dialer() (*Dialer, error) {
-	d := &Dialer{b: b}
+	d := &Dialer{b: b.detached()}
 	if _, err := b.clientTrust(); err != nil {
 		return nil, fmt.Errorf("tlsctx: dialer: %w", err)
 	}
@@ -138,7 +138,7 @@ func (d *Dialer) config(g *clientGeneration, name string, refused *bool) *tls.Co
 	var decide func(tls.ConnectionState) error
 	if cfg.InsecureSkipVerify {
 		decide = func(s tls.ConnectionState) error {
-			err := d.b.verify(g.trust, truststore.Server, name, s, &g.kept)
+			err := g.decider.decide(name, s)
 			*refused = err != nil && s.DidResume
 			return err
 		}
@@ -196,7 +196,7 @@ func (d *Dialer) generation(id Identity) (*clientGeneration, error) {
 		}
 		delete(d.generations, key) // whichever: it costs one full handshake
 	}
-	g := &clientGeneration{trust: trust, cert: cert, config: cfg}
+	g := &clientGeneration{trust: trust, cert: cert, config: cfg, decider: d.b.decider(trust, truststore.Server)}
 	d.generations[key] = g
 	return g, nil
 }

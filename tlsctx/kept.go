@@ -10,13 +10,15 @@ import (
 )
 
 // keptVerdicts spares resumed handshakes the work of deciding again about the same
-// certificates: they belong to one snapshot of trust, one policy and one name's
-// generation of a Dialer, and count while every certificate of the chain is valid.
+// certificates under the same name. All else that decides is that of one decider, which
+// has them; they count while every certificate of the path is valid.
 type keptVerdicts struct {
 	mu sync.RWMutex
 	of map[verdictKey]keptVerdict
 }
 
+// verdictKey is what a verdict was asked about: the whole of what the peer presented,
+// since another chain may lead the same certificate elsewhere or nowhere.
 type verdictKey struct {
 	name  string
 	chain [sha256.Size]byte
@@ -51,12 +53,9 @@ func (k *keptVerdicts) find(key verdictKey, now time.Time) *truststore.Verdict {
 	return v.verdict
 }
 
-// keep remembers a verdict, unless something was relaxed: then the dates do not say
-// for how long it holds.
+// keep remembers a verdict. One about a certificate that has ended, which a relaxation
+// can accept, is never found again.
 func (k *keptVerdicts) keep(key verdictKey, v *truststore.Verdict) {
-	if len(v.Relaxations) > 0 {
-		return
-	}
 	kept := keptVerdict{verdict: v, notBefore: v.Chain[0].NotBefore, notAfter: v.Chain[0].NotAfter}
 	for _, c := range v.Chain[1:] {
 		if c.NotBefore.After(kept.notBefore) {

@@ -1,6 +1,7 @@
 package tlsctx
 
 import (
+	"cmp"
 	"crypto/tls"
 	"fmt"
 
@@ -21,7 +22,7 @@ import (
 //
 // Errors are those of Client.
 func (b Builder) LiveClient() (*tls.Config, error) {
-	cfg, err := b.liveClient()
+	cfg, err := b.detached().liveClient()
 	if err != nil {
 		return nil, fmt.Errorf("tlsctx: live client: %w", err)
 	}
@@ -43,11 +44,7 @@ func (b Builder) liveClient() (*tls.Config, error) {
 		if err != nil {
 			return &setupError{fmt.Errorf("tlsctx: live client: %w", err)}
 		}
-		name := b.ServerName
-		if name == "" {
-			name = s.ServerName
-		}
-		return b.verify(trust, truststore.Server, name, s, nil)
+		return b.decider(trust, truststore.Server).decide(cmp.Or(b.ServerName, s.ServerName), s)
 	})
 	if b.Routes != nil && b.ServerName == "" {
 		return nil, errRoutesWithoutName

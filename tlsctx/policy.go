@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/trustkeep/trustkeep/truststore"
@@ -27,36 +28,54 @@ func (b Builder) beyond(trust *truststore.Snapshot) bool {
 	return len(b.Allow) > 0 || len(b.Pins) > 0 || b.Revocation != nil || b.Authorize != nil || trust != nil && !trust.Plain()
 }
 
-// verify decides about a peer as the policy has it. It is called on every
-// handshake, resumed ones included. Resumed ones are spared the work if kept, which may
-// be nil, has a verdict for them.
-func (b Builder) verify(trust *truststore.Snapshot, purpose truststore.Purpose, name string, s tls.ConnectionState, kept *keptVerdicts) error {
-	now := b.now()
+// detached is the Builder with slices of its own, so that nobody can change what was
+// built from it.
+func (b Builder) detached() Builder {
+	b.Allow, b.Pins, b.NextProtos = slices.Clone(b.Allow), slices.Clone(b.Pins), slices.Clone(b.NextProtos)
+	return b
+}
+
+// decider decides about peers where crypto/tls cannot. It holds what is the same for
+// all of them, so that its verdicts, as far as they are kept, belong to one policy, one
+// snapshot of trust and one purpose.
+type decider struct {
+	b       Builder
+	trust   *truststore.Snapshot
+	purpose truststore.Purpose
+	kept    keptVerdicts
+}
+
+func (b Builder) decider(trust *truststore.Snapshot, purpose truststore.Purpose) *decider {
+	return &decider{b: b, trust: trust, purpose: purpose}
+}
+
+// decide is called on every handshake, resumed ones included. Those are spared the work
+// of building the path if a verdict is kept for the very same name and certificates.
+// Revocation and Authorize are asked each time.
+func (d *decider) decide(name string, s tls.ConnectionState) error {
+	now := d.b.now()
 	var staple []byte
-	if purpose == truststore.Server {
+	if d.purpose == truststore.Server {
 		staple = s.OCSPResponse
 	}
-	var key verdictKey
-	if !trust.Plain() {
-		kept = nil // scopes can change their mind with time
-	}
-	if kept != nil {
-		key = keyOf(name, s.PeerCertificates)
-		// Revocation is asked each time; what it objects to is explained below.
-		if v := kept.find(key, now); v != nil && s.DidResume && b.unrevoked(v, staple, now) {
-			return b.authorize(s, v)
+	keep := d.trust.Plain() // scopes can change their mind with time
+	key := keyOf(name, s.PeerCertificates)
+	if keep && s.DidResume {
+		// What revocation objects to is explained below.
+		if v := d.kept.find(key, now); v != nil && d.b.unrevoked(v, staple, now) {
+			return d.b.authorize(s, v)
 		}
 	}
-	verdict, err := trust.Verify(s.PeerCertificates, truststore.VerifyOptions{
-		Purpose: purpose, Name: name, Time: now, Allow: b.Allow, Pins: b.Pins, Revocation: b.Revocation, Staple: staple,
+	verdict, err := d.trust.Verify(s.PeerCertificates, truststore.VerifyOptions{
+		Purpose: d.purpose, Name: name, Time: now, Allow: d.b.Allow, Pins: d.b.Pins, Revocation: d.b.Revocation, Staple: staple,
 	})
 	if err != nil {
 		return err
 	}
-	if kept != nil {
-		kept.keep(key, verdict)
+	if keep {
+		d.kept.keep(key, verdict)
 	}
-	return b.authorize(s, verdict)
+	return d.b.authorize(s, verdict)
 }
 
 func (b Builder) unrevoked(v *truststore.Verdict, staple []byte, now time.Time) bool {

@@ -110,6 +110,7 @@ type Listener struct {
 
 // Listen returns a Listener on top of inner. The errors are those of Server.
 func (b Builder) Listen(inner net.Listener) (*Listener, error) {
+	b = b.detached()
 	cfg, err := b.Server()
 	if err != nil {
 		return nil, err

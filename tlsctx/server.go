@@ -38,6 +38,7 @@ import (
 // missing, empty or nil, trustkeep.ErrKeyMismatch for an identity whose key does
 // not fit, and trustkeep.ErrUnsupported for versions out of range.
 func (b Builder) Server() (*tls.Config, error) {
+	b = b.detached()
 	s := &server{b: b}
 	if b.Identity == nil && b.Routes != nil {
 		return b.routedServer()
@@ -262,11 +263,11 @@ func (b Builder) askForCertificate(cfg *tls.Config, trust *truststore.Snapshot) 
 	if !b.ConcealCAs && namesFit(trust) {
 		cfg.ClientCAs = trust.Pool() // to be sent; the decision is below
 	}
-	kept := new(keptVerdicts)
+	d := b.decider(trust, truststore.Client)
 	cfg.VerifyConnection = func(s tls.ConnectionState) error {
 		if len(s.PeerCertificates) == 0 && !required {
 			return b.authorize(s, nil)
 		}
-		return b.verify(trust, truststore.Client, "", s, kept)
+		return d.decide("", s)
 	}
 }
