@@ -11,7 +11,6 @@ import (
 	"io"
 	"strings"
 	"unicode"
-	"unicode/utf8"
 
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/internal/limits"
@@ -27,8 +26,8 @@ func CheckName(name string) error {
 		return fmt.Errorf("a component needs a name: %w", trustkeep.ErrEmpty)
 	case len(name) > maxName:
 		return fmt.Errorf("a name of %d bytes, at most %d: %w", len(name), maxName, trustkeep.ErrLimit)
-	case !utf8.ValidString(name) || strings.ContainsFunc(name, unicode.IsControl):
-		return fmt.Errorf("a name with control characters: %w", trustkeep.ErrUnsupported)
+	case trustkeep.Printable(name) != name:
+		return fmt.Errorf("a name with characters that cannot be seen: %w", trustkeep.ErrUnsupported)
 	}
 	return nil
 }
