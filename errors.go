@@ -36,6 +36,8 @@ var (
 	ErrRejected = errors.New("rejected")
 	// ErrNotDeployable: components of this kind cannot be deployed on their own.
 	ErrNotDeployable = errors.New("not deployable")
+	// ErrInUse: what is to be deleted is still referred to.
+	ErrInUse = errors.New("in use")
 	// ErrUnsaved: changes would be lost.
 	ErrUnsaved = errors.New("unsaved changes")
 	// ErrConflict: what is to be replaced was changed by somebody else since

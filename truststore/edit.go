@@ -80,6 +80,27 @@ func (t *Truststore) RemoveCertificate(cert *x509.Certificate) error {
 	})
 }
 
+// Set trusts these certificates in place of all that the store trusts, in one step: no
+// handshake sees a part of the change. Each gets an alias as in New; scopes end. Nothing
+// happens where the certificates are what the store has, in this order. An error of
+// trustkeep.ErrEmpty is that of a nil store.
+func (t *Truststore) Set(certs ...*x509.Certificate) error {
+	if t == nil {
+		return errNil("set")
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	old := t.current()
+	fresh := New(certs...).current()
+	if len(old.scopes) == 0 && slices.EqualFunc(trustedOf(old.entries), trustedOf(fresh.entries), (*x509.Certificate).Equal) {
+		return nil
+	}
+	b := newEditor(old)
+	b.entries, b.scopes = fresh.entries, nil
+	t.advance(old, b.state(old.snapshot.generation+1))
+	return nil
+}
+
 // edit makes the next generation of the store, unless change fails.
 func (t *Truststore) edit(op, alias string, cert *x509.Certificate, change func(*editor) error) error {
 	if t == nil {

@@ -1,0 +1,314 @@
+package environment
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/keystore"
+	"github.com/trustkeep/trustkeep/tlsctx"
+	"github.com/trustkeep/trustkeep/truststore"
+)
+
+// AtomOptions configures an Atom. The zero value trusts what is deployed and nothing
+// else.
+type AtomOptions struct {
+	// Base is trusted besides what is deployed, such as the system's roots
+	// (truststore.System) or those of Java. Nil is nothing.
+	Base truststore.Source
+	// Seen is how many peers are remembered to foretell what a change would do to
+	// them; zero stands for 1,000. Negative remembers none.
+	Seen int
+	// OnChange is called after each change of what the atom has, in turn. It must not
+	// call Close. Nil is none.
+	OnChange func()
+	// Logger is told of changes and of what is damaged. Nil is the registry's.
+	Logger *slog.Logger
+}
+
+// Atom is a running program attached to an environment. It holds what is deployed, and
+// whatever that refers to, in memory, and follows every change. When the storage cannot be
+// reached, or a record is damaged, it goes on with what it had.
+//
+// It is safe for concurrent use. What it hands out, sources of trust, identities and
+// Builders, follows the environment by itself.
+type Atom struct {
+	r   *Registry
+	env string
+	id  string
+	o   AtomOptions
+
+	trust  *truststore.Truststore // what is deployed to this atom
+	global truststore.Source      // and the base
+	state  atomic.Pointer[inventory]
+
+	cancel context.CancelFunc
+	done   chan struct{}
+
+	mu      sync.Mutex
+	changed chan struct{} // closed with each change, and then replaced
+	seenBy  map[connectionUse]*tlsctx.Seen
+	opened  map[openedKey]*openedKeys
+}
+
+// atomRecord tells of an atom that is, or was, attached.
+type atomRecord struct {
+	stamp
+	Attached time.Time  `json:"attached"`
+	Peers    []seenPeer `json:"peers,omitempty"`
+}
+
+func newAtomRecord() *atomRecord { return new(atomRecord) }
+
+const defaultSeenPeers = 1000
+
+// Attach attaches a running program to the environment under a name of its own and
+// returns when it has everything that is deployed. The context bounds the attaching alone.
+func (e *Environment) Attach(ctx context.Context, atom string, o AtomOptions) (*Atom, error) {
+	if err := checkID("attach", atom); err != nil {
+		return nil, err
+	}
+	if _, err := e.record(ctx); err != nil {
+		return nil, failure("attach", atom, err)
+	}
+	if o.Logger == nil {
+		o.Logger = e.r.o.Logger
+	}
+	if o.Seen == 0 {
+		o.Seen = defaultSeenPeers
+	}
+	a := &Atom{
+		r: e.r, env: e.id, id: atom, o: o, trust: truststore.New(),
+		done: make(chan struct{}), changed: make(chan struct{}),
+		seenBy: make(map[connectionUse]*tlsctx.Seen), opened: make(map[openedKey]*openedKeys),
+	}
+	a.global = a.trust
+	if o.Base != nil {
+		a.global = truststore.Union(o.Base, a.trust)
+	}
+	following, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	a.cancel = cancel
+	updates, err := e.r.storage.Watch(following, "")
+	if err != nil {
+		cancel()
+		return nil, failure("attach", atom, err)
+	}
+	select {
+	case u, ok := <-updates:
+		if !ok {
+			cancel()
+			return nil, failure("attach", atom, errors.New("the storage was closed"))
+		}
+		a.take(u)
+	case <-ctx.Done():
+		cancel()
+		return nil, failure("attach", atom, ctx.Err())
+	}
+	err = change(ctx, e.r, atomKey(e.id, atom), newAtomRecord, func(d *atomRecord, _ bool) error {
+		d.Attached = e.r.now()
+		return nil
+	})
+	if err != nil {
+		cancel()
+		return nil, failure("attach", atom, err)
+	}
+	go a.follow(updates)
+	e.tell(ctx, "atom attached", atom, "", "")
+	return a, nil
+}
+
+// Atoms lists the atoms that are attached to the environment, by ID, including those
+// whose programs have ended without Detach.
+func (e *Environment) Atoms(ctx context.Context) ([]string, error) {
+	v, err := e.r.list(ctx)
+	if err != nil {
+		return nil, failure("atoms", e.id, err)
+	}
+	var out []string
+	for _, a := range sortedBy(v.atoms) {
+		if a.environment == e.id {
+			out = append(out, a.id)
+		}
+	}
+	return out, nil
+}
+
+// Detach takes an atom off the list, running or not. A running one goes on until it is
+// closed. The error wraps trustkeep.ErrNotFound.
+func (e *Environment) Detach(ctx context.Context, atom string) error {
+	if err := checkID("detach", atom); err != nil {
+		return err
+	}
+	err := remove(ctx, e.r, atomKey(e.id, atom), newAtomRecord, func(*atomRecord) error { return nil })
+	if err == nil {
+		e.tell(ctx, "atom detached", atom, "", "")
+	}
+	return failure("detach", atom, err)
+}
+
+func (a *Atom) follow(updates <-chan Update) {
+	defer close(a.done)
+	for u := range updates {
+		a.take(u)
+		if a.o.OnChange != nil {
+			a.o.OnChange()
+		}
+	}
+}
+
+// take makes an update count, as a whole.
+func (a *Atom) take(u Update) {
+	next := newInventory()
+	if before := a.state.Load(); before != nil {
+		next = before.clone()
+	}
+	next.update(u)
+	for _, r := range u.Records {
+		if err := next.damaged[r.Key]; err != nil {
+			a.o.Logger.Error("a damaged record is left out; what it held before goes on", "atom", a.id, "error", err)
+		}
+	}
+	a.state.Store(next)
+	if err := a.trust.Set(next.deployedTo(a.env, a.id)...); err != nil {
+		a.o.Logger.Error("trust could not be set", "atom", a.id, "error", err) // a nil store, which this is not
+	}
+	a.forgetKeys(next)
+	a.mu.Lock()
+	close(a.changed)
+	a.changed = make(chan struct{})
+	a.mu.Unlock()
+}
+
+// deployedTo returns the certificates that are deployed to an atom.
+func (v *inventory) deployedTo(env, atom string) []*x509.Certificate {
+	d := v.environments[env]
+	if d == nil {
+		return nil
+	}
+	var out []*x509.Certificate
+	for id, one := range sortedBy(d.Deployed) {
+		h := v.components[id]
+		if h == nil || !one.reaches(atom) {
+			continue
+		}
+		if x, ok := h.component.(*keystore.Component); ok && x.Visibility() == trustkeep.Public {
+			if c, err := x.Certificate(); err == nil {
+				out = append(out, c)
+			}
+		}
+	}
+	return out
+}
+
+// Close ends the following and returns when it has ended. What the atom handed out goes
+// on with what it had. The atom stays on the list of its environment; see Detach.
+func (a *Atom) Close() error {
+	a.cancel()
+	<-a.done
+	return nil
+}
+
+// ID names the atom, Environment where it is attached.
+func (a *Atom) ID() string { return a.id }
+
+// Environment is the ID of the environment that the atom is attached to.
+func (a *Atom) Environment() string { return a.env }
+
+// Changed returns a channel that is closed with the next change. Ask for it before
+// looking at what it is about.
+func (a *Atom) Changed() <-chan struct{} {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.changed
+}
+
+// Wait returns when what the atom has satisfies a condition, which is looked at now and
+// after each change; or with the error of the context.
+func (a *Atom) Wait(ctx context.Context, satisfied func(*Atom) bool) error {
+	for {
+		changed := a.Changed()
+		if satisfied(a) {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return failure("wait", a.id, ctx.Err())
+		}
+	}
+}
+
+// Problem names the records that are damaged, in whose place the atom goes on with what
+// it had; nil if there are none.
+func (a *Atom) Problem() error { return a.state.Load().problem() }
+
+// Trust is what every connection without trust of its own trusts: what is deployed, and
+// AtomOptions.Base.
+func (a *Atom) Trust() truststore.Source { return a.global }
+
+// Component returns the current version of a component. The error wraps
+// trustkeep.ErrNotFound.
+func (a *Atom) Component(id string) (trustkeep.Component, error) {
+	h, err := a.state.Load().current(id)
+	if err != nil {
+		return nil, failure("component", id, err)
+	}
+	return h.component, nil
+}
+
+func (v *inventory) current(id string) (*held, error) {
+	h := v.components[id]
+	if h == nil {
+		return nil, fmt.Errorf("component %s: %w", trustkeep.Printable(id), trustkeep.ErrNotFound)
+	}
+	return h, nil
+}
+
+// TrustedCertificate is one that the atom trusts.
+type TrustedCertificate struct {
+	Certificate *x509.Certificate
+	// Component that it was deployed by; empty for one of AtomOptions.Base.
+	Component string
+	Name      string
+}
+
+// Certificates lists what the atom trusts, deployed certificates and those of its base,
+// the first to expire first. Roots of the operating system that cannot be listed are left
+// out.
+func (a *Atom) Certificates() ([]TrustedCertificate, error) {
+	v := a.state.Load()
+	var out []TrustedCertificate
+	if d := v.environments[a.env]; d != nil {
+		for id, one := range sortedBy(d.Deployed) {
+			h := v.components[id]
+			if h == nil || !one.reaches(a.id) {
+				continue
+			}
+			if x, ok := h.component.(*keystore.Component); ok {
+				if c, err := x.Certificate(); err == nil {
+					out = append(out, TrustedCertificate{c, id, x.Name()})
+				}
+			}
+		}
+	}
+	if a.o.Base != nil {
+		s, err := a.o.Base.Snapshot()
+		if err != nil {
+			return nil, failure("certificates", a.id, err)
+		}
+		for c := range s.All() {
+			out = append(out, TrustedCertificate{Certificate: c})
+		}
+	}
+	slices.SortStableFunc(out, func(x, y TrustedCertificate) int {
+		return x.Certificate.NotAfter.Compare(y.Certificate.NotAfter)
+	})
+	return out, nil
+}

@@ -1,0 +1,296 @@
+package environment
+
+import (
+	"context"
+	"crypto/subtle"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/keystore"
+	"github.com/trustkeep/trustkeep/pgp"
+)
+
+// The types of components in records.
+const (
+	typeX509 = "certificate"
+	typePGP  = "certificate.pgp"
+)
+
+// componentRecord is a component at rest. Private keys are under their passwords, and
+// those under the registry's data key.
+type componentRecord struct {
+	stamp
+	Type string                   `json:"type"`
+	X509 *keystore.ComponentState `json:"x509,omitempty"`
+	PGP  *pgp.ComponentState      `json:"pgp,omitempty"`
+	// Secrets are the passwords of versions, by number.
+	Secrets map[int]*secret `json:"secrets,omitempty"`
+	// Deleting: somebody is about to delete it and looks for uses.
+	Deleting bool `json:"deleting,omitempty"`
+}
+
+func newComponentRecord() *componentRecord { return new(componentRecord) }
+
+// component returns what the record holds. It does not trust the record to be right.
+func (d *componentRecord) component() (trustkeep.Component, error) {
+	switch {
+	case d.Type == typeX509 && d.X509 != nil && d.PGP == nil:
+		return or[trustkeep.Component](keystore.RestoreComponent(*d.X509))
+	case d.Type == typePGP && d.PGP != nil && d.X509 == nil:
+		return or[trustkeep.Component](pgp.RestoreComponent(*d.PGP, nil))
+	}
+	return nil, fmt.Errorf("component of type %q: %w", trustkeep.Printable(d.Type), trustkeep.ErrCorrupt)
+}
+
+// setContent puts the component's state into the record, and lets go of what is too old
+// to be kept.
+func (d *componentRecord) setContent(c trustkeep.Component) error {
+	var kept map[int]bool
+	switch c := c.(type) {
+	case *keystore.Component:
+		s := c.State()
+		s.Versions = s.Versions[max(0, len(s.Versions)-keptVersions):]
+		d.Type, d.X509, d.PGP = typeX509, &s, nil
+		kept = numbers(s.Versions, func(v keystore.RevisionState) int { return v.Number })
+	case *pgp.Component:
+		s, err := c.State()
+		if err != nil {
+			return err
+		}
+		s.Versions = s.Versions[max(0, len(s.Versions)-keptVersions):]
+		d.Type, d.X509, d.PGP = typePGP, nil, &s
+		kept = numbers(s.Versions, func(v pgp.RevisionState) int { return v.Number })
+	default:
+		return fmt.Errorf("component of type %T: %w", c, trustkeep.ErrUnsupported)
+	}
+	maps.DeleteFunc(d.Secrets, func(n int, _ *secret) bool { return !kept[n] })
+	return nil
+}
+
+func numbers[V any](versions []V, number func(V) int) map[int]bool {
+	out := make(map[int]bool, len(versions))
+	for _, v := range versions {
+		out[number(v)] = true
+	}
+	return out
+}
+
+// frozen returns a record of the current version alone.
+func (d *componentRecord) frozen() *componentRecord {
+	out := &componentRecord{stamp: d.stamp, Type: d.Type, Secrets: make(map[int]*secret)}
+	n := 0
+	if d.X509 != nil {
+		s := *d.X509
+		s.Versions = s.Versions[len(s.Versions)-1:]
+		n, out.X509 = s.Versions[0].Number, &s
+	} else {
+		s := *d.PGP
+		s.Versions = s.Versions[len(s.Versions)-1:]
+		n, out.PGP = s.Versions[0].Number, &s
+	}
+	if s := d.Secrets[n]; s != nil {
+		out.Secrets[n] = s
+	}
+	return out
+}
+
+// fill makes d the record of a component that is new or changed: content, policy, and
+// the password of its current version.
+func (r *Registry) fill(ctx context.Context, d *componentRecord, c trustkeep.Component, password trustkeep.PasswordSource) error {
+	if r.o.Policy != nil {
+		if err := r.o.Policy(c); err != nil {
+			return fmt.Errorf("policy: %w", err)
+		}
+	}
+	old := maps.Clone(d.Secrets)
+	if err := d.setContent(c); err != nil {
+		return err
+	}
+	if c.Visibility() != trustkeep.Private || d.Secrets[c.Version()] != nil && password == nil {
+		return nil
+	}
+	s, err := r.secretFor(ctx, c, old, password)
+	if err != nil || s == nil {
+		return err
+	}
+	if d.Secrets == nil {
+		d.Secrets = make(map[int]*secret)
+	}
+	d.Secrets[c.Version()] = s
+	return nil
+}
+
+// secretFor finds the password of a component's current version: the one that is given,
+// or one of those that are kept of other versions, the newest first. It must open the
+// key. Without a vault, or where nothing was ever kept, there is none.
+func (r *Registry) secretFor(ctx context.Context, c trustkeep.Component, old map[int]*secret, given trustkeep.PasswordSource) (*secret, error) {
+	if given != nil {
+		password, err := given.Reveal()
+		if err != nil {
+			return nil, err
+		}
+		defer clear(password)
+		if err := opens(c, password); err != nil {
+			return nil, err
+		}
+		if r.secrets == nil {
+			return nil, nil
+		}
+		return r.secrets.seal(c.ID(), password)
+	}
+	if len(old) == 0 {
+		return nil, nil
+	}
+	for _, n := range slices.Backward(slices.Sorted(maps.Keys(old))) {
+		password, err := r.reveal(ctx, c.ID(), old[n])
+		if err != nil {
+			return nil, err
+		}
+		err = opens(c, password)
+		clear(password)
+		if err == nil {
+			return old[n], nil
+		}
+		if !errors.Is(err, trustkeep.ErrIncorrectPassword) {
+			return nil, err
+		}
+	}
+	return nil, &trustkeep.Error{Op: "keep password", Err: trustkeep.ErrIncorrectPassword, Hint: "the password was changed: give the new one"}
+}
+
+// opens tells whether the password is that of a private component.
+func opens(c trustkeep.Component, password []byte) error {
+	switch c := c.(type) {
+	case *keystore.Component:
+		_, err := c.Identity(trustkeep.PasswordFunc(func() ([]byte, error) { return slices.Clone(password), nil }))
+		if errors.Is(err, trustkeep.ErrUnsupported) {
+			return nil // an algorithm that cannot be used; the store was opened
+		}
+		return err
+	case *pgp.Component:
+		_, err := c.Key().Unlock(password, nil)
+		return err
+	}
+	return errKind
+}
+
+func (r *Registry) reveal(ctx context.Context, id string, s *secret) ([]byte, error) {
+	if s.Reference != "" {
+		if r.o.Resolve == nil {
+			return nil, &trustkeep.Error{Op: "password by reference", Alias: s.Reference, Err: trustkeep.ErrUnsupported, Hint: "set Options.Resolve"}
+		}
+		return r.o.Resolve(ctx, s.Reference)
+	}
+	if r.secrets == nil {
+		return nil, errNoKey
+	}
+	return r.secrets.open(id, s)
+}
+
+// passwordOf returns the password of the current version in the record.
+func (r *Registry) passwordOf(ctx context.Context, d *componentRecord, c trustkeep.Component) (trustkeep.PasswordSource, error) {
+	if c.Visibility() != trustkeep.Private {
+		return nil, fmt.Errorf("a public component has no password: %w", trustkeep.ErrUnsupported)
+	}
+	if s := d.Secrets[c.Version()]; s != nil {
+		password, err := r.reveal(ctx, c.ID(), s)
+		if err != nil {
+			return nil, err
+		}
+		defer clear(password)
+		return trustkeep.Password(string(password)), nil
+	}
+	if r.o.Passwords == nil {
+		return nil, &trustkeep.Error{Op: "password", Alias: c.Name(), Err: trustkeep.ErrNotFound, Hint: "it is not kept; set Options.Passwords, or Options.Key before the component is stored"}
+	}
+	return r.o.Passwords(ctx, c.ID())
+}
+
+// Password returns the password of a private component: the one that is kept, or what
+// Options.Passwords says. The error wraps trustkeep.ErrNotFound where neither knows it,
+// and ErrUnsupported for a public component.
+func (r *Registry) Password(ctx context.Context, id string) (trustkeep.PasswordSource, error) {
+	c, d, _, err := r.component(ctx, id)
+	if err != nil {
+		return nil, failure("password", id, err)
+	}
+	p, err := r.passwordOf(ctx, d, c)
+	return p, failure("password", id, err)
+}
+
+// SetPasswordReference makes the registry keep, in the place of the password, a name
+// that Options.Resolve finds it by. It must resolve to the password now.
+func (r *Registry) SetPasswordReference(ctx context.Context, id, reference string) error {
+	err := r.changeRecord(ctx, id, func(d *componentRecord, c trustkeep.Component) error {
+		s := &secret{Reference: reference}
+		password, err := r.reveal(ctx, id, s)
+		if err != nil {
+			return err
+		}
+		defer clear(password)
+		if err := opens(c, password); err != nil {
+			return err
+		}
+		if r.secrets != nil {
+			s.Tag = r.secrets.tag(id, password)
+		}
+		if d.Secrets == nil {
+			d.Secrets = make(map[int]*secret)
+		}
+		d.Secrets[c.Version()] = s
+		return nil
+	})
+	return failure("set password reference", id, err)
+}
+
+// PasswordTags returns for each version of a component, by number, a word that is the
+// same where the password is the same, and says nothing else about it. Versions whose
+// password is not kept have none.
+func (r *Registry) PasswordTags(ctx context.Context, id string) (map[int]string, error) {
+	_, d, _, err := r.component(ctx, id)
+	if err != nil {
+		return nil, failure("password tags", id, err)
+	}
+	out := make(map[int]string)
+	for n, s := range d.Secrets {
+		if s.Tag != "" {
+			out[n] = s.Tag
+		}
+	}
+	return out, nil
+}
+
+// SamePassword tells whether two tags of PasswordTags are of the same password.
+func SamePassword(a, b string) bool {
+	return a != "" && subtle.ConstantTimeCompare([]byte(a), []byte(b)) == 1
+}
+
+// filesOf shows a component as files that keytool, openssl and gpg open.
+func filesOf(c trustkeep.Component) []File {
+	var files []File
+	add := func(name string, data []byte, err error) {
+		if err == nil { // a form that the content does not have is left out
+			files = append(files, File{Name: name, Data: data})
+		}
+	}
+	switch c := c.(type) {
+	case *keystore.Component:
+		name, data, err := c.ExportPublic(keystore.SuffixCER)
+		add(name, data, err)
+		if s := c.State(); c.Visibility() == trustkeep.Private {
+			base := name[:len(name)-len(keystore.SuffixCER)]
+			add(base+keystore.SuffixP12, s.Versions[len(s.Versions)-1].Store, nil)
+		}
+	case *pgp.Component:
+		name, data, err := c.ExportPublic()
+		add(name, data, err)
+		if c.Visibility() == trustkeep.Private {
+			data, err := c.Key().ArmorPrivate()
+			add(name[:len(name)-len(pgp.PublicSuffix)]+pgp.PrivateSuffix, data, err)
+		}
+	}
+	return files
+}

@@ -1,0 +1,363 @@
+package environment
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+
+	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/keystore"
+	"github.com/trustkeep/trustkeep/pgp"
+	"github.com/trustkeep/trustkeep/tlsctx"
+	"github.com/trustkeep/trustkeep/truststore"
+)
+
+// scope is where components are looked up: the atom, or a process deployed to it, whose
+// frozen copies come first.
+type scope struct {
+	a       *Atom
+	process string // empty for the atom itself
+}
+
+// Implicit returns what a connection without any settings is made with: it trusts what
+// is deployed.
+func (a *Atom) Implicit() tlsctx.Builder {
+	return tlsctx.Builder{Global: a.Trust(), Seen: a.seenOf(connectionUse{}), Clock: a.r.o.Clock}
+}
+
+// Connection returns what a connection is made with, in the current versions of its
+// components and with this environment's overrides. Trust of its own replaces what is
+// deployed, also when it cannot be had: then nobody is trusted.
+//
+// The Builder follows changes of components. Ask again to follow those of the
+// connection's definition. The error wraps trustkeep.ErrNotFound.
+func (a *Atom) Connection(id string) (tlsctx.Builder, error) {
+	v := a.state.Load()
+	c, ok := v.connections[id]
+	if !ok {
+		return tlsctx.Builder{}, failure("connection", id, fmt.Errorf("connection: %w", trustkeep.ErrNotFound))
+	}
+	if d := v.environments[a.env]; d != nil {
+		c = d.Overrides[id].apply(c)
+	}
+	return scope{a, ""}.builder(c)
+}
+
+// Running is a process that is deployed to an atom's environment.
+type Running struct{ s scope }
+
+// Process returns a deployed process. What it hands out follows the process when it is
+// deployed again. The error wraps trustkeep.ErrNotFound.
+func (a *Atom) Process(id string) (*Running, error) {
+	if a.state.Load().deployed[deployedKey(a.env, id)] == nil {
+		return nil, failure("process", id, fmt.Errorf("process is not deployed: %w", trustkeep.ErrNotFound))
+	}
+	return &Running{scope{a, id}}, nil
+}
+
+// ID names the process.
+func (p *Running) ID() string { return p.s.process }
+
+// Connection is Atom.Connection with the definition and the components as they were
+// when the process was deployed. What is deployed on its own counts as it is now.
+func (p *Running) Connection(id string) (tlsctx.Builder, error) {
+	if d := p.s.deployed(p.s.a.state.Load()); d != nil {
+		for _, c := range d.record.Connections {
+			if c.ID == id {
+				return p.s.builder(c)
+			}
+		}
+	}
+	return tlsctx.Builder{}, failure("connection", id, fmt.Errorf("connection of process %s: %w", p.s.process, trustkeep.ErrNotFound))
+}
+
+// Identity returns the identity of a private X.509 component of the process.
+func (p *Running) Identity(component string) (tlsctx.Identity, error) {
+	return p.s.identity(component)
+}
+
+// PGP returns the key of a PGP component of the process, or of the one that is
+// substituted for it; unlocked if it is private.
+func (p *Running) PGP(ctx context.Context, component string) (*pgp.Key, error) {
+	return p.s.pgp(ctx, component)
+}
+
+// Identity returns the identity of a private X.509 component, which follows the
+// component. The errors wrap trustkeep.ErrNotFound and ErrUnsupported.
+func (a *Atom) Identity(component string) (tlsctx.Identity, error) {
+	return scope{a, ""}.identity(component)
+}
+
+// Role returns the identity of the component that has a role; see Environment.SetRole.
+func (a *Atom) Role(role string) (tlsctx.Identity, error) {
+	if d := a.state.Load().environments[a.env]; d != nil && d.Roles[role] != "" {
+		return a.Identity(d.Roles[role])
+	}
+	return nil, failure("role", role, fmt.Errorf("role: %w", trustkeep.ErrNotFound))
+}
+
+// PGP returns the key of a PGP component that is deployed, or of the one that this
+// environment substitutes for it; unlocked if it is private. The error wraps
+// trustkeep.ErrNotFound for one that is neither deployed to the atom nor a substitute.
+func (a *Atom) PGP(ctx context.Context, component string) (*pgp.Key, error) {
+	return scope{a, ""}.pgp(ctx, component)
+}
+
+func (s scope) deployed(v *inventory) *deployedProcess {
+	if s.process == "" {
+		return nil
+	}
+	return v.deployed[deployedKey(s.a.env, s.process)]
+}
+
+// find looks a component up: the frozen copy of a process, else the current version.
+func (s scope) find(v *inventory, id string) (*held, error) {
+	if s.process != "" {
+		d := s.deployed(v)
+		if d == nil {
+			return nil, fmt.Errorf("process %s is no longer deployed: %w", s.process, trustkeep.ErrNotFound)
+		}
+		if h := d.frozen[id]; h != nil {
+			return h, nil
+		}
+	}
+	return v.current(id)
+}
+
+func (s scope) builder(c Connection) (tlsctx.Builder, error) {
+	b := s.a.Implicit()
+	b.ServerName, b.Allow, b.Pins, b.ClientAuth = c.ServerName, slices.Clone(c.Allow), slices.Clone(c.Pins), c.ClientAuth
+	b.Seen = s.a.seenOf(connectionUse{s.process, c.ID})
+	if len(c.Trusted) > 0 {
+		b.Trusted = &ownTrust{scope: s, components: slices.Clone(c.Trusted), store: truststore.New()}
+	}
+	if c.Identity != "" {
+		id, err := s.identity(c.Identity)
+		if err != nil {
+			return tlsctx.Builder{}, failure("connection", c.ID, err)
+		}
+		b.Identity = id
+	}
+	return b, nil
+}
+
+// ownTrust is the trust of a connection that has its own. Where a component is missing,
+// it is an error and nobody is trusted, rather than whatever is deployed.
+type ownTrust struct {
+	scope
+	components []string
+
+	mu    sync.Mutex
+	seen  *inventory
+	store *truststore.Truststore
+}
+
+// Snapshot implements truststore.Source.
+func (t *ownTrust) Snapshot() (*truststore.Snapshot, error) {
+	v := t.a.state.Load()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if v == t.seen {
+		return t.store.Snapshot()
+	}
+	certs := make([]*x509.Certificate, len(t.components))
+	for i, id := range t.components {
+		h, err := t.find(v, id)
+		if err == nil {
+			x, ok := h.component.(*keystore.Component)
+			if !ok {
+				err = errKind
+			} else {
+				certs[i], err = x.Certificate()
+			}
+		}
+		if err != nil {
+			return nil, failure("trust of a connection", id, err)
+		}
+	}
+	if err := t.store.Set(certs...); err != nil {
+		return nil, err
+	}
+	t.seen = v
+	return t.store.Snapshot()
+}
+
+// openedKey names a private key that was opened: a version of a component.
+type openedKey struct {
+	component, fingerprint string
+	version                int
+}
+
+// openedKeys opens a key once, however many connections want it.
+type openedKeys struct {
+	mu  sync.Mutex
+	id  *keystore.Identity
+	key *pgp.Key
+}
+
+func (a *Atom) openedOf(c trustkeep.Component) *openedKeys {
+	key := openedKey{c.ID(), c.Fingerprint(), c.Version()}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	o := a.opened[key]
+	if o == nil {
+		o = new(openedKeys)
+		a.opened[key] = o
+	}
+	return o
+}
+
+// forgetKeys lets go of keys that are no longer current or frozen anywhere.
+func (a *Atom) forgetKeys(v *inventory) {
+	needed := make(map[openedKey]bool)
+	note := func(h *held) {
+		needed[openedKey{h.component.ID(), h.component.Fingerprint(), h.component.Version()}] = true
+	}
+	for _, h := range v.components {
+		note(h)
+	}
+	for _, p := range v.deployed {
+		for _, h := range p.frozen {
+			note(h)
+		}
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for key := range a.opened {
+		if !needed[key] {
+			delete(a.opened, key)
+		}
+	}
+}
+
+// liveIdentity is the identity of a component, as it is now.
+type liveIdentity struct {
+	scope
+	component string
+}
+
+func (s scope) identity(component string) (tlsctx.Identity, error) {
+	h, err := s.find(s.a.state.Load(), component)
+	if err != nil {
+		return nil, failure("identity", component, err)
+	}
+	if h.component.Kind() != trustkeep.X509 || h.component.Visibility() != trustkeep.Private {
+		return nil, failure("identity", component, fmt.Errorf("a %s %s component: %w", h.component.Visibility(), h.component.Kind(), trustkeep.ErrUnsupported))
+	}
+	l := liveIdentity{s, component}
+	// Before the first handshake, so that a wrong password is told here.
+	if _, err := l.TLSCertificate(); err != nil {
+		return nil, err
+	}
+	return l, nil
+}
+
+// TLSCertificate implements tlsctx.Identity.
+func (l liveIdentity) TLSCertificate() (*tls.Certificate, error) {
+	h, err := l.find(l.a.state.Load(), l.component)
+	if err != nil {
+		return nil, failure("identity", l.component, err)
+	}
+	x, ok := h.component.(*keystore.Component)
+	if !ok {
+		return nil, failure("identity", l.component, errKind)
+	}
+	o := l.a.openedOf(x)
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.id == nil {
+		// Handshakes carry no context here, and passwords by reference may take a while.
+		password, err := l.a.r.passwordOf(context.Background(), h.record, x)
+		if err != nil {
+			return nil, failure("identity", l.component, err)
+		}
+		if o.id, err = x.Identity(password); err != nil {
+			return nil, failure("identity", l.component, err)
+		}
+	}
+	return o.id.TLSCertificate()
+}
+
+// String names the component, for explanations.
+func (l liveIdentity) String() string { return "component " + l.component }
+
+func (s scope) pgp(ctx context.Context, component string) (*pgp.Key, error) {
+	v := s.a.state.Load()
+	d := v.environments[s.a.env]
+	if d == nil {
+		return nil, failure("pgp", component, fmt.Errorf("environment %s: %w", s.a.env, trustkeep.ErrNotFound))
+	}
+	id := d.substituted(component, s.process)
+	available := id != component
+	if s.process != "" {
+		p := s.deployed(v)
+		available = available || p != nil && p.frozen[component] != nil
+	}
+	if one, ok := d.Deployed[id]; ok && one.reaches(s.a.id) {
+		available = true
+	}
+	if !available {
+		return nil, failure("pgp", component, &trustkeep.Error{
+			Op: "look up", Err: trustkeep.ErrNotFound, Hint: "deploy the component, or a process that uses it",
+		})
+	}
+	h, err := s.find(v, id)
+	if err != nil {
+		return nil, failure("pgp", component, err)
+	}
+	c, ok := h.component.(*pgp.Component)
+	if !ok {
+		return nil, failure("pgp", component, errKind)
+	}
+	if c.Visibility() == trustkeep.Public {
+		return c.Key(), nil
+	}
+	key, err := s.unlock(ctx, h, c)
+	return key, failure("pgp", component, err)
+}
+
+func (s scope) unlock(ctx context.Context, h *held, c *pgp.Component) (*pgp.Key, error) {
+	o := s.a.openedOf(c)
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.key != nil {
+		return o.key, nil
+	}
+	source, err := s.a.r.passwordOf(ctx, h.record, c)
+	if err != nil {
+		return nil, err
+	}
+	if source == nil {
+		return nil, errors.New("no passphrase")
+	}
+	passphrase, err := source.Reveal()
+	if err != nil {
+		return nil, err
+	}
+	defer clear(passphrase)
+	o.key, err = c.Key().Unlock(passphrase, nil)
+	return o.key, err
+}
+
+// connectionUse is a connection as it is used: by the atom or by a process. The zero
+// value is a connection without settings.
+type connectionUse struct{ process, connection string }
+
+// seenOf returns where the peers of a connection are remembered; nil for nowhere.
+func (a *Atom) seenOf(use connectionUse) *tlsctx.Seen {
+	if a.o.Seen < 0 {
+		return nil
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	s := a.seenBy[use]
+	if s == nil {
+		s = tlsctx.NewSeen(a.o.Seen)
+		a.seenBy[use] = s
+	}
+	return s
+}

@@ -1,0 +1,315 @@
+package environment
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/tlsctx"
+	"github.com/trustkeep/trustkeep/truststore"
+)
+
+// Connection describes one side of connections to a partner, in terms of components. It
+// is the same in every environment, except for what Environment.Override says.
+type Connection struct {
+	ID string `json:"id"`
+	// Trusted are X.509 components whose certificates are all that the connection
+	// trusts, in the place of what is deployed. Empty: it trusts what is deployed.
+	Trusted []string `json:"trusted,omitempty"`
+	// Identity is a private X.509 component to present; empty presents none.
+	Identity string `json:"identity,omitempty"`
+	// ServerName, Allow, Pins and ClientAuth are those of tlsctx.Builder.
+	ServerName string                  `json:"serverName,omitempty"`
+	Allow      []truststore.Relaxation `json:"allow,omitempty"`
+	Pins       []truststore.Pin        `json:"-"`
+	ClientAuth tlsctx.ClientAuth       `json:"-"`
+}
+
+// components are what the connection depends on.
+func (c Connection) components() []string {
+	out := slices.Clone(c.Trusted)
+	if c.Identity != "" {
+		out = append(out, c.Identity)
+	}
+	return out
+}
+
+// spelled is what JSON needs help for.
+type spelled struct {
+	Pins       []string `json:"pins,omitempty"`
+	ClientAuth uint8    `json:"clientAuth,omitempty"`
+}
+
+// MarshalJSON spells pins as truststore.ParsePin reads them.
+func (c Connection) MarshalJSON() ([]byte, error) {
+	type plain Connection // without this method
+	s := struct {
+		plain
+		spelled
+	}{plain(c), spelled{ClientAuth: uint8(c.ClientAuth)}}
+	for _, p := range c.Pins {
+		s.spelled.Pins = append(s.spelled.Pins, p.String())
+	}
+	return json.Marshal(s)
+}
+
+// UnmarshalJSON undoes MarshalJSON.
+func (c *Connection) UnmarshalJSON(text []byte) error {
+	type plain Connection
+	var s struct {
+		plain
+		spelled
+	}
+	if err := json.Unmarshal(text, &s); err != nil {
+		return err
+	}
+	out := Connection(s.plain)
+	out.ClientAuth = tlsctx.ClientAuth(s.spelled.ClientAuth)
+	for _, text := range s.spelled.Pins {
+		p, err := truststore.ParsePin(text)
+		if err != nil {
+			return err
+		}
+		out.Pins = append(out.Pins, p)
+	}
+	*c = out
+	return nil
+}
+
+// Process is a piece of work that is deployed as a whole: its connections and the
+// components that it uses otherwise, such as the PGP keys of partners.
+type Process struct {
+	ID          string   `json:"id"`
+	Connections []string `json:"connections,omitempty"`
+	Components  []string `json:"components,omitempty"`
+}
+
+type connectionRecord struct {
+	stamp
+	Connection Connection `json:"connection"`
+}
+
+func newConnectionRecord() *connectionRecord { return new(connectionRecord) }
+
+type processRecord struct {
+	stamp
+	Process Process `json:"process"`
+}
+
+func newProcessRecord() *processRecord { return new(processRecord) }
+
+// SetConnection stores a connection, new or changed. All atoms that use it outside of
+// deployed processes follow.
+//
+// Errors wrap trustkeep.ErrNotFound for a component that does not exist and
+// ErrUnsupported for one of the wrong kind: Trusted and Identity are X.509, and Identity
+// is private.
+func (r *Registry) SetConnection(ctx context.Context, c Connection) error {
+	if err := checkID("set connection", c.ID); err != nil {
+		return err
+	}
+	if err := r.checkConnection(ctx, c); err != nil {
+		return failure("set connection", c.ID, err)
+	}
+	var before string
+	err := r.refer(ctx, c.components(), func() (undo func() error, err error) {
+		var old Connection
+		existed := false
+		err = change(ctx, r, connectionKey(c.ID), newConnectionRecord, func(d *connectionRecord, exists bool) error {
+			old, existed = d.Connection, exists
+			d.Connection = c
+			return nil
+		})
+		if existed {
+			before = old.describe()
+		}
+		return func() error {
+			if !existed {
+				return r.DeleteConnection(ctx, c.ID)
+			}
+			return change(ctx, r, connectionKey(c.ID), newConnectionRecord, func(d *connectionRecord, _ bool) error {
+				d.Connection = old
+				return nil
+			})
+		}, err
+	})
+	if err == nil {
+		r.tell(ctx, Event{Action: "connection set", Object: c.ID, Before: before, After: c.describe()})
+	}
+	return failure("set connection", c.ID, err)
+}
+
+func (r *Registry) checkConnection(ctx context.Context, c Connection) error {
+	for _, id := range c.Trusted {
+		if _, err := r.want(ctx, id, trustkeep.X509, 0); err != nil {
+			return err
+		}
+	}
+	if c.Identity != "" {
+		if _, err := r.want(ctx, c.Identity, trustkeep.X509, trustkeep.Private); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// want returns a component that must be of a kind and, unless zero, a visibility.
+func (r *Registry) want(ctx context.Context, id string, k trustkeep.Kind, v trustkeep.Visibility) (trustkeep.Component, error) {
+	c, d, _, err := r.component(ctx, id)
+	if err == nil && d.Deleting {
+		err = fmt.Errorf("is being deleted: %w", trustkeep.ErrNotFound)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("component %s: %w", trustkeep.Printable(id), err)
+	}
+	if k != 0 && c.Kind() != k || v != 0 && c.Visibility() != v {
+		wanted := k.String()
+		if v != 0 {
+			wanted = v.String() + " " + wanted
+		}
+		return nil, fmt.Errorf("component %s is %s %s, not %s: %w", id, c.Visibility(), c.Kind(), wanted, trustkeep.ErrUnsupported)
+	}
+	return c, nil
+}
+
+// refer makes a change by which components are referred to, and takes it back if one of
+// them is being deleted meanwhile; see Delete.
+func (r *Registry) refer(ctx context.Context, ids []string, write func() (undo func() error, err error)) error {
+	undo, err := write()
+	if err != nil {
+		return err
+	}
+	for _, id := range ids {
+		if _, err := r.want(ctx, id, 0, 0); err != nil {
+			return errors.Join(err, undo())
+		}
+	}
+	return nil
+}
+
+func (c Connection) describe() string {
+	trusted := "what is deployed"
+	if len(c.Trusted) > 0 {
+		trusted = fmt.Sprint(c.Trusted)
+	}
+	identity := "nothing"
+	if c.Identity != "" {
+		identity = c.Identity
+	}
+	return fmt.Sprintf("trusts %s, presents %s", trusted, identity)
+}
+
+// Connection returns a connection as it is defined. The error wraps
+// trustkeep.ErrNotFound.
+func (r *Registry) Connection(ctx context.Context, id string) (Connection, error) {
+	if err := checkID("connection", id); err != nil {
+		return Connection{}, err
+	}
+	d := new(connectionRecord)
+	revision, err := r.get(ctx, connectionKey(id), d)
+	if err == nil && revision == 0 {
+		err = fmt.Errorf("connection: %w", trustkeep.ErrNotFound)
+	}
+	return d.Connection, failure("connection", id, err)
+}
+
+// DeleteConnection removes a connection. The error wraps trustkeep.ErrInUse while a
+// process refers to it.
+func (r *Registry) DeleteConnection(ctx context.Context, id string) error {
+	if err := checkID("delete connection", id); err != nil {
+		return err
+	}
+	all, err := r.list(ctx)
+	if err != nil {
+		return failure("delete connection", id, err)
+	}
+	for _, p := range all.processes {
+		if slices.Contains(p.Connections, id) {
+			return failure("delete connection", id, fmt.Errorf("process %s: %w", p.ID, trustkeep.ErrInUse))
+		}
+	}
+	err = remove(ctx, r, connectionKey(id), newConnectionRecord, func(d *connectionRecord) error { return nil })
+	if err == nil {
+		r.tell(ctx, Event{Action: "connection deleted", Object: id})
+	}
+	return failure("delete connection", id, err)
+}
+
+// SetProcess stores a process, new or changed. What is deployed of it stays as it is;
+// see Environment.DeployProcess. The error wraps trustkeep.ErrNotFound for a connection or
+// component that does not exist.
+func (r *Registry) SetProcess(ctx context.Context, p Process) error {
+	if err := checkID("set process", p.ID); err != nil {
+		return err
+	}
+	for _, id := range p.Connections {
+		if _, err := r.Connection(ctx, id); err != nil {
+			return failure("set process", p.ID, err)
+		}
+	}
+	for _, id := range p.Components {
+		if _, err := r.want(ctx, id, 0, 0); err != nil {
+			return failure("set process", p.ID, err)
+		}
+	}
+	err := r.refer(ctx, p.Components, func() (func() error, error) {
+		var old Process
+		existed := false
+		err := change(ctx, r, processKey(p.ID), newProcessRecord, func(d *processRecord, exists bool) error {
+			old, existed = d.Process, exists
+			d.Process = p
+			return nil
+		})
+		return func() error {
+			if !existed {
+				return r.DeleteProcess(ctx, p.ID)
+			}
+			return change(ctx, r, processKey(p.ID), newProcessRecord, func(d *processRecord, _ bool) error {
+				d.Process = old
+				return nil
+			})
+		}, err
+	})
+	if err == nil {
+		r.tell(ctx, Event{Action: "process set", Object: p.ID, After: fmt.Sprintf("connections %v, components %v", p.Connections, p.Components)})
+	}
+	return failure("set process", p.ID, err)
+}
+
+// Process returns a process as it is defined. The error wraps trustkeep.ErrNotFound.
+func (r *Registry) Process(ctx context.Context, id string) (Process, error) {
+	if err := checkID("process", id); err != nil {
+		return Process{}, err
+	}
+	d := new(processRecord)
+	revision, err := r.get(ctx, processKey(id), d)
+	if err == nil && revision == 0 {
+		err = fmt.Errorf("process: %w", trustkeep.ErrNotFound)
+	}
+	return d.Process, failure("process", id, err)
+}
+
+// DeleteProcess removes a process. The error wraps trustkeep.ErrInUse while it is
+// deployed to an environment.
+func (r *Registry) DeleteProcess(ctx context.Context, id string) error {
+	if err := checkID("delete process", id); err != nil {
+		return err
+	}
+	all, err := r.list(ctx)
+	if err != nil {
+		return failure("delete process", id, err)
+	}
+	for _, d := range all.deployed {
+		if d.record.Process.ID == id {
+			return failure("delete process", id, fmt.Errorf("deployed to %s: %w", d.environment, trustkeep.ErrInUse))
+		}
+	}
+	err = remove(ctx, r, processKey(id), newProcessRecord, func(*processRecord) error { return nil })
+	if err == nil {
+		r.tell(ctx, Event{Action: "process deleted", Object: id})
+	}
+	return failure("delete process", id, err)
+}

@@ -1,0 +1,245 @@
+package environment
+
+import (
+	"cmp"
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/keystore"
+	"github.com/trustkeep/trustkeep/tlsctx"
+	"github.com/trustkeep/trustkeep/truststore"
+)
+
+// seenPeer is a peer that an atom has accepted, in the form that is stored.
+type seenPeer struct {
+	Connection string    `json:"connection,omitempty"` // empty: one without settings
+	Process    string    `json:"process,omitempty"`
+	Name       string    `json:"name,omitempty"`
+	Client     bool      `json:"client,omitempty"`
+	Chain      [][]byte  `json:"chain"`
+	Count      uint64    `json:"count"`
+	Last       time.Time `json:"last"`
+	// ByBase: what the atom trusts besides deployments is enough.
+	ByBase bool `json:"byBase,omitempty"`
+}
+
+// Report stores which peers the atom has accepted of late, so that Environment.DryRun can
+// tell what a change would do to them. Call it now and then, once an hour for instance.
+func (a *Atom) Report(ctx context.Context) error {
+	peers := a.peers()
+	err := change(ctx, a.r, atomKey(a.env, a.id), newAtomRecord, func(d *atomRecord, exists bool) error {
+		if !exists {
+			return fmt.Errorf("atom is detached: %w", trustkeep.ErrNotFound)
+		}
+		d.Peers = peers
+		return nil
+	})
+	return failure("report", a.id, err)
+}
+
+func (a *Atom) peers() []seenPeer {
+	a.mu.Lock()
+	by := maps.Clone(a.seenBy)
+	a.mu.Unlock()
+	var base *truststore.Snapshot
+	if a.o.Base != nil {
+		base, _ = a.o.Base.Snapshot() // a failing base vouches for nobody
+	}
+	var out []seenPeer
+	for use, seen := range by {
+		for _, p := range seen.Peers() {
+			out = append(out, a.stored(use, p, base))
+		}
+	}
+	slices.SortStableFunc(out, func(x, y seenPeer) int {
+		return cmp.Or(strings.Compare(x.Process, y.Process), strings.Compare(x.Connection, y.Connection), strings.Compare(x.Name, y.Name))
+	})
+	return out
+}
+
+func (a *Atom) stored(use connectionUse, p tlsctx.SeenPeer, base *truststore.Snapshot) seenPeer {
+	s := seenPeer{Connection: use.connection, Process: use.process, Name: p.Name, Client: p.Purpose == truststore.Client, Count: p.Count, Last: p.Last}
+	for _, c := range p.Chain {
+		s.Chain = append(s.Chain, c.Raw)
+	}
+	if base != nil {
+		_, err := base.Verify(p.Chain, truststore.VerifyOptions{Purpose: p.Purpose, Name: p.Name, Time: a.r.now()})
+		s.ByBase = err == nil
+	}
+	return s
+}
+
+// Proposal is a change that is not made yet.
+type Proposal struct {
+	// Deploy and Undeploy are components on their own.
+	Deploy, Undeploy []string
+	// Replace is the new content of components, which keep their IDs.
+	Replace []*keystore.Component
+}
+
+// WouldFail is a peer that has been accepted and no longer would be.
+type WouldFail struct {
+	Atom       string    `json:"atom"`
+	Process    string    `json:"process,omitempty"`
+	Connection string    `json:"connection,omitempty"` // empty: one without settings
+	Peer       string    `json:"peer"`                 // the name that was dialled, or the client's subject
+	Count      uint64    `json:"count"`
+	Last       time.Time `json:"last"`
+	// Err says why.
+	Err *truststore.VerifyError `json:"error"`
+}
+
+// Forecast is the result of a dry run.
+type Forecast struct {
+	// Atoms that have reported, and peers of theirs that were looked at.
+	Atoms, Checked int
+	Failing        []WouldFail
+}
+
+// DryRun tells who would no longer be accepted if a change were made: it replays the
+// peers that the atoms of the environment have reported, those of processes with their
+// frozen copies. Nothing is changed.
+//
+// A peer that would be refused already is not listed: the change does not make it fail.
+func (e *Environment) DryRun(ctx context.Context, p Proposal) (*Forecast, error) {
+	v, err := e.r.list(ctx)
+	if err != nil {
+		return nil, failure("dry run", e.id, err)
+	}
+	if v.environments[e.id] == nil {
+		return nil, failure("dry run", e.id, fmt.Errorf("environment: %w", trustkeep.ErrNotFound))
+	}
+	next, err := v.proposed(e.id, p)
+	if err != nil {
+		return nil, failure("dry run", e.id, err)
+	}
+	f := new(Forecast)
+	for _, a := range sortedBy(v.atoms) {
+		if a.environment != e.id {
+			continue
+		}
+		f.Atoms++
+		for _, peer := range a.record.Peers {
+			f.Checked++
+			if err := next.judge(e.id, a.id, peer, e.r.now()); err != nil && v.judge(e.id, a.id, peer, e.r.now()) == nil {
+				f.Failing = append(f.Failing, WouldFail{
+					Atom: a.id, Process: peer.Process, Connection: peer.Connection, Peer: peer.label(), Count: peer.Count, Last: peer.Last, Err: err,
+				})
+			}
+		}
+	}
+	return f, nil
+}
+
+// proposed returns what there would be.
+func (v *inventory) proposed(env string, p Proposal) (*inventory, error) {
+	next := v.clone()
+	d := *v.environments[env]
+	d.Deployed = maps.Clone(d.Deployed)
+	if d.Deployed == nil {
+		d.Deployed = make(map[string]Deployment)
+	}
+	next.environments[env] = &d
+	for _, id := range p.Deploy {
+		h, err := v.current(id)
+		if err == nil {
+			err = deployable(h.component)
+		}
+		if err != nil {
+			return nil, err
+		}
+		d.Deployed[id] = Deployment{}
+	}
+	for _, id := range p.Undeploy {
+		if _, ok := d.Deployed[id]; !ok {
+			return nil, fmt.Errorf("deployment of %s: %w", trustkeep.Printable(id), trustkeep.ErrNotFound)
+		}
+		delete(d.Deployed, id)
+	}
+	for _, c := range p.Replace {
+		if _, err := v.current(c.ID()); err != nil {
+			return nil, err
+		}
+		next.components[c.ID()] = &held{component: c}
+	}
+	return next, nil
+}
+
+// judge decides about a peer by what the inventory has.
+func (v *inventory) judge(env, atom string, p seenPeer, now time.Time) *truststore.VerifyError {
+	o := truststore.VerifyOptions{Purpose: truststore.Server, Name: p.Name, Time: now}
+	if p.Client {
+		o.Purpose = truststore.Client
+	}
+	c, components := v.settings(env, p)
+	o.Allow, o.Pins = c.Allow, c.Pins
+	var trusted []*x509.Certificate
+	if len(c.Trusted) == 0 {
+		if p.ByBase {
+			return nil
+		}
+		trusted = v.deployedTo(env, atom)
+	}
+	for _, id := range c.Trusted {
+		if h := components[id]; h != nil {
+			if x, ok := h.component.(*keystore.Component); ok {
+				if cert, err := x.Certificate(); err == nil {
+					trusted = append(trusted, cert)
+				}
+			}
+		}
+	}
+	var chain []*x509.Certificate
+	for _, der := range p.Chain {
+		if cert, err := x509.ParseCertificate(der); err == nil { // it was when it was seen
+			chain = append(chain, cert)
+		}
+	}
+	s, err := truststore.New(trusted...).Snapshot()
+	if err == nil {
+		_, err = s.Verify(chain, o)
+	}
+	var refusal *truststore.VerifyError
+	errors.As(err, &refusal)
+	return refusal
+}
+
+// settings returns the connection that a peer was seen by, and the components that count
+// for it.
+func (v *inventory) settings(env string, p seenPeer) (Connection, map[string]*held) {
+	if d := v.deployed[deployedKey(env, p.Process)]; p.Process != "" && d != nil {
+		for _, c := range d.record.Connections {
+			if c.ID == p.Connection {
+				return c, d.frozen
+			}
+		}
+	}
+	return v.environments[env].Overrides[p.Connection].apply(v.connections[p.Connection]), v.components
+}
+
+func (p seenPeer) label() string {
+	if p.Name != "" {
+		return trustkeep.Printable(p.Name)
+	}
+	if len(p.Chain) > 0 {
+		return keystore.DescribeCertificate(p.Chain[0]).Subject
+	}
+	return "nobody"
+}
+
+// String is a table for people.
+func (f *Forecast) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%d of %d peers of %d atoms would fail", len(f.Failing), f.Checked, f.Atoms)
+	for _, w := range f.Failing {
+		fmt.Fprintf(&b, "\n%s: %s: %v", w.Atom, w.Peer, w.Err)
+	}
+	return b.String()
+}

@@ -1,0 +1,207 @@
+package environment
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/trustkeep/trustkeep"
+)
+
+// inventory is what a storage holds, understood. Damaged records are listed apart and
+// keep nothing else from being understood.
+type inventory struct {
+	components   map[string]*held
+	connections  map[string]Connection
+	processes    map[string]Process
+	environments map[string]*environmentRecord
+	deployed     map[string]*deployedProcess // by key
+	atoms        map[string]*attachedAtom    // by key
+	damaged      map[string]error            // by key
+}
+
+// held is a component with its record.
+type held struct {
+	component trustkeep.Component
+	record    *componentRecord
+}
+
+type deployedProcess struct {
+	environment string
+	record      *deployedRecord
+	frozen      map[string]*held
+}
+
+type attachedAtom struct {
+	environment string
+	id          string
+	record      *atomRecord
+}
+
+func newInventory() *inventory {
+	return &inventory{
+		components: make(map[string]*held), connections: make(map[string]Connection),
+		processes: make(map[string]Process), environments: make(map[string]*environmentRecord),
+		deployed: make(map[string]*deployedProcess), atoms: make(map[string]*attachedAtom),
+		damaged: make(map[string]error),
+	}
+}
+
+// clone copies the maps; what is in them is never changed.
+func (v *inventory) clone() *inventory {
+	return &inventory{
+		components: maps.Clone(v.components), connections: maps.Clone(v.connections),
+		processes: maps.Clone(v.processes), environments: maps.Clone(v.environments),
+		deployed: maps.Clone(v.deployed), atoms: maps.Clone(v.atoms), damaged: maps.Clone(v.damaged),
+	}
+}
+
+// list reads the whole registry.
+func (r *Registry) list(ctx context.Context) (*inventory, error) {
+	records, err := r.storage.List(ctx, "")
+	if err != nil {
+		return nil, err
+	}
+	v := newInventory()
+	for _, record := range records {
+		v.apply(record)
+	}
+	return v, nil
+}
+
+// apply takes over a record. One that is damaged takes the place of nothing: what was
+// known of it before stays.
+func (v *inventory) apply(r Record) {
+	kind, environment, id := kindOfKey(r.Key)
+	if kind == "" {
+		return
+	}
+	delete(v.damaged, r.Key)
+	if r.Deleted {
+		v.forget(r.Key)
+		return
+	}
+	var err error
+	switch kind {
+	case "components":
+		d := new(componentRecord)
+		var c trustkeep.Component
+		if err = decode(r, d); err == nil {
+			if c, err = d.component(); err == nil {
+				v.components[id] = &held{c, d}
+			}
+		}
+	case "connections":
+		d := new(connectionRecord)
+		if err = decode(r, d); err == nil {
+			v.connections[id] = d.Connection
+		}
+	case "processes":
+		d := new(processRecord)
+		if err = decode(r, d); err == nil {
+			v.processes[id] = d.Process
+		}
+	case "environments":
+		d := new(environmentRecord)
+		if err = decode(r, d); err == nil {
+			v.environments[id] = d
+		}
+	case "processes of environment":
+		p := &deployedProcess{environment: environment, record: new(deployedRecord), frozen: make(map[string]*held)}
+		if err = decode(r, p.record); err == nil {
+			for id, f := range p.record.Frozen {
+				c, e := f.component()
+				err = errors.Join(err, e)
+				p.frozen[id] = &held{c, f}
+			}
+		}
+		if err == nil {
+			v.deployed[r.Key] = p
+		}
+	case "atoms of environment":
+		a := &attachedAtom{environment: environment, id: id, record: new(atomRecord)}
+		if err = decode(r, a.record); err == nil {
+			v.atoms[r.Key] = a
+		}
+	}
+	if err != nil {
+		v.damaged[r.Key] = err
+	}
+}
+
+func (v *inventory) forget(key string) {
+	switch kind, _, id := kindOfKey(key); kind {
+	case "components":
+		delete(v.components, id)
+	case "connections":
+		delete(v.connections, id)
+	case "processes":
+		delete(v.processes, id)
+	case "environments":
+		delete(v.environments, id)
+	case "processes of environment":
+		delete(v.deployed, key)
+	case "atoms of environment":
+		delete(v.atoms, key)
+	}
+}
+
+// update takes over what a Watch reports and returns the keys that it was about.
+func (v *inventory) update(u Update) {
+	if u.Full {
+		there := make(map[string]bool, len(u.Records))
+		for _, r := range u.Records {
+			there[r.Key] = true
+		}
+		for _, key := range v.keys() {
+			if !there[key] {
+				v.forget(key)
+				delete(v.damaged, key)
+			}
+		}
+	}
+	for _, r := range u.Records {
+		v.apply(r)
+	}
+}
+
+func (v *inventory) keys() []string {
+	var keys []string
+	for id := range v.components {
+		keys = append(keys, componentKey(id))
+	}
+	for id := range v.connections {
+		keys = append(keys, connectionKey(id))
+	}
+	for id := range v.processes {
+		keys = append(keys, processKey(id))
+	}
+	for id := range v.environments {
+		keys = append(keys, environmentKey(id))
+	}
+	keys = slices.AppendSeq(keys, maps.Keys(v.deployed))
+	keys = slices.AppendSeq(keys, maps.Keys(v.atoms))
+	return slices.AppendSeq(keys, maps.Keys(v.damaged))
+}
+
+// problem is the error of whatever is damaged, nil where nothing is.
+func (v *inventory) problem() error {
+	var all []error
+	for _, key := range slices.Sorted(maps.Keys(v.damaged)) {
+		all = append(all, v.damaged[key])
+	}
+	return errors.Join(all...)
+}
+
+// sortedBy returns the values of a map by their keys.
+func sortedBy[V any](m map[string]V) func(func(string, V) bool) {
+	return func(yield func(string, V) bool) {
+		for _, k := range slices.SortedFunc(maps.Keys(m), strings.Compare) {
+			if !yield(k, m[k]) {
+				return
+			}
+		}
+	}
+}

@@ -1,0 +1,194 @@
+package environment
+
+import (
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/hkdf"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"os"
+
+	"golang.org/x/crypto/scrypt"
+
+	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/cms"
+	"github.com/trustkeep/trustkeep/internal/atomicfile"
+	"github.com/trustkeep/trustkeep/keystore"
+)
+
+// The cost of a password: 32 MiB and about a tenth of a second, once when a registry is
+// opened (RFC 7914).
+const (
+	scryptN, scryptR, scryptP = 1 << 15, 8, 1
+	saltSize                  = 16
+)
+
+type passwordKey struct{ source trustkeep.PasswordSource }
+
+// PasswordKey is a password, stretched by scrypt. A registry has one at most.
+func PasswordKey(p trustkeep.PasswordSource) Key { return passwordKey{p} }
+
+func (passwordKey) ID() string { return "password" }
+
+func (k passwordKey) Wrap(dataKey []byte) ([]byte, error) {
+	salt := make([]byte, saltSize)
+	rand.Read(salt)
+	aead, err := k.cipher(salt)
+	if err != nil {
+		return nil, err
+	}
+	// The key is new with its salt, so one nonce will do.
+	return aead.Seal(salt, make([]byte, aead.NonceSize()), dataKey, nil), nil
+}
+
+func (k passwordKey) Unwrap(wrapped []byte) ([]byte, error) {
+	if len(wrapped) < saltSize {
+		return nil, fmt.Errorf("wrapped key: %w", trustkeep.ErrCorrupt)
+	}
+	aead, err := k.cipher(wrapped[:saltSize])
+	if err != nil {
+		return nil, err
+	}
+	return unwrapped(aead.Open(nil, make([]byte, aead.NonceSize()), wrapped[saltSize:], nil))
+}
+
+func (k passwordKey) cipher(salt []byte) (cipher.AEAD, error) {
+	if k.source == nil {
+		return nil, fmt.Errorf("no password: %w", trustkeep.ErrEmpty)
+	}
+	password, err := k.source.Reveal()
+	if err != nil {
+		return nil, err
+	}
+	defer clear(password)
+	if len(password) == 0 {
+		return nil, fmt.Errorf("no password: %w", trustkeep.ErrEmpty)
+	}
+	key, err := scrypt.Key(password, salt, scryptN, scryptR, scryptP, 32)
+	if err != nil {
+		return nil, err
+	}
+	defer clear(key)
+	return newGCM(key)
+}
+
+func newGCM(key []byte) (cipher.AEAD, error) {
+	block, err := aes.NewCipher(key)
+	if err != nil {
+		return nil, err
+	}
+	return cipher.NewGCM(block)
+}
+
+func unwrapped(dataKey []byte, err error) ([]byte, error) {
+	if err != nil {
+		return nil, fmt.Errorf("wrapped key: %w", trustkeep.ErrIncorrectPassword)
+	}
+	return dataKey, nil
+}
+
+type identityKey struct{ id *keystore.Identity }
+
+// IdentityKey is a key pair of a keystore, for RSA-OAEP or ECDH; see cms.Protect. It is
+// named by its public key, so a certificate that was renewed for the same key still
+// opens the registry.
+func IdentityKey(id *keystore.Identity) Key { return identityKey{id} }
+
+func (k identityKey) ID() string {
+	sum := sha256.Sum256(k.id.Leaf().RawSubjectPublicKeyInfo)
+	return "spki-sha256:" + hex.EncodeToString(sum[:])
+}
+
+func (k identityKey) Wrap(dataKey []byte) ([]byte, error) { return cms.Protect(dataKey, k.id) }
+
+func (k identityKey) Unwrap(wrapped []byte) ([]byte, error) {
+	return unwrapped(cms.Unprotect(wrapped, k.id))
+}
+
+type fileKey struct{ path string }
+
+// fileKeySize is the length of what a key file holds: random bytes, in hex.
+const fileKeySize = 32
+
+// FileKey is the random key in a file that NewKeyFile made, such as one that a container
+// is given as a mounted secret.
+func FileKey(path string) Key { return fileKey{path} }
+
+// NewKeyFile makes a random key and writes it to a new file that its owner alone can
+// read: 64 hex digits and a line ending. The error is fs.ErrExist where there is a file.
+func NewKeyFile(path string) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	key := make([]byte, fileKeySize)
+	rand.Read(key)
+	defer clear(key)
+	if _, err := fmt.Fprintf(f, "%x\n", key); err != nil {
+		return err
+	}
+	if err := f.Sync(); err != nil {
+		return err
+	}
+	return f.Close()
+}
+
+// ID is empty where the file cannot be read, which Wrap and Unwrap then say.
+func (k fileKey) ID() string {
+	id, err := k.derive("id")
+	if err != nil {
+		return ""
+	}
+	return "file:" + hex.EncodeToString(id[:8])
+}
+
+func (k fileKey) derive(purpose string) ([]byte, error) {
+	text, err := atomicfile.ReadFile(k.path, 1<<10)
+	if err != nil {
+		return nil, err
+	}
+	defer clear(text)
+	for len(text) > 0 && (text[len(text)-1] == '\n' || text[len(text)-1] == '\r') {
+		text = text[:len(text)-1]
+	}
+	key := make([]byte, hex.DecodedLen(len(text)))
+	defer clear(key)
+	if _, err := hex.Decode(key, text); err != nil || len(key) != fileKeySize {
+		return nil, &trustkeep.Error{Op: "key file", Path: k.path, Err: trustkeep.ErrCorrupt, Hint: "NewKeyFile makes one: 64 hex digits"}
+	}
+	return hkdf.Key(sha256.New, key, nil, "trustkeep registry "+purpose, 32)
+}
+
+func (k fileKey) Wrap(dataKey []byte) ([]byte, error) {
+	aead, err := k.cipher()
+	if err != nil {
+		return nil, err
+	}
+	nonce := make([]byte, aead.NonceSize())
+	rand.Read(nonce)
+	return aead.Seal(nonce, nonce, dataKey, nil), nil
+}
+
+func (k fileKey) Unwrap(wrapped []byte) ([]byte, error) {
+	aead, err := k.cipher()
+	if err != nil {
+		return nil, err
+	}
+	n := aead.NonceSize()
+	if len(wrapped) < n {
+		return nil, fmt.Errorf("wrapped key: %w", trustkeep.ErrCorrupt)
+	}
+	return unwrapped(aead.Open(nil, wrapped[:n], wrapped[n:], nil))
+}
+
+func (k fileKey) cipher() (cipher.AEAD, error) {
+	key, err := k.derive("wrap")
+	if err != nil {
+		return nil, err
+	}
+	defer clear(key)
+	return newGCM(key)
+}

@@ -1,0 +1,196 @@
+package environment
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+)
+
+// deployedRecord is a process as it was deployed: its definition, its connections and
+// the components that they depend on, each as it was then.
+type deployedRecord struct {
+	stamp
+	Process     Process                     `json:"process"`
+	Connections []Connection                `json:"connections,omitempty"`
+	Frozen      map[string]*componentRecord `json:"frozen,omitempty"`
+}
+
+func newDeployedRecord() *deployedRecord { return new(deployedRecord) }
+
+// DeployedProcess is a process that is deployed.
+type DeployedProcess struct {
+	Process Process
+	// Frozen are the versions of its components, by ID.
+	Frozen map[string]int
+	Time   time.Time
+	Actor  string
+}
+
+// DeployProcess deploys a process with everything that it depends on: its connections,
+// with this environment's overrides, and their components. The copies are frozen: what
+// is changed later takes effect in the process when it is deployed again, and Stale lists
+// it until then. Substitutions are the exception, they count at once.
+func (e *Environment) DeployProcess(ctx context.Context, process string) error {
+	d, err := e.freeze(ctx, process)
+	if err != nil {
+		return failure("deploy process", process, err)
+	}
+	key := deployedKey(e.id, process)
+	var before *deployedRecord
+	err = e.r.refer(ctx, slices.Collect(maps.Keys(d.Frozen)), func() (func() error, error) {
+		set := func(next *deployedRecord) error {
+			return change(ctx, e.r, key, newDeployedRecord, func(old *deployedRecord, exists bool) error {
+				if before = nil; exists {
+					copied := *old
+					before = &copied
+				}
+				*old = *next
+				return nil
+			})
+		}
+		err := set(d)
+		old := before
+		return func() error {
+			if old == nil {
+				return e.UndeployProcess(ctx, process)
+			}
+			return set(old)
+		}, err
+	})
+	if err == nil {
+		text := ""
+		if before != nil {
+			text = before.describe()
+		}
+		e.tell(ctx, "process deployed", process, text, d.describe())
+	}
+	return failure("deploy process", process, err)
+}
+
+func (e *Environment) freeze(ctx context.Context, process string) (*deployedRecord, error) {
+	env, err := e.record(ctx)
+	if err != nil {
+		return nil, err
+	}
+	p, err := e.r.Process(ctx, process)
+	if err != nil {
+		return nil, err
+	}
+	d := &deployedRecord{Process: p, Frozen: make(map[string]*componentRecord)}
+	wanted := slices.Clone(p.Components)
+	for _, id := range p.Components {
+		// Those that take their places are there in any case, but the process goes
+		// on with the copy of its deployment.
+		if s := env.substituted(id, process); s != id {
+			wanted = append(wanted, s)
+		}
+	}
+	for _, id := range p.Connections {
+		c, err := e.r.Connection(ctx, id)
+		if err != nil {
+			return nil, err
+		}
+		c = env.Overrides[id].apply(c)
+		d.Connections = append(d.Connections, c)
+		wanted = append(wanted, c.components()...)
+	}
+	for _, id := range wanted {
+		_, record, _, err := e.r.component(ctx, id)
+		if err != nil {
+			return nil, fmt.Errorf("component %s: %w", id, err)
+		}
+		d.Frozen[id] = record.frozen()
+	}
+	return d, nil
+}
+
+func (d *deployedRecord) versions() map[string]int {
+	out := make(map[string]int, len(d.Frozen))
+	for id, f := range d.Frozen {
+		if c, err := f.component(); err == nil {
+			out[id] = c.Version()
+		}
+	}
+	return out
+}
+
+func (d *deployedRecord) describe() string {
+	text := fmt.Sprintf("%d connections", len(d.Connections))
+	for id, version := range sortedBy(d.versions()) {
+		text += fmt.Sprintf(", %s at version %d", id, version)
+	}
+	return text
+}
+
+// UndeployProcess takes a process back. The error wraps trustkeep.ErrNotFound.
+func (e *Environment) UndeployProcess(ctx context.Context, process string) error {
+	if err := checkID("undeploy process", process); err != nil {
+		return err
+	}
+	var before string
+	err := remove(ctx, e.r, deployedKey(e.id, process), newDeployedRecord, func(d *deployedRecord) error {
+		before = d.describe()
+		return nil
+	})
+	if err == nil {
+		e.tell(ctx, "process undeployed", process, before, "")
+	}
+	return failure("undeploy process", process, err)
+}
+
+// Processes lists the processes that are deployed, by ID.
+func (e *Environment) Processes(ctx context.Context) ([]DeployedProcess, error) {
+	v, err := e.r.list(ctx)
+	if err != nil {
+		return nil, failure("processes", e.id, err)
+	}
+	var out []DeployedProcess
+	for _, p := range sortedBy(v.deployed) {
+		if p.environment == e.id {
+			out = append(out, DeployedProcess{Process: p.record.Process, Frozen: p.record.versions(), Time: p.record.Time, Actor: p.record.Actor})
+		}
+	}
+	return out, failure("processes", e.id, v.problem())
+}
+
+// Stale is a frozen copy that is no longer what its component holds.
+type Stale struct {
+	Process   string
+	Component string
+	Name      string
+	// Frozen is the version of the copy, Current that of the component; zero for
+	// one that was deleted.
+	Frozen, Current int
+	// NotAfter is when the copy expires.
+	NotAfter time.Time
+}
+
+// Stale lists what deployed processes hold in another version than the current one: they
+// have to be deployed again to use what has replaced it.
+func (e *Environment) Stale(ctx context.Context) ([]Stale, error) {
+	v, err := e.r.list(ctx)
+	if err != nil {
+		return nil, failure("stale", e.id, err)
+	}
+	var out []Stale
+	for _, p := range sortedBy(v.deployed) {
+		if p.environment != e.id {
+			continue
+		}
+		for id, copied := range sortedBy(p.frozen) {
+			current := 0
+			if now := v.components[id]; now != nil {
+				current = now.component.Version()
+			}
+			if c := copied.component; c.Version() != current {
+				out = append(out, Stale{
+					Process: p.record.Process.ID, Component: id, Name: c.Name(),
+					Frozen: c.Version(), Current: current, NotAfter: c.NotAfter(),
+				})
+			}
+		}
+	}
+	return out, failure("stale", e.id, v.problem())
+}

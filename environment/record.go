@@ -1,0 +1,180 @@
+package environment
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/trustkeep/trustkeep"
+)
+
+// The keys of records. docs/environment.md describes what is in them.
+const (
+	secretsKey        = "secrets"
+	componentsPrefix  = "components/"
+	connectionsPrefix = "connections/"
+	processesPrefix   = "processes/"
+	environmentPrefix = "environments/"
+)
+
+func componentKey(id string) string   { return componentsPrefix + id }
+func connectionKey(id string) string  { return connectionsPrefix + id }
+func processKey(id string) string     { return processesPrefix + id }
+func environmentKey(id string) string { return environmentPrefix + id }
+
+func deployedKey(environment, process string) string {
+	return environmentPrefix + environment + "/processes/" + process
+}
+
+func atomKey(environment, atom string) string {
+	return environmentPrefix + environment + "/atoms/" + atom
+}
+
+// kindOfKey splits a key of this package. Other keys have an empty kind.
+func kindOfKey(key string) (kind, environment, id string) {
+	part := strings.Split(key, "/")
+	switch {
+	case len(part) == 2 && (part[0] == "components" || part[0] == "connections" || part[0] == "processes" || part[0] == "environments"):
+		return part[0], "", part[1]
+	case len(part) == 4 && part[0] == "environments" && (part[2] == "processes" || part[2] == "atoms"):
+		return part[2] + " of environment", part[1], part[3]
+	}
+	return "", "", ""
+}
+
+// checkID refuses what cannot be a segment of a key. Names of connections, processes,
+// environments and atoms are IDs.
+func checkID(what, id string) error {
+	if err := CheckKey(id); err != nil || strings.Contains(id, "/") || len(id) > 64 {
+		return &trustkeep.Error{
+			Op: "environment: " + what, Alias: id, Err: trustkeep.ErrUnsupported,
+			Hint: "an ID has up to 64 lower-case letters, digits, hyphens and underscores",
+		}
+	}
+	return nil
+}
+
+// formatVersion of the records that are written. Records of a later one are not read.
+const formatVersion = 1
+
+// stamp is in every record: what it is and who wrote this version of it.
+type stamp struct {
+	Format int       `json:"format"`
+	Actor  string    `json:"actor,omitempty"`
+	Time   time.Time `json:"time"`
+}
+
+func (s *stamp) stamped() *stamp { return s }
+
+// document is the content of a record.
+type document interface{ stamped() *stamp }
+
+func encode(d document) ([]byte, error) {
+	text, err := json.Marshal(d)
+	if err != nil {
+		return nil, fmt.Errorf("environment: %w", err)
+	}
+	if len(text) > MaxValue {
+		return nil, fmt.Errorf("environment: record of %d bytes, at most %d: %w", len(text), MaxValue, trustkeep.ErrLimit)
+	}
+	return text, nil
+}
+
+// decode reads a record. A damaged one, or one of a later format, is an error.
+func decode(r Record, into document) error {
+	if r.Err != nil {
+		return fmt.Errorf("environment: record %s: %w", r.Key, r.Err)
+	}
+	if err := json.Unmarshal(r.Value, into); err != nil {
+		return fmt.Errorf("environment: record %s: %w", r.Key, trustkeep.ErrCorrupt) // the cause may quote it
+	}
+	if f := into.stamped().Format; f > formatVersion {
+		return fmt.Errorf("environment: record %s has format %d, this program knows %d: %w", r.Key, f, formatVersion, trustkeep.ErrUnsupported)
+	}
+	return nil
+}
+
+// get reads a record; a missing one has revision 0 and no error.
+func (r *Registry) get(ctx context.Context, key string, into document) (revision uint64, err error) {
+	record, err := r.storage.Get(ctx, key)
+	if errors.Is(err, trustkeep.ErrNotFound) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	return record.Revision, decode(record, into)
+}
+
+// put writes a record, with the files that a storage may show for it.
+func (r *Registry) put(ctx context.Context, key string, d document, expected uint64, files []File) error {
+	s := d.stamped()
+	s.Format, s.Actor, s.Time = formatVersion, actorOf(ctx), r.now()
+	text, err := encode(d)
+	if err != nil {
+		return err
+	}
+	if shown, ok := r.storage.(FileStorage); ok && files != nil {
+		_, err = shown.PutFiles(ctx, key, text, expected, files)
+	} else {
+		_, err = r.storage.Put(ctx, key, text, expected)
+	}
+	return err
+}
+
+// maxAttempts bounds how often a change is made anew because others were faster.
+const maxAttempts = 100
+
+// change reads a record, has it changed and writes it, anew if somebody else was faster.
+// edit is told whether the record exists. When it fails, nothing is written; errSame says
+// that there is nothing to write.
+func change[D document](ctx context.Context, r *Registry, key string, fresh func() D, edit func(d D, exists bool) error) error {
+	for range maxAttempts {
+		d := fresh()
+		revision, err := r.get(ctx, key, d)
+		if err != nil {
+			return err
+		}
+		switch err := edit(d, revision != 0); {
+		case errors.Is(err, errSame):
+			return nil
+		case err != nil:
+			return err
+		}
+		if err = r.put(ctx, key, d, revision, nil); !errors.Is(err, trustkeep.ErrConflict) {
+			return err
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+	}
+	return fmt.Errorf("environment: record %s: others were faster %d times: %w", key, maxAttempts, trustkeep.ErrConflict)
+}
+
+var errSame = errors.New("nothing to change")
+
+// remove deletes a record after a last look at it.
+func remove[D document](ctx context.Context, r *Registry, key string, fresh func() D, look func(D) error) error {
+	d := fresh()
+	revision, err := r.get(ctx, key, d)
+	if err != nil {
+		return err
+	}
+	if revision == 0 {
+		return trustkeep.ErrNotFound
+	}
+	if err := look(d); err != nil {
+		return err
+	}
+	return r.storage.Delete(ctx, key, revision)
+}
+
+func failure(op, name string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return &trustkeep.Error{Op: "environment: " + op, Alias: name, Err: err}
+}

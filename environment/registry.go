@@ -1,0 +1,76 @@
+package environment
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"time"
+
+	"github.com/trustkeep/trustkeep"
+)
+
+// Options configures a Registry. The zero value keeps no passwords and scans nothing.
+type Options struct {
+	// Key protects the passwords of private components at rest. Nil: none are kept,
+	// and Passwords has to know them.
+	Key Key
+	// Passwords is asked for the password of a private component that the storage
+	// does not have, by its ID. Nil knows none.
+	Passwords func(ctx context.Context, id string) (trustkeep.PasswordSource, error)
+	// Resolve fetches a password that a component refers to by name, such as one in
+	// a secrets manager; see SetPasswordReference. Nil resolves nothing.
+	Resolve func(ctx context.Context, reference string) ([]byte, error)
+	// Scanner sees every file that Import and Reimport are given. Nil scans nothing.
+	Scanner trustkeep.Scanner
+	// Policy sees every component before it is stored, new or changed, and refuses
+	// it by an error. Nil admits everything.
+	Policy func(trustkeep.Component) error
+	// OnEvent is told of every change made through this Registry, after it was
+	// made. It is called by the goroutine that makes the change.
+	OnEvent func(Event)
+	// Logger gets every event too. Nil is silent.
+	Logger *slog.Logger
+	// Clock tells the time; nil is time.Now.
+	Clock func() time.Time
+	// Rand supplies keys, IDs and nonces; nil is crypto/rand.
+	Rand io.Reader
+}
+
+// Registry is what one organisation has: its components, its connections and processes,
+// and the environments that they are deployed to. All of it is in a Storage, so any
+// number of programs may work on the same; a Registry keeps no state but the key that
+// opens the passwords.
+//
+// It is safe for concurrent use. Changes to one record are made one after another,
+// whoever makes them.
+type Registry struct {
+	storage Storage
+	o       Options
+	secrets *vault // nil without Options.Key
+}
+
+// Open opens the registry in a storage; an empty storage is an empty registry.
+//
+// With Options.Key, the error wraps trustkeep.ErrIncorrectPassword when it is none of
+// the keys of this storage. The first key that a storage is opened with becomes its own.
+func Open(ctx context.Context, storage Storage, o Options) (*Registry, error) {
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	r := &Registry{storage: storage, o: o}
+	if o.Key != nil {
+		v, err := r.openVault(ctx, o.Key)
+		if err != nil {
+			return nil, failure("open", "", err)
+		}
+		r.secrets = v
+	}
+	return r, nil
+}
+
+func (r *Registry) now() time.Time {
+	if r.o.Clock != nil {
+		return r.o.Clock().UTC()
+	}
+	return time.Now().UTC()
+}
