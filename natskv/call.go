@@ -22,6 +22,7 @@ var (
 // link follows the state of a connection.
 type link struct {
 	conn    *nats.Conn
+	why     func() error // there is no connection
 	events  chan nats.Status
 	stopped chan struct{}
 
@@ -31,9 +32,10 @@ type link struct {
 	changed chan struct{} // closed when up is replaced
 }
 
-// newLink begins to follow a connection. gone is called when it is closed.
-func newLink(conn *nats.Conn, gone func()) *link {
-	l := &link{conn: conn, stopped: make(chan struct{}), changed: make(chan struct{})}
+// newLink begins to follow a connection. why tells what is wrong with it, and gone is
+// called when it is closed.
+func newLink(conn *nats.Conn, why func() error, gone func()) *link {
+	l := &link{conn: conn, why: why, stopped: make(chan struct{}), changed: make(chan struct{})}
 	l.up, l.down = context.WithCancelCause(context.Background())
 	l.events = conn.StatusChanged(nats.CONNECTED, nats.RECONNECTING, nats.DISCONNECTED, nats.CLOSED)
 	if !conn.IsConnected() {
@@ -88,6 +90,9 @@ func (l *link) connection(ctx context.Context) (context.Context, context.CancelF
 		select {
 		case <-changed:
 		case <-ctx.Done():
+			if why := l.why(); why != nil {
+				return nil, nil, fmt.Errorf("%w: %w", errLost, why)
+			}
 			return nil, nil, errLost
 		}
 	}

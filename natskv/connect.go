@@ -70,10 +70,11 @@ func connect(ctx context.Context, server Server, o Options) (*Storage, error) {
 		options = append(options, d.option)
 	}
 	conn, err := nats.Connect(strings.Join(urls, ","), append(options, server.NATS...)...)
-	if failed := d.connected(); err != nil {
-		return nil, errors.Join(err, failed)
+	d.release()
+	if err != nil {
+		return nil, errors.Join(err, d.lastError())
 	}
-	s, err := open(ctx, conn, o)
+	s, err := open(ctx, conn, func() error { return errors.Join(conn.LastError(), d.lastError()) }, o)
 	if err != nil {
 		conn.Close()
 		return nil, err

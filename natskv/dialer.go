@@ -47,7 +47,7 @@ type dialer struct {
 
 	mu     sync.Mutex
 	ctx    context.Context // of Connect, until it returns
-	failed error           // why Connect failed
+	failed error           // of the last try
 }
 
 func (d *dialer) option(o *nats.Options) error {
@@ -60,12 +60,17 @@ func (d *dialer) option(o *nats.Options) error {
 // SkipTLSHandshake keeps nats.go from doing what Dial has done.
 func (d *dialer) SkipTLSHandshake() bool { return true }
 
-// connected ends the reign of Connect's context, and returns why the last connection
-// failed.
-func (d *dialer) connected() error {
+// release ends the reign of Connect's context.
+func (d *dialer) release() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.ctx = context.Background()
+}
+
+// lastError says why there is no connection.
+func (d *dialer) lastError() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	return d.failed
 }
 

@@ -100,14 +100,14 @@ var _ environment.Storage = (*Storage)(nil)
 // options out of range and for buckets that exist and are not fit to keep records. If the
 // connection is closed, the storage is.
 func Open(ctx context.Context, conn *nats.Conn, o Options) (*Storage, error) {
-	s, err := open(ctx, conn, o)
+	s, err := open(ctx, conn, conn.LastError, o)
 	if err != nil {
 		return nil, &trustkeep.Error{Op: "natskv: open", Path: o.Bucket, Err: err}
 	}
 	return s, nil
 }
 
-func open(ctx context.Context, conn *nats.Conn, o Options) (*Storage, error) {
+func open(ctx context.Context, conn *nats.Conn, why func() error, o Options) (*Storage, error) {
 	o, err := o.withDefaults()
 	if err != nil {
 		return nil, err
@@ -121,7 +121,7 @@ func open(ctx context.Context, conn *nats.Conn, o Options) (*Storage, error) {
 	}
 	s := &Storage{o: o, conn: conn, js: js}
 	s.closed, s.close = context.WithCancel(context.Background())
-	s.link = newLink(conn, s.close)
+	s.link = newLink(conn, why, s.close)
 	err = s.try(ctx, func(ctx context.Context) error {
 		if s.records, err = s.bucket(ctx, recordBucket); err != nil {
 			return err
