@@ -74,7 +74,7 @@ type ComponentOptions struct {
 	// for Password.
 	NewPassword trustkeep.PasswordSource
 	// Alias of the entry to take of a file that holds several. Empty takes the only
-	// one.
+	// one. The chain of the chosen one is still completed from the file.
 	Alias string
 	// ID of a new component. Empty means 32 random hex digits.
 	ID string
@@ -124,11 +124,18 @@ func ImportComponent(ctx context.Context, name string, data []byte, o ComponentO
 	return newComponent("import", name, r, o)
 }
 
+// componentAlias is that of a generated key until it is stored and gets the component's
+// name.
+const componentAlias = "component"
+
 // GenerateComponent makes a private component with a new key and a certificate for it,
 // see Keystore.Generate. The key is protected by NewPassword, or else Password; the
 // error wraps ErrEmpty without either.
 func GenerateComponent(ctx context.Context, name string, cert CertificateOptions, o ComponentOptions) (*Component, error) {
 	if err := ctx.Err(); err != nil {
+		return nil, componentError("generate", name, err)
+	}
+	if err := component.CheckName(name); err != nil {
 		return nil, componentError("generate", name, err)
 	}
 	ks := o.reading().New()
@@ -143,9 +150,6 @@ func GenerateComponent(ctx context.Context, name string, cert CertificateOptions
 }
 
 func newComponent(op, name string, r *revision, o ComponentOptions) (*Component, error) {
-	if err := component.CheckName(name); err != nil {
-		return nil, componentError(op, name, err)
-	}
 	id, err := component.NewID(o.ID, o.Rand)
 	if err != nil {
 		return nil, componentError(op, name, err)
@@ -203,14 +207,22 @@ func (c *Component) Version() int { return c.current().number }
 func (c *Component) Versions() []Revision {
 	out := make([]Revision, len(c.versions))
 	for i, r := range c.versions {
-		out[i] = Revision{Number: r.number, Replaced: r.replaced, Chain: slices.Clone(r.info)}
+		out[i] = Revision{Number: r.number, Replaced: r.replaced, Chain: cloneInfo(r.info)}
 	}
 	return out
 }
 
 // Describe says what there is to know about each certificate of the current chain, the
 // component's own first.
-func (c *Component) Describe() []CertificateInfo { return slices.Clone(c.current().info) }
+func (c *Component) Describe() []CertificateInfo { return cloneInfo(c.current().info) }
+
+func cloneInfo(info []CertificateInfo) []CertificateInfo {
+	out := slices.Clone(info)
+	for i := range out {
+		out[i].Names = slices.Clone(out[i].Names)
+	}
+	return out
+}
 
 // RawChain returns the DER of the current certificate and of those of its chain.
 func (c *Component) RawChain() [][]byte {

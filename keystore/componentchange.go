@@ -8,6 +8,7 @@ import (
 
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/internal/component"
+	"github.com/trustkeep/trustkeep/internal/entry"
 )
 
 // Identity opens the private key of the component with its password.
@@ -29,7 +30,11 @@ func (c *Component) Identity(password trustkeep.PasswordSource) (*Identity, erro
 	return id, nil
 }
 
-// open returns the store of a private component.
+// open returns the store of a private component, with its key alone.
+//
+// The component may come from a storage that others can write to, and nothing but the
+// password vouches for the store. So a store in a format that has no integrity check, or
+// with none, is not that of the component, whatever it holds.
 func (c *Component) open(password trustkeep.PasswordSource, o Options) (*Keystore, error) {
 	r := c.current()
 	if r.store == nil {
@@ -40,17 +45,52 @@ func (c *Component) open(password trustkeep.PasswordSource, o Options) (*Keystor
 		return nil, err
 	}
 	defer secret.Wipe()
-	ks, err := o.Parse(r.store, secret.Bytes())
+	if len(secret.Bytes()) == 0 {
+		return nil, &trustkeep.Error{Op: "open key", Err: trustkeep.ErrIncorrectPassword, Hint: "no password was given"}
+	}
+	ks, err := Options{Limits: o.Limits, Clock: o.Clock, Rand: o.Rand}.Parse(r.store, secret.Bytes())
 	if err != nil {
 		return nil, err
 	}
-	// The chain beside the store is not protected by its password.
-	entries := ks.Entries()
-	if len(entries) != 1 || !slices.EqualFunc(entries[0].RawChain, r.chain, bytes.Equal) {
+	if ks.Format() != trustkeep.PKCS12 || !ks.restoreChain(r.chain) {
 		ks.Close()
 		return nil, fmt.Errorf("the stored key is not that of the certificate: %w", trustkeep.ErrCorrupt)
 	}
 	return ks, nil
+}
+
+// restoreChain reports whether a store, just parsed, holds one key, and of certificates
+// just these. The key gets them for its chain, in this order: in PKCS#12 they have none,
+// and those that are no link of the chain, such as another way to a cross-signed CA, stay
+// beside the key when it is read.
+func (k *Keystore) restoreChain(chain [][]byte) bool {
+	var key *item
+	var have [][]byte
+	for _, it := range k.items {
+		switch {
+		case it.e.Kind == entry.Key && key == nil:
+			key = it
+		case it.e.Kind != entry.Opaque:
+			return false
+		}
+		for _, c := range it.e.Chain {
+			have = append(have, c.Raw)
+		}
+	}
+	want := slices.Clone(chain)
+	slices.SortFunc(have, bytes.Compare)
+	slices.SortFunc(want, bytes.Compare)
+	if key == nil || len(key.e.Chain) == 0 || !bytes.Equal(key.e.Chain[0].Raw, chain[0]) || !slices.EqualFunc(have, want, bytes.Equal) {
+		return false
+	}
+	only := key.variant(func(e *entry.Entry) {
+		e.Chain = make([]*entry.Certificate, len(chain))
+		for i, der := range chain {
+			e.Chain[i] = entry.NewCertificate(der)
+		}
+	})
+	k.items, k.byAlias = []*item{only}, map[string]*item{entry.Fold(only.e.Alias): only}
+	return true
 }
 
 // Rename gives the component another name. Its version stays.
@@ -71,9 +111,6 @@ func (c *Component) Reimport(ctx context.Context, data []byte, o ComponentOption
 	r, err := importRevision(ctx, c.name, data, o, c.current())
 	if err != nil {
 		return nil, componentError("reimport", c.name, err)
-	}
-	if (r.store != nil) != (c.current().store != nil) {
-		return nil, componentError("reimport", c.name, fmt.Errorf("a %s component cannot take over a file of the other kind: %w", c.Visibility(), trustkeep.ErrUnsupported))
 	}
 	return admitted("reimport", c.replace(r, o), o)
 }
@@ -105,6 +142,12 @@ func (c *Component) renewed(ctx context.Context, op string, renew RenewOptions, 
 	if c.current().store == nil {
 		return nil, componentError(op, c.name, fmt.Errorf("no key or certificate can be made for a public component: %w", trustkeep.ErrUnsupported))
 	}
+	password, err := reveal(o.Password)
+	if err != nil {
+		return nil, componentError(op, c.name, err)
+	}
+	defer password.Wipe()
+	o.Password = revealed(password)
 	ks, err := c.open(o.Password, o.Options)
 	if err != nil {
 		return nil, componentError(op, c.name, err)

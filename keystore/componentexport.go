@@ -5,7 +5,6 @@ import (
 	"encoding/pem"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/internal/component"
@@ -77,7 +76,7 @@ func (c *Component) ExportPrivate(current, password trustkeep.PasswordSource, o 
 	if o.Suffix == "" {
 		o.Suffix = SuffixP12
 	}
-	if !slices.Contains([]string{SuffixP12, SuffixPFX}, strings.ToLower(o.Suffix)) {
+	if !slices.Contains([]string{SuffixP12, SuffixPFX}, o.Suffix) {
 		return "", nil, componentError("export", c.name, fmt.Errorf("a private key as %q: %w", trustkeep.Printable(o.Suffix), trustkeep.ErrUnsupported))
 	}
 	data, err = c.sealed(current, password, SaveOptions{Profile: o.Profile})

@@ -5,20 +5,21 @@ import (
 	"context"
 	"crypto/x509"
 	"fmt"
+	"slices"
 
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/internal/component"
 	"github.com/trustkeep/trustkeep/internal/entry"
 	"github.com/trustkeep/trustkeep/internal/limits"
+	"github.com/trustkeep/trustkeep/internal/redact"
 )
-
-// componentAlias is that of a component's key while it is worked on. In the store that is
-// kept and exported it has the component's name.
-const componentAlias = "component"
 
 // importRevision runs the stages of an import up to the policy. before is what the file
 // is to replace; nil for a new component.
 func importRevision(ctx context.Context, name string, data []byte, o ComponentOptions, before *revision) (*revision, error) {
+	if err := component.CheckName(name); err != nil {
+		return nil, err
+	}
 	reading := o.reading()
 	if err := component.Admit(ctx, name, data, limits.New(reading.Limits), o.Scanner); err != nil {
 		return nil, err
@@ -28,6 +29,7 @@ func importRevision(ctx context.Context, name string, data []byte, o ComponentOp
 		return nil, err
 	}
 	defer password.Wipe()
+	o.Password = revealed(password)
 	ks, err := reading.Parse(data, password.Bytes())
 	if err != nil {
 		return nil, err
@@ -36,6 +38,9 @@ func importRevision(ctx context.Context, name string, data []byte, o ComponentOp
 	keys, certs, err := contentOf(ks, o.Alias)
 	if err != nil {
 		return nil, err
+	}
+	if before != nil && (len(keys) > 0) != (before.store != nil) {
+		return nil, fmt.Errorf("a component cannot take over a file of the other kind: %w", trustkeep.ErrUnsupported)
 	}
 	switch {
 	case len(keys) > 1:
@@ -46,28 +51,22 @@ func importRevision(ctx context.Context, name string, data []byte, o ComponentOp
 	case len(keys) == 1:
 		return importPrivate(ks, keys[0], name, o, before)
 	}
-	chain, err := oneChain(certs)
-	if err != nil {
-		return nil, err
-	}
-	return newRevision(chain, nil), nil
+	return importPublic(certs, o, before)
 }
 
-// contentOf returns the aliases of the keys and the certificates that are offered for
-// trusting. Certificates beside keys belong to their chains or to nobody.
-func contentOf(ks *Keystore, alias string) (keys []string, certs [][]byte, err error) {
-	entries := ks.Entries()
-	if alias != "" {
-		e, err := ks.Entry(alias)
-		if err != nil {
-			return nil, nil, err
-		}
-		if e.Kind != KeyEntry && e.Kind != TrustedEntry {
-			return nil, nil, fmt.Errorf("entry %q is of kind %s: %w", trustkeep.Printable(alias), e.Kind, trustkeep.ErrUnsupported)
-		}
-		entries = []Entry{e}
+// revealed makes a password that was asked for once the source of what is left to do.
+// It is valid until the secret is wiped.
+func revealed(secret *redact.Secret) trustkeep.PasswordSource {
+	if secret == nil {
+		return nil
 	}
-	for _, e := range entries {
+	return trustkeep.PasswordFunc(func() ([]byte, error) { return bytes.Clone(secret.Bytes()), nil })
+}
+
+// contentOf returns the aliases of the keys and the certificates that no key has. An
+// alias, where one is given, chooses: the certificate of that alias comes first.
+func contentOf(ks *Keystore, alias string) (keys []string, certs [][]byte, err error) {
+	for _, e := range ks.Entries() {
 		switch e.Kind {
 		case KeyEntry:
 			keys = append(keys, e.Alias)
@@ -77,8 +76,26 @@ func contentOf(ks *Keystore, alias string) (keys []string, certs [][]byte, err e
 			}
 			certs = append(certs, e.RawChain[0])
 		case SecretEntry:
-			return nil, nil, fmt.Errorf("entry %q is a secret key: %w", trustkeep.Printable(e.Alias), trustkeep.ErrUnsupported)
+			if alias == "" {
+				return nil, nil, fmt.Errorf("entry %q is a secret key: %w", trustkeep.Printable(e.Alias), trustkeep.ErrUnsupported)
+			}
+		case OpaqueEntry:
+			if alias == "" && len(e.RawChain) == 0 && e.Err != nil {
+				return nil, nil, e.Err // it may be the key, or a link of the chain
+			}
 		}
+	}
+	if alias != "" {
+		e, err := ks.Entry(alias)
+		switch {
+		case err != nil:
+			return nil, nil, err
+		case e.Kind == KeyEntry:
+			return []string{e.Alias}, nil, nil
+		case e.Kind == TrustedEntry:
+			return nil, slices.Insert(certs, 0, e.RawChain[0]), nil
+		}
+		return nil, nil, fmt.Errorf("entry %q is of kind %s: %w", trustkeep.Printable(alias), e.Kind, trustkeep.ErrUnsupported)
 	}
 	if len(keys)+len(certs) == 0 {
 		return nil, nil, fmt.Errorf("no certificate: %w", trustkeep.ErrEmpty)
@@ -86,19 +103,45 @@ func contentOf(ks *Keystore, alias string) (keys []string, certs [][]byte, err e
 	return keys, certs, nil
 }
 
-// oneChain puts certificates in order, the one that issued none of the others first. They
-// must be one chain: a component is one certificate.
-func oneChain(certs [][]byte) ([][]byte, error) {
-	var all []*entry.Certificate
-	for _, der := range certs {
-		repeated := false
-		for _, c := range all {
-			repeated = repeated || bytes.Equal(c.Raw, der)
+// importPublic takes over a certificate and its chain.
+func importPublic(certs [][]byte, o ComponentOptions, before *revision) (*revision, error) {
+	all := distinct(certs)
+	var chain []*entry.Certificate
+	if o.Alias != "" {
+		chain = entry.NewIndex(all).Chain(all[0])
+	} else if chain = oneChain(all); chain == nil {
+		return nil, &trustkeep.Error{
+			Op: "choose certificate", Err: fmt.Errorf("%d certificates that are no single chain: %w", len(all), trustkeep.ErrUnsupported),
+			Hint: "a component holds one certificate with its chain; ComponentOptions.Alias chooses",
 		}
-		if !repeated {
+	}
+	raw := make([][]byte, len(chain))
+	for i, c := range chain {
+		raw[i] = bytes.Clone(c.Raw)
+	}
+	if before != nil {
+		for _, c := range missingIssuers(raw, before.chain) {
+			raw = append(raw, c.Raw)
+		}
+	}
+	return checkedRevision(raw, nil)
+}
+
+// distinct leaves out repeated certificates.
+func distinct(certs [][]byte) (all []*entry.Certificate) {
+	have := make(map[string]bool, len(certs))
+	for _, der := range certs {
+		if !have[string(der)] {
+			have[string(der)] = true
 			all = append(all, entry.NewCertificate(der))
 		}
 	}
+	return all
+}
+
+// oneChain puts certificates in order, the one that issued none of the others first. It
+// returns nil unless they are one chain: a component is one certificate.
+func oneChain(all []*entry.Certificate) []*entry.Certificate {
 	index := entry.NewIndex(all)
 	issuers := make(map[*entry.Certificate]bool)
 	for _, c := range all {
@@ -109,18 +152,11 @@ func oneChain(certs [][]byte) ([][]byte, error) {
 			continue
 		}
 		if chain := index.Chain(c); len(chain) == len(all) {
-			out := make([][]byte, len(chain))
-			for i, c := range chain {
-				out[i] = bytes.Clone(c.Raw)
-			}
-			return out, nil
+			return chain
 		}
-		break
+		return nil
 	}
-	return nil, &trustkeep.Error{
-		Op: "choose certificate", Err: fmt.Errorf("%d certificates that are no single chain: %w", len(all), trustkeep.ErrUnsupported),
-		Hint: "a component holds one certificate with its chain; ComponentOptions.Alias chooses",
-	}
+	return nil
 }
 
 // importPrivate takes over a private key and its chain, which must belong together.
@@ -129,7 +165,16 @@ func importPrivate(ks *Keystore, alias, name string, o ComponentOptions, before 
 	if err != nil {
 		return nil, err
 	}
+	var spare [][]byte
+	for _, other := range ks.Entries() {
+		if other.Kind == TrustedEntry || other.Kind == OpaqueEntry {
+			spare = append(spare, other.RawChain...)
+		}
+	}
 	if len(e.RawChain) == 0 {
+		if len(spare) > 0 {
+			return nil, fmt.Errorf("none of the %d certificates in the file is that of the private key: %w", len(spare), trustkeep.ErrKeyMismatch)
+		}
 		return nil, fmt.Errorf("private key without certificate: %w", trustkeep.ErrEmpty)
 	}
 	info, err := ks.CheckKey(alias)
@@ -143,37 +188,45 @@ func importPrivate(ks *Keystore, alias, name string, o ComponentOptions, before 
 	if err := own.CopyFrom(ks, alias); err != nil {
 		return nil, err
 	}
-	if err := own.OrderChain(alias); err != nil {
-		return nil, err
+	if before != nil {
+		spare = append(spare, before.chain...)
 	}
-	if err := completeChain(own, alias, before); err != nil {
+	if missing := missingIssuers(e.RawChain, spare); len(missing) > 0 {
+		if err := own.AppendToChain(alias, missing...); err != nil {
+			return nil, err
+		}
+	}
+	if err := own.OrderChain(alias); err != nil {
 		return nil, err
 	}
 	return protect(own, alias, name, o)
 }
 
-// completeChain appends issuers that the certificate before had and the file left out, as
-// exports of the mere certificate do.
-func completeChain(ks *Keystore, alias string, before *revision) error {
-	if before == nil {
-		return nil
-	}
-	e, err := ks.Entry(alias)
-	if err != nil || len(e.Chain) != len(e.RawChain) {
-		return err // a certificate that crypto/x509 does not parse has no checked issuer
-	}
-	last := e.Chain[len(e.Chain)-1]
-	for _, der := range before.chain {
-		c, err := x509.ParseCertificate(der)
-		if err != nil || bytes.Equal(last.RawIssuer, last.RawSubject) || has(e.Chain, c) || !bytes.Equal(c.RawSubject, last.RawIssuer) || last.CheckSignatureFrom(c) != nil {
-			continue
+// missingIssuers returns, in order, what continues a chain whose file leaves issuers out,
+// as exports of the mere certificate do. What the file says of its own certificates is
+// taken as it is; these come from elsewhere and are checked by signature.
+func missingIssuers(chain, spare [][]byte) []*x509.Certificate {
+	have := distinct(chain)
+	linked := entry.NewIndex(have).Chain(have[0])
+	last := linked[len(linked)-1]
+	index := entry.NewIndex(distinct(spare))
+	var missing []*x509.Certificate
+	for len(have) < maxChain {
+		next := index.Issuer(last)
+		if next == nil || contains(have, next.Raw) {
+			break
 		}
-		if err := ks.AppendToChain(alias, c); err != nil {
-			return err
+		child, err := last.X509()
+		if err != nil {
+			break // one that crypto/x509 does not parse has no checked issuer
 		}
-		e.Chain, last = append(e.Chain, c), c
+		parent, err := next.X509()
+		if err != nil || child.CheckSignatureFrom(parent) != nil {
+			break
+		}
+		have, missing, last = append(have, next), append(missing, parent), next
 	}
-	return nil
+	return missing
 }
 
 // protect makes a revision of the only entry of a store, a private key, under the
@@ -184,8 +237,15 @@ func protect(ks *Keystore, alias, name string, o ComponentOptions) (*revision, e
 	if err != nil {
 		return nil, err
 	}
-	e := ks.Entries()[0]
-	return newRevision(e.RawChain, store), nil
+	return checkedRevision(ks.Entries()[0].RawChain, store)
+}
+
+// checkedRevision makes sure that a revision can be restored once it is stored.
+func checkedRevision(chain [][]byte, store []byte) (*revision, error) {
+	if i := slices.IndexFunc(chain, notACertificate); i >= 0 {
+		return nil, fmt.Errorf("certificate %d of the chain: %w", i+1, trustkeep.ErrCorrupt)
+	}
+	return newRevision(chain, store), nil
 }
 
 // sealComponent writes a store with one key as PKCS#12. A password is mandatory, and an
@@ -202,6 +262,9 @@ func sealComponent(ks *Keystore, alias, name string, password trustkeep.Password
 	if err := ks.Rename(alias, component.FileName(name)); err != nil {
 		return nil, err
 	}
-	o.Format, o.Password, o.NoPassword = trustkeep.PKCS12, password, false
+	if o.Profile == "" {
+		o.Profile = trustkeep.Modern
+	}
+	o.Format, o.Password, o.NoPassword = trustkeep.PKCS12, revealed(secret), false
 	return ks.Encode(o)
 }

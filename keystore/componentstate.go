@@ -3,6 +3,7 @@ package keystore
 import (
 	"bytes"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -54,7 +55,7 @@ func RestoreComponent(s ComponentState) (*Component, error) {
 	}
 	c := &Component{id: s.ID, name: s.Name}
 	for i, v := range s.Versions {
-		if v.Number < 1 || i > 0 && v.Number <= s.Versions[i-1].Number || len(v.Chain) == 0 ||
+		if v.Number < 1 || v.Number > math.MaxInt32 || i > 0 && v.Number <= s.Versions[i-1].Number || len(v.Chain) == 0 ||
 			(len(v.Store) > 0) != (len(s.Versions[0].Store) > 0) || slices.ContainsFunc(v.Chain, notACertificate) {
 			return nil, componentError("restore", s.Name, fmt.Errorf("version %d: %w", v.Number, trustkeep.ErrCorrupt))
 		}

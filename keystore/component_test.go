@@ -1,0 +1,680 @@
+package keystore_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/testpki"
+	"github.com/trustkeep/trustkeep/keystore"
+)
+
+// withPassword are options at noon with a password for file and component.
+func withPassword(password string) keystore.ComponentOptions {
+	return keystore.ComponentOptions{Options: at(noon), Password: trustkeep.Password(password)}
+}
+
+func mustComponent(t testing.TB) func(*keystore.Component, error) *keystore.Component {
+	return func(c *keystore.Component, err error) *keystore.Component {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+}
+
+func importFile(t testing.TB, name string, data []byte, o keystore.ComponentOptions) *keystore.Component {
+	t.Helper()
+	return mustComponent(t)(keystore.ImportComponent(t.Context(), name, data, o))
+}
+
+func newComponent(t testing.TB, name string) *keystore.Component {
+	t.Helper()
+	return mustComponent(t)(keystore.GenerateComponent(t.Context(), name,
+		keystore.CertificateOptions{Subject: cn(name), DNSNames: []string{strings.ReplaceAll(name, " ", "-") + ".example"}}, withPassword("secret")))
+}
+
+// publicOf is a public component of the certificate of another.
+func publicOf(t testing.TB, c *keystore.Component) *keystore.Component {
+	t.Helper()
+	_, data, err := c.ExportPublic("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return importFile(t, c.Name(), data, keystore.ComponentOptions{Options: at(noon)})
+}
+
+// encode writes a store of one key with its chain.
+func encode(t testing.TB, id *testpki.Identity, format trustkeep.Format, password string) []byte {
+	t.Helper()
+	ks := keystore.New()
+	if err := ks.SetIdentity("one", newIdentity(t, id)); err != nil {
+		t.Fatal(err)
+	}
+	data, err := ks.Encode(keystore.SaveOptions{Format: format, Password: trustkeep.Password(password)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
+func opens(t testing.TB, c *keystore.Component, password string) *keystore.Identity {
+	t.Helper()
+	id, err := c.Identity(trustkeep.Password(password))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if fingerprint(id.Leaf().Raw) != c.Fingerprint() || id.Alias() != c.Name() {
+		t.Errorf("%v is not the identity of %v", id, c)
+	}
+	return id
+}
+
+func sameChain(t testing.TB, c *keystore.Component, want ...*x509.Certificate) {
+	t.Helper()
+	raw := c.RawChain()
+	if !slices.EqualFunc(raw, want, func(der []byte, w *x509.Certificate) bool { return bytes.Equal(der, w.Raw) }) {
+		var have []string
+		for _, info := range c.Describe() {
+			have = append(have, info.Subject)
+		}
+		t.Errorf("chain %q, want %q", have, subjects(want))
+	}
+}
+
+func TestComponentHasIDNameKindAndContent(t *testing.T) {
+	c := newComponent(t, "server")
+	cert, err := c.Certificate()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(c.ID()) != 32 || c.Name() != "server" || c.Kind() != trustkeep.X509 || c.Visibility() != trustkeep.Private || c.Version() != 1 ||
+		c.Fingerprint() != fingerprint(cert.Raw) || !c.NotBefore().Equal(cert.NotBefore) || !c.NotAfter().Equal(cert.NotAfter) {
+		t.Errorf("%v, valid from %s to %s", c, c.NotBefore(), c.NotAfter())
+	}
+	if other := newComponent(t, "server"); other.ID() == c.ID() {
+		t.Error("two components of one ID")
+	}
+	o := withPassword("secret")
+	o.ID = "given"
+	if c, err := keystore.GenerateComponent(t.Context(), "server", keystore.CertificateOptions{Subject: cn("a")}, o); err != nil || c.ID() != "given" {
+		t.Errorf("%v, %v", c, err)
+	}
+}
+
+func TestCreateACertificateAndItsPrivateKey(t *testing.T) {
+	id := opens(t, newComponent(t, "server"), "secret")
+	if !id.SelfSigned() || id.Leaf().DNSNames[0] != "server.example" {
+		t.Errorf("%v", id)
+	}
+	for _, password := range []trustkeep.PasswordSource{nil, trustkeep.Password("")} {
+		o := keystore.ComponentOptions{Options: at(noon), Password: password}
+		_, err := keystore.GenerateComponent(t.Context(), "server", keystore.CertificateOptions{Subject: cn("a")}, o)
+		wantError(t, err, trustkeep.ErrEmpty, "password")
+	}
+	o := withPassword("secret")
+	o.NewPassword = trustkeep.Password("other")
+	c := mustComponent(t)(keystore.GenerateComponent(t.Context(), "server", keystore.CertificateOptions{Subject: cn("a")}, o))
+	opens(t, c, "other")
+}
+
+func TestImportAnExistingCertificateAtCreation(t *testing.T) {
+	pki := testpki.New(t, testpki.Options{})
+	id := pki.Server("a.example")
+	for _, format := range []trustkeep.Format{trustkeep.PKCS12, trustkeep.JKS, trustkeep.JCEKS, trustkeep.BKS, trustkeep.PEM} {
+		t.Run(string(format), func(t *testing.T) {
+			data := encode(t, id, format, "secret")
+			before := bytes.Clone(data)
+			o := withPassword("secret")
+			o.NewPassword = trustkeep.Password("new secret")
+			c := importFile(t, "a", data, o)
+			if !bytes.Equal(data, before) {
+				t.Error("the file was changed in memory")
+			}
+			clear(data) // and is not needed any more
+			sameChain(t, c, id.Chain...)
+			opens(t, c, "new secret")
+			if _, err := c.Identity(trustkeep.Password("secret")); !isIncorrect(err) {
+				t.Errorf("with the password of the file: %v", err)
+			}
+		})
+	}
+}
+
+func TestKindFollowsTheImport(t *testing.T) {
+	pki := testpki.New(t, testpki.Options{})
+	id := pki.Server("a.example")
+	tests := []struct {
+		about string
+		data  []byte
+		want  trustkeep.Visibility
+	}{
+		{"certificate, DER", id.DER, trustkeep.Public},
+		{"certificate, PEM", pemOf(id.Cert), trustkeep.Public},
+		{"certificate with chain, PEM", id.ChainPEM(), trustkeep.Public},
+		{"self-signed certificate", pki.SelfSigned("b.example").DER, trustkeep.Public},
+		{"key and certificate, PEM", append(id.KeyPEM(), id.ChainPEM()...), trustkeep.Private},
+		{"certificate and key, PEM", append(id.ChainPEM(), id.KeyPEM()...), trustkeep.Private},
+		{"PKCS#12", encode(t, id, trustkeep.PKCS12, "secret"), trustkeep.Private},
+		{"JKS", encode(t, id, trustkeep.JKS, "secret"), trustkeep.Private},
+	}
+	for _, test := range tests {
+		t.Run(test.about, func(t *testing.T) {
+			c := importFile(t, "a", test.data, withPassword("secret"))
+			if c.Visibility() != test.want {
+				t.Errorf("%s", c.Visibility())
+			}
+			// Re-importing keeps the kind.
+			other := map[trustkeep.Visibility][]byte{
+				trustkeep.Private: pemOf(id.Cert),
+				trustkeep.Public:  encode(t, id, trustkeep.PKCS12, "secret"),
+			}[test.want]
+			if _, err := c.Reimport(t.Context(), other, withPassword("secret")); !errors.Is(err, trustkeep.ErrUnsupported) {
+				t.Errorf("the other kind: %v", err)
+			}
+		})
+	}
+	// A key that nobody protects is of the other kind before it is anything else.
+	public := importFile(t, "a", id.DER, keystore.ComponentOptions{})
+	_, err := public.Reimport(t.Context(), append(id.KeyPEM(), id.ChainPEM()...), keystore.ComponentOptions{})
+	wantError(t, err, trustkeep.ErrUnsupported, "other kind")
+}
+
+func TestImportKeepsTheWholeChain(t *testing.T) {
+	pki := testpki.New(t, testpki.Options{})
+	lower := pki.Issue(testpki.Request{CommonName: "Lower CA", CA: true, Issuer: pki.Intermediate})
+	id := pki.Issue(testpki.Request{Names: []string{"a.example"}, Issuer: lower})
+	if len(id.Chain) != 4 {
+		t.Fatal("the test wants a chain of 4")
+	}
+	shuffled := pemOf(id.Chain[3], id.Chain[1], id.Chain[0], id.Chain[2])
+	trusted := keystore.New()
+	for i, c := range id.Chain {
+		if err := trusted.SetTrusted(fmt.Sprint("cert", i), c); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p7b, err := trusted.Encode(keystore.SaveOptions{Format: trustkeep.PKCS7, NoPassword: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	jks, err := trusted.Encode(keystore.SaveOptions{Format: trustkeep.JKS, Password: trustkeep.Password("secret")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	tests := []struct {
+		about, alias string
+		data         []byte
+	}{
+		{"PKCS#12", "", encode(t, id, trustkeep.PKCS12, "secret")},
+		{"JKS", "", encode(t, id, trustkeep.JKS, "secret")},
+		{"key and chain in any order, PEM", "", append(id.KeyPEM(), shuffled...)},
+		{"chain and key in any order, PEM", "", append(bytes.Clone(shuffled), id.KeyPEM()...)},
+		{"repeated certificates", "", append(append(id.KeyPEM(), shuffled...), shuffled...)},
+		{"public, PEM in any order", "", shuffled},
+		{"public, repeated certificates", "", append(bytes.Clone(shuffled), shuffled...)},
+		{"public, PKCS#7", "", p7b},
+		{"public, JKS", "", jks},
+		{"public, chosen from JKS", "cert0", jks},
+	}
+	for _, test := range tests {
+		t.Run(test.about, func(t *testing.T) {
+			o := withPassword("secret")
+			o.Alias = test.alias
+			c := importFile(t, "a", test.data, o)
+			sameChain(t, c, id.Chain...)
+			if c.Visibility() == trustkeep.Private {
+				if chain := opens(t, c, "secret").Chain(); len(chain) != 4 {
+					t.Errorf("a server would send %d certificates", len(chain))
+				}
+			}
+		})
+	}
+}
+
+// TestChainIsCompletedFromTheStore: Java's stores may have the issuers of a key as
+// entries of their own.
+func TestChainIsCompletedFromTheStore(t *testing.T) {
+	pki := testpki.New(t, testpki.Options{})
+	id := pki.Server("a.example")
+	leaf, err := keystore.NewIdentity(id.Key, id.Cert)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ks := keystore.New()
+	for _, err := range []error{ks.SetIdentity("key", leaf), ks.SetTrusted("ca", id.Chain[1]), ks.SetTrusted("root", id.Chain[2])} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	data, err := ks.Encode(keystore.SaveOptions{Format: trustkeep.JKS, Password: trustkeep.Password("secret")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	sameChain(t, importFile(t, "a", data, withPassword("secret")), id.Chain...)
+}
+
+func TestEachCertificateOfTheChainIsDescribed(t *testing.T) {
+	pki := testpki.New(t, testpki.Options{})
+	id := pki.Server("a.example", "b.example")
+	c := importFile(t, "a", id.ChainPEM(), keystore.ComponentOptions{})
+	info := c.Describe()
+	if len(info) != len(id.Chain) {
+		t.Fatalf("%d described", len(info))
+	}
+	for i, cert := range id.Chain {
+		if info[i].Subject != cert.Subject.String() || info[i].Issuer != cert.Issuer.String() || info[i].SHA256 != fingerprint(cert.Raw) ||
+			!info[i].NotAfter.Equal(cert.NotAfter) || info[i].KeyAlgorithm != "EC P-256" || !info[i].Usable {
+			t.Errorf("certificate %d: %+v", i, info[i])
+		}
+	}
+	if !slices.Equal(info[0].Names, []string{"a.example", "b.example"}) {
+		t.Errorf("names %q", info[0].Names)
+	}
+	// What is handed out is a copy.
+	info[0].Names[0], info[0].Subject = "evil.example", "CN=Evil"
+	c.Versions()[0].Chain[0].Names[1] = "evil.example"
+	clear(c.RawChain()[0])
+	if again := c.Describe()[0]; again.Subject != id.Cert.Subject.String() || !slices.Equal(again.Names, id.Cert.DNSNames) {
+		t.Errorf("%+v", again)
+	}
+	sameChain(t, c, id.Chain...)
+}
+
+func TestPrivateComponentTakesAnotherPrivateCertificate(t *testing.T) {
+	pki := testpki.New(t, testpki.Options{})
+	first, second := pki.Server("a.example"), pki.Server("b.example")
+	c := importFile(t, "a", encode(t, first, trustkeep.PKCS12, "secret"), withPassword("secret"))
+	later := noon.Add(time.Hour)
+	r := mustComponent(t)(c.Reimport(t.Context(), encode(t, second, trustkeep.JKS, "changeit"), keystore.ComponentOptions{
+		Options: at(later), Password: trustkeep.Password("changeit"), NewPassword: trustkeep.Password("other")}))
+	if r.ID() != c.ID() || r.Version() != 2 || r.Name() != "a" || r.Visibility() != trustkeep.Private || !r.Versions()[1].Replaced.Equal(later) {
+		t.Errorf("%v", r)
+	}
+	sameChain(t, r, second.Chain...)
+	opens(t, r, "other")
+	// The old one is as it was.
+	sameChain(t, c, first.Chain...)
+	opens(t, c, "secret")
+	if c.Version() != 1 || len(c.Versions()) != 1 {
+		t.Errorf("%v", c)
+	}
+}
+
+func TestPublicComponentTakesAnotherPublicCertificate(t *testing.T) {
+	pki := testpki.New(t, testpki.Options{})
+	first, second := pki.Server("a.example"), pki.Server("b.example")
+	c := importFile(t, "a", first.ChainPEM(), keystore.ComponentOptions{})
+	r := mustComponent(t)(c.Reimport(t.Context(), pki.SelfSigned("c.example").DER, keystore.ComponentOptions{}))
+	if r.ID() != c.ID() || r.Version() != 2 || r.Visibility() != trustkeep.Public || len(r.RawChain()) != 1 {
+		t.Errorf("%v", r)
+	}
+	// Of an issuer that the component knows, the chain is not lost.
+	r = mustComponent(t)(c.Reimport(t.Context(), second.DER, keystore.ComponentOptions{}))
+	sameChain(t, r, second.Chain...)
+}
+
+// TestMissingChainIsTakenFromTheCurrentOne where it fits by signature, not by name.
+func TestMissingChainIsTakenFromTheCurrentOne(t *testing.T) {
+	pki := testpki.New(t, testpki.Options{})
+	impostor := testpki.New(t, testpki.Options{}) // CAs of the same names
+	old := pki.Server("a.example")
+	c := importFile(t, "a", encode(t, old, trustkeep.PKCS12, "secret"), withPassword("secret"))
+	renewed := pki.Issue(testpki.Request{Names: []string{"a.example"}, KeyOf: old})
+	tests := []struct {
+		about string
+		id    *testpki.Identity
+		certs []*x509.Certificate
+		want  []*x509.Certificate
+	}{
+		{"leaf alone", renewed, renewed.Chain[:1], renewed.Chain},
+		{"without root", renewed, renewed.Chain[:2], renewed.Chain},
+		{"complete", renewed, renewed.Chain, renewed.Chain},
+		{"of another CA", impostor.Server("a.example"), nil, nil},
+		{"self-signed", pki.SelfSigned("a.example"), nil, nil},
+	}
+	for _, test := range tests {
+		t.Run(test.about, func(t *testing.T) {
+			if test.certs == nil {
+				test.certs, test.want = test.id.Chain[:1], test.id.Chain[:1]
+			}
+			r := mustComponent(t)(c.Reimport(t.Context(), append(pemOf(test.certs...), test.id.KeyPEM()...), withPassword("secret")))
+			sameChain(t, r, test.want...)
+			if chain := opens(t, r, "secret").Chain(); len(chain) != len(test.want) {
+				t.Errorf("identity with %d certificates", len(chain))
+			}
+		})
+	}
+}
+
+func TestRename(t *testing.T) {
+	private := newComponent(t, "old name")
+	for _, c := range []*keystore.Component{private, publicOf(t, private)} {
+		r := mustComponent(t)(c.Rename("new name"))
+		if r.Name() != "new name" || c.Name() != "old name" || r.ID() != c.ID() || r.Version() != c.Version() || r.Fingerprint() != c.Fingerprint() {
+			t.Errorf("%v", r)
+		}
+		if name, _, err := r.ExportPublic(keystore.SuffixDER); err != nil || name != "new_name.der" {
+			t.Errorf("%q, %v", name, err)
+		}
+		for name, want := range map[string]error{"": trustkeep.ErrEmpty, "a\nb": trustkeep.ErrUnsupported, strings.Repeat("x", 1000): trustkeep.ErrLimit} {
+			if _, err := c.Rename(name); !errors.Is(err, want) {
+				t.Errorf("%q: %v", name, err)
+			}
+		}
+	}
+	r := mustComponent(t)(private.Rename("new name"))
+	opens(t, r, "secret")
+	_, data, err := r.ExportPrivate(trustkeep.Password("secret"), trustkeep.Password("export"), keystore.ExportOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ks, err := keystore.Parse(data, []byte("export"))
+	if err != nil || !slices.Equal(ks.Aliases(), []string{"new_name"}) {
+		t.Errorf("%v, %v", ks.Aliases(), err)
+	}
+}
+
+func TestRegenerateThePrivateKeyInPlace(t *testing.T) {
+	c := newComponent(t, "server")
+	before := opens(t, c, "secret")
+	next := noon.Add(300 * 24 * time.Hour)
+	o := keystore.ComponentOptions{Options: at(next), Password: trustkeep.Password("secret")}
+	r := mustComponent(t)(c.Regenerate(t.Context(), keystore.RenewOptions{}, o))
+	after := opens(t, r, "secret")
+	if r.ID() != c.ID() || r.Name() != c.Name() || r.Version() != 2 || equalKeys(before, after) ||
+		!slices.Equal(after.Leaf().DNSNames, before.Leaf().DNSNames) || !r.NotAfter().After(c.NotAfter()) || !r.Versions()[1].Replaced.Equal(next) {
+		t.Errorf("%v, valid until %s", r, r.NotAfter())
+	}
+	o.NewPassword = trustkeep.Password("new")
+	opens(t, mustComponent(t)(c.Regenerate(t.Context(), keystore.RenewOptions{}, o)), "new")
+	// A new certificate for the same key.
+	o.NewPassword = nil
+	renewed := mustComponent(t)(c.Renew(t.Context(), keystore.RenewOptions{}, o))
+	if !equalKeys(before, opens(t, renewed, "secret")) || renewed.Fingerprint() == c.Fingerprint() {
+		t.Errorf("%v", renewed)
+	}
+
+	o.Password = trustkeep.Password("wrong")
+	_, err := c.Regenerate(t.Context(), keystore.RenewOptions{}, o)
+	wantError(t, err, trustkeep.ErrIncorrectPassword)
+	_, err = c.Regenerate(t.Context(), keystore.RenewOptions{}, keystore.ComponentOptions{})
+	wantError(t, err, trustkeep.ErrIncorrectPassword)
+	_, err = c.Renew(t.Context(), keystore.RenewOptions{KeepAs: "old"}, withPassword("secret"))
+	wantError(t, err, trustkeep.ErrUnsupported, "versions")
+	if c.Version() != 1 || c.Fingerprint() != fingerprint(before.Leaf().Raw) {
+		t.Errorf("changed: %v", c)
+	}
+}
+
+// TestRegenerateWhatACASigned: nothing becomes self-signed by accident.
+func TestRegenerateWhatACASigned(t *testing.T) {
+	ca, root, intermediate := newCA(t, at(noon))
+	c := mustComponent(t)(keystore.GenerateComponent(t.Context(), "server",
+		keystore.CertificateOptions{Subject: cn("a"), DNSNames: []string{"a.example"}, Issuer: intermediate}, withPassword("secret")))
+	_, err := c.Regenerate(t.Context(), keystore.RenewOptions{}, withPassword("secret"))
+	wantError(t, err, trustkeep.ErrEmpty)
+	tests := map[string]keystore.RenewOptions{
+		"issuer": {Certificate: keystore.CertificateOptions{Issuer: intermediate}},
+		"sign": {Sign: func(request []byte) ([]byte, error) {
+			return ca.SignRequest("intermediate", request, keystore.CertificateOptions{})
+		}},
+	}
+	for about, renew := range tests {
+		r := mustComponent(t)(c.Regenerate(t.Context(), renew, withPassword("secret")))
+		id := opens(t, r, "secret")
+		sameChain(t, r, id.Leaf(), intermediate.Leaf(), root.Leaf())
+		if equalKeys(id, opens(t, c, "secret")) || len(id.Chain()) != 3 {
+			t.Errorf("%s: %v", about, id)
+		}
+	}
+}
+
+// TestReplacingAnExpiredCertificateKeepsReferencesValid: the ID that others refer to
+// leads to the new certificate.
+func TestReplacingAnExpiredCertificateKeepsReferencesValid(t *testing.T) {
+	c := newComponent(t, "server")
+	stored := map[string]*keystore.Component{c.ID(): c}
+	reference := c.ID()
+	expired := c.NotAfter().Add(time.Hour)
+	r := mustComponent(t)(stored[reference].Regenerate(t.Context(), keystore.RenewOptions{}, keystore.ComponentOptions{Options: at(expired), Password: trustkeep.Password("secret")}))
+	stored[r.ID()] = r
+	if len(stored) != 1 || !stored[reference].NotAfter().After(expired) || stored[reference].NotBefore().After(expired) {
+		t.Errorf("%v", stored)
+	}
+}
+
+func TestNoKeyCanBeGeneratedForAPublicComponent(t *testing.T) {
+	c := publicOf(t, newComponent(t, "partner"))
+	changes := map[string]func() error{
+		"regenerate": func() error {
+			_, err := c.Regenerate(t.Context(), keystore.RenewOptions{}, withPassword("secret"))
+			return err
+		},
+		"renew": func() error {
+			_, err := c.Renew(t.Context(), keystore.RenewOptions{}, withPassword("secret"))
+			return err
+		},
+		"identity": func() error { _, err := c.Identity(trustkeep.Password("secret")); return err },
+		"change password": func() error {
+			_, err := c.ChangePassword(trustkeep.Password("secret"), trustkeep.Password("new"), keystore.ComponentOptions{})
+			return err
+		},
+		"export": func() error {
+			_, _, err := c.ExportPrivate(trustkeep.Password("secret"), trustkeep.Password("new"), keystore.ExportOptions{})
+			return err
+		},
+	}
+	for about, change := range changes {
+		t.Run(about, func(t *testing.T) { wantError(t, change(), trustkeep.ErrUnsupported, `"partner"`, "public component") })
+	}
+}
+
+func TestPublicKeyIsExportedForPartners(t *testing.T) {
+	pki := testpki.New(t, testpki.Options{})
+	id := pki.Server("a.example")
+	private := importFile(t, "ACME / orders", encode(t, id, trustkeep.PKCS12, "secret"), withPassword("secret"))
+	public := importFile(t, "ACME / orders", id.ChainPEM(), keystore.ComponentOptions{})
+	tests := []struct {
+		suffix, file string
+		certs        int
+	}{
+		{"", "ACME___orders.cer", 1},
+		{keystore.SuffixCER, "ACME___orders.cer", 1},
+		{keystore.SuffixDER, "ACME___orders.der", 1},
+		{keystore.SuffixPEM, "ACME___orders.pem", 3},
+		{keystore.SuffixP7B, "ACME___orders.p7b", 3},
+	}
+	for _, c := range []*keystore.Component{private, public} {
+		for _, test := range tests {
+			t.Run(fmt.Sprint(c.Visibility(), " as ", test.suffix), func(t *testing.T) {
+				name, data, err := c.ExportPublic(test.suffix)
+				if err != nil || name != test.file {
+					t.Fatalf("%q, %v", name, err)
+				}
+				if bytes.Contains(data, []byte("PRIVATE KEY")) || bytes.Contains(data, id.PKCS8()) {
+					t.Error("the private key was exported")
+				}
+				partners := importFile(t, "copy", data, keystore.ComponentOptions{})
+				sameChain(t, partners, id.Chain[:test.certs]...)
+				if partners.Visibility() != trustkeep.Public {
+					t.Error("a private component came of it")
+				}
+			})
+		}
+		for _, suffix := range []string{keystore.SuffixP12, keystore.SuffixPFX, ".jks", "cer", ".cer\n"} {
+			if name, data, err := c.ExportPublic(suffix); !errors.Is(err, trustkeep.ErrUnsupported) || name != "" || data != nil {
+				t.Errorf("%q: %q, %v", suffix, name, err)
+			}
+		}
+	}
+}
+
+func TestExportedPrivateKeyHasThePasswordOfTheCallersChoice(t *testing.T) {
+	pki := testpki.New(t, testpki.Options{})
+	id := pki.Server("a.example")
+	c := importFile(t, "a", encode(t, id, trustkeep.PKCS12, "secret"), withPassword("secret"))
+	own, chosen := trustkeep.Password("secret"), trustkeep.Password("chosen")
+	for _, profile := range append(trustkeep.Profiles(), "") {
+		for _, suffix := range []string{"", keystore.SuffixP12, keystore.SuffixPFX} {
+			name, data, err := c.ExportPrivate(own, chosen, keystore.ExportOptions{Suffix: suffix, Profile: profile})
+			if profile == trustkeep.Passwordless {
+				wantError(t, err, trustkeep.ErrUnsupported)
+				continue
+			}
+			want := "a" + suffix
+			if suffix == "" {
+				want = "a.p12"
+			}
+			if err != nil || name != want {
+				t.Errorf("%s %s: %q, %v", profile, suffix, name, err)
+				continue
+			}
+			for _, wrong := range [][]byte{[]byte("secret"), {}, nil} {
+				if _, err := keystore.Parse(data, wrong); !isIncorrect(err) {
+					t.Errorf("%s: with password %q: %v", profile, wrong, err)
+				}
+			}
+			sameChain(t, importFile(t, "b", data, withPassword("chosen")), id.Chain...)
+		}
+	}
+	for _, none := range []trustkeep.PasswordSource{nil, trustkeep.Password("")} {
+		_, data, err := c.ExportPrivate(own, none, keystore.ExportOptions{})
+		wantError(t, err, trustkeep.ErrEmpty, "password")
+		if data != nil {
+			t.Error("exported all the same")
+		}
+	}
+	for _, wrong := range []trustkeep.PasswordSource{nil, trustkeep.Password(""), trustkeep.Password("wrong")} {
+		_, _, err := c.ExportPrivate(wrong, chosen, keystore.ExportOptions{})
+		wantError(t, err, trustkeep.ErrIncorrectPassword)
+	}
+	_, _, err := c.ExportPrivate(own, chosen, keystore.ExportOptions{Suffix: ".pem"})
+	wantError(t, err, trustkeep.ErrUnsupported, `".pem"`)
+	opens(t, c, "secret")
+}
+
+func TestPasswordChangeWantsTheCurrentOne(t *testing.T) {
+	c := newComponent(t, "server")
+	later := keystore.ComponentOptions{Options: at(noon.Add(time.Hour))}
+	for _, wrong := range []trustkeep.PasswordSource{nil, trustkeep.Password(""), trustkeep.Password("wrong")} {
+		_, err := c.ChangePassword(wrong, trustkeep.Password("new"), later)
+		wantError(t, err, trustkeep.ErrIncorrectPassword)
+	}
+	for _, none := range []trustkeep.PasswordSource{nil, trustkeep.Password("")} {
+		_, err := c.ChangePassword(trustkeep.Password("secret"), none, later)
+		wantError(t, err, trustkeep.ErrEmpty)
+	}
+	r := mustComponent(t)(c.ChangePassword(trustkeep.Password("secret"), trustkeep.Password("new"), later))
+	if r.ID() != c.ID() || r.Version() != 2 || r.Fingerprint() != c.Fingerprint() || !r.Versions()[1].Replaced.Equal(noon.Add(time.Hour)) {
+		t.Errorf("%v", r)
+	}
+	if !equalKeys(opens(t, r, "new"), opens(t, c, "secret")) {
+		t.Error("another key")
+	}
+	if _, err := r.Identity(trustkeep.Password("secret")); !isIncorrect(err) {
+		t.Errorf("the old password: %v", err)
+	}
+}
+
+// TestPasswordIsAskedForOnce, since somebody may have to type it.
+func TestPasswordIsAskedForOnce(t *testing.T) {
+	pki := testpki.New(t, testpki.Options{})
+	data := encode(t, pki.Server("a.example"), trustkeep.PKCS12, "secret")
+	asked := 0
+	typed := trustkeep.PasswordFunc(func() ([]byte, error) { asked++; return []byte("secret"), nil })
+	o := keystore.ComponentOptions{Password: typed}
+	c := importFile(t, "a", data, o)
+	if asked != 1 {
+		t.Errorf("import: asked %d times", asked)
+	}
+	steps := map[string]func() error{
+		"reimport": func() error { _, err := c.Reimport(t.Context(), data, o); return err },
+		"regenerate": func() error {
+			_, err := c.Regenerate(t.Context(), keystore.RenewOptions{Sign: nil, Certificate: keystore.CertificateOptions{Issuer: newIdentity(t, pki.Intermediate)}}, o)
+			return err
+		},
+		"identity": func() error { _, err := c.Identity(typed); return err },
+		"export": func() error {
+			_, _, err := c.ExportPrivate(typed, trustkeep.Password("x"), keystore.ExportOptions{})
+			return err
+		},
+		"new password": func() error { _, err := c.ChangePassword(trustkeep.Password("secret"), typed, o); return err },
+	}
+	for about, step := range steps {
+		asked = 0
+		if err := step(); err != nil || asked != 1 {
+			t.Errorf("%s: asked %d times, %v", about, asked, err)
+		}
+	}
+	// A source that has no answer is not one without a password.
+	silent := trustkeep.PasswordFromFile(filepath.Join(t.TempDir(), "none"))
+	if _, err := keystore.ImportComponent(t.Context(), "a", data, keystore.ComponentOptions{Password: silent}); err == nil || isIncorrect(err) {
+		t.Errorf("%v", err)
+	}
+	if _, err := c.Identity(silent); err == nil || isIncorrect(err) {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestCloseDemandsToSaveAChangedPassword(t *testing.T) {
+	c := newComponent(t, "server")
+	var stored *keystore.Component
+	draft := trustkeep.NewDraft(c, func(c *keystore.Component) error { stored = c; return nil })
+	change := func(c *keystore.Component) (*keystore.Component, error) {
+		return c.ChangePassword(trustkeep.Password("secret"), trustkeep.Password("new"), keystore.ComponentOptions{})
+	}
+	if err := draft.Change(change); err != nil {
+		t.Fatal(err)
+	}
+	wantError(t, draft.Close(), trustkeep.ErrUnsaved, `"server"`, "save")
+	if err := draft.Change(change); !isIncorrect(err) {
+		t.Errorf("the old password still counts: %v", err)
+	}
+	if err := draft.Save(); err != nil {
+		t.Fatal(err)
+	}
+	if err := draft.Close(); err != nil {
+		t.Error(err)
+	}
+	opens(t, stored, "new")
+}
+
+func TestCancelledContext(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	c := newComponent(t, "server")
+	_, data, err := c.ExportPublic("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	steps := map[string]func() (*keystore.Component, error){
+		"import": func() (*keystore.Component, error) {
+			return keystore.ImportComponent(ctx, "a", data, withPassword("secret"))
+		},
+		"generate": func() (*keystore.Component, error) {
+			return keystore.GenerateComponent(ctx, "a", keystore.CertificateOptions{Subject: cn("a")}, withPassword("secret"))
+		},
+		"reimport": func() (*keystore.Component, error) { return publicOf(t, c).Reimport(ctx, data, withPassword("secret")) },
+		"regenerate": func() (*keystore.Component, error) {
+			return c.Regenerate(ctx, keystore.RenewOptions{}, withPassword("secret"))
+		},
+		"renew": func() (*keystore.Component, error) {
+			return c.Renew(ctx, keystore.RenewOptions{}, withPassword("secret"))
+		},
+	}
+	for about, step := range steps {
+		if c, err := step(); !errors.Is(err, context.Canceled) || c != nil {
+			t.Errorf("%s: %v, %v", about, c, err)
+		}
+	}
+}
