@@ -43,6 +43,9 @@ func (b Builder) ExplainServerErrorFor(serverName string, err error) error {
 
 // explainAt explains an error of a connection to the destination, "" for unknown.
 func (b Builder) explainAt(at string, err error, server bool) error {
+	if err == nil {
+		return nil
+	}
 	host, port, splitErr := net.SplitHostPort(at)
 	if splitErr != nil {
 		host, port = at, ""
@@ -73,11 +76,8 @@ func (b Builder) explainAt(at string, err error, server bool) error {
 	return b.explainError(e)
 }
 
-// explainError completes an explanation of e.Err.
+// explainError completes an explanation of e.Err, which is not nil.
 func (b Builder) explainError(e *HandshakeError) error {
-	if e.Err == nil {
-		return nil
-	}
 	if _, done := errors.AsType[*HandshakeError](e.Err); done || !b.classify(e) {
 		return e.Err
 	}

@@ -113,13 +113,17 @@ func (c *command) connect(ctx context.Context) (*result, error) {
 	if err != nil {
 		return nil, err
 	}
-	if c.startTLS != "" {
-		dialer.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
-			return c.dialStartTLS(ctx, network, address)
+	var last *wire
+	dialer.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
+		conn, err := c.dial(ctx, network, address)
+		if err != nil {
+			return nil, err
 		}
+		last = &wire{Conn: conn}
+		return last, nil
 	}
 	for range c.repeat {
-		if err := c.once(ctx, dialer, b, r); err != nil {
+		if err := c.once(ctx, dialer, &last, b, r); err != nil {
 			r.refuse(err)
 			break
 		}
@@ -127,10 +131,11 @@ func (c *command) connect(ctx context.Context) (*result, error) {
 	return r, nil
 }
 
-func (c *command) dialStartTLS(ctx context.Context, network, address string) (net.Conn, error) {
+// dial opens a connection up to where TLS begins.
+func (c *command) dial(ctx context.Context, network, address string) (net.Conn, error) {
 	conn, err := new(net.Dialer).DialContext(ctx, network, address)
-	if err != nil {
-		return nil, err
+	if err != nil || c.startTLS == "" {
+		return conn, err
 	}
 	stop := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
@@ -141,13 +146,20 @@ func (c *command) dialStartTLS(ctx context.Context, network, address string) (ne
 	return conn, nil
 }
 
-// patience is for how long a server is given to object to the client, or to send
-// the tickets by which the next connection resumes: with TLS 1.3 both come after the
-// handshake.
-const patience = 300 * time.Millisecond
+// wire is a connection that knows how much the server has said.
+type wire struct {
+	net.Conn
+	heard int64
+}
+
+func (w *wire) Read(p []byte) (int, error) {
+	n, err := w.Conn.Read(p)
+	w.heard += int64(n)
+	return n, err
+}
 
 // once makes one connection.
-func (c *command) once(ctx context.Context, dialer *tlsctx.Dialer, b tlsctx.Builder, r *result) error {
+func (c *command) once(ctx context.Context, dialer *tlsctx.Dialer, last **wire, b tlsctx.Builder, r *result) error {
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
 	conn, err := dialer.DialContext(ctx, "tcp", c.addr)
@@ -160,15 +172,36 @@ func (c *command) once(ctx context.Context, dialer *tlsctx.Dialer, b tlsctx.Buil
 	if state.Version < tls.VersionTLS13 {
 		return nil
 	}
-	conn.SetReadDeadline(time.Now().Add(patience))
-	_, err = conn.Read(make([]byte, 1))
-	var timeout net.Error
-	switch {
-	case err == nil, errors.Is(err, io.EOF), errors.As(err, &timeout) && timeout.Timeout():
-		return nil
+	return b.ExplainErrorFor(c.addr, c.objection(conn, *last))
+}
+
+// With TLS 1.3, a server's objection to the client comes after the handshake, and so do the
+// tickets by which the next connection resumes. A server that has seen a certificate says
+// something either way, unless it gives out no tickets.
+const (
+	patience         = 300 * time.Millisecond
+	identityPatience = time.Second
+	glance           = 20 * time.Millisecond
+)
+
+// objection waits for what the server has against the client; nil for nothing.
+func (c *command) objection(conn net.Conn, w *wire) error {
+	wait := patience
+	if c.identity.path != "" {
+		wait = identityPatience
 	}
-	if b.ServerName == "" {
-		b.ServerName, _, _ = net.SplitHostPort(c.addr)
+	before := w.heard
+	for end := time.Now().Add(wait); time.Now().Before(end) && w.heard == before; {
+		conn.SetReadDeadline(time.Now().Add(glance))
+		_, err := conn.Read(make([]byte, 1))
+		var timeout net.Error
+		switch {
+		case errors.As(err, &timeout) && timeout.Timeout():
+		case err == nil, errors.Is(err, io.EOF):
+			return nil
+		default:
+			return err
+		}
 	}
-	return b.ExplainError(err)
+	return nil
 }

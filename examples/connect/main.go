@@ -9,8 +9,13 @@
 // -trusted-cert are the connection's own and replace them. Without either, -pin is
 // trust by itself, and without that the roots of the system count.
 //
-// It exits with 0 if every connection was accepted, with 1 if one was refused, and
-// with 2 for wrong usage.
+// It exits with 0 if every connection was accepted, with 1 if one was refused or could not
+// be tried, and with 2 for wrong usage. What -json prints has the same fields each time:
+//
+//	{"accepted","version","cipherSuite","resumed":[...],"rule","anchor":{"subject","sha256"},
+//	 "relaxations":[...],"peer":[{"subject","sha256"}],"error":{"code","text","remedy"}}
+//
+// anchor is null where the server was refused, error where it was accepted.
 package main
 
 import (
@@ -22,6 +27,7 @@ import (
 	"os"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/tlsctx"
 )
 
 const (
@@ -45,7 +51,12 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	r, err := c.connect(ctx)
 	if err != nil { // nothing was tried: a file cannot be read, for instance
 		fmt.Fprintln(stderr, "connect:", trustkeep.Printable(err.Error()))
-		return exitRefused
+		if !c.json {
+			return exitRefused
+		}
+		r = newResult(c.addr)
+		r.refuse(err)
+		r.Error.Code = string(tlsctx.CodeSetup)
 	}
 	if err := r.print(stdout, c.json); err != nil {
 		fmt.Fprintln(stderr, "connect:", err)

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"io"
+	"maps"
 	"net"
 	"os"
 	"os/exec"
@@ -183,8 +184,44 @@ func TestUsage(t *testing.T) {
 	if status := run(context.Background(), []string{"-h"}, &out, &errs); status != exitAccepted {
 		t.Errorf("-h: %d", status)
 	}
-	if status, _, errs := call(t, "-addr", "127.0.0.1:1", "-trust", "missing"); status != exitRefused || !strings.Contains(errs, "missing") {
-		t.Errorf("%d, %q", status, errs)
+	if status, r, errs := call(t, "-addr", "127.0.0.1:1", "-trust", "missing"); status != exitRefused || !strings.Contains(errs, "missing") || r.Accepted || r.Error == nil || r.Error.Code != "setup" {
+		t.Errorf("%d, %q, %+v", status, errs, r)
+	}
+}
+
+// What -json prints has these fields, whatever the outcome.
+func TestJSONFields(t *testing.T) {
+	pki := pkitest.New(t)
+	root := written(t, pki.CA.Leaf().Raw)
+	address := listen(t, tlsctx.Builder{Identity: pki.NewServer("127.0.0.1")}, nil)
+	for _, args := range [][]string{
+		{"-addr", address, "-trust", root, "-repeat", "2"},
+		{"-addr", address, "-trust", root, "-servername", "other.example"},
+		{"-addr", address, "-trust", "missing"},
+		{"-addr", "127.0.0.1:1", "-trust", root},
+	} {
+		var out bytes.Buffer
+		run(t.Context(), append(args, "-json"), &out, io.Discard)
+		got := map[string]json.RawMessage{}
+		if err := json.Unmarshal(out.Bytes(), &got); err != nil {
+			t.Fatalf("%v: %s", err, &out)
+		}
+		want := []string{"accepted", "anchor", "cipherSuite", "error", "peer", "relaxations", "resumed", "rule", "version"}
+		if keys := slices.Sorted(maps.Keys(got)); !slices.Equal(keys, want) {
+			t.Errorf("%q", keys)
+		}
+		for _, list := range []string{"peer", "relaxations", "resumed"} {
+			if !bytes.HasPrefix(got[list], []byte("[")) {
+				t.Errorf("%s is %s", list, got[list])
+			}
+		}
+		if accepted := string(got["accepted"]) == "true"; accepted != (string(got["error"]) == "null") {
+			t.Errorf("%s", &out)
+		} else if why := (map[string]string{}); !accepted {
+			if err := json.Unmarshal(got["error"], &why); err != nil || len(why) != 3 || why["code"] == "" || why["text"] == "" {
+				t.Errorf("%s, %v", got["error"], err)
+			}
+		}
 	}
 }
 
