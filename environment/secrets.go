@@ -9,7 +9,6 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -77,7 +76,10 @@ func (r *Registry) dataKey(ctx context.Context, key Key) ([]byte, error) {
 			if err == nil && len(dataKey) != dataKeySize {
 				err = fmt.Errorf("data key of %d bytes: %w", len(dataKey), trustkeep.ErrCorrupt)
 			}
-			return errors.Join(err, errSame)
+			if err != nil {
+				return err
+			}
+			return errSame
 		}
 		if exists {
 			return &trustkeep.Error{Op: "open secrets", Err: trustkeep.ErrIncorrectPassword, Hint: "this key is none of those that were added to the registry"}
