@@ -150,6 +150,7 @@ type proxy struct {
 
 	mu    sync.Mutex
 	cut   bool
+	muted bool          // nothing comes back
 	still chan struct{} // closed while data may pass
 	open  map[net.Conn]bool
 }
@@ -202,11 +203,14 @@ func (p *proxy) serve(client net.Conn) {
 			for {
 				n, err := from.Read(buffer)
 				p.mu.Lock()
-				still := p.still
+				still, muted := p.still, p.muted && from == server
 				p.mu.Unlock()
 				<-still
 				if err != nil {
 					return
+				}
+				if muted {
+					continue
 				}
 				if _, err := to.Write(buffer[:n]); err != nil {
 					return
@@ -239,6 +243,13 @@ func (p *proxy) partition(on bool) {
 	for conn := range p.open {
 		conn.Close()
 	}
+}
+
+// mute drops what the server says. The connection is good for nothing after that.
+func (p *proxy) mute(on bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.muted = on
 }
 
 // freeze holds all data back, or lets it go on.

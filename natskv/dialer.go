@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -154,11 +155,28 @@ func greeting(ctx context.Context, conn net.Conn) ([]byte, error) {
 type greeted struct {
 	net.Conn
 	greeting *bytes.Reader
+	heard    atomic.Bool // something of the server since
 }
 
 func (g *greeted) Read(p []byte) (int, error) {
 	if g.greeting.Len() > 0 {
 		return g.greeting.Read(p)
 	}
-	return g.Conn.Read(p)
+	n, err := g.Conn.Read(p)
+	if n > 0 {
+		g.heard.Store(true)
+	}
+	return n, err
+}
+
+// Write says why a server hangs up at once. In TLS 1.3 it objects to the client's
+// certificate when the client takes the handshake for done and writes.
+func (g *greeted) Write(p []byte) (int, error) {
+	n, err := g.Conn.Write(p)
+	if err != nil && !g.heard.Load() && g.SetReadDeadline(time.Now().Add(time.Second)) == nil {
+		if _, why := g.Conn.Read(make([]byte, 1)); why != nil {
+			err = errors.Join(err, why)
+		}
+	}
+	return n, err
 }
