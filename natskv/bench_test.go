@@ -1,0 +1,106 @@
+package natskv
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/trustkeep/trustkeep/environment"
+)
+
+var benchSubscribers = flag.String("natskv.bench", "1,10,50,200", "numbers of subscribers of BenchmarkDeployment")
+
+// BenchmarkDeployment puts a record of 4 KiB and waits until all subscribers have it, each
+// over a connection of its own to a server in another process. The clock of a subscriber
+// begins before Put. first-* is from one subscriber's view, all-* until the last one.
+func BenchmarkDeployment(b *testing.B) {
+	for _, text := range strings.Split(*benchSubscribers, ",") {
+		n, err := strconv.Atoi(text)
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.Run("subscribers="+text, func(b *testing.B) { benchmarkDeployment(b, n) })
+	}
+}
+
+func benchmarkDeployment(b *testing.B, n int) {
+	p := newProcess(b)
+	url := "nats://" + p.address()
+	writer := connectTo(b, url, Options{})
+	last := mustPut(b, writer, "k", make([]byte, 4<<10), 0)
+	before := p.memory()
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
+	defer cancel()
+	arrivals := make(chan time.Time, n)
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer cancel()
+	for range n {
+		updates, err := connectTo(b, url, Options{}).Watch(ctx, "")
+		if err != nil {
+			b.Fatal(err)
+		}
+		<-updates
+		wg.Go(func() {
+			for u := range updates {
+				receive(u, arrivals)
+			}
+		})
+	}
+	perSubscriber := (p.memory() - before) / float64(n)
+	var each, all, puts []time.Duration
+	for b.Loop() {
+		start := time.Now()
+		last = mustPut(b, writer, "k", make([]byte, 4<<10), last)
+		puts = append(puts, time.Since(start))
+		for i := range n {
+			d := (<-arrivals).Sub(start)
+			each = append(each, d)
+			if i == n-1 {
+				all = append(all, time.Since(start))
+			}
+		}
+	}
+	for _, m := range []struct {
+		name  string
+		times []time.Duration
+	}{{"put", puts}, {"seen", each}, {"all", all}} {
+		slices.Sort(m.times)
+		b.ReportMetric(milliseconds(m.times[len(m.times)/2]), m.name+"-median-ms")
+		b.ReportMetric(milliseconds(m.times[len(m.times)*99/100]), m.name+"-p99-ms")
+	}
+	if before > 0 {
+		b.ReportMetric(perSubscriber, "server-KiB/subscriber")
+	}
+}
+
+func receive(u environment.Update, arrivals chan<- time.Time) {
+	now := time.Now()
+	for range u.Records {
+		arrivals <- now
+	}
+}
+
+func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
+
+// memory is the resident memory of the server in KiB, zero where it is not known.
+func (p *process) memory() float64 {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
+	if err != nil {
+		return 0
+	}
+	_, rest, _ := strings.Cut(string(text), "VmRSS:")
+	fields := strings.Fields(rest)
+	if len(fields) == 0 {
+		return 0
+	}
+	n, _ := strconv.ParseFloat(fields[0], 64)
+	return n
+}
