@@ -40,7 +40,7 @@ func importFile(t testing.TB, name string, data []byte, o keystore.ComponentOpti
 func newComponent(t testing.TB, name string) *keystore.Component {
 	t.Helper()
 	return mustComponent(t)(keystore.GenerateComponent(t.Context(), name,
-		keystore.CertificateOptions{Subject: cn(name), DNSNames: []string{strings.ReplaceAll(name, " ", "-") + ".example"}}, withPassword("secret")))
+		keystore.CertificateOptions{Subject: cn(name), DNSNames: []string{"server.example"}}, withPassword("secret")))
 }
 
 // publicOf is a public component of the certificate of another.

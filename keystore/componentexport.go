@@ -17,7 +17,7 @@ const (
 	SuffixCER = ".cer" // the certificate, PEM
 	SuffixDER = ".der" // the certificate, DER
 	SuffixPEM = ".pem" // the certificate and its chain, PEM
-	SuffixP7B = ".p7b" // the certificate and its chain, PKCS#7
+	SuffixP7B = ".p7b" // the certificate and its chain, PKCS#7, whose sets have no order
 	SuffixP12 = ".p12" // the key, its certificate and the chain, PKCS#12
 	SuffixPFX = ".pfx" // the same, as Windows calls it
 )

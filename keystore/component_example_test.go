@@ -1,0 +1,51 @@
+package keystore_test
+
+import (
+	"context"
+	"crypto/x509/pkix"
+	"fmt"
+	"log"
+
+	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/keystore"
+)
+
+// A component is generated, its public key is given to a partner, and its key is replaced
+// in place.
+func ExampleComponent() {
+	ctx := context.Background()
+	options := keystore.ComponentOptions{Password: trustkeep.Password("correct horse"), ID: "as2-acme"}
+	c, err := keystore.GenerateComponent(ctx, "AS2 ACME", keystore.CertificateOptions{
+		Subject: pkix.Name{CommonName: "acme.example"}, DNSNames: []string{"acme.example"}}, options)
+	if err != nil {
+		log.Fatal(err)
+	}
+	file, _, err := c.ExportPublic(keystore.SuffixCER)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(c.Visibility(), c.Kind(), "component, for partners:", file)
+
+	next, err := c.Regenerate(ctx, keystore.RenewOptions{}, options)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(next.ID() == c.ID(), next.Version(), next.Fingerprint() == c.Fingerprint())
+	id, err := next.Identity(trustkeep.Password("correct horse"))
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(id.Leaf().DNSNames, len(next.Versions()), "versions")
+
+	public, err := keystore.ImportComponent(ctx, "partner", id.Leaf().Raw, keystore.ComponentOptions{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	_, err = public.Regenerate(ctx, keystore.RenewOptions{}, options)
+	fmt.Println(err)
+	// Output:
+	// private X.509 component, for partners: AS2_ACME.cer
+	// true 2 false
+	// [acme.example] 2 versions
+	// component: regenerate: alias "partner": no key or certificate can be made for a public component: unsupported
+}

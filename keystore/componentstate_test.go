@@ -1,0 +1,327 @@
+package keystore_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/testpki"
+	"github.com/trustkeep/trustkeep/keystore"
+)
+
+// stored sends a component through JSON and back.
+func restored(t testing.TB, c *keystore.Component) *keystore.Component {
+	t.Helper()
+	text, err := json.Marshal(c.State())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var s keystore.ComponentState
+	if err := json.Unmarshal(text, &s); err != nil {
+		t.Fatal(err)
+	}
+	return mustComponent(t)(keystore.RestoreComponent(s))
+}
+
+func TestVersionsAndRollback(t *testing.T) {
+	hours := 0
+	o := withPassword("one")
+	o.Clock = func() time.Time { return noon.Add(time.Duration(hours) * time.Hour) }
+	one := mustComponent(t)(keystore.GenerateComponent(t.Context(), "server", keystore.CertificateOptions{Subject: cn("a")}, o))
+	hours = 1
+	two := mustComponent(t)(one.Regenerate(t.Context(), keystore.RenewOptions{}, o))
+	hours = 2
+	three := mustComponent(t)(two.ChangePassword(trustkeep.Password("one"), trustkeep.Password("three"), o))
+	hours = 3
+	four := mustComponent(t)(three.Rollback(1, o))
+	want := []string{one.Fingerprint(), two.Fingerprint(), two.Fingerprint(), one.Fingerprint()}
+	versions := restored(t, four).Versions()
+	if len(versions) != len(want) {
+		t.Fatalf("%d versions", len(versions))
+	}
+	for i, v := range versions {
+		if v.Number != i+1 || v.Chain[0].SHA256 != want[i] || !v.Replaced.Equal(noon.Add(time.Duration(i)*time.Hour)) {
+			t.Errorf("version %d: number %d of %s, %s", i+1, v.Number, v.Replaced, v.Chain[0].SHA256)
+		}
+	}
+	// Each has the password that it had then.
+	for version, password := range map[int]string{1: "one", 2: "one", 3: "three", 4: "one"} {
+		opens(t, mustComponent(t)(four.Rollback(version, o)), password)
+	}
+	for _, none := range []int{0, -1, 5} {
+		_, err := four.Rollback(none, o)
+		wantError(t, err, trustkeep.ErrNotFound)
+	}
+	// Two that start from the same version do not meet.
+	a, b := mustComponent(t)(two.Rollback(1, o)), mustComponent(t)(two.Rollback(2, o))
+	if a.Fingerprint() != one.Fingerprint() || b.Fingerprint() != two.Fingerprint() || two.Version() != 2 {
+		t.Errorf("%v, %v, %v", a, b, two)
+	}
+}
+
+func TestComponentIsRestored(t *testing.T) {
+	pki := testpki.New(t, testpki.Options{})
+	private := mustComponent(t)(newComponent(t, "server / 1").Regenerate(t.Context(), keystore.RenewOptions{}, withPassword("secret")))
+	public := importFile(t, "partner", pki.Server("a.example").ChainPEM(), keystore.ComponentOptions{})
+	for _, c := range []*keystore.Component{private, public} {
+		r := restored(t, c)
+		if r.ID() != c.ID() || r.String() != c.String() || !r.NotAfter().Equal(c.NotAfter()) || !r.NotBefore().Equal(c.NotBefore()) ||
+			!slices.EqualFunc(r.RawChain(), c.RawChain(), bytes.Equal) || len(r.Versions()) != c.Version() {
+			t.Errorf("%v came back as %v", c, r)
+		}
+		if c.Visibility() == trustkeep.Private && !equalKeys(opens(t, r, "secret"), opens(t, c, "secret")) {
+			t.Error("another key")
+		}
+		// The state is a copy.
+		s := c.State()
+		for _, v := range s.Versions {
+			clear(v.Store)
+			clear(v.Chain[0])
+		}
+		if restored(t, c).String() != r.String() {
+			t.Error("the state shares memory with the component")
+		}
+		s = c.State()
+		r = mustComponent(t)(keystore.RestoreComponent(s))
+		for _, v := range s.Versions {
+			clear(v.Store)
+			clear(v.Chain[0])
+		}
+		if cert, err := r.Certificate(); err != nil || fingerprint(cert.Raw) != c.Fingerprint() {
+			t.Errorf("the component shares memory with the state: %v", err)
+		}
+	}
+}
+
+func TestRestoreRefusesContradictions(t *testing.T) {
+	good := func() keystore.ComponentState {
+		return mustComponent(t)(newComponent(t, "server").Regenerate(t.Context(), keystore.RenewOptions{}, withPassword("secret"))).State()
+	}
+	tests := map[string]func(*keystore.ComponentState){
+		"no ID":                   func(s *keystore.ComponentState) { s.ID = "" },
+		"no name":                 func(s *keystore.ComponentState) { s.Name = "" },
+		"name of two lines":       func(s *keystore.ComponentState) { s.Name = "a\nb" },
+		"name without end":        func(s *keystore.ComponentState) { s.Name = strings.Repeat("x", 1<<20) },
+		"no versions":             func(s *keystore.ComponentState) { s.Versions = nil },
+		"version 0":               func(s *keystore.ComponentState) { s.Versions[0].Number = 0 },
+		"negative version":        func(s *keystore.ComponentState) { s.Versions[0].Number = -1 },
+		"last of all versions":    func(s *keystore.ComponentState) { s.Versions[1].Number = 1<<63 - 1 },
+		"one version twice":       func(s *keystore.ComponentState) { s.Versions[1].Number = 1 },
+		"versions backwards":      func(s *keystore.ComponentState) { slices.Reverse(s.Versions) },
+		"no certificate":          func(s *keystore.ComponentState) { s.Versions[1].Chain = nil },
+		"empty certificate":       func(s *keystore.ComponentState) { s.Versions[0].Chain[0] = nil },
+		"garbage in the chain":    func(s *keystore.ComponentState) { s.Versions[0].Chain = append(s.Versions[0].Chain, []byte("garbage")) },
+		"private and then public": func(s *keystore.ComponentState) { s.Versions[1].Store = nil },
+		"public and then private": func(s *keystore.ComponentState) { s.Versions[0].Store = nil },
+	}
+	for about, change := range tests {
+		t.Run(about, func(t *testing.T) {
+			s := good()
+			change(&s)
+			c, err := keystore.RestoreComponent(s)
+			wantError(t, err, trustkeep.ErrCorrupt)
+			if c != nil || len(err.Error()) > 2000 {
+				t.Errorf("%v, error of %d bytes", c, len(err.Error()))
+			}
+		})
+	}
+	s := good()
+	s.Versions = s.Versions[1:] // old versions may be given up
+	if c, err := keystore.RestoreComponent(s); err != nil || c.Version() != 2 {
+		t.Errorf("%v, %v", c, err)
+	}
+}
+
+// TestTamperedStateIsFoundOut: whoever writes to the storage does not know the password,
+// and nothing that he leaves there is taken for what it protects.
+func TestTamperedStateIsFoundOut(t *testing.T) {
+	pki := testpki.New(t, testpki.Options{})
+	own, evil := pki.Server("a.example"), pki.Server("a.example")
+	c := importFile(t, "a", encode(t, own, trustkeep.PKCS12, "secret"), withPassword("secret"))
+	evilKey := append(evil.KeyPEM(), evil.ChainPEM()...)
+	plain, err := keystore.Parse(evilKey, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	unprotected := func(format trustkeep.Format) []byte {
+		data, err := plain.Encode(keystore.SaveOptions{Format: format, NoPassword: true})
+		if err != nil {
+			return nil // the format has no such thing
+		}
+		return data
+	}
+	evilChain := evil.DERChain()
+	tests := map[string]struct {
+		change func(*keystore.RevisionState)
+		want   error
+	}{
+		"another certificate": {func(v *keystore.RevisionState) { v.Chain[0] = evil.DER }, trustkeep.ErrCorrupt},
+		"an issuer more":      {func(v *keystore.RevisionState) { v.Chain = append(v.Chain, pki.Server("b").DER) }, trustkeep.ErrCorrupt},
+		"an issuer less":      {func(v *keystore.RevisionState) { v.Chain = v.Chain[:2] }, trustkeep.ErrCorrupt},
+		"another issuer":      {func(v *keystore.RevisionState) { v.Chain[2] = evil.DER }, trustkeep.ErrCorrupt},
+		"an issuer twice":     {func(v *keystore.RevisionState) { v.Chain[2] = v.Chain[1] }, trustkeep.ErrCorrupt},
+		"another's store":     {func(v *keystore.RevisionState) { v.Store = encode(t, evil, trustkeep.PKCS12, "guess") }, trustkeep.ErrIncorrectPassword},
+		"all of another": {func(v *keystore.RevisionState) {
+			v.Store, v.Chain = encode(t, evil, trustkeep.PKCS12, "guess"), evilChain
+		}, trustkeep.ErrIncorrectPassword},
+		"store under no password, PEM":    {func(v *keystore.RevisionState) { v.Store, v.Chain = evilKey, evilChain }, trustkeep.ErrCorrupt},
+		"store under no password, PKCS12": {func(v *keystore.RevisionState) { v.Store, v.Chain = unprotected(trustkeep.PKCS12), evilChain }, nil},
+		"flipped bit":                     {func(v *keystore.RevisionState) { v.Store[len(v.Store)/2] ^= 1 }, nil},
+		"garbage":                         {func(v *keystore.RevisionState) { v.Store = []byte("garbage") }, trustkeep.ErrCorrupt},
+	}
+	for about, test := range tests {
+		t.Run(about, func(t *testing.T) {
+			s := c.State()
+			test.change(&s.Versions[0])
+			if len(s.Versions[0].Store) == 0 {
+				t.Skip("cannot be written")
+			}
+			r := mustComponent(t)(keystore.RestoreComponent(s))
+			steps := map[string]func() error{
+				"identity": func() error { _, err := r.Identity(trustkeep.Password("secret")); return err },
+				"export": func() error {
+					_, _, err := r.ExportPrivate(trustkeep.Password("secret"), trustkeep.Password("x"), keystore.ExportOptions{})
+					return err
+				},
+				"change password": func() error {
+					_, err := r.ChangePassword(trustkeep.Password("secret"), trustkeep.Password("x"), keystore.ComponentOptions{})
+					return err
+				},
+				"renew": func() error {
+					o := withPassword("secret")
+					o.AllowUnauthenticated = true
+					_, err := r.Renew(t.Context(), keystore.RenewOptions{Certificate: keystore.CertificateOptions{Issuer: newIdentity(t, pki.Intermediate)}}, o)
+					return err
+				},
+			}
+			for about, step := range steps {
+				err := step()
+				if err == nil || test.want != nil && !errors.Is(err, test.want) || !isTyped(err) {
+					t.Errorf("%s: %v, want %v", about, err, test.want)
+				}
+			}
+			for _, none := range []trustkeep.PasswordSource{nil, trustkeep.Password("")} {
+				if _, err := r.Identity(none); !isIncorrect(err) {
+					t.Errorf("without password: %v", err)
+				}
+			}
+		})
+	}
+}
+
+func TestComponentsDoNotPrintSecrets(t *testing.T) {
+	const canary = "canary-password"
+	c := mustComponent(t)(keystore.GenerateComponent(t.Context(), "server", keystore.CertificateOptions{Subject: cn("a"), Key: keystore.Ed25519}, withPassword(canary)))
+	id := opens(t, c, canary)
+	o := withPassword(canary)
+	o.NewPassword = trustkeep.Password(canary)
+	o.KeyPasswords = map[string]trustkeep.PasswordSource{"one": trustkeep.Password(canary)}
+	values := []any{c, *c, []*keystore.Component{c}, struct{ C *keystore.Component }{c}, o, &o, trustkeep.NewDraft(c, nil), id, c.Versions(), c.Describe()}
+	var all strings.Builder
+	for _, v := range values {
+		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
+			fmt.Fprintf(&all, verb+"\n", v)
+		}
+		slog.New(slog.NewTextHandler(&all, nil)).Info("x", "v", v)
+		slog.New(slog.NewJSONHandler(&all, nil)).Info("x", "v", v)
+		if text, err := json.Marshal(v); err == nil {
+			all.Write(text)
+		}
+	}
+	_, err := c.Identity(trustkeep.Password(canary + "2"))
+	fmt.Fprintln(&all, err)
+	key := fmt.Sprint(reveal(id))
+	for _, secret := range []string{canary, fmt.Sprintf("%x", canary), fmt.Sprint([]byte(canary)), strings.Trim(key, "[]")} {
+		if strings.Contains(all.String(), secret) {
+			t.Errorf("printed %q", secret)
+		}
+	}
+	if got := fmt.Sprintf("%#v", c); got != c.String() || !strings.Contains(got, c.Fingerprint()) {
+		t.Errorf("printed %s", got)
+	}
+	text, err := json.Marshal(c.State())
+	if err != nil || strings.Contains(string(text), canary) || strings.Contains(string(text), strings.Trim(key, "[]")) {
+		t.Errorf("state: %v", err)
+	}
+}
+
+// TestComponentsAreSharedByMany runs under the race detector.
+func TestComponentsAreSharedByMany(t *testing.T) {
+	c := newComponent(t, "server")
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			if id, err := c.Identity(trustkeep.Password("secret")); err != nil || fingerprint(id.Leaf().Raw) != c.Fingerprint() {
+				t.Errorf("%v", err)
+			}
+			if r, err := c.Rollback(1, withPassword("secret")); err != nil || r.Version() != 2 {
+				t.Errorf("%v", err)
+			}
+			if _, err := keystore.RestoreComponent(c.State()); err != nil {
+				t.Error(err)
+			}
+			c.Describe()[0].Subject = "mine"
+		})
+	}
+	wg.Wait()
+	if c.Version() != 1 || c.Describe()[0].Subject == "mine" {
+		t.Errorf("%v", c)
+	}
+}
+
+func FuzzRestoreComponent(f *testing.F) {
+	pki := testpki.New(f, testpki.Options{Seed: "components", Now: noon})
+	id := pki.Server("a.example")
+	private := importFile(f, "a", encode(f, id, trustkeep.PKCS12, "secret"), withPassword("secret"))
+	public := importFile(f, "b", id.ChainPEM(), keystore.ComponentOptions{Options: at(noon), ID: "b"})
+	for _, c := range []*keystore.Component{private, public, mustComponent(f)(public.Rollback(1, keystore.ComponentOptions{Options: at(noon)}))} {
+		text, err := json.Marshal(c.State())
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(text)
+	}
+	f.Add([]byte(`{"ID":"a","Name":"a","Versions":[{"Number":1,"Chain":["MA=="]}]}`))
+	f.Add([]byte(`{}`))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		var s keystore.ComponentState
+		if json.Unmarshal(text, &s) != nil {
+			return
+		}
+		c, err := keystore.RestoreComponent(s)
+		if err != nil {
+			if !errors.Is(err, trustkeep.ErrCorrupt) || c != nil {
+				t.Errorf("%v, %v", c, err)
+			}
+			return
+		}
+		if c.ID() == "" || c.Name() == "" || c.Version() < 1 || len(c.Fingerprint()) != 64 || len(c.Describe()) != len(c.RawChain()) || len(c.String()) == 0 {
+			t.Errorf("%v", c)
+		}
+		if got, err := keystore.RestoreComponent(c.State()); err != nil || got.String() != c.String() {
+			t.Errorf("not restored again: %v", err)
+		}
+		if r, err := c.Rollback(c.Versions()[0].Number, keystore.ComponentOptions{}); err != nil || r.Version() != c.Version()+1 {
+			t.Errorf("%v, %v", r, err)
+		}
+		for _, suffix := range []string{keystore.SuffixCER, keystore.SuffixP7B} {
+			if _, data, err := c.ExportPublic(suffix); err != nil || len(data) == 0 {
+				t.Errorf("%s: %v", suffix, err)
+			}
+		}
+		if _, err := c.Certificate(); err != nil && !errors.Is(err, trustkeep.ErrUnsupported) {
+			t.Errorf("%v", err)
+		}
+		if _, err := c.Identity(trustkeep.Password("guess")); err == nil || !isTyped(err) {
+			t.Errorf("opened with a guessed password: %v", err)
+		}
+	})
+}
