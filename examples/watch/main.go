@@ -1,13 +1,13 @@
-// Command watch replaces a server's certificate and a client's trust on disk, again
-// and again, while connections are made all the time, and counts what fails: nothing
-// may.
+// Command watch replaces the certificates of a server and its clients and the trust of
+// both on disk, again and again, while connections are made all the time, and counts what
+// fails: nothing may.
 //
 //	watch [-swaps N] [-clients N] [-v]
 //
-// The server's certificate moves between two authorities. Each move is what an
-// administrator would do: the new authority is trusted first, then the certificate is
-// replaced, then the old authority is no longer trusted. It exits with 1 if a
-// connection failed, or if one was accepted that the trust of its moment refuses.
+// Both sides move between two authorities. Each move is what an administrator would do:
+// the new authority is trusted first, then the certificates are replaced, one after the
+// other, then the old authority is no longer trusted. It exits with 1 if a connection
+// failed, or if one side accepted the other although the trust of that moment refuses it.
 package main
 
 import (
@@ -26,7 +26,7 @@ func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
 func run(args []string, stdout, stderr io.Writer) int {
 	flags := flag.NewFlagSet("watch", flag.ContinueOnError)
 	flags.SetOutput(stderr)
-	swaps := flags.Int("swaps", 20, "how many times the certificate moves to another authority")
+	swaps := flags.Int("swaps", 20, "how many times the certificates move to another authority")
 	clients := flags.Int("clients", 4, "how many clients connect at once")
 	verbose := flags.Bool("v", false, "print each change")
 	switch err := flags.Parse(args); {

@@ -17,7 +17,7 @@ func TestNothingFails(t *testing.T) {
 	if _, err := fmt.Sscanf(after, "%d times\ntrust replaced %d times\nconnections %d\n resumed %d\n failed %d\nwrongly accepted %d", &certificates, &trusts, &connections, &resumed, &failed, &wrong); err != nil {
 		t.Fatalf("%v: %s", err, after)
 	}
-	if certificates != 6 || trusts != 12 || connections < 6*3*2*3 || resumed == 0 || failed != 0 || wrong != 0 {
+	if certificates != 12 || trusts != 12 || connections < 6*4*2*3 || resumed == 0 || failed != 0 || wrong != 0 {
 		t.Errorf("%s", after)
 	}
 }

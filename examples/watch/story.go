@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
 	"errors"
@@ -25,6 +26,7 @@ import (
 type counts struct {
 	certificates, trusts                int
 	connections, resumed, failed, wrong atomic.Int64
+	rounds                              []atomic.Int64 // connections of each client
 	mu                                  sync.Mutex
 	err                                 error
 }
@@ -47,7 +49,23 @@ func (c *counts) first() error {
 	return c.err
 }
 
-// site is what lies on disk: the server's pair and the client's trust.
+// judge counts a peer that was accepted although the trust refuses it, both that of
+// before the handshake and that of after it.
+func (c *counts) judge(trust truststore.Source, before *truststore.Snapshot, peer []*x509.Certificate, o truststore.VerifyOptions) {
+	after, err := trust.Snapshot()
+	if err != nil {
+		c.fail(err)
+		return
+	}
+	_, byOld := before.Verify(peer, o)
+	_, byNew := after.Verify(peer, o)
+	if byOld != nil && byNew != nil {
+		c.wrong.Add(1)
+	}
+}
+
+// site is what lies on disk: the pairs of the server and of its clients, and the trust
+// that both sides follow.
 type site struct {
 	dir         string
 	authorities [2]*keystore.Identity
@@ -70,65 +88,57 @@ func story(ctx context.Context, swaps, clients int, log io.Writer) (_ *counts, e
 			return nil, err
 		}
 	}
-	if err := errors.Join(s.trust(0), s.certify(0)); err != nil {
+	if err := errors.Join(s.trust(0), s.certify("server", 0), s.certify("client", 0)); err != nil {
 		return nil, err
 	}
 
-	served, trusted := make(chan struct{}, 1), make(chan struct{}, 1)
-	pair, err := keystore.WatchPair(s.path("tls.crt"), s.path("tls.key"), nil, keystore.WatchOptions{OnChange: func(keystore.Change) { served <- struct{}{} }})
-	if err != nil {
-		return nil, err
-	}
-	defer pair.Close()
+	trusted := make(chan struct{}, 1)
 	trust, err := truststore.Watch(s.path("trust.pem"), nil, truststore.WatchOptions{OnChange: func(truststore.Change) { trusted <- struct{}{} }})
 	if err != nil {
 		return nil, err
 	}
 	defer trust.Close()
-	address, stop, err := serve(pair)
+	server, served, closeServer, err := s.watch("server")
+	if err != nil {
+		return nil, err
+	}
+	defer closeServer()
+	client, presented, closeClient, err := s.watch("client")
+	if err != nil {
+		return nil, err
+	}
+	defer closeClient()
+
+	c := &counts{rounds: make([]atomic.Int64, clients)}
+	address, stop, err := serve(tlsctx.Builder{Identity: server, ClientAuth: tlsctx.RequireClientAuth, Trusted: trust}, c)
 	if err != nil {
 		return nil, err
 	}
 	defer stop()
-	dialer, err := tlsctx.Builder{Trusted: trust, ServerName: "localhost"}.Dialer()
+	dialer, err := tlsctx.Builder{Identity: client, Trusted: trust, ServerName: "localhost"}.Dialer()
 	if err != nil {
 		return nil, err
 	}
 
-	c := new(counts)
 	load, end := context.WithCancel(ctx)
 	var wg sync.WaitGroup
-	for range clients {
+	for i := range clients {
 		wg.Go(func() {
 			for load.Err() == nil {
 				c.connect(load, dialer, trust, address)
+				c.rounds[i].Add(1)
 			}
 		})
 	}
 	defer wg.Wait()
 	defer end()
-	wait := func(done <-chan struct{}) error {
-		select {
-		case <-done:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-		// Connections by the new state, before it changes again.
-		for seen := c.connections.Load(); c.connections.Load() < seen+int64(2*clients); {
-			select {
-			case <-ctx.Done():
-				return ctx.Err()
-			case <-time.After(time.Millisecond):
-			}
-		}
-		return nil
-	}
 	for i := range swaps {
 		from, to := i%2, (i+1)%2
 		for _, step := range []func() error{
-			func() error { c.trusts++; return errors.Join(s.trust(from, to), wait(trusted)) },
-			func() error { c.certificates++; return errors.Join(s.certify(to), wait(served)) },
-			func() error { c.trusts++; return errors.Join(s.trust(to), wait(trusted)) },
+			func() error { c.trusts++; return errors.Join(s.trust(from, to), c.settle(ctx, trusted)) },
+			func() error { c.certificates++; return errors.Join(s.certify("server", to), c.settle(ctx, served)) },
+			func() error { c.certificates++; return errors.Join(s.certify("client", to), c.settle(ctx, presented)) },
+			func() error { c.trusts++; return errors.Join(s.trust(to), c.settle(ctx, trusted)) },
 		} {
 			if err := step(); err != nil {
 				return nil, err
@@ -138,6 +148,39 @@ func story(ctx context.Context, swaps, clients int, log io.Writer) (_ *counts, e
 	end()
 	wg.Wait()
 	return c, nil
+}
+
+// watch follows a pair on disk.
+func (s *site) watch(name string) (id *keystore.LiveIdentity, changed <-chan struct{}, stop func() error, err error) {
+	c := make(chan struct{}, 1)
+	pair, err := keystore.WatchPair(s.path(name+".crt"), s.path(name+".key"), nil, keystore.WatchOptions{OnChange: func(keystore.Change) { c <- struct{}{} }})
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	if id, err = pair.Identity(""); err != nil {
+		return nil, nil, nil, errors.Join(err, pair.Close())
+	}
+	return id, c, pair.Close, nil
+}
+
+// settle waits until a change has been taken, and then until each client is through with
+// the connection that it may have begun before and has made another.
+func (c *counts) settle(ctx context.Context, changed <-chan struct{}) error {
+	select {
+	case <-changed:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	for i := range c.rounds {
+		for seen := c.rounds[i].Load(); c.rounds[i].Load() < seen+2; {
+			select {
+			case <-ctx.Done():
+				return ctx.Err()
+			case <-time.After(time.Millisecond):
+			}
+		}
+	}
+	return nil
 }
 
 // connect makes one connection and judges it.
@@ -150,59 +193,59 @@ func (c *counts) connect(ctx context.Context, dialer *tlsctx.Dialer, trust *trus
 		return
 	}
 	conn, err := dialer.DialContext(ctx, "tcp", address)
-	if ctx.Err() != nil {
+	if err == nil {
+		defer conn.Close()
+		// The server's verdict on the client comes with it, and the ticket for the
+		// next connection.
+		conn.SetReadDeadline(time.Now().Add(30 * time.Second))
+		_, err = conn.Read(make([]byte, 1))
+	}
+	switch {
+	case errors.Is(ctx.Err(), context.Canceled):
 		return // the end of the story, not of a connection
-	}
-	if err != nil {
+	case err != nil:
 		c.fail(err)
-		c.connections.Add(1)
-		return
-	}
-	defer conn.Close()
-	state := conn.(*tls.Conn).ConnectionState()
-	conn.SetReadDeadline(time.Now().Add(30 * time.Second))
-	conn.Read(make([]byte, 1)) // the ticket for the next one comes with it
-	if state.DidResume {
-		c.resumed.Add(1)
-	}
-	after, err := trust.Snapshot()
-	if err != nil {
-		c.fail(err)
-		return
-	}
-	o := truststore.VerifyOptions{Name: "localhost"}
-	_, byOld := before.Verify(state.PeerCertificates, o)
-	_, byNew := after.Verify(state.PeerCertificates, o)
-	if byOld != nil && byNew != nil {
-		c.wrong.Add(1)
+	default:
+		state := conn.(*tls.Conn).ConnectionState()
+		if state.DidResume {
+			c.resumed.Add(1)
+		}
+		c.judge(trust, before, state.PeerCertificates, truststore.VerifyOptions{Name: "localhost"})
 	}
 	c.connections.Add(1)
 }
 
-// serve accepts connections with the identity of the moment.
-func serve(pair *keystore.Watched) (address string, stop func(), err error) {
-	id, err := pair.Identity("")
+// serve accepts connections, with the identity and the trust of the moment, and judges
+// its clients.
+func serve(b tlsctx.Builder, c *counts) (address string, stop func(), err error) {
+	cfg, err := b.Server()
 	if err != nil {
 		return "", nil, err
 	}
-	cfg, err := tlsctx.Builder{Identity: id}.Server()
-	if err != nil {
-		return "", nil, err
-	}
-	l, err := tls.Listen("tcp", "127.0.0.1:0", cfg)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return "", nil, err
 	}
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		for {
-			conn, err := l.Accept()
+			raw, err := l.Accept()
 			if err != nil {
 				return
 			}
 			wg.Go(func() {
-				defer conn.Close()
-				conn.SetDeadline(time.Now().Add(30 * time.Second))
+				defer raw.Close()
+				raw.SetDeadline(time.Now().Add(30 * time.Second))
+				before, err := b.Trusted.Snapshot()
+				if err != nil {
+					c.fail(err)
+					return
+				}
+				conn := tls.Server(raw, cfg)
+				if conn.Handshake() != nil {
+					return // which the client counts
+				}
+				c.judge(b.Trusted, before, conn.ConnectionState().PeerCertificates, truststore.VerifyOptions{Purpose: truststore.Client})
 				conn.Write([]byte("!"))
 				io.Copy(io.Discard, conn)
 			})
@@ -211,11 +254,11 @@ func serve(pair *keystore.Watched) (address string, stop func(), err error) {
 	return l.Addr().String(), func() { l.Close(); wg.Wait() }, nil
 }
 
-// certify gives the server a new key and a certificate of an authority.
-func (s *site) certify(authority int) error {
-	fmt.Fprintf(s.log, "the server's certificate is of authority %c\n", 'A'+authority)
+// certify gives the server or the client a new key and a certificate of an authority.
+func (s *site) certify(name string, authority int) error {
+	fmt.Fprintf(s.log, "the certificate of the %s is of authority %c\n", name, 'A'+authority)
 	ks := keystore.New()
-	if _, err := ks.Generate("tls", keystore.CertificateOptions{DNSNames: []string{"localhost"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, Issuer: s.authorities[authority]}); err != nil {
+	if _, err := ks.Generate("tls", keystore.CertificateOptions{DNSNames: []string{"localhost"}, Issuer: s.authorities[authority]}); err != nil {
 		return err
 	}
 	data, err := ks.Encode(keystore.SaveOptions{Format: trustkeep.PEM, NoPassword: true})
@@ -230,7 +273,7 @@ func (s *site) certify(authority int) error {
 			key = pem.EncodeToMemory(block)
 		}
 	}
-	return errors.Join(s.replace("tls.crt", certs), s.replace("tls.key", key))
+	return errors.Join(s.replace(name+".crt", certs), s.replace(name+".key", key))
 }
 
 // trust makes the authorities those that clients trust.
