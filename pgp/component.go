@@ -3,6 +3,7 @@ package pgp
 import (
 	"context"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -46,6 +47,8 @@ type ComponentOptions struct {
 	// checked if given; a key that comes without a passphrase, or is
 	// generated, is locked with it and cannot be taken in without.
 	Passphrase trustkeep.PasswordSource
+	// NewPassphrase locks a private key from then on. Nil stands for Passphrase.
+	NewPassphrase trustkeep.PasswordSource
 	// ID is the ID of a new component. Empty means 32 random hex digits.
 	ID string
 }
@@ -58,7 +61,13 @@ type ComponentOptions struct {
 // passphrase when none is given), ErrUnsupported (several keys in one file),
 // ErrIncorrectPassword, or what Parse returns.
 func ImportComponent(ctx context.Context, name string, data []byte, o ComponentOptions) (*Component, error) {
+	if err := component.CheckName(name); err != nil {
+		return nil, withPrefix(err)
+	}
 	key, err := importKey(ctx, name, data, o)
+	if err == nil {
+		key, err = lockedImport(key, o)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -68,6 +77,9 @@ func ImportComponent(ctx context.Context, name string, data []byte, o ComponentO
 // GenerateComponent makes a private component with a new key. The passphrase of
 // options.Passphrase is used; that of key must be nil.
 func GenerateComponent(ctx context.Context, name string, key GenerateOptions, o ComponentOptions) (*Component, error) {
+	if err := component.CheckName(name); err != nil {
+		return nil, withPrefix(err)
+	}
 	k, err := generateLocked(ctx, key, o)
 	if err != nil {
 		return nil, err
@@ -76,9 +88,6 @@ func GenerateComponent(ctx context.Context, name string, key GenerateOptions, o 
 }
 
 func newComponent(name string, key *Key, o ComponentOptions) (*Component, error) {
-	if err := component.CheckName(name); err != nil {
-		return nil, withPrefix(err)
-	}
 	id, err := component.NewID(o.ID, o.rand())
 	if err != nil {
 		return nil, withPrefix(err)
@@ -96,7 +105,7 @@ func admitted(c *Component, o ComponentOptions) (*Component, error) {
 	return c, nil
 }
 
-// importKey runs the import pipeline.
+// importKey runs the import pipeline up to the format.
 func importKey(ctx context.Context, name string, data []byte, o ComponentOptions) (*Key, error) {
 	if err := component.Admit(ctx, name, data, o.budget(), o.Scanner); err != nil {
 		return nil, &trustkeep.Error{Op: "pgp: import", Alias: name, Err: err}
@@ -108,53 +117,74 @@ func importKey(ctx context.Context, name string, data []byte, o ComponentOptions
 	if ring.Len() != 1 || len(ring.skipped) > 0 {
 		return nil, fail(trustkeep.ErrUnsupported, "a component holds one key; the file has %d, and %d parts that cannot be read", ring.Len(), len(ring.skipped))
 	}
-	key := ring.keys[0]
-	if !key.IsPrivate() {
-		return key, nil
-	}
-	return lockedImport(key, o)
+	return ring.keys[0], nil
 }
 
 // lockedImport makes sure that a private key is locked, by a passphrase that is
 // right if one was given.
 func lockedImport(key *Key, o ComponentOptions) (*Key, error) {
+	if !key.IsPrivate() {
+		return key, nil
+	}
 	_, unprotected := key.MarshalPrivate()
-	if o.Passphrase == nil {
+	if o.protection() == nil || o.Passphrase == nil && unprotected == nil {
 		return key, unprotected
 	}
-	passphrase, err := o.Passphrase.Reveal()
+	var open *Key // some parts may be locked, others not
+	err := withPassphrase(o.Passphrase, func(passphrase []byte) (err error) {
+		open, err = key.Unlock(passphrase, &o.Config)
+		return err
+	})
 	if err != nil {
 		return nil, err
+	}
+	if unprotected == nil && o.NewPassphrase == nil {
+		return key, nil
+	}
+	err = withPassphrase(o.protection(), func(passphrase []byte) (err error) {
+		open, err = open.Lock(passphrase, &o.Config)
+		return err
+	})
+	return open, err
+}
+
+// protection is the passphrase of a private component from then on.
+func (o ComponentOptions) protection() trustkeep.PasswordSource {
+	if o.NewPassphrase != nil {
+		return o.NewPassphrase
+	}
+	return o.Passphrase
+}
+
+// withPassphrase reveals a passphrase for the time of a call; nil is none.
+func withPassphrase(source trustkeep.PasswordSource, use func([]byte) error) error {
+	if source == nil {
+		return use(nil)
+	}
+	passphrase, err := source.Reveal()
+	if err != nil {
+		return err
 	}
 	defer clear(passphrase)
-	if unprotected == nil {
-		_, err := key.Unlock(passphrase, &o.Config)
-		return key, err
-	}
-	open, err := key.Unlock(passphrase, &o.Config) // some parts may be locked
-	if err != nil {
-		return nil, err
-	}
-	return open.Lock(passphrase, &o.Config)
+	return use(passphrase)
 }
 
 func generateLocked(ctx context.Context, g GenerateOptions, o ComponentOptions) (*Key, error) {
-	if o.Passphrase == nil || g.Passphrase != nil {
+	if o.protection() == nil || g.Passphrase != nil {
 		return nil, fail(trustkeep.ErrEmpty, "a private component needs a passphrase, in ComponentOptions")
 	}
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	passphrase, err := o.Passphrase.Reveal()
-	if err != nil {
-		return nil, err
-	}
-	defer clear(passphrase)
-	if len(passphrase) == 0 {
-		return nil, fail(trustkeep.ErrEmpty, "a private key needs a passphrase")
-	}
-	g.Passphrase = passphrase
-	key, _, err := Generate(g, &o.Config)
+	var key *Key
+	err := withPassphrase(o.protection(), func(passphrase []byte) (err error) {
+		if len(passphrase) == 0 {
+			return fail(trustkeep.ErrEmpty, "a private key needs a passphrase")
+		}
+		g.Passphrase = passphrase
+		key, _, err = Generate(g, &o.Config)
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -238,6 +268,9 @@ func (c *Component) Reimport(ctx context.Context, data []byte, o ComponentOption
 	}
 	if key.IsPrivate() != c.Key().IsPrivate() {
 		return nil, fail(trustkeep.ErrUnsupported, "a %s component cannot take over a key of the other kind", c.Visibility())
+	}
+	if key, err = lockedImport(key, o); err != nil {
+		return nil, err
 	}
 	if key.Fingerprint() == c.Fingerprint() {
 		// The newly imported copy leads: its passphrase is the one that counts.
@@ -396,10 +429,15 @@ func (c *Component) State() (ComponentState, error) {
 }
 
 // RestoreComponent makes a component of its stored state. The error wraps
-// ErrCorrupt when the state contradicts itself.
+// ErrCorrupt when the state contradicts itself or has a private key that no
+// passphrase protects, since State never does and any passphrase would seem to
+// open it.
 func RestoreComponent(s ComponentState, cfg *Config) (*Component, error) {
 	if s.ID == "" || len(s.Versions) == 0 {
 		return nil, fail(trustkeep.ErrCorrupt, "component state without ID or version")
+	}
+	if err := component.CheckName(s.Name); err != nil {
+		return nil, fail(trustkeep.ErrCorrupt, "component %s: %v", trustkeep.Printable(s.ID), err)
 	}
 	c := &Component{id: s.ID, name: s.Name}
 	for i, v := range s.Versions {
@@ -407,10 +445,19 @@ func RestoreComponent(s ComponentState, cfg *Config) (*Component, error) {
 		if err != nil {
 			return nil, err
 		}
-		if ring.Len() != 1 || i > 0 && v.Number <= s.Versions[i-1].Number || v.Number < 1 {
+		if ring.Len() != 1 || len(ring.skipped) > 0 || i > 0 && v.Number <= s.Versions[i-1].Number || v.Number < 1 || v.Number > math.MaxInt32 {
 			return nil, fail(trustkeep.ErrCorrupt, "version %d of component %s", v.Number, trustkeep.Printable(s.ID))
 		}
-		c.versions = append(c.versions, Revision{v.Number, v.Replaced, ring.keys[0]})
+		key := ring.keys[0]
+		if i > 0 && key.IsPrivate() != c.Key().IsPrivate() {
+			return nil, fail(trustkeep.ErrCorrupt, "version %d of component %s is of another kind", v.Number, trustkeep.Printable(s.ID))
+		}
+		if key.IsPrivate() {
+			if _, err := key.MarshalPrivate(); err != nil {
+				return nil, fail(trustkeep.ErrCorrupt, "version %d of component %s: %v", v.Number, trustkeep.Printable(s.ID), err)
+			}
+		}
+		c.versions = append(c.versions, Revision{v.Number, v.Replaced, key})
 	}
 	return c, nil
 }
