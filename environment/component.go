@@ -47,7 +47,7 @@ func (r *Registry) x509Options(o ComponentOptions) keystore.ComponentOptions {
 func (r *Registry) pgpOptions(o ComponentOptions) pgp.ComponentOptions {
 	return pgp.ComponentOptions{
 		Config: pgp.Config{Time: r.o.Clock, Rand: r.o.Rand}, Scanner: r.o.Scanner,
-		Passphrase: o.protection(), ID: o.ID,
+		Passphrase: o.Password, NewPassphrase: o.NewPassword, ID: o.ID,
 	}
 }
 

@@ -114,27 +114,29 @@ func (r *Registry) SetConnection(ctx context.Context, c Connection) error {
 	if err := r.checkConnection(ctx, c); err != nil {
 		return failure("set connection", c.ID, err)
 	}
-	var before string
-	err := r.refer(ctx, c.components(), func() (undo func() error, err error) {
-		var old Connection
-		existed := false
-		err = change(ctx, r, connectionKey(c.ID), newConnectionRecord, func(d *connectionRecord, exists bool) error {
-			old, existed = d.Connection, exists
+	var old *Connection // nil: there was none
+	set := func(ctx context.Context, c Connection) error {
+		return change(ctx, r, connectionKey(c.ID), newConnectionRecord, func(d *connectionRecord, exists bool) error {
+			if old = nil; exists {
+				before := d.Connection
+				old = &before
+			}
 			d.Connection = c
 			return nil
 		})
-		if existed {
+	}
+	before := ""
+	err := r.refer(ctx, c.components(), func(ctx context.Context) error {
+		err := set(ctx, c)
+		if old != nil {
 			before = old.describe()
 		}
-		return func() error {
-			if !existed {
-				return r.DeleteConnection(ctx, c.ID)
-			}
-			return change(ctx, r, connectionKey(c.ID), newConnectionRecord, func(d *connectionRecord, _ bool) error {
-				d.Connection = old
-				return nil
-			})
-		}, err
+		return err
+	}, func(ctx context.Context) error {
+		if old == nil {
+			return remove(ctx, r, connectionKey(c.ID), newConnectionRecord, anything)
+		}
+		return set(ctx, *old)
 	})
 	if err == nil {
 		r.tell(ctx, Event{Action: "connection set", Object: c.ID, Before: before, After: c.describe()})
@@ -175,16 +177,15 @@ func (r *Registry) want(ctx context.Context, id string, k trustkeep.Kind, v trus
 	return c, nil
 }
 
-// refer makes a change by which components are referred to, and takes it back if one of
+// refer writes a change by which components are referred to, and takes it back if one of
 // them is being deleted meanwhile; see Delete.
-func (r *Registry) refer(ctx context.Context, ids []string, write func() (undo func() error, err error)) error {
-	undo, err := write()
-	if err != nil {
+func (r *Registry) refer(ctx context.Context, ids []string, write, undo func(context.Context) error) error {
+	if err := write(ctx); err != nil {
 		return err
 	}
 	for _, id := range ids {
 		if _, err := r.want(ctx, id, 0, 0); err != nil {
-			return errors.Join(err, undo())
+			return errors.Join(err, undo(context.WithoutCancel(ctx)))
 		}
 	}
 	return nil
@@ -231,7 +232,7 @@ func (r *Registry) DeleteConnection(ctx context.Context, id string) error {
 			return failure("delete connection", id, fmt.Errorf("process %s: %w", p.ID, trustkeep.ErrInUse))
 		}
 	}
-	err = remove(ctx, r, connectionKey(id), newConnectionRecord, func(d *connectionRecord) error { return nil })
+	err = remove(ctx, r, connectionKey(id), newConnectionRecord, anything)
 	if err == nil {
 		r.tell(ctx, Event{Action: "connection deleted", Object: id})
 	}
@@ -255,28 +256,38 @@ func (r *Registry) SetProcess(ctx context.Context, p Process) error {
 			return failure("set process", p.ID, err)
 		}
 	}
-	err := r.refer(ctx, p.Components, func() (func() error, error) {
-		var old Process
-		existed := false
-		err := change(ctx, r, processKey(p.ID), newProcessRecord, func(d *processRecord, exists bool) error {
-			old, existed = d.Process, exists
+	var old *Process
+	set := func(ctx context.Context, p Process) error {
+		return change(ctx, r, processKey(p.ID), newProcessRecord, func(d *processRecord, exists bool) error {
+			if old = nil; exists {
+				before := d.Process
+				old = &before
+			}
 			d.Process = p
 			return nil
 		})
-		return func() error {
-			if !existed {
-				return r.DeleteProcess(ctx, p.ID)
-			}
-			return change(ctx, r, processKey(p.ID), newProcessRecord, func(d *processRecord, _ bool) error {
-				d.Process = old
-				return nil
-			})
-		}, err
+	}
+	before := ""
+	err := r.refer(ctx, p.Components, func(ctx context.Context) error {
+		err := set(ctx, p)
+		if old != nil {
+			before = old.describe()
+		}
+		return err
+	}, func(ctx context.Context) error {
+		if old == nil {
+			return remove(ctx, r, processKey(p.ID), newProcessRecord, anything)
+		}
+		return set(ctx, *old)
 	})
 	if err == nil {
-		r.tell(ctx, Event{Action: "process set", Object: p.ID, After: fmt.Sprintf("connections %v, components %v", p.Connections, p.Components)})
+		r.tell(ctx, Event{Action: "process set", Object: p.ID, Before: before, After: p.describe()})
 	}
 	return failure("set process", p.ID, err)
+}
+
+func (p Process) describe() string {
+	return fmt.Sprintf("connections %v, components %v", p.Connections, p.Components)
 }
 
 // Process returns a process as it is defined. The error wraps trustkeep.ErrNotFound.
@@ -307,7 +318,7 @@ func (r *Registry) DeleteProcess(ctx context.Context, id string) error {
 			return failure("delete process", id, fmt.Errorf("deployed to %s: %w", d.environment, trustkeep.ErrInUse))
 		}
 	}
-	err = remove(ctx, r, processKey(id), newProcessRecord, func(*processRecord) error { return nil })
+	err = remove(ctx, r, processKey(id), newProcessRecord, anything)
 	if err == nil {
 		r.tell(ctx, Event{Action: "process deleted", Object: id})
 	}

@@ -141,7 +141,7 @@ func (r *Registry) DeleteEnvironment(ctx context.Context, id string) error {
 			}
 		}
 	}
-	err = remove(ctx, r, environmentKey(id), newEnvironmentRecord, func(*environmentRecord) error { return nil })
+	err = remove(ctx, r, environmentKey(id), newEnvironmentRecord, anything)
 	if err == nil {
 		r.tell(ctx, Event{Action: "environment deleted", Environment: id, Object: id})
 	}
@@ -197,22 +197,34 @@ func (e *Environment) Deploy(ctx context.Context, component string, atoms ...str
 			return err
 		}
 	}
-	var before string
-	err = e.r.refer(ctx, []string{component}, func() (func() error, error) {
-		undo := func() error { return e.Undeploy(ctx, component) }
-		return undo, e.change(ctx, func(d *environmentRecord) error {
-			if old, ok := d.Deployed[component]; ok {
-				before = old.describe()
-			}
-			if d.Deployed == nil {
+	var old *Deployment
+	set := func(ctx context.Context, next *Deployment) error {
+		return e.change(ctx, func(d *environmentRecord) error {
+			if old = nil; d.Deployed == nil {
 				d.Deployed = make(map[string]Deployment)
 			}
-			d.Deployed[component] = Deployment{Atoms: slices.Clone(atoms), Time: e.r.now(), Actor: actorOf(ctx)}
+			if before, ok := d.Deployed[component]; ok {
+				old = &before
+			}
+			if next == nil {
+				delete(d.Deployed, component)
+			} else {
+				d.Deployed[component] = *next
+			}
 			return nil
 		})
-	})
+	}
+	next := &Deployment{Atoms: slices.Clone(atoms), Time: e.r.now(), Actor: actorOf(ctx)}
+	before := ""
+	err = e.r.refer(ctx, []string{component}, func(ctx context.Context) error {
+		err := set(ctx, next)
+		if old != nil {
+			before = old.describe()
+		}
+		return err
+	}, func(ctx context.Context) error { return set(ctx, old) })
 	if err == nil {
-		e.tell(ctx, "component deployed", component, before, describe(c)+", "+Deployment{Atoms: atoms}.describe())
+		e.tell(ctx, "component deployed", component, before, describe(c)+", "+next.describe())
 	}
 	return failure("deploy", c.Name(), err)
 }
@@ -298,7 +310,8 @@ func (e *Environment) Substitute(ctx context.Context, s Substitution) error {
 		ids = append(ids, s.Replacement)
 	}
 	var before string
-	set := func(replacement string) error {
+	set := func(ctx context.Context, replacement string) error {
+		before = ""
 		return e.change(ctx, func(d *environmentRecord) error {
 			d.Substitutions = slices.DeleteFunc(d.Substitutions, func(old Substitution) bool {
 				same := old.Component == s.Component && old.Process == s.Process
@@ -314,17 +327,15 @@ func (e *Environment) Substitute(ctx context.Context, s Substitution) error {
 		})
 	}
 	if back {
-		if err := set(""); err != nil {
+		if err := set(ctx, ""); err != nil {
 			return failure("substitute", s.Component, err)
 		}
 		e.tell(ctx, "substitution ended", s.Component, before, "")
 		return nil
 	}
-	err := e.r.refer(ctx, ids, func() (func() error, error) {
-		err := set(s.Replacement)
-		old := before
-		return func() error { return set(old) }, err
-	})
+	err := e.r.refer(ctx, ids,
+		func(ctx context.Context) error { return set(ctx, s.Replacement) },
+		func(ctx context.Context) error { return set(ctx, before) })
 	if err == nil {
 		e.tell(ctx, "substitution set", s.Component, before, s.Replacement)
 	}
@@ -368,7 +379,7 @@ func (e *Environment) Override(ctx context.Context, connection string, o Overrid
 		return failure("override", connection, err)
 	}
 	var old Override
-	set := func(o Override) error {
+	set := func(ctx context.Context, o Override) error {
 		return e.change(ctx, func(d *environmentRecord) error {
 			old = d.Overrides[connection]
 			if o == (Override{}) {
@@ -382,11 +393,9 @@ func (e *Environment) Override(ctx context.Context, connection string, o Overrid
 			return nil
 		})
 	}
-	err = e.r.refer(ctx, after.components(), func() (func() error, error) {
-		err := set(o)
-		before := old
-		return func() error { return set(before) }, err
-	})
+	err = e.r.refer(ctx, after.components(),
+		func(ctx context.Context) error { return set(ctx, o) },
+		func(ctx context.Context) error { return set(ctx, old) })
 	if err == nil {
 		e.tell(ctx, "connection overridden", connection, "", after.describe())
 	}
@@ -407,7 +416,7 @@ func (e *Environment) SetRole(ctx context.Context, role, component string) error
 		ids = []string{component}
 	}
 	var old string
-	set := func(component string) error {
+	set := func(ctx context.Context, component string) error {
 		return e.change(ctx, func(d *environmentRecord) error {
 			old = d.Roles[role]
 			if component == "" {
@@ -421,11 +430,9 @@ func (e *Environment) SetRole(ctx context.Context, role, component string) error
 			return nil
 		})
 	}
-	err := e.r.refer(ctx, ids, func() (func() error, error) {
-		err := set(component)
-		before := old
-		return func() error { return set(before) }, err
-	})
+	err := e.r.refer(ctx, ids,
+		func(ctx context.Context) error { return set(ctx, component) },
+		func(ctx context.Context) error { return set(ctx, old) })
 	if err == nil {
 		e.tell(ctx, "role set", role, old, component)
 	}

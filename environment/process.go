@@ -38,33 +38,32 @@ func (e *Environment) DeployProcess(ctx context.Context, process string) error {
 		return failure("deploy process", process, err)
 	}
 	key := deployedKey(e.id, process)
-	var before *deployedRecord
-	err = e.r.refer(ctx, slices.Collect(maps.Keys(d.Frozen)), func() (func() error, error) {
-		set := func(next *deployedRecord) error {
-			return change(ctx, e.r, key, newDeployedRecord, func(old *deployedRecord, exists bool) error {
-				if before = nil; exists {
-					copied := *old
-					before = &copied
-				}
-				*old = *next
-				return nil
-			})
-		}
-		err := set(d)
-		old := before
-		return func() error {
-			if old == nil {
-				return e.UndeployProcess(ctx, process)
+	var old *deployedRecord // nil: there was none
+	set := func(ctx context.Context, next *deployedRecord) error {
+		return change(ctx, e.r, key, newDeployedRecord, func(d *deployedRecord, exists bool) error {
+			if old = nil; exists {
+				before := *d
+				old = &before
 			}
-			return set(old)
-		}, err
+			*d = *next
+			return nil
+		})
+	}
+	before := ""
+	err = e.r.refer(ctx, slices.Collect(maps.Keys(d.Frozen)), func(ctx context.Context) error {
+		err := set(ctx, d)
+		if old != nil {
+			before = old.describe()
+		}
+		return err
+	}, func(ctx context.Context) error {
+		if old == nil {
+			return remove(ctx, e.r, key, newDeployedRecord, anything)
+		}
+		return set(ctx, old)
 	})
 	if err == nil {
-		text := ""
-		if before != nil {
-			text = before.describe()
-		}
-		e.tell(ctx, "process deployed", process, text, d.describe())
+		e.tell(ctx, "process deployed", process, before, d.describe())
 	}
 	return failure("deploy process", process, err)
 }

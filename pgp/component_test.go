@@ -163,6 +163,34 @@ func TestComponentLocksWhatComesOpen(t *testing.T) {
 	}
 }
 
+// TestComponentGetsANewPassphraseWithItsImport: a file's passphrase need not be that of
+// the component.
+func TestComponentGetsANewPassphraseWithItsImport(t *testing.T) {
+	k := newKey(t, GenerateOptions{Passphrase: []byte("of the file")}, nil)
+	armored, err := k.ArmorPrivate()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := ImportComponent(context.Background(), "x", armored, ComponentOptions{
+		Passphrase: trustkeep.Password("of the file"), NewPassphrase: trustkeep.Password("next"),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Key().Unlock([]byte("next"), nil); err != nil {
+		t.Error(err)
+	}
+	if _, err := c.Key().Unlock([]byte("of the file"), nil); !errors.Is(err, trustkeep.ErrIncorrectPassword) {
+		t.Errorf("the passphrase of the file opens the component: %v", err)
+	}
+	_, err = ImportComponent(context.Background(), "x", armored, ComponentOptions{
+		Passphrase: trustkeep.Password("wrong"), NewPassphrase: trustkeep.Password("next"),
+	})
+	if !errors.Is(err, trustkeep.ErrIncorrectPassword) {
+		t.Errorf("%v", err)
+	}
+}
+
 // TestNothingPrintsPrivateKeys prints keys in every way and looks for their
 // private parts.
 func TestNothingPrintsPrivateKeys(t *testing.T) {
