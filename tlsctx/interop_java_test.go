@@ -161,6 +161,54 @@ func TestInteropJavaServer(t *testing.T) {
 	}
 }
 
+// TestInteropJavaHTTPSServer makes requests of com.sun.net.httpserver.HttpsServer, over new
+// connections each.
+func TestInteropJavaHTTPSServer(t *testing.T) {
+	java := needJava(t)
+	pki, other := testpki.New(t, testpki.Options{Now: time.Now()}), testpki.New(t, testpki.Options{Name: "Other", Now: time.Now()})
+	a := pki.Server("localhost")
+	_, lines := started(t, java, "testdata/Peer.java", "https", p12(t, a), p12(t, nil, pki.Root))
+	if !lines.Scan() {
+		t.Fatal("the server did not start")
+	}
+	url := "https://localhost:" + strings.TrimPrefix(lines.Text(), "PORT ")
+	me := identity(pki.Client("me"))
+	for _, version := range versions {
+		for what, c := range map[string]struct {
+			b    tlsctx.Builder
+			code tlsctx.Code // empty: accepted
+		}{
+			"chain":            {tlsctx.Builder{Trusted: store(pki.Root), Identity: me}, ""},
+			"exact":            {tlsctx.Builder{Trusted: store(a), Identity: me}, ""},
+			"pinned alone":     {tlsctx.Builder{Trusted: truststore.Pinned(truststore.PinCertificate(a.Cert)), Identity: me}, ""},
+			"another":          {tlsctx.Builder{Global: store(pki.Root), Trusted: store(other.Root), Identity: me}, "unknown-issuer"},
+			"without identity": {tlsctx.Builder{Trusted: store(pki.Root)}, "-"}, // the code is the server's choice of words
+		} {
+			c.b.MaxVersion = version
+			transport, err := c.b.Transport(&http.Transport{DisableKeepAlives: true})
+			if err != nil {
+				t.Fatal(err)
+			}
+			client := &http.Client{Transport: transport, Timeout: 20 * time.Second}
+			for _, resumed := range []bool{false, true} {
+				r, err := client.Get(url)
+				if err != nil {
+					if e := explained(t, c.b.ExplainError(err)); c.code == "" || c.code != "-" && e.Code != c.code {
+						t.Errorf("%s, %s: %v", what, tls.VersionName(version), e)
+					}
+					continue
+				}
+				body, err := io.ReadAll(r.Body)
+				r.Body.Close()
+				if err != nil || c.code != "" || !strings.Contains(string(body), "CN=me") || r.TLS.DidResume != resumed {
+					t.Errorf("%s, %s, resumed %v: %q, %v", what, tls.VersionName(version), r.TLS.DidResume, body, err)
+				}
+			}
+		}
+	}
+	t.Log("HttpsServer: TLS 1.2 and 1.3, full and resumed, client certificates")
+}
+
 func TestInteropJavaClient(t *testing.T) {
 	java := needJava(t)
 	pki := testpki.New(t, testpki.Options{KeyType: testpki.RSA2048, Now: time.Now()})

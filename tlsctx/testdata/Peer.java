@@ -1,3 +1,4 @@
+import com.sun.net.httpserver.*;
 import java.io.*;
 import java.net.*;
 import java.nio.file.*;
@@ -10,6 +11,8 @@ import javax.net.ssl.*;
  * server KEYSTORE TRUSTSTORE|- : accepts on a free port, which it prints, presents the
  * keystore's identity and requires a client certificate unless there is no truststore;
  * answers each connection with a line. It ends with its standard input.
+ *
+ * https KEYSTORE TRUSTSTORE|- : the same with an HttpsServer, which answers each request.
  *
  * client : for each line "https|socket HOST PORT TRUSTSTORE KEYSTORE|-" of standard
  * input, connects and prints OK or FAIL and why. https checks the host name, socket
@@ -70,6 +73,31 @@ public class Peer {
         while (System.in.read() >= 0) { }
     }
 
+    static void httpsServer(String keys, String trust) throws Exception {
+        HttpsServer s = HttpsServer.create(new InetSocketAddress(InetAddress.getLoopbackAddress(), 0), 50);
+        s.setHttpsConfigurator(new HttpsConfigurator(context(keys, trust)) {
+            public void configure(HttpsParameters p) {
+                SSLParameters all = getSSLContext().getDefaultSSLParameters();
+                all.setNeedClientAuth(!trust.equals("-"));
+                p.setSSLParameters(all);
+            }
+        });
+        s.createContext("/", e -> {
+            String who = "nobody";
+            try {
+                who = ((HttpsExchange) e).getSSLSession().getPeerPrincipal().getName();
+            } catch (SSLPeerUnverifiedException none) { }
+            byte[] answer = ("hello " + who).getBytes("UTF-8");
+            e.sendResponseHeaders(200, answer.length);
+            e.getResponseBody().write(answer);
+            e.close();
+        });
+        s.start();
+        System.out.println("PORT " + s.getAddress().getPort());
+        while (System.in.read() >= 0) { }
+        s.stop(0);
+    }
+
     static String connect(String[] f) throws Exception {
         SSLContext c = context(f[4], f[3]);
         if (f[0].equals("https")) {
@@ -91,6 +119,10 @@ public class Peer {
     public static void main(String[] args) throws Exception {
         if (args[0].equals("server")) {
             server(args[1], args[2]);
+            return;
+        }
+        if (args[0].equals("https")) {
+            httpsServer(args[1], args[2]);
             return;
         }
         BufferedReader in = new BufferedReader(new InputStreamReader(System.in));
