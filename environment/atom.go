@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/trustkeep/trustkeep"
-	"github.com/trustkeep/trustkeep/keystore"
 	"github.com/trustkeep/trustkeep/tlsctx"
 	"github.com/trustkeep/trustkeep/truststore"
 )
@@ -193,18 +192,25 @@ func (v *inventory) deployedTo(env, atom string) []*x509.Certificate {
 		return nil
 	}
 	var out []*x509.Certificate
-	for id, one := range sortedBy(d.Deployed) {
-		h := v.components[id]
-		if h == nil || !one.reaches(atom) {
-			continue
-		}
-		if x, ok := h.component.(*keystore.Component); ok && x.Visibility() == trustkeep.Public {
-			if c, err := x.Certificate(); err == nil {
-				out = append(out, c)
+	for h := range v.trustedBy(d, atom) {
+		out = append(out, h.cert)
+	}
+	return out
+}
+
+// trustedBy yields the components that an atom trusts by deployment.
+func (v *inventory) trustedBy(d *environmentRecord, atom string) func(func(*held) bool) {
+	return func(yield func(*held) bool) {
+		for id, one := range sortedBy(d.Deployed) {
+			h := v.components[id]
+			if h == nil || h.cert == nil || h.component.Visibility() != trustkeep.Public || !one.reaches(atom) {
+				continue
+			}
+			if !yield(h) {
+				return
 			}
 		}
 	}
-	return out
 }
 
 // Close ends the following and returns when it has ended. What the atom handed out goes
@@ -286,16 +292,8 @@ func (a *Atom) Certificates() ([]TrustedCertificate, error) {
 	v := a.state.Load()
 	var out []TrustedCertificate
 	if d := v.environments[a.env]; d != nil {
-		for id, one := range sortedBy(d.Deployed) {
-			h := v.components[id]
-			if h == nil || !one.reaches(a.id) {
-				continue
-			}
-			if x, ok := h.component.(*keystore.Component); ok {
-				if c, err := x.Certificate(); err == nil {
-					out = append(out, TrustedCertificate{c, id, x.Name()})
-				}
-			}
+		for h := range v.trustedBy(d, a.id) {
+			out = append(out, TrustedCertificate{h.cert, h.component.ID(), h.component.Name()})
 		}
 	}
 	if a.o.Base != nil {

@@ -168,12 +168,7 @@ func (t *ownTrust) Snapshot() (*truststore.Snapshot, error) {
 	for i, id := range t.components {
 		h, err := t.find(v, id)
 		if err == nil {
-			x, ok := h.component.(*keystore.Component)
-			if !ok {
-				err = errKind
-			} else {
-				certs[i], err = x.Certificate()
-			}
+			certs[i], err = h.cert, h.certErr
 		}
 		if err != nil {
 			return nil, failure("trust of a connection", id, err)

@@ -377,3 +377,33 @@ func TestBaseTrustIsUnited(t *testing.T) {
 		t.Errorf("%+v", all)
 	}
 }
+
+func TestRollbackOfWhatIsDeployed(t *testing.T) {
+	w := newWorld(t, environment.Options{})
+	ctx := environment.WithActor(t.Context(), "bob")
+	w.public(w.identity("server-a"), "a")
+	w.public(w.identity("server-b"), "b")
+	must(t, w.test.Deploy(ctx, "a"))
+	must(t, w.test.Deploy(ctx, "b"))
+	must(t, w.test.Undeploy(ctx, "a"))
+	all := check(w.test.History(ctx))(t)
+	if len(all) != 4 || all[1].Actor != "bob" || !strings.Contains(all[2].State, "deployed [a b]") || !strings.Contains(all[3].State, "deployed [b]") {
+		t.Fatalf("%+v", all)
+	}
+	must(t, w.test.Rollback(ctx, all[2].Revision))
+	atom := w.attach("one", environment.AtomOptions{})
+	if n := len(check(atom.Certificates())(t)); n != 2 {
+		t.Errorf("%d are trusted", n)
+	}
+	must(t, w.test.Undeploy(ctx, "a"))
+	must(t, w.Delete(ctx, "a"))
+	if err := w.test.Rollback(ctx, all[2].Revision); !errors.Is(err, trustkeep.ErrNotFound) {
+		t.Errorf("a deleted component is deployed again: %v", err)
+	}
+	if err := w.test.Rollback(ctx, 1<<40); !errors.Is(err, trustkeep.ErrNotFound) {
+		t.Errorf("%v", err)
+	}
+	if n := len(check(w.History(ctx, "b"))(t)); n != 1 {
+		t.Errorf("%d changes of b", n)
+	}
+}

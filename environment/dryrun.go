@@ -167,7 +167,7 @@ func (v *inventory) proposed(env string, p Proposal) (*inventory, error) {
 		if _, err := v.current(c.ID()); err != nil {
 			return nil, err
 		}
-		next.components[c.ID()] = &held{component: c}
+		next.components[c.ID()] = newHeld(c, nil)
 	}
 	return next, nil
 }
@@ -188,12 +188,8 @@ func (v *inventory) judge(env, atom string, p seenPeer, now time.Time) *truststo
 		trusted = v.deployedTo(env, atom)
 	}
 	for _, id := range c.Trusted {
-		if h := components[id]; h != nil {
-			if x, ok := h.component.(*keystore.Component); ok {
-				if cert, err := x.Certificate(); err == nil {
-					trusted = append(trusted, cert)
-				}
-			}
+		if h := components[id]; h != nil && h.cert != nil {
+			trusted = append(trusted, h.cert)
 		}
 	}
 	var chain []*x509.Certificate

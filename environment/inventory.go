@@ -2,12 +2,14 @@ package environment
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"maps"
 	"slices"
 	"strings"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/keystore"
 )
 
 // inventory is what a storage holds, understood. Damaged records are listed apart and
@@ -26,6 +28,16 @@ type inventory struct {
 type held struct {
 	component trustkeep.Component
 	record    *componentRecord
+	cert      *x509.Certificate // of an X.509 component
+	certErr   error             // why there is none
+}
+
+func newHeld(c trustkeep.Component, d *componentRecord) *held {
+	h := &held{component: c, record: d, certErr: errKind}
+	if x, ok := c.(*keystore.Component); ok {
+		h.cert, h.certErr = x.Certificate()
+	}
+	return h
 }
 
 type deployedProcess struct {
@@ -90,7 +102,7 @@ func (v *inventory) apply(r Record) {
 		var c trustkeep.Component
 		if err = decode(r, d); err == nil {
 			if c, err = d.component(); err == nil {
-				v.components[id] = &held{c, d}
+				v.components[id] = newHeld(c, d)
 			}
 		}
 	case "connections":
@@ -113,8 +125,9 @@ func (v *inventory) apply(r Record) {
 		if err = decode(r, p.record); err == nil {
 			for id, f := range p.record.Frozen {
 				c, e := f.component()
-				err = errors.Join(err, e)
-				p.frozen[id] = &held{c, f}
+				if err = errors.Join(err, e); e == nil {
+					p.frozen[id] = newHeld(c, f)
+				}
 			}
 		}
 		if err == nil {

@@ -1,0 +1,126 @@
+package environment
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/trustkeep/trustkeep"
+)
+
+// Change is a former or the current state of a component or environment, as it is kept.
+type Change struct {
+	// Revision names it; see Environment.Rollback.
+	Revision uint64
+	Time     time.Time
+	Actor    string
+	// State describes it; empty for a deletion or a damaged record.
+	State string
+}
+
+// History lists the changes of a component that the storage still has, the oldest first.
+// The error wraps trustkeep.ErrNotFound for one that never was.
+func (r *Registry) History(ctx context.Context, component string) ([]Change, error) {
+	if err := checkID("history", component); err != nil {
+		return nil, err
+	}
+	out, err := history(ctx, r, componentKey(component), newComponentRecord, func(d *componentRecord) string {
+		c, err := d.component()
+		if err != nil {
+			return ""
+		}
+		return describe(c)
+	})
+	return out, failure("history", component, err)
+}
+
+// History lists the changes of what is deployed on its own, substituted and overridden,
+// the oldest first. Deployed processes are not part of it.
+func (e *Environment) History(ctx context.Context) ([]Change, error) {
+	if err := checkID("history", e.id); err != nil {
+		return nil, err
+	}
+	out, err := history(ctx, e.r, environmentKey(e.id), newEnvironmentRecord, (*environmentRecord).describe)
+	return out, failure("history", e.id, err)
+}
+
+func history[D document](ctx context.Context, r *Registry, key string, fresh func() D, state func(D) string) ([]Change, error) {
+	versions, err := r.storage.Versions(ctx, key)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]Change, len(versions))
+	for i, v := range versions {
+		out[i] = Change{Revision: v.Revision, Time: v.Time}
+		d := fresh()
+		if v.Deleted || decode(v, d) != nil {
+			continue
+		}
+		out[i].Time, out[i].Actor, out[i].State = d.stamped().Time, d.stamped().Actor, state(d)
+	}
+	return out, nil
+}
+
+func (d *environmentRecord) describe() string {
+	return fmt.Sprintf("deployed %v, substitutions %v, overrides of %v, roles %v",
+		slices.Sorted(maps.Keys(d.Deployed)), d.Substitutions, slices.Sorted(maps.Keys(d.Overrides)), d.Roles)
+}
+
+// Rollback makes a former revision of the environment current again, in one step: what
+// was deployed on its own, substitutions, overrides and roles. Components are in their
+// current versions; see Registry.Rollback for those.
+//
+// The error wraps trustkeep.ErrNotFound for a revision that is not kept, and for a
+// component that does not exist any more; then nothing is changed.
+func (e *Environment) Rollback(ctx context.Context, revision uint64) error {
+	versions, err := e.r.storage.Versions(ctx, environmentKey(e.id))
+	if err != nil {
+		return failure("roll back", e.id, err)
+	}
+	i := slices.IndexFunc(versions, func(v Record) bool { return v.Revision == revision && !v.Deleted })
+	if i < 0 {
+		return failure("roll back", e.id, fmt.Errorf("revision %d: %w", revision, trustkeep.ErrNotFound))
+	}
+	former := newEnvironmentRecord()
+	if err := decode(versions[i], former); err != nil {
+		return failure("roll back", e.id, err)
+	}
+	ids := former.components()
+	for _, id := range ids {
+		if _, err := e.r.want(ctx, id, 0, 0); err != nil {
+			return failure("roll back", e.id, err)
+		}
+	}
+	var before *environmentRecord
+	set := func(ctx context.Context, next *environmentRecord) error {
+		return e.change(ctx, func(d *environmentRecord) error {
+			copied := *d
+			before = &copied
+			*d = *next
+			return nil
+		})
+	}
+	err = e.r.refer(ctx, ids,
+		func(ctx context.Context) error { return set(ctx, former) },
+		func(ctx context.Context) error { return set(ctx, before) })
+	if err == nil {
+		e.tell(ctx, "environment rolled back", e.id, before.describe(), former.describe())
+	}
+	return failure("roll back", e.id, err)
+}
+
+// components are all that the environment refers to.
+func (d *environmentRecord) components() []string {
+	ids := slices.Collect(maps.Keys(d.Deployed))
+	for _, s := range d.Substitutions {
+		ids = append(ids, s.Component, s.Replacement)
+	}
+	for _, o := range d.Overrides {
+		ids = append(ids, o.apply(Connection{}).components()...)
+	}
+	ids = slices.AppendSeq(ids, maps.Values(d.Roles))
+	slices.Sort(ids)
+	return slices.Compact(ids)
+}
