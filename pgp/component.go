@@ -2,6 +2,7 @@ package pgp
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -127,7 +128,7 @@ func lockedImport(key *Key, o ComponentOptions) (*Key, error) {
 		return key, nil
 	}
 	_, unprotected := key.MarshalPrivate()
-	if o.protection() == nil || o.Passphrase == nil && unprotected == nil {
+	if o.protection() == nil {
 		return key, unprotected
 	}
 	var open *Key // some parts may be locked, others not
@@ -442,6 +443,9 @@ func RestoreComponent(s ComponentState, cfg *Config) (*Component, error) {
 	c := &Component{id: s.ID, name: s.Name}
 	for i, v := range s.Versions {
 		ring, err := Parse(v.Data, cfg)
+		if errors.Is(err, trustkeep.ErrEmpty) {
+			return nil, fail(trustkeep.ErrCorrupt, "version %d of component %s: %v", v.Number, trustkeep.Printable(s.ID), err)
+		}
 		if err != nil {
 			return nil, err
 		}

@@ -1,0 +1,374 @@
+package pgp
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/trustkeep/trustkeep"
+)
+
+var componentStart = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+
+// under are options of that moment.
+func under(passphrase string) ComponentOptions {
+	return ComponentOptions{
+		Config:     Config{Time: func() time.Time { return componentStart }},
+		Passphrase: trustkeep.Password(passphrase),
+	}
+}
+
+func mustComponent(t testing.TB) func(*Component, error) *Component {
+	return func(c *Component, err error) *Component {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+}
+
+func generated(t testing.TB, name string) *Component {
+	t.Helper()
+	return mustComponent(t)(GenerateComponent(t.Context(), name, GenerateOptions{UserIDs: []string{"Test <test@example.com>"}}, under("secret")))
+}
+
+// files are what a component exports, the private one under the passphrase.
+func files(t testing.TB, c *Component, passphrase string) (public, private []byte) {
+	t.Helper()
+	_, public, err := c.ExportPublic()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Visibility() == trustkeep.Private {
+		if _, private, err = c.ExportPrivate(trustkeep.Password(passphrase), trustkeep.Password(passphrase), nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return public, private
+}
+
+func unlocks(t testing.TB, c *Component, passphrase string) {
+	t.Helper()
+	if _, err := c.Key().Unlock([]byte(passphrase), nil); err != nil || !c.Key().IsLocked() {
+		t.Errorf("%v: %v", c, err)
+	}
+}
+
+func TestKindFollowsTheImport(t *testing.T) {
+	c := generated(t, "a")
+	public, private := files(t, c, "secret")
+	tests := []struct {
+		about       string
+		data, other []byte
+		want        trustkeep.Visibility
+	}{
+		{"public, text", public, private, trustkeep.Public},
+		{"public, binary", c.Key().Public().Marshal(), private, trustkeep.Public},
+		{"private, text", private, public, trustkeep.Private},
+		{"made by gpg, public", fixture(t, "gpg-rsa_pub.asc"), private, trustkeep.Public},
+	}
+	for _, test := range tests {
+		t.Run(test.about, func(t *testing.T) {
+			made := mustComponent(t)(ImportComponent(t.Context(), "a", test.data, under("secret")))
+			if made.Visibility() != test.want || made.Kind() != trustkeep.PGP || made.Version() != 1 {
+				t.Errorf("%v", made)
+			}
+			if r, err := made.Reimport(t.Context(), test.other, under("secret")); !errors.Is(err, trustkeep.ErrUnsupported) || r != nil {
+				t.Errorf("the other kind: %v, %v", r, err)
+			}
+		})
+	}
+	// The other kind is refused whatever its passphrase.
+	partner := mustComponent(t)(ImportComponent(t.Context(), "partner", public, ComponentOptions{}))
+	for _, o := range []ComponentOptions{{}, under("wrong")} {
+		if _, err := partner.Reimport(t.Context(), private, o); !errors.Is(err, trustkeep.ErrUnsupported) {
+			t.Errorf("%v", err)
+		}
+	}
+}
+
+func TestPrivateComponentTakesAnotherPrivateCertificate(t *testing.T) {
+	c, other := generated(t, "a"), generated(t, "b")
+	_, private := files(t, other, "secret")
+	r := mustComponent(t)(c.Reimport(t.Context(), private, under("secret")))
+	if r.ID() != c.ID() || r.Name() != "a" || r.Version() != 2 || r.Fingerprint() != other.Fingerprint() || c.Version() != 1 {
+		t.Errorf("%v", r)
+	}
+	unlocks(t, r, "secret")
+	if r, err := c.Reimport(t.Context(), private, under("wrong")); !errors.Is(err, trustkeep.ErrIncorrectPassword) || r != nil {
+		t.Errorf("%v, %v", r, err)
+	}
+}
+
+func TestPublicComponentTakesAnotherPublicCertificate(t *testing.T) {
+	first, _ := files(t, generated(t, "a"), "secret")
+	other := generated(t, "b")
+	second, _ := files(t, other, "secret")
+	c := mustComponent(t)(ImportComponent(t.Context(), "partner", first, ComponentOptions{}))
+	r := mustComponent(t)(c.Reimport(t.Context(), second, ComponentOptions{}))
+	if r.ID() != c.ID() || r.Version() != 2 || r.Fingerprint() != other.Fingerprint() || r.Visibility() != trustkeep.Public {
+		t.Errorf("%v", r)
+	}
+}
+
+// TestImportRunsItsStagesInOrder: size, scanner, format, passphrase, policy. What fails at
+// one stage does not reach the next, and leaves nothing.
+func TestImportRunsItsStagesInOrder(t *testing.T) {
+	_, private := files(t, generated(t, "a"), "secret")
+	infected := fmt.Errorf("eicar: %w", trustkeep.ErrRejected)
+	outOfPolicy := errors.New("RSA is wanted")
+	cancelled, cancel := context.WithCancel(t.Context())
+	cancel()
+	tests := []struct {
+		about         string
+		ctx           context.Context
+		data          []byte
+		passphrase    string
+		virus, policy error
+		want          error
+		reached       string
+	}{
+		{"too large", t.Context(), make([]byte, 64<<10+1), "secret", infected, nil, trustkeep.ErrLimit, "[]"},
+		{"empty", t.Context(), nil, "secret", infected, nil, trustkeep.ErrEmpty, "[]"},
+		{"cancelled", cancelled, private, "secret", nil, nil, context.Canceled, "[]"},
+		{"virus that is no key", t.Context(), []byte("X5O!P%@AP"), "secret", infected, nil, trustkeep.ErrRejected, "[scanner]"},
+		{"virus", t.Context(), private, "wrong", infected, outOfPolicy, trustkeep.ErrRejected, "[scanner]"},
+		{"scanner is down", t.Context(), private, "secret", context.DeadlineExceeded, nil, context.DeadlineExceeded, "[scanner]"},
+		{"garbage", t.Context(), []byte("no key"), "secret", nil, outOfPolicy, trustkeep.ErrEmpty, "[scanner]"},
+		{"truncated", t.Context(), private[:len(private)/2], "secret", nil, outOfPolicy, trustkeep.ErrCorrupt, "[scanner]"},
+		{"wrong passphrase", t.Context(), private, "wrong", nil, outOfPolicy, trustkeep.ErrIncorrectPassword, "[scanner passphrase]"},
+		{"policy", t.Context(), private, "secret", nil, outOfPolicy, outOfPolicy, "[scanner passphrase policy]"},
+		{"nothing wrong", t.Context(), private, "secret", nil, nil, nil, "[scanner passphrase policy]"},
+	}
+	before := generated(t, "before")
+	for _, test := range tests {
+		t.Run(test.about, func(t *testing.T) {
+			var reached []string
+			o := ComponentOptions{
+				Config: Config{Limits: trustkeep.Limits{MaxSize: 64 << 10}},
+				Scanner: trustkeep.ScannerFunc(func(_ context.Context, name string, content []byte) error {
+					reached = append(reached, "scanner")
+					if !bytes.Equal(content, test.data) {
+						t.Error("the scanner sees something else")
+					}
+					return test.virus
+				}),
+				Policy: func(*Component) error { reached = append(reached, "policy"); return test.policy },
+				Passphrase: trustkeep.PasswordFunc(func() ([]byte, error) {
+					reached = append(reached, "passphrase")
+					return []byte(test.passphrase), nil
+				}),
+			}
+			steps := map[string]func() (*Component, error){
+				"import":   func() (*Component, error) { return ImportComponent(test.ctx, "new", test.data, o) },
+				"reimport": func() (*Component, error) { return before.Reimport(test.ctx, test.data, o) },
+			}
+			for about, step := range steps {
+				reached = nil
+				c, err := step()
+				if !errors.Is(err, test.want) || (c != nil) != (test.want == nil) {
+					t.Errorf("%s: %v, %v; want %v", about, c, err, test.want)
+				}
+				if got := fmt.Sprint(reached); got != test.reached {
+					t.Errorf("%s reached %s, want %s", about, got, test.reached)
+				}
+			}
+			if before.Version() != 1 || len(before.Versions()) != 1 {
+				t.Errorf("left %v", before)
+			}
+		})
+	}
+}
+
+func TestRename(t *testing.T) {
+	private := generated(t, "old name")
+	data, _ := files(t, private, "secret")
+	public := mustComponent(t)(ImportComponent(t.Context(), "old name", data, ComponentOptions{}))
+	for _, c := range []*Component{private, public} {
+		r := mustComponent(t)(c.Rename("new name"))
+		if r.Name() != "new name" || c.Name() != "old name" || r.ID() != c.ID() || r.Version() != 1 || r.Fingerprint() != c.Fingerprint() {
+			t.Errorf("%v", r)
+		}
+		if name, _, err := r.ExportPublic(); err != nil || name != "new_name_pub.asc" {
+			t.Errorf("%q, %v", name, err)
+		}
+		for name, want := range map[string]error{"": trustkeep.ErrEmpty, "a\nb": trustkeep.ErrUnsupported, strings.Repeat("x", 1000): trustkeep.ErrLimit} {
+			if _, err := c.Rename(name); !errors.Is(err, want) {
+				t.Errorf("%q: %v", name, err)
+			}
+			if _, err := ImportComponent(t.Context(), name, data, ComponentOptions{}); !errors.Is(err, want) {
+				t.Errorf("import as %q: %v", name, err)
+			}
+		}
+	}
+}
+
+func TestNoKeyCanBeGeneratedForAPublicComponent(t *testing.T) {
+	data, _ := files(t, generated(t, "a"), "secret")
+	c := mustComponent(t)(ImportComponent(t.Context(), "partner", data, ComponentOptions{}))
+	changes := map[string]func() error{
+		"regenerate": func() error {
+			_, err := c.Regenerate(t.Context(), GenerateOptions{}, under("secret"))
+			return err
+		},
+		"change passphrase": func() error {
+			_, err := c.ChangePassphrase(trustkeep.Password("secret"), trustkeep.Password("new"), nil)
+			return err
+		},
+		"export": func() error {
+			_, _, err := c.ExportPrivate(trustkeep.Password("secret"), trustkeep.Password("new"), nil)
+			return err
+		},
+	}
+	for about, change := range changes {
+		if err := change(); !errors.Is(err, trustkeep.ErrUnsupported) || !strings.Contains(err.Error(), "public component") {
+			t.Errorf("%s: %v", about, err)
+		}
+	}
+}
+
+func TestPublicComponentExportsOnlyThePublicKey(t *testing.T) {
+	private := generated(t, "a")
+	data, _ := files(t, private, "secret")
+	public := mustComponent(t)(ImportComponent(t.Context(), "a", data, ComponentOptions{}))
+	for _, c := range []*Component{private, public} {
+		name, exported, err := c.ExportPublic()
+		if err != nil || name != "a"+PublicSuffix || !bytes.Contains(exported, []byte("BEGIN PGP PUBLIC KEY BLOCK")) || bytes.Contains(exported, []byte("PRIVATE")) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if keys := mustParse(t, exported).Keys(); len(keys) != 1 || keys[0].IsPrivate() || keys[0].Fingerprint() != c.Fingerprint() {
+			t.Errorf("%v", keys)
+		}
+	}
+}
+
+// TestPartnerEncryptsToTheExportedKey: the public key is all that a partner needs.
+func TestPartnerEncryptsToTheExportedKey(t *testing.T) {
+	c := generated(t, "a")
+	data, _ := files(t, c, "secret")
+	partners := mustComponent(t)(ImportComponent(t.Context(), "copy", data, ComponentOptions{}))
+	message := encrypted(t, Encryption{To: []*Key{partners.Key()}}, []byte("an order"))
+	open, err := c.Key().Unlock([]byte("secret"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var content bytes.Buffer
+	if _, err := (Decryption{Keys: []*Key{open}}).Decrypt(&content, bytes.NewReader(message)); err != nil || content.String() != "an order" {
+		t.Errorf("%q, %v", content.String(), err)
+	}
+}
+
+func TestExportedPrivateKeyHasThePasswordOfTheCallersChoice(t *testing.T) {
+	c := generated(t, "a")
+	name, data, err := c.ExportPrivate(trustkeep.Password("secret"), trustkeep.Password("chosen"), nil)
+	if err != nil || name != "a"+PrivateSuffix {
+		t.Fatalf("%s: %v", name, err)
+	}
+	exported := mustComponent(t)(ImportComponent(t.Context(), "b", data, under("chosen")))
+	unlocks(t, exported, "chosen")
+	if _, err := ImportComponent(t.Context(), "b", data, ComponentOptions{NewPassphrase: trustkeep.Password("new")}); !errors.Is(err, trustkeep.ErrIncorrectPassword) {
+		t.Errorf("a new passphrase without the current one: %v", err)
+	}
+	if _, err := exported.Key().Unlock([]byte("secret"), nil); !errors.Is(err, trustkeep.ErrIncorrectPassword) {
+		t.Errorf("%v", err)
+	}
+	unlocks(t, c, "secret") // which has not changed
+}
+
+// TestReplacingAnExpiredKeyKeepsReferencesValid: the ID that others refer to leads to the
+// new key.
+func TestReplacingAnExpiredKeyKeepsReferencesValid(t *testing.T) {
+	o := under("secret")
+	c := mustComponent(t)(GenerateComponent(t.Context(), "a", GenerateOptions{UserIDs: []string{"A <a@example.com>"}, Expires: componentStart.AddDate(1, 0, 0)}, o))
+	later := componentStart.AddDate(1, 0, 1)
+	o.Time = func() time.Time { return later }
+	r := mustComponent(t)(c.Regenerate(t.Context(), GenerateOptions{Expires: later.AddDate(1, 0, 0)}, o))
+	if r.ID() != c.ID() || !r.NotAfter().After(later) || c.NotAfter().After(later) || r.Versions()[1].Replaced != later {
+		t.Errorf("%v until %s", r, r.NotAfter())
+	}
+	if err := r.Key().CanEncrypt(&o.Config); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestCloseDemandsToSaveAChangedPassphrase(t *testing.T) {
+	var stored *Component
+	draft := trustkeep.NewDraft(generated(t, "a"), func(c *Component) error { stored = c; return nil })
+	if err := draft.Change(func(c *Component) (*Component, error) {
+		return c.ChangePassphrase(trustkeep.Password("secret"), trustkeep.Password("new"), nil)
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if err := draft.Close(); !errors.Is(err, trustkeep.ErrUnsaved) || !strings.Contains(err.Error(), `"a"`) {
+		t.Errorf("%v", err)
+	}
+	if err := draft.Save(); err != nil {
+		t.Fatal(err)
+	}
+	if err := draft.Close(); err != nil {
+		t.Error(err)
+	}
+	unlocks(t, stored, "new")
+}
+
+func TestRestoreRefusesContradictions(t *testing.T) {
+	private := mustComponent(t)(generated(t, "a").Regenerate(t.Context(), GenerateOptions{}, under("secret")))
+	open := newKey(t, GenerateOptions{}, nil)
+	public := open.Public().Marshal()
+	tests := map[string]func(*ComponentState){
+		"no ID":                   func(s *ComponentState) { s.ID = "" },
+		"no name":                 func(s *ComponentState) { s.Name = "" },
+		"name of two lines":       func(s *ComponentState) { s.Name = "a\nb" },
+		"no versions":             func(s *ComponentState) { s.Versions = nil },
+		"version 0":               func(s *ComponentState) { s.Versions[0].Number = 0 },
+		"last of all versions":    func(s *ComponentState) { s.Versions[1].Number = 1<<63 - 1 },
+		"one version twice":       func(s *ComponentState) { s.Versions[1].Number = 1 },
+		"no key":                  func(s *ComponentState) { s.Versions[1].Data = nil },
+		"garbage":                 func(s *ComponentState) { s.Versions[1].Data = []byte("garbage") },
+		"two keys":                func(s *ComponentState) { s.Versions[1].Data = append(s.Versions[1].Data, s.Versions[0].Data...) },
+		"private and then public": func(s *ComponentState) { s.Versions[1].Data = public },
+		"public and then private": func(s *ComponentState) { s.Versions[0].Data = public },
+		"key without passphrase":  func(s *ComponentState) { s.Versions[1].Data = join(open.packets) },
+	}
+	for about, change := range tests {
+		t.Run(about, func(t *testing.T) {
+			s, err := private.State()
+			if err != nil {
+				t.Fatal(err)
+			}
+			change(&s)
+			if c, err := RestoreComponent(s, nil); !errors.Is(err, trustkeep.ErrCorrupt) || c != nil {
+				t.Errorf("%v, %v", c, err)
+			}
+		})
+	}
+}
+
+func TestComponentsDoNotPrintSecrets(t *testing.T) {
+	const canary = "canary-passphrase"
+	c := mustComponent(t)(GenerateComponent(t.Context(), "a", GenerateOptions{UserIDs: []string{"A <a@example.com>"}}, under(canary)))
+	o := under(canary)
+	var all strings.Builder
+	for _, v := range []any{c, *c, []*Component{c}, o, &o, trustkeep.NewDraft(c, nil), c.Versions()} {
+		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
+			fmt.Fprintf(&all, verb+"\n", v)
+		}
+		if text, err := json.Marshal(v); err == nil {
+			all.Write(text)
+		}
+	}
+	for _, secret := range []string{canary, fmt.Sprintf("%x", canary), fmt.Sprint([]byte(canary)), "packets:"} {
+		if strings.Contains(all.String(), secret) {
+			t.Errorf("printed %q", secret)
+		}
+	}
+	if got := fmt.Sprintf("%#v", c); got != c.String() || !strings.Contains(got, c.Fingerprint()) {
+		t.Errorf("printed %s", got)
+	}
+}
