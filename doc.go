@@ -32,11 +32,13 @@
 //   - cms seals, opens, signs and verifies with the identities of a keystore.
 //   - pgp has OpenPGP keys, messages and components; partner keeps a partner's
 //     old and new keys or certificates side by side.
+//   - revocation, extract and clamd look certificates up, fetch them and scan them.
+//   - environment deploys components to environments, whose programs follow them.
 //   - pkitest makes throwaway PKIs for tests.
 //
 // This package holds what they share: [PasswordSource] and its
-// implementations, the sentinel errors, [Error], [Limits], [Scanner] and
-// [Component]. It imports only the standard library.
+// implementations, the sentinel errors, [Error], [Limits], [Scanner],
+// [Component] and [Draft]. It imports only the standard library.
 //
 // # Errors
 //

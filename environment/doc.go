@@ -1,3 +1,36 @@
 // Package environment manages certificates and keys that several programs share, and
 // deploys them.
+//
+// A Registry holds components, X.509 and PGP, public and private, and the connections and
+// processes that refer to them by ID. An Environment, such as "test" or "production", says
+// what of it counts where. Running programs attach to one as an Atom and follow it:
+//
+//	storage, err := dirstore.Open("/var/lib/certificates", dirstore.Options{})
+//	registry, err := environment.Open(ctx, storage, environment.Options{Key: environment.FileKey("/run/secrets/registry")})
+//	test, err := registry.Environment(ctx, "test")
+//	atom, err := test.Attach(ctx, "node-1", environment.AtomOptions{})
+//	builder, err := atom.Connection("ftps-partner")
+//	config, err := builder.Client()
+//
+// # What a connection trusts
+//
+// A public X.509 component that is deployed to an environment is trusted by every
+// connection there that has no trust of its own. A connection's own trusted components
+// replace all of that: if the server presents A, A is deployed, and the connection is set
+// to B, the connection fails. When the components of a connection cannot be had, it
+// trusts nobody.
+//
+// # Replacing and freezing
+//
+// A component keeps its ID when its content is replaced: re-imported, regenerated, rolled
+// back. Whatever refers to it goes on with the new content at once. A deployed process is
+// the exception: it keeps the copies that it was deployed with, and Environment.Stale
+// lists it until it is deployed again.
+//
+// # Storage
+//
+// Everything is in a Storage, which many programs may share: a directory (package
+// dirstore) whose files keytool, openssl and gpg open, or NATS JetStream for a fleet of
+// machines (module natskv). Private keys are in it under their passwords, and those under
+// a key that the caller supplies, see Key. docs/environment.md describes the records.
 package environment
