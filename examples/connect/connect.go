@@ -197,9 +197,9 @@ func (c *command) objection(conn net.Conn, w *wire) error {
 		var timeout net.Error
 		switch {
 		case errors.As(err, &timeout) && timeout.Timeout():
-		case err == nil, errors.Is(err, io.EOF):
+		case err == nil, errors.Is(err, io.EOF) && w.heard > before:
 			return nil
-		default:
+		default: // an alert; or not a word, as Java's HttpsServer has it
 			return err
 		}
 	}

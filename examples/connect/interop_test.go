@@ -1,0 +1,197 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/keystore"
+	"github.com/trustkeep/trustkeep/pkitest"
+)
+
+// peerJava is a server on JSSE; see there.
+const peerJava = "../../tlsctx/testdata/Peer.java"
+
+// mutual makes the connections that every server that requires a certificate of pki has
+// to accept or refuse, in the way that the operator of a product would. Servers are asked
+// for name.
+func mutual(t *testing.T, peer, address, name string, pki *pkitest.PKI, server *keystore.Identity, refusesAtOnce bool) {
+	t.Helper()
+	root, cert, strange := written(t, pki.CA.Leaf().Raw), written(t, server.Leaf().Raw), written(t, pkitest.New(t).CA.Leaf().Raw)
+	mine := []string{"-identity", pki.KeystoreFile(trustkeep.PKCS12, pki.NewClient("me")), "-identity-password", pkitest.Password}
+	for _, version := range []string{"1.2", "1.3"} {
+		base := []string{"-addr", address, "-servername", name, "-tls", version}
+		for what, c := range map[string]struct {
+			rule, code string // a code: refused
+			args       []string
+		}{
+			"chain":             {"chain", "", append([]string{"-trust", root}, mine...)},
+			"exact":             {"exact", "", append([]string{"-trusted-cert", cert}, mine...)},
+			"pinned":            {"pin", "", append([]string{"-pin", cert}, mine...)},
+			"A deployed, B own": {"", "unknown-issuer", append([]string{"-trust", cert, "-trusted-cert", strange}, mine...)},
+			"another name":      {"", "name-mismatch", append([]string{"-trust", root, "-servername", "other.example"}, mine...)},
+			"without identity":  {"", "*", []string{"-trust", root}},
+		} {
+			status, r, errs := call(t, append(slices.Clone(base), append(c.args, "-repeat", "2")...)...)
+			switch {
+			case c.code == "*" && !refusesAtOnce:
+			case c.code != "":
+				if status != exitRefused || r.Error == nil || c.code != "*" && r.Error.Code != c.code {
+					t.Errorf("%s, TLS %s, %s: %d, %+v, %s", peer, version, what, status, r.Error, errs)
+				}
+			case status != exitAccepted || r.Rule != c.rule || !slices.Equal(r.Resumed, []bool{false, true}):
+				t.Errorf("%s, TLS %s, %s: %d, %+v, %+v, %s", peer, version, what, status, r, r.Error, errs)
+			}
+		}
+	}
+	t.Logf("%s: accepted, refused and resumed under TLS 1.2 and 1.3, with a client certificate", peer)
+}
+
+// started runs a tool until the test ends, which ends its standard input, and returns what
+// it says.
+func started(t *testing.T, name string, args ...string) *bufio.Scanner {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	cmd := exec.CommandContext(ctx, name, args...)
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd.Stderr = cmd.Stdout
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { stdin.Close(); cancel(); cmd.Wait() })
+	return bufio.NewScanner(out)
+}
+
+func TestInteropJavaServers(t *testing.T) {
+	java, err := exec.LookPath("java")
+	if err != nil {
+		t.Skip("java is not installed")
+	}
+	if _, err := exec.LookPath("javac"); err != nil {
+		t.Skip("no JDK: javac is not installed")
+	}
+	for mode, peer := range map[string]string{"server": "SSLServerSocket", "https": "HttpsServer"} {
+		pki := pkitest.New(t)
+		server := pki.NewServer("localhost")
+		keys, trust := keystore.New(), keystore.New()
+		if err := errors.Join(keys.SetIdentity("server", server), trust.SetTrusted("ca", pki.CA.Leaf())); err != nil {
+			t.Fatal(err)
+		}
+		o := keystore.SaveOptions{Format: trustkeep.PKCS12, Password: trustkeep.Password("changeit")}
+		lines := started(t, java, peerJava, mode, saved(t, keys, o), saved(t, trust, o))
+		if !lines.Scan() || !strings.HasPrefix(lines.Text(), "PORT ") {
+			t.Fatalf("the server did not start: %s", lines.Text())
+		}
+		mutual(t, peer, "localhost:"+lines.Text()[len("PORT "):], "localhost", pki, server, true)
+	}
+}
+
+// saved writes a store for a tool.
+func saved(t *testing.T, ks *keystore.Keystore, o keystore.SaveOptions) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "store")
+	if err := ks.SaveWith(path, o); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// TestInteropNginxServer connects to two servers of nginx, which presents one or the other
+// by the name that it is asked for. It cannot choose a free port, so it listens on a socket
+// in the file system, and a port leads there.
+func TestInteropNginxServer(t *testing.T) {
+	nginx, err := exec.LookPath("nginx")
+	if err != nil {
+		if nginx, err = exec.LookPath("/usr/sbin/nginx"); err != nil {
+			t.Skip("nginx is not installed")
+		}
+	}
+	// Not t.TempDir: a socket's name has room for 108 bytes.
+	dir, err := os.MkdirTemp("", "tk")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	socket := filepath.Join(dir, "s")
+	pki := pkitest.New(t)
+	servers := map[string]*keystore.Identity{}
+	var conf strings.Builder
+	fmt.Fprintf(&conf, `daemon off; master_process off; pid %[1]s/pid; error_log stderr info; events {}
+		http { access_log off; client_body_temp_path %[1]s/1; proxy_temp_path %[1]s/2; fastcgi_temp_path %[1]s/3; uwsgi_temp_path %[1]s/4; scgi_temp_path %[1]s/5;`, dir)
+	for _, name := range []string{"a.example", "b.example"} {
+		id := pki.NewServer(name)
+		ks := keystore.New()
+		if err := ks.SetIdentity("server", id); err != nil {
+			t.Fatal(err)
+		}
+		pair := saved(t, ks, keystore.SaveOptions{Format: trustkeep.PEM, NoPassword: true})
+		fmt.Fprintf(&conf, `server { listen unix:%s ssl; server_name %s; ssl_certificate %[3]s; ssl_certificate_key %[3]s; ssl_protocols TLSv1.2 TLSv1.3;
+			ssl_client_certificate %[4]s; ssl_verify_client on; ssl_verify_depth 3; ssl_session_cache shared:%[2]s:1m; }`, socket, name, pair, written(t, pki.CA.Leaf().Raw))
+		servers[name] = id
+	}
+	conf.WriteString("}")
+	path := filepath.Join(dir, "nginx.conf")
+	if err := os.WriteFile(path, []byte(conf.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	lines := started(t, nginx, "-e", "stderr", "-c", path)
+	said := ""
+	for !strings.Contains(lines.Text(), "OS: ") { // by then, it listens
+		if !lines.Scan() {
+			t.Fatalf("nginx did not start: %s", said)
+		}
+		said += lines.Text() + "\n"
+	}
+	go func() {
+		for lines.Scan() {
+		}
+	}()
+	port, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			in, err := port.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer in.Close()
+				in.SetDeadline(time.Now().Add(20 * time.Second))
+				out, err := net.Dial("unix", socket)
+				if err != nil {
+					return
+				}
+				defer out.Close()
+				go io.Copy(out, in)
+				io.Copy(in, out)
+			}()
+		}
+	}()
+	t.Cleanup(func() { port.Close(); <-done })
+	for name, id := range servers {
+		// Without a certificate, nginx completes the handshake and answers 400.
+		mutual(t, "nginx as "+name, port.Addr().String(), name, pki, id, false)
+	}
+}
