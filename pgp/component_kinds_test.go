@@ -372,3 +372,39 @@ func TestComponentsDoNotPrintSecrets(t *testing.T) {
 		t.Errorf("printed %s", got)
 	}
 }
+
+// TestInteropGPGComponents: gpg takes what components export, and the other way round.
+func TestInteropGPGComponents(t *testing.T) {
+	theirs := newGPG(t)
+	ours := newGPG(t)
+	c := generated(t, "ACME orders")
+	public, _ := files(t, c, "secret")
+	_, private, err := c.ExportPrivate(trustkeep.Password("secret"), trustkeep.Password("chosen"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	theirs.run(public, "--import")
+	message := theirs.run([]byte("an order"), "--armor", "-r", c.Fingerprint(), "--encrypt")
+	ours.run(private, "--passphrase", "chosen", "--import")
+	if _, stderr, err := ours.try([]byte(message), "--passphrase", "secret", "--decrypt"); err == nil {
+		t.Errorf("gpg decrypts with another passphrase than the chosen one: %s", stderr)
+	}
+	if got := ours.run([]byte(message), "--passphrase", "chosen", "--decrypt"); got != "an order" {
+		t.Errorf("gpg decrypts %q", got)
+	}
+	t.Log("gpg encrypts to _pub.asc, imports _priv.asc and decrypts with the passphrase of choice")
+
+	spec := gpgKeySpecs()["rsa"]
+	exported := ours.generate("made", spec, "Expire-Date: 2y\n", "gpg's own")
+	fromGPG := mustComponent(t)(ImportComponent(t.Context(), "from gpg", exported, ComponentOptions{Passphrase: trustkeep.Password("gpg's own")}))
+	keys, _ := ours.list(fromGPG.Fingerprint())
+	if len(keys) == 0 || fromGPG.Visibility() != trustkeep.Private || fromGPG.NotAfter().IsZero() {
+		t.Errorf("%v: gpg lists %v", fromGPG, keys)
+	}
+	unlocks(t, fromGPG, "gpg's own")
+	partner := mustComponent(t)(ImportComponent(t.Context(), "partner", []byte(ours.run(nil, "--armor", "--export", "made@example.com")), ComponentOptions{}))
+	if partner.Visibility() != trustkeep.Public || partner.Fingerprint() != fromGPG.Fingerprint() {
+		t.Errorf("%v", partner)
+	}
+	t.Log("what gpg exports becomes a private and a public component of the fingerprint that gpg lists")
+}
