@@ -10,7 +10,8 @@ import (
 // Close tells whether any would be lost, such as a password that was changed and is not
 // stored yet.
 //
-// It is safe for concurrent use; changes and saving wait for each other.
+// It is safe for concurrent use; changes and saving wait for each other, so the functions
+// that are called for them must not use the draft themselves.
 type Draft[C Component] struct {
 	mu      sync.Mutex
 	current C

@@ -112,10 +112,12 @@ func (o ComponentOptions) protection() trustkeep.PasswordSource {
 // Nothing is taken over before every stage has passed: size, scanner, format, password,
 // the match of key and certificate, policy.
 //
-// The errors wrap ErrRejected (scanner or policy) or whatever else they return;
-// ErrUnsupported for a file with several entries and no Alias; ErrEmpty for one without
-// certificate, or a private key without a password to protect it; ErrKeyMismatch;
-// ErrIncorrectPassword, ErrNotFound for the alias, ErrLimit, ErrCorrupt.
+// The errors wrap ErrRejected (scanner or policy) or whatever else these two return;
+// ErrUnsupported for a file with several entries and no Alias, or with a secret key;
+// ErrEmpty for one without certificate, or a private key without a password to protect
+// it; ErrKeyMismatch for a private key whose certificate is not there; ErrCorrupt, also
+// where a part of the file cannot be read, since that could be the key or an issuer;
+// ErrIncorrectPassword, ErrNotFound for the alias, ErrLimit.
 func ImportComponent(ctx context.Context, name string, data []byte, o ComponentOptions) (*Component, error) {
 	r, err := importRevision(ctx, name, data, o, nil)
 	if err != nil {

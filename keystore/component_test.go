@@ -3,6 +3,10 @@ package keystore_test
 import (
 	"bytes"
 	"context"
+	"crypto"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/sha256"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -453,33 +457,77 @@ func TestReplacingAnExpiredCertificateKeepsReferencesValid(t *testing.T) {
 	}
 }
 
-func TestNoKeyCanBeGeneratedForAPublicComponent(t *testing.T) {
-	c := publicOf(t, newComponent(t, "partner"))
-	changes := map[string]func() error{
-		"regenerate": func() error {
+// TestKindDecidesWhatCanBeChangedAndExported is the table of it.
+func TestKindDecidesWhatCanBeChangedAndExported(t *testing.T) {
+	type component = *keystore.Component
+	secret, next := trustkeep.Password("secret"), trustkeep.Password("new")
+	private := newComponent(t, "partner")
+	public := publicOf(t, private)
+	_, cert, err := private.ExportPublic("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, key, err := private.ExportPrivate(secret, secret, keystore.ExportOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	tests := []struct {
+		about               string
+		toPublic, toPrivate bool
+		do                  func(c component) error
+		refusal             string // of what the kind does not have
+	}{
+		{"rename", true, true, func(c component) error { _, err := c.Rename("other"); return err }, ""},
+		{"roll back", true, true, func(c component) error { _, err := c.Rollback(1, keystore.ComponentOptions{}); return err }, ""},
+		{"export the public key", true, true, func(c component) error { _, _, err := c.ExportPublic(""); return err }, ""},
+		{"export the private key", false, true, func(c component) error {
+			_, _, err := c.ExportPrivate(secret, next, keystore.ExportOptions{})
+			return err
+		}, "public component"},
+		{"re-import a certificate", true, false, func(c component) error { _, err := c.Reimport(t.Context(), cert, withPassword("secret")); return err }, "other kind"},
+		{"re-import a private key", false, true, func(c component) error { _, err := c.Reimport(t.Context(), key, withPassword("secret")); return err }, "other kind"},
+		{"regenerate the key", false, true, func(c component) error {
 			_, err := c.Regenerate(t.Context(), keystore.RenewOptions{}, withPassword("secret"))
 			return err
-		},
-		"renew": func() error {
+		}, "public component"},
+		{"renew the certificate", false, true, func(c component) error {
 			_, err := c.Renew(t.Context(), keystore.RenewOptions{}, withPassword("secret"))
 			return err
-		},
-		"identity": func() error { _, err := c.Identity(trustkeep.Password("secret")); return err },
-		"change password": func() error {
-			_, err := c.ChangePassword(trustkeep.Password("secret"), trustkeep.Password("new"), keystore.ComponentOptions{})
+		}, "public component"},
+		{"change the password", false, true, func(c component) error {
+			_, err := c.ChangePassword(secret, next, keystore.ComponentOptions{})
 			return err
-		},
-		"export": func() error {
-			_, _, err := c.ExportPrivate(trustkeep.Password("secret"), trustkeep.Password("new"), keystore.ExportOptions{})
-			return err
-		},
+		}, "public component"},
+		{"use the private key", false, true, func(c component) error { _, err := c.Identity(secret); return err }, "public component"},
 	}
-	for about, change := range changes {
-		t.Run(about, func(t *testing.T) { wantError(t, change(), trustkeep.ErrUnsupported, `"partner"`, "public component") })
+	for _, test := range tests {
+		for c, allowed := range map[component]bool{public: test.toPublic, private: test.toPrivate} {
+			t.Run(fmt.Sprint(test.about, ", ", c.Visibility()), func(t *testing.T) {
+				err := test.do(c)
+				if allowed {
+					if err != nil {
+						t.Error(err)
+					}
+					return
+				}
+				wantError(t, err, trustkeep.ErrUnsupported, `"partner"`, test.refusal)
+			})
+		}
 	}
 }
 
-func TestPublicKeyIsExportedForPartners(t *testing.T) {
+func TestNoKeyCanBeGeneratedForAPublicComponent(t *testing.T) {
+	c := publicOf(t, newComponent(t, "partner"))
+	for _, renew := range []keystore.RenewOptions{{}, {NewKey: true}, {Sign: func([]byte) ([]byte, error) { panic("asked a CA") }}} {
+		r, err := c.Regenerate(t.Context(), renew, withPassword("secret"))
+		wantError(t, err, trustkeep.ErrUnsupported, `"partner"`, "no key", "public component")
+		if r != nil || c.Version() != 1 {
+			t.Errorf("made %v", r)
+		}
+	}
+}
+
+func TestPublicComponentExportsOnlyThePublicKey(t *testing.T) {
 	pki := testpki.New(t, testpki.Options{})
 	id := pki.Server("a.example")
 	private := importFile(t, "ACME / orders", encode(t, id, trustkeep.PKCS12, "secret"), withPassword("secret"))
@@ -516,6 +564,28 @@ func TestPublicKeyIsExportedForPartners(t *testing.T) {
 				t.Errorf("%q: %q, %v", suffix, name, err)
 			}
 		}
+	}
+}
+
+// TestPartnerEncryptsToTheExportedKey: the certificate is all that a partner needs.
+func TestPartnerEncryptsToTheExportedKey(t *testing.T) {
+	c := mustComponent(t)(keystore.GenerateComponent(t.Context(), "AS2", keystore.CertificateOptions{
+		Subject: cn("a"), EmailAddresses: []string{"as2@a.example"}, Key: keystore.RSA2048}, withPassword("secret")))
+	cert, err := publicOf(t, c).Certificate()
+	if err != nil {
+		t.Fatal(err)
+	}
+	message, err := rsa.EncryptOAEP(sha256.New(), rand.Reader, cert.PublicKey.(*rsa.PublicKey), []byte("an order"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := opens(t, c, "secret").Decrypter()
+	if err != nil {
+		t.Fatal(err)
+	}
+	content, err := key.Decrypt(rand.Reader, message, &rsa.OAEPOptions{Hash: crypto.SHA256})
+	if err != nil || string(content) != "an order" {
+		t.Errorf("%q, %v", content, err)
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/internal/testpki"
@@ -437,4 +438,61 @@ func TestKeysThatGoDoesNotKnow(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestManyCertificatesEndSoon: a file full of certificates that could all be issuers of
+// each other costs no more than a store of them.
+func TestManyCertificatesEndSoon(t *testing.T) {
+	pki := testpki.New(t, testpki.Options{})
+	one := pki.Issue(testpki.Request{CommonName: "One", CA: true, SelfSigned: true})
+	two := pki.Issue(testpki.Request{CommonName: "Two", CA: true, SelfSigned: true})
+	id := pki.Issue(testpki.Request{CommonName: "a.example", Issuer: one})
+	same := func(c *x509.Certificate) { c.SubjectKeyId, c.AuthorityKeyId = []byte("same"), []byte("same") }
+	var data []byte
+	for range 1000 {
+		data = append(data, pemOf(pki.Issue(testpki.Request{CommonName: "One", CA: true, Issuer: two, KeyOf: id, Edit: same}).Cert,
+			pki.Issue(testpki.Request{CommonName: "Two", CA: true, Issuer: one, KeyOf: id, Edit: same}).Cert)...)
+	}
+	tests := map[string][]byte{"certificates": data, "with a key": append(append(id.KeyPEM(), pemOf(id.Cert)...), data...)}
+	for about, data := range tests {
+		start := time.Now()
+		_, err := keystore.ImportComponent(t.Context(), "a", data, withPassword("secret"))
+		t.Logf("%s: %d KiB, %s, %v", about, len(data)>>10, time.Since(start), err)
+		if took := time.Since(start); took > 10*time.Second { // a second on a machine of its own
+			t.Errorf("%s took %s", about, took)
+		}
+	}
+}
+
+func FuzzImportComponent(f *testing.F) {
+	pki := testpki.New(f, testpki.Options{Seed: "components", Now: noon})
+	id := pki.Server("a.example")
+	f.Add(id.DER)
+	f.Add(id.ChainPEM())
+	f.Add(append(id.KeyPEM(), id.ChainPEM()...))
+	f.Add(pki.NegativeSerial("a.example").DER)
+	f.Add(append(pki.Server("b.example").KeyPEM(), id.DER...))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		o := withPassword("secret")
+		c, err := keystore.ImportComponent(t.Context(), "a", data, o)
+		if err != nil {
+			if c != nil || !isTyped(err) && !errors.Is(err, trustkeep.ErrEmpty) {
+				t.Errorf("%v, %v", c, err)
+			}
+			return
+		}
+		r, err := keystore.RestoreComponent(c.State())
+		if err != nil || r.String() != c.String() {
+			t.Fatalf("not restored: %v, %v", r, err)
+		}
+		if c.Visibility() == trustkeep.Public {
+			return
+		}
+		if _, err := r.Identity(o.Password); err != nil && !errors.Is(err, trustkeep.ErrUnsupported) {
+			t.Errorf("does not open: %v", err)
+		}
+		if _, _, err := r.ExportPrivate(o.Password, trustkeep.Password("x"), keystore.ExportOptions{}); err != nil {
+			t.Errorf("is not exported: %v", err)
+		}
+	})
 }
