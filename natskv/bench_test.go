@@ -18,8 +18,8 @@ import (
 var benchSubscribers = flag.String("natskv.bench", "1,10,50,200", "numbers of subscribers of BenchmarkDeployment")
 
 // BenchmarkDeployment puts a record of 4 KiB and waits until all subscribers have it, each
-// over a connection of its own to a server in another process. The clock of a subscriber
-// begins before Put. first-* is from one subscriber's view, all-* until the last one.
+// over a connection of its own to a server in another process. The clocks begin
+// before Put: seen is when one subscriber has it, all when the last one does.
 func BenchmarkDeployment(b *testing.B) {
 	for _, text := range strings.Split(*benchSubscribers, ",") {
 		n, err := strconv.Atoi(text)
@@ -78,6 +78,62 @@ func benchmarkDeployment(b *testing.B, n int) {
 	}
 	if before > 0 {
 		b.ReportMetric(perSubscriber, "server-KiB/subscriber")
+	}
+}
+
+// BenchmarkRestart kills the server and starts it again, and waits until all subscribers
+// have everything anew: a hundred records of 4 KiB.
+func BenchmarkRestart(b *testing.B) {
+	for _, text := range strings.Split(*benchSubscribers, ",") {
+		n, err := strconv.Atoi(text)
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.Run("subscribers="+text, func(b *testing.B) { benchmarkRestart(b, n) })
+	}
+}
+
+func benchmarkRestart(b *testing.B, n int) {
+	const records = 100
+	p := newProcess(b)
+	url := "nats://" + p.address()
+	writer := connectTo(b, url, Options{})
+	for i := range records {
+		mustPut(b, writer, fmt.Sprintf("k%d", i), make([]byte, 4<<10), 0)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Minute)
+	defer cancel()
+	full := make(chan int, n)
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer cancel()
+	for range n {
+		s, err := Connect(ctx, Server{URLs: []string{url}}, Options{Timeout: 5 * time.Minute})
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.Cleanup(func() { s.Close() })
+		updates, err := s.Watch(ctx, "")
+		if err != nil {
+			b.Fatal(err)
+		}
+		<-updates
+		wg.Go(func() {
+			for u := range updates {
+				if u.Full {
+					full <- len(u.Records)
+				}
+			}
+		})
+	}
+	for b.Loop() {
+		p.kill()
+		p.start()
+		for range n {
+			if got := <-full; got != records {
+				b.Fatalf("%d records after the restart, want %d", got, records)
+			}
+		}
 	}
 }
 

@@ -20,6 +20,10 @@ const (
 	chunkBucket
 )
 
+// maxConsumers takes the place of the limit that servers have unless told otherwise, a
+// thousand for a stream: each watcher is one. It cannot be changed later.
+const maxConsumers = 100_000
+
 // A key-value bucket is a stream called KV_<bucket>, with the keys as subjects
 // $KV.<bucket>.<key>: NATS ADR-8, which other clients and the nats command follow too.
 func (s *Storage) bucketName(kind bucketKind) string {
@@ -94,11 +98,12 @@ func (s *Storage) bucketConfig(kind bucketKind) jetstream.StreamConfig {
 		Description:       "TrustKeep records",
 		Subjects:          []string{s.subject(kind, ">")},
 		MaxMsgsPerSubject: int64(s.o.History),
-		MaxMsgs:           -1, MaxBytes: -1, MaxMsgSize: -1, MaxConsumers: -1,
-		Discard:     jetstream.DiscardNew,
-		Replicas:    s.o.Replicas,
-		AllowRollup: true,
-		DenyDelete:  true,
+		MaxMsgs:           -1, MaxBytes: -1, MaxMsgSize: -1,
+		MaxConsumers: maxConsumers,
+		Discard:      jetstream.DiscardNew,
+		Replicas:     s.o.Replicas,
+		AllowRollup:  true,
+		DenyDelete:   true,
 	}
 	if kind == chunkBucket {
 		c.Description = "TrustKeep parts of large records"
