@@ -5,6 +5,8 @@ import (
 	"crypto/x509"
 	"fmt"
 	"net"
+	"slices"
+	"strings"
 	"sync"
 
 	"github.com/trustkeep/trustkeep/truststore"
@@ -21,8 +23,28 @@ type tracker struct {
 type trackedConn struct {
 	net.Conn
 	tracker *tracker
-	since   uint64       // the rechecks before it
-	still   func() error // whether the peer would still be accepted; nil until it is. Under tracker.mu.
+	since   uint64    // the rechecks before it
+	peer    *openPeer // nil until it is accepted; under tracker.mu
+}
+
+// openPeer is the peer of an open connection, and the question whether it would still be
+// accepted.
+type openPeer struct {
+	name  string
+	chain []*x509.Certificate
+	still func() error
+}
+
+// StaleConn is an open connection whose peer would no longer be accepted.
+type StaleConn struct {
+	RemoteAddr net.Addr
+	// ServerName is the name that the peer was accepted under; empty for clients.
+	ServerName string
+	// Chain is what the peer sent, its own certificate first.
+	Chain []*x509.Certificate
+	// Err is why it would be refused, a *truststore.VerifyError unless the trust
+	// cannot be asked.
+	Err error
 }
 
 // wrap tracks a connection from before its handshake.
@@ -48,30 +70,37 @@ func (c *trackedConn) Close() error {
 // accepted notes that the peer has been accepted and how to ask again. A recheck that
 // came during the handshake has passed the connection over, so its question is asked
 // now.
-func (c *trackedConn) accepted(still func() error) error {
+func (c *trackedConn) accepted(peer *openPeer) error {
 	c.tracker.mu.Lock()
-	c.still = still
+	c.peer = peer
 	missed := c.tracker.rechecks != c.since
 	c.tracker.mu.Unlock()
 	if missed {
-		return still()
+		return peer.still()
 	}
 	return nil
 }
 
-// recheck closes what would no longer be accepted, and returns how many.
-func (t *tracker) recheck() (closed int) {
+// peers returns the open connections whose peers have been accepted.
+func (t *tracker) peers(recheck bool) map[*trackedConn]*openPeer {
 	t.mu.Lock()
-	t.rechecks++
-	stills := make(map[*trackedConn]func() error, len(t.open))
+	defer t.mu.Unlock()
+	if recheck {
+		t.rechecks++
+	}
+	out := make(map[*trackedConn]*openPeer, len(t.open))
 	for c := range t.open {
-		if c.still != nil {
-			stills[c] = c.still
+		if c.peer != nil {
+			out[c] = c.peer
 		}
 	}
-	t.mu.Unlock()
-	for c, still := range stills {
-		if still() != nil {
+	return out
+}
+
+// recheck closes what would no longer be accepted, and returns how many.
+func (t *tracker) recheck() (closed int) {
+	for c, peer := range t.peers(true) {
+		if peer.still() != nil {
 			c.Close()
 			closed++
 		}
@@ -79,10 +108,22 @@ func (t *tracker) recheck() (closed int) {
 	return closed
 }
 
-// wouldStill asks about a peer by the trust of now. Authorize is not asked again: it
-// decides about handshakes.
-func (b Builder) wouldStill(source func() (*truststore.Snapshot, error), purpose truststore.Purpose, name string, chain []*x509.Certificate, staple []byte) func() error {
-	return func() error {
+// stale returns what recheck would close, by the address of the peer.
+func (t *tracker) stale() []StaleConn {
+	var out []StaleConn
+	for c, peer := range t.peers(false) {
+		if err := peer.still(); err != nil {
+			out = append(out, StaleConn{c.RemoteAddr(), peer.name, peer.chain, err})
+		}
+	}
+	slices.SortFunc(out, func(a, b StaleConn) int { return strings.Compare(fmt.Sprint(a.RemoteAddr), fmt.Sprint(b.RemoteAddr)) })
+	return out
+}
+
+// openPeer makes the question about a peer by the trust of now. Authorize is not asked
+// again: it decides about handshakes.
+func (b Builder) openPeer(source func() (*truststore.Snapshot, error), purpose truststore.Purpose, name string, chain []*x509.Certificate, staple []byte) *openPeer {
+	return &openPeer{name, chain, func() error {
 		trust, err := source()
 		if err != nil {
 			return err
@@ -91,7 +132,7 @@ func (b Builder) wouldStill(source func() (*truststore.Snapshot, error), purpose
 			Purpose: purpose, Name: name, Time: b.now(), Allow: b.Allow, Pins: b.Pins, Revocation: b.Revocation, Staple: staple,
 		})
 		return err
-	}
+	}}
 }
 
 // Recheck closes the open connections of a Dialer with Track set whose servers would no
@@ -99,6 +140,9 @@ func (b Builder) wouldStill(source func() (*truststore.Snapshot, error), purpose
 // truststore.WatchOptions.OnChange for instance. A handshake that is under way is put to
 // the same question at its end, and fails if the server would no longer be accepted.
 func (d *Dialer) Recheck() int { return d.tracker.recheck() }
+
+// Stale returns the connections that Recheck would close, and closes none.
+func (d *Dialer) Stale() []StaleConn { return d.tracker.stale() }
 
 // Listener accepts TLS connections as Builder.Server has it, and knows those that are
 // open. It is safe for concurrent use.
@@ -133,7 +177,7 @@ func (b Builder) Listen(inner net.Listener) (*Listener, error) {
 				}
 			}
 			if len(s.PeerCertificates) > 0 {
-				return c.accepted(b.wouldStill(b.serverTrust, truststore.Client, "", s.PeerCertificates, nil))
+				return c.accepted(b.openPeer(b.serverTrust, truststore.Client, "", s.PeerCertificates, nil))
 			}
 			return nil
 		}
@@ -157,3 +201,6 @@ func (l *Listener) Accept() (net.Conn, error) {
 // returns how many. Those of clients without a certificate stay. Handshakes that are
 // under way are put to the same question.
 func (l *Listener) Recheck() int { return l.tracker.recheck() }
+
+// Stale returns the connections that Recheck would close, and closes none.
+func (l *Listener) Stale() []StaleConn { return l.tracker.stale() }

@@ -3,6 +3,7 @@ package tlsctx_test
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"io"
 	"net"
 	"testing"
@@ -12,6 +13,14 @@ import (
 	"github.com/trustkeep/trustkeep/tlsctx"
 	"github.com/trustkeep/trustkeep/truststore"
 )
+
+// code is that of a *truststore.VerifyError.
+func code(err error) truststore.Code {
+	if v, ok := errors.AsType[*truststore.VerifyError](err); ok {
+		return v.Code
+	}
+	return ""
+}
 
 // Connections that are open when trust shrinks are closed where that is asked for, on
 // either side, and only those.
@@ -67,11 +76,14 @@ func TestRecheck(t *testing.T) {
 				t.Fatal("an echo was expected")
 			}
 		}
-		if n := listener.Recheck() + d.Recheck(); n != 0 {
+		if n := listener.Recheck() + d.Recheck() + len(listener.Stale()) + len(d.Stale()); n != 0 {
 			t.Errorf("%d were closed although nothing has changed", n)
 		}
 		if err := serverTrust.RemoveCertificate(b.Root.Cert); err != nil {
 			t.Fatal(err)
+		}
+		if s := listener.Stale(); len(s) != 1 || s[0].RemoteAddr.String() != ofB.LocalAddr().String() || s[0].ServerName != "" || len(s[0].Chain) != 2 || code(s[0].Err) == "" || !works(ofB) {
+			t.Errorf("%s: %+v", tls.VersionName(version), s)
 		}
 		if n := listener.Recheck(); n != 1 || works(ofB) || !works(ofA) || !works(none) {
 			t.Errorf("%s: %d were closed", tls.VersionName(version), n)
@@ -79,7 +91,10 @@ func TestRecheck(t *testing.T) {
 		if err := clientTrust.RemoveCertificate(a.Root.Cert); err != nil {
 			t.Fatal(err)
 		}
-		if n := d.Recheck(); n != 1 || works(none) || d.Recheck() != 0 {
+		if s := d.Stale(); len(s) != 1 || s[0].ServerName != host || code(s[0].Err) == "" || !works(none) {
+			t.Errorf("%s: %+v", tls.VersionName(version), s)
+		}
+		if n := d.Recheck(); n != 1 || len(d.Stale()) != 0 || works(none) || d.Recheck() != 0 {
 			t.Errorf("%s: %d were closed", tls.VersionName(version), n)
 		}
 		ofA.Close()

@@ -140,21 +140,23 @@ func (r *Routes) find(host, port string) *route {
 	if r == nil {
 		return nil
 	}
-	host = fold(host)
-	_, parent, _ := strings.Cut(host, ".")
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	for _, h := range []string{host, "*." + parent} {
-		if h == "" || h == "*." {
-			continue
-		}
-		for _, p := range []string{net.JoinHostPort(h, port), h} {
-			if one := r.routes[p]; one != nil {
-				return one
-			}
+	for _, p := range fitting(host, port) {
+		if one := r.routes[p]; one != nil {
+			return one
 		}
 	}
 	return nil
+}
+
+// fitting returns the patterns that fit a destination, the most particular first, as
+// routeKey spells them.
+func fitting(host, port string) [4]string {
+	host = fold(host)
+	_, parent, _ := strings.Cut(host, ".")
+	wild := "*." + parent
+	return [...]string{net.JoinHostPort(host, port), host, net.JoinHostPort(wild, port), wild}
 }
 
 func fold(host string) string { return strings.ToLower(strings.TrimSuffix(host, ".")) }

@@ -108,6 +108,9 @@ func (t *Transport) CloseIdleConnections() {
 // Dialer.Recheck.
 func (t *Transport) Recheck() int { return t.dialer.Recheck() }
 
+// Stale returns the connections that Recheck would close, and closes none.
+func (t *Transport) Stale() []StaleConn { return t.dialer.Stale() }
+
 // poolFor returns the connections of the trust, the routes and the destination's identity
 // of now. If one of them has changed, those of before are not used again. Its cost does
 // not depend on how many routes there are.
