@@ -1,0 +1,158 @@
+package main
+
+import (
+	"context"
+	"crypto/x509/pkix"
+	"errors"
+	"net"
+	"path/filepath"
+	"time"
+
+	natsserver "github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+
+	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/environment"
+	"github.com/trustkeep/trustkeep/keystore"
+	"github.com/trustkeep/trustkeep/natskv"
+	"github.com/trustkeep/trustkeep/tlsctx"
+	"github.com/trustkeep/trustkeep/truststore"
+)
+
+// network is a NATS server that asks everybody for a certificate, and an authority for it
+// and its clients.
+type network struct {
+	keys    *keystore.Keystore
+	trust   *truststore.Truststore
+	address string
+	proxy   *proxy // to the second atom
+}
+
+// storageInNATS starts NATS and connects the registry to it.
+func (s *story) storageInNATS(ctx context.Context) (environment.Storage, error) {
+	n := &network{keys: keystore.New()}
+	ca, err := n.keys.Generate("ca", keystore.CertificateOptions{Subject: pkix.Name{CommonName: "NATS CA"}, Purposes: keystore.ForCA})
+	if err != nil {
+		return nil, err
+	}
+	n.trust = truststore.New(ca.Leaf())
+	broker, err := n.issue("broker", keystore.CertificateOptions{IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}})
+	if err != nil {
+		return nil, err
+	}
+	config, err := tlsctx.Builder{Identity: broker, Trusted: n.trust, ClientAuth: tlsctx.RequireClientAuth}.Server()
+	if err != nil {
+		return nil, err
+	}
+	running, err := natsserver.NewServer(&natsserver.Options{
+		Host: "127.0.0.1", Port: natsserver.RANDOM_PORT, JetStream: true, StoreDir: filepath.Join(s.dir, "nats"), NoSigs: true, NoLog: true,
+		TLSConfig: config, TLSTimeout: oneTry.Seconds(),
+	})
+	if err != nil {
+		return nil, err
+	}
+	running.Start()
+	s.atEnd(func() error { running.Shutdown(); running.WaitForShutdown(); return nil })
+	if !running.ReadyForConnections(patience) {
+		return nil, errors.New("NATS does not start")
+	}
+	n.address = running.Addr().String()
+	me, err := n.issue("registry", keystore.CertificateOptions{})
+	if err != nil {
+		return nil, err
+	}
+	storage, err := connectNATS(ctx, n.address, tlsctx.Builder{Trusted: n.trust, Identity: me})
+	if err != nil {
+		return nil, err
+	}
+	s.atEnd(storage.Close)
+	s.network = n
+	return storage, nil
+}
+
+func (n *network) issue(name string, o keystore.CertificateOptions) (*keystore.Identity, error) {
+	issuer, err := n.keys.Identity("ca")
+	if err != nil {
+		return nil, err
+	}
+	o.Subject, o.Issuer = pkix.Name{CommonName: name}, issuer
+	return n.keys.Generate(name, o)
+}
+
+func connectNATS(ctx context.Context, address string, b tlsctx.Builder) (*natskv.Storage, error) {
+	d, err := b.Dialer()
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	return natskv.Connect(ctx, natskv.Server{URLs: []string{"nats://" + address}, TLS: d, NATS: []nats.Option{
+		nats.ReconnectWait(20 * time.Millisecond), nats.ReconnectJitter(time.Millisecond, time.Millisecond), // for an audience
+	}}, natskv.Options{})
+}
+
+// startProcesses starts the atoms of the test environment: one that is connected to NATS,
+// and one by a proxy.
+func (s *story) startProcesses(ctx context.Context) (err error) {
+	n := s.network
+	if n.proxy, err = newProxy(n.address); err != nil {
+		return err
+	}
+	s.atEnd(n.proxy.stop)
+	for _, to := range []struct{ name, address string }{{"one", n.address}, {"two", n.proxy.address()}} {
+		settings := atomSettings{
+			Name: to.name, NATS: to.address, Password: "of atom " + to.name, Now: s.clock.Now(),
+			Keystore: filepath.Join(s.dir, to.name+".p12"), Truststore: filepath.Join(s.dir, to.name+"-trust.p12"),
+		}
+		if err := n.hand(settings); err != nil {
+			return err
+		}
+		c, err := startProcess(ctx, settings)
+		if err != nil {
+			return err
+		}
+		s.atEnd(c.close)
+		s.fleet = append(s.fleet, c)
+	}
+	return nil
+}
+
+// hand writes the stores that an atom connects to NATS with.
+func (n *network) hand(to atomSettings) error {
+	identity, err := n.issue(to.Name, keystore.CertificateOptions{})
+	if err != nil {
+		return err
+	}
+	ks := keystore.New()
+	if err := ks.SetIdentity(to.Name, identity); err != nil {
+		return err
+	}
+	password := trustkeep.Password(to.Password)
+	if err := ks.SaveWith(to.Keystore, keystore.SaveOptions{Password: password}); err != nil {
+		return err
+	}
+	return n.trust.SaveWith(to.Truststore, truststore.SaveOptions{Format: trustkeep.PKCS12, Password: password})
+}
+
+// cutOff keeps the second atom from NATS while b is deployed.
+func (s *story) cutOff(ctx context.Context) error {
+	s.network.proxy.cutOff(true)
+	one, two := s.fleet[:1], s.fleet[1:]
+	for _, step := range []struct {
+		clients []client
+		name    string
+		change  func() error
+		q       question
+		want    string
+	}{
+		{one, "two is cut off; deploy b; HTTPS to B from one", func() error { return s.test.Deploy(ctx, "b") }, https(s.b), ok},
+		{two, "HTTPS to B from two, which does not know yet", nil, https(s.b), refusedFor("self-signed")},
+		{two, "HTTPS to A from two, as before", nil, https(s.a), ok},
+		{two, "two is connected again; HTTPS to B from two", func() error { s.network.proxy.cutOff(false); return nil }, https(s.b), ok},
+	} {
+		if _, err := s.these(ctx, step.clients, step.name, step.change, step.q, step.want); err != nil {
+			return err
+		}
+	}
+	return nil
+}
