@@ -208,6 +208,12 @@ func (a *Atom) openedOf(c trustkeep.Component) *openedKeys {
 
 // forgetKeys lets go of keys that are no longer current or frozen anywhere.
 func (a *Atom) forgetKeys(v *inventory) {
+	a.mu.Lock()
+	none := len(a.opened) == 0
+	a.mu.Unlock()
+	if none {
+		return
+	}
 	needed := make(map[openedKey]bool)
 	note := func(h *held) {
 		needed[openedKey{h.component.ID(), h.component.Fingerprint(), h.component.Version()}] = true

@@ -3,6 +3,10 @@ package environment_test
 import (
 	"context"
 	"errors"
+	"io"
+	"log"
+	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
@@ -406,4 +410,51 @@ func TestRollbackOfWhatIsDeployed(t *testing.T) {
 	if n := len(check(w.History(ctx, "b"))(t)); n != 1 {
 		t.Errorf("%d changes of b", n)
 	}
+}
+
+// TestKeptConnectionsFollowDeployments: what is no longer deployed is no longer talked to,
+// also over connections that were made before.
+func TestKeptConnectionsFollowDeployments(t *testing.T) {
+	w := newWorld(t, environment.Options{})
+	w.public(w.identity("server-a"), "a")
+	must(t, w.test.Deploy(t.Context(), "a"))
+	atom := w.attach("one", environment.AtomOptions{})
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }))
+	server.TLS = check(tlsctx.Builder{Identity: check(atom.Identity("server-a"))(t)}.Server())(t)
+	server.Config.ErrorLog = log.New(io.Discard, "", 0) // refusals are meant
+	server.StartTLS()
+	t.Cleanup(server.Close)
+	b := atom.Implicit()
+	b.ServerName = "localhost"
+	client := &http.Client{Transport: check(b.Transport(nil))(t)}
+	t.Cleanup(client.CloseIdleConnections)
+	get := func() error {
+		r, err := client.Get(server.URL)
+		if err == nil {
+			r.Body.Close()
+		}
+		return err
+	}
+	must(t, get())
+	must(t, get())
+	must(t, w.test.Undeploy(t.Context(), "a"))
+	settled(t, atom, trusts(0))
+	if err := get(); err == nil {
+		t.Error("a connection of before was used")
+	}
+	must(t, w.test.Deploy(t.Context(), "a"))
+	settled(t, atom, trusts(1))
+	must(t, get())
+	// The server's key is replaced, and then what its clients trust.
+	c := check(w.RegenerateX509(t.Context(), "server-a", keystore.RenewOptions{}, environment.ComponentOptions{}))(t)
+	settled(t, atom, version("server-a", 2))
+	client.CloseIdleConnections()
+	if err := get(); err == nil {
+		t.Error("the server still presents its old certificate")
+	}
+	_, data, err := c.ExportPublic(keystore.SuffixP7B)
+	must(t, err)
+	check(w.Reimport(t.Context(), "a", data, environment.ComponentOptions{}))(t)
+	settled(t, atom, version("a", 2))
+	must(t, get())
 }
