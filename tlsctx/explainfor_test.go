@@ -132,13 +132,15 @@ func TestExplainServerErrorFor(t *testing.T) {
 
 	// A name that nobody serves.
 	strict := tlsctx.Builder{Routes: routes, Clock: pki.Now}
-	cb := tlsctx.Builder{Trusted: store(pki.Root), ServerName: "nobody.example", Clock: pki.Now}
-	o = refuse(t, mustClient(t, cb), mustServer(t, strict))
-	if e := explained(t, strict.ExplainServerErrorFor("nobody.example", o.serverErr)); e.Code != tlsctx.CodeUnknownName || !strings.Contains(e.Error(), "nobody.example") {
-		t.Errorf("%s: %v", e.Code, e)
-	}
-	if e := explained(t, cb.ExplainError(o.clientErr)); e.Code != tlsctx.CodeUnknownName {
-		t.Errorf("%s: %v", e.Code, e)
+	for _, version := range versions {
+		cb := tlsctx.Builder{Trusted: store(pki.Root), ServerName: "nobody.example", Clock: pki.Now, MaxVersion: version}
+		o = refuse(t, mustClient(t, cb), mustServer(t, strict))
+		if e := explained(t, strict.ExplainServerErrorFor("nobody.example", o.serverErr)); e.Code != tlsctx.CodeUnknownName || !strings.Contains(e.Error(), "nobody.example") {
+			t.Errorf("%s: %v", e.Code, e)
+		}
+		if e := explained(t, cb.ExplainError(o.clientErr)); e.Code != tlsctx.CodeUnknownName {
+			t.Errorf("%s: %v", e.Code, e)
+		}
 	}
 }
 

@@ -17,8 +17,9 @@ import (
 )
 
 // Seen remembers the peers that were accepted of late, to find out what a change of
-// trust would do to them before it is made. It is safe for concurrent use; one may serve
-// many Builders.
+// trust would do to them before it is made. It is safe for concurrent use. One may serve
+// many Builders; since Plan asks about all of its peers alike, those had better have the
+// same trust and policy.
 type Seen struct {
 	limit int
 

@@ -21,8 +21,10 @@ func TestPlan(t *testing.T) {
 	trust := store(one.Root, two.Root)
 	b := tlsctx.Builder{Trusted: trust, Clock: now.Now, Seen: seen}
 	d := mustDialer(t, b)
+	servers := map[string]*echo{}
 	for name, pki := range map[string]*testpki.PKI{"one.example": one, "two.example": two} {
 		e := newEcho(t, mustServer(t, tlsctx.Builder{Identity: identity(pki.Server(name)), Clock: now.Now}))
+		servers[name] = e
 		for range 3 {
 			if _, err := e.dial(t, d, name+":443"); err != nil {
 				t.Fatal(err)
@@ -48,19 +50,25 @@ func TestPlan(t *testing.T) {
 	if err != nil || !strings.Contains(string(data), `"failing":[{"name":"one.example"`) {
 		t.Errorf("%s, %v", data, err)
 	}
-	// Planned, activated, found wrong, and rolled back.
+	// Planned, put in force although it fails somebody, and rolled back.
 	before := trust.Generation()
-	if err := trust.RemoveCertificate(one.Root.Cert); err != nil {
-		t.Fatal(err)
-	}
+	must(t, trust.Set(two.Root.Cert))
 	if plan, err := b.Plan(trust); err != nil || len(plan.Failing) != 1 {
 		t.Errorf("%v, %v", plan, err)
 	}
-	if err := trust.Activate(before); err != nil {
-		t.Fatal(err)
+	for name, ok := range map[string]bool{"one.example": false, "two.example": true} {
+		if _, err := servers[name].dial(t, d, name+":443"); (err == nil) != ok {
+			t.Errorf("%s: in force: %v", name, err)
+		}
 	}
+	must(t, trust.Activate(before))
 	if plan, err := b.Plan(trust); err != nil || len(plan.Failing) != 0 {
 		t.Errorf("%v, %v", plan, err)
+	}
+	for name, e := range servers {
+		if _, err := e.dial(t, d, name+":443"); err != nil {
+			t.Errorf("%s: rolled back: %v", name, err)
+		}
 	}
 	if _, err := (tlsctx.Builder{}).Plan(trust); !errors.Is(err, trustkeep.ErrEmpty) {
 		t.Errorf("%v", err)
