@@ -139,24 +139,39 @@ func distinct(certs [][]byte) (all []*entry.Certificate) {
 	return all
 }
 
-// oneChain puts certificates in order, the one that issued none of the others first. It
-// returns nil unless they are one chain: a component is one certificate.
+// oneChain puts certificates in order: the only one that none of the others names as its
+// issuer, its chain, and then those that are another way up, such as that of a
+// cross-signed CA. It returns nil unless there is one to start from: a component is one
+// certificate.
 func oneChain(all []*entry.Certificate) []*entry.Certificate {
-	index := entry.NewIndex(all)
-	issuers := make(map[*entry.Certificate]bool)
+	issuers := make(map[string]bool)
 	for _, c := range all {
-		issuers[index.Issuer(c)] = true
+		if o, ok := c.Outline(); ok && !bytes.Equal(o.Issuer, o.Subject) {
+			issuers[string(o.Issuer)] = true
+		}
 	}
+	var leaf *entry.Certificate
 	for _, c := range all {
-		if issuers[c] {
+		o, _ := c.Outline()
+		if issuers[string(o.Subject)] {
 			continue
 		}
-		if chain := index.Chain(c); len(chain) == len(all) {
-			return chain
+		if leaf != nil {
+			return nil
 		}
+		leaf = c
+	}
+	if leaf == nil {
 		return nil
 	}
-	return nil
+	chain := entry.NewIndex(all).Chain(leaf)
+	linked := len(chain)
+	for _, c := range all {
+		if !contains(chain[:linked], c.Raw) {
+			chain = append(chain, c)
+		}
+	}
+	return chain
 }
 
 // importPrivate takes over a private key and its chain, which must belong together.
