@@ -103,14 +103,14 @@ func (b Builder) classify(e *HandshakeError) bool {
 	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "dial" {
 		return false
 	}
-	if v, ok := errors.AsType[*truststore.VerifyError](err); ok {
-		e.verified(v) // here and not by crypto/tls; see Builder.beyond
-		return true
-	}
 	if a, ok := errors.AsType[*AuthorizeError](err); ok {
 		e.Code, e.Text = CodeNotAuthorized, strings.TrimPrefix(cut(trustkeep.Printable(a.Error()), 512), "tlsctx: ")
 		e.Remedy = "the decision is that of Builder.Authorize"
 		e.Chain = a.Peer
+		return true
+	}
+	if v, ok := errors.AsType[*truststore.VerifyError](err); ok {
+		e.verified(v) // here and not by crypto/tls; see Builder.beyond
 		return true
 	}
 	if refused, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {

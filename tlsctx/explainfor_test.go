@@ -158,6 +158,10 @@ func TestExplainServerErrorShowsTheClient(t *testing.T) {
 			{stranger, tlsctx.Builder{}, "unknown-issuer"},
 			{stranger, tlsctx.Builder{ConcealCAs: true}, "unknown-issuer"},
 			{known, tlsctx.Builder{Authorize: only("somebody else")}, tlsctx.CodeNotAuthorized},
+			{known, tlsctx.Builder{Authorize: func(p tlsctx.Peer) error { // who asks other trust
+				_, err := store(other.Root).Verify(p.Certificates, truststore.VerifyOptions{Purpose: truststore.Client, Time: pki.Now()})
+				return err
+			}}, tlsctx.CodeNotAuthorized},
 			{known, tlsctx.Builder{Revocation: revokes(func(*x509.Certificate) bool { return true })}, "revoked"},
 			{known, tlsctx.Builder{Pins: []truststore.Pin{truststore.PinCertificate(stranger.Cert)}}, "pin-mismatch"},
 		} {

@@ -126,7 +126,7 @@ func (b Builder) openPeer(source func() (*truststore.Snapshot, error), purpose t
 	return &openPeer{name, chain, func() error {
 		trust, err := source()
 		if err != nil {
-			return err
+			return &setupError{fmt.Errorf("tlsctx: recheck: %w", err)}
 		}
 		_, err = trust.Verify(chain, truststore.VerifyOptions{
 			Purpose: purpose, Name: name, Time: b.now(), Allow: b.Allow, Pins: b.Pins, Revocation: b.Revocation, Staple: staple,

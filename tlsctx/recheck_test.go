@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/internal/testpki"
 	"github.com/trustkeep/trustkeep/tlsctx"
 	"github.com/trustkeep/trustkeep/truststore"
@@ -103,6 +104,26 @@ func TestRecheck(t *testing.T) {
 	}
 	if _, err := (tlsctx.Builder{Trusted: truststore.New()}).Listen(nil); err == nil {
 		t.Error("a server without identity")
+	}
+}
+
+// Trust that is gone altogether by the end of a handshake has a code too.
+func TestRecheckWithoutTrust(t *testing.T) {
+	pki := testpki.New(t, testpki.Options{})
+	e := newEcho(t, mustServer(t, tlsctx.Builder{Identity: identity(pki.Server(host)), Clock: pki.Now}))
+	trust := store(pki.Root)
+	d := mustDialer(t, tlsctx.Builder{Trusted: trust, Clock: pki.Now})
+	d.Track = true
+	d.Dial = func(ctx context.Context, network, _ string) (net.Conn, error) {
+		raw, err := new(net.Dialer).DialContext(ctx, network, e.address)
+		return &afterWrites{raw, 2, func() {
+			must(t, trust.RemoveCertificate(pki.Root.Cert))
+			d.Recheck()
+		}}, err
+	}
+	_, err := d.DialContext(t.Context(), "tcp", host+":443")
+	if why := explained(t, err); why.Code != tlsctx.CodeSetup || !errors.Is(err, trustkeep.ErrEmpty) {
+		t.Errorf("%v", err)
 	}
 }
 
