@@ -23,12 +23,14 @@ type Target struct {
 	Truststore *truststore.Truststore
 	// Certificates are looked at one by one, and not taken for a chain.
 	Certificates []*x509.Certificate
-	// Component is anything that expires, such as an OpenPGP key. Only its
-	// validity is looked at.
+	// Component is a certificate or key under management. A *keystore.Component is
+	// looked at like an entry of a keystore, and its password compared with those
+	// that everybody knows unless Options.SkipKeys is set; of another, such as an
+	// OpenPGP key, only the validity.
 	Component trustkeep.Component
 
-	// Roles that the identities of a Keystore, or the Certificates, are used
-	// in. Zero: not known, and not checked.
+	// Roles that the identities of a Keystore or Component, or the Certificates,
+	// are used in. Zero: not known, and not checked.
 	Roles keystore.Purposes
 	// KeyUsage that a consumer of them asks for besides. Zero: none.
 	KeyUsage x509.KeyUsage
@@ -84,7 +86,9 @@ func (o Options) Run(targets ...Target) *Report {
 			a.truststore(t)
 		case t.Certificates != nil:
 			a.certificates(t)
-		case t.Component == nil:
+		case t.Component != nil:
+			a.component(t)
+		default:
 			a.add(t, Finding{Code: NothingToAudit, Severity: Critical, Text: "the target is empty", Remedy: "check the error of the Load that it came from"})
 		}
 		a.file(t)
@@ -149,6 +153,8 @@ func (a *auditor) collectRoots(targets []Target) {
 			certs = t.Keystore.Certificates()
 		case t.Truststore != nil:
 			certs = t.Truststore.Certificates()
+		case t.Component != nil:
+			certs = chainOf(t.Component)
 		}
 		for _, c := range certs {
 			if c != nil && signed(c, c) {

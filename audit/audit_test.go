@@ -9,6 +9,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/json"
+	"encoding/pem"
 	"fmt"
 	"io/fs"
 	"log/slog"
@@ -146,6 +147,9 @@ func TestFindings(t *testing.T) {
 		{"truststore with another password", []audit.Target{{Truststore: truststore.New(pki.Root.Cert), Password: strong}}, nil, ""},
 		{"expired anchor", []audit.Target{{Truststore: truststore.New(pki.Expired().Cert)}}, []string{"critical expired"}, ""},
 		{"component", []audit.Target{{Component: component{now.AddDate(0, 0, 29)}}}, []string{"warning expires-soon"}, "partner's PGP key"},
+		{"private component", []audit.Target{{Component: managed(t, good, "changeit"), Roles: keystore.ForServer}}, []string{"critical default-password"}, `component is "changeit"`},
+		{"public component", []audit.Target{{Component: managed(t, &testpki.Identity{Cert: pki.Expired().Cert}, "")}}, []string{"critical expired"}, ""},
+		{"key of a component reused", []audit.Target{{Component: managed(t, good, "not known")}, {Keystore: ks(trustkeep.PKCS12, good)}}, []string{"warning key-reuse"}, "managed"},
 		{"component for ever", []audit.Target{{Component: component{}}}, nil, ""},
 		{"nothing", []audit.Target{{}}, []string{"critical nothing-to-audit"}, ""},
 		{"nil certificate", []audit.Target{{Certificates: []*x509.Certificate{nil}}}, []string{"critical nothing-to-audit"}, ""},
@@ -183,6 +187,25 @@ func (component) Fingerprint() string              { return "00" }
 func (component) NotBefore() time.Time             { return now.AddDate(-1, 0, 0) }
 func (c component) NotAfter() time.Time            { return c.until }
 func (component) Version() int                     { return 1 }
+
+// managed is a component of an identity, or without a password of its certificate.
+func managed(t testing.TB, id *testpki.Identity, password string) trustkeep.Component {
+	t.Helper()
+	data := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: id.Cert.Raw})
+	o := keystore.ComponentOptions{}
+	if password != "" {
+		o.Password = trustkeep.Password(password)
+		var err error
+		if data, err = opened(t, trustkeep.PKCS12, o.Password, one(id)).Encode(keystore.SaveOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c, err := keystore.ImportComponent(t.Context(), "managed", data, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
 
 func weak(t testing.TB) *x509.Certificate {
 	t.Helper()

@@ -18,7 +18,7 @@ type Expiry struct {
 	NotAfter time.Time
 	// Position in its chain: 0 is the leaf.
 	Position int
-	// Certificate is nil for a component.
+	// Certificate is nil for a component of OpenPGP.
 	Certificate *x509.Certificate
 }
 
@@ -77,7 +77,9 @@ func datesOf(t Target) (dates []dated) {
 			}
 		}
 	}
-	if c := t.Component; c != nil {
+	if chain := chainOf(t.Component); len(chain) > 0 {
+		add("", chain)
+	} else if c := t.Component; c != nil {
 		dates = append(dates, dated{Expiry{Target: t.Name, Subject: trustkeep.Printable(c.Name()), NotAfter: c.NotAfter()}, c.NotBefore()})
 	}
 	return dates

@@ -66,20 +66,25 @@ func (a *auditor) key(t Target, e keystore.Entry, unlocked error) {
 		}
 		return
 	}
-	leaf := e.Chain[0]
-	for _, c := range e.Chain {
-		a.strength(t, e.Alias, c)
+	a.identity(t, e.Alias, e.Chain)
+}
+
+// identity audits the certificates of a private key.
+func (a *auditor) identity(t Target, alias string, chain []*x509.Certificate) {
+	leaf := chain[0]
+	for _, c := range chain {
+		a.strength(t, alias, c)
 	}
-	a.roles(t, e.Alias, leaf)
-	a.chain(t, e)
+	a.roles(t, alias, leaf)
+	a.chain(t, alias, chain)
 	if where := a.knownKey(leaf); where != "" {
-		a.add(t, Finding{Alias: e.Alias, Subject: name(leaf), Code: KnownKey, Severity: Critical,
+		a.add(t, Finding{Alias: alias, Subject: name(leaf), Code: KnownKey, Severity: Critical,
 			Text: "the private key is published in " + where, Remedy: "replace the key at once"})
 	} else if product := vendorDefault(leaf); product != "" {
-		a.add(t, Finding{Alias: e.Alias, Subject: name(leaf), Code: VendorDefault, Severity: Critical,
+		a.add(t, Finding{Alias: alias, Subject: name(leaf), Code: VendorDefault, Severity: Critical,
 			Text: fmt.Sprintf("%s looks like the identity that %s products are shipped with", name(leaf), product), Remedy: "replace the key"})
 	}
-	a.keys = append(a.keys, heldKey{t.Name, e.Alias, leaf})
+	a.keys = append(a.keys, heldKey{t.Name, alias, leaf})
 }
 
 func (a *auditor) storePassword(t Target) {
@@ -177,11 +182,10 @@ func (a *auditor) unlock(ks *keystore.Keystore, entries []keystore.Entry) []erro
 }
 
 // chain looks at the order and the completeness of a private key's chain.
-func (a *auditor) chain(t Target, e keystore.Entry) {
-	chain := e.Chain
+func (a *auditor) chain(t Target, alias string, chain []*x509.Certificate) {
 	leaf := chain[0]
 	if len(chain) == 1 && signed(leaf, leaf) {
-		a.add(t, Finding{Alias: e.Alias, Subject: name(leaf), Code: SelfSigned, Severity: Note,
+		a.add(t, Finding{Alias: alias, Subject: name(leaf), Code: SelfSigned, Severity: Note,
 			Text: name(leaf) + " is self-signed: partners must trust this very certificate", Remedy: "have it signed by a CA where that is not agreed on"})
 		return
 	}
@@ -190,7 +194,7 @@ func (a *auditor) chain(t Target, e keystore.Entry) {
 		linked++
 	}
 	if linked < len(chain) {
-		a.add(t, Finding{Alias: e.Alias, Subject: name(chain[linked]), Code: ChainOrder, Severity: Warning,
+		a.add(t, Finding{Alias: alias, Subject: name(chain[linked]), Code: ChainOrder, Severity: Warning,
 			Text:   fmt.Sprintf("certificate %d of the chain, %s, did not sign the one before it", linked+1, name(chain[linked])),
 			Remedy: "put the chain in order with OrderChain, and remove what does not belong"})
 	}
@@ -199,11 +203,11 @@ func (a *auditor) chain(t Target, e keystore.Entry) {
 		return
 	}
 	if root := a.rootOf(last); root != nil {
-		a.add(t, Finding{Alias: e.Alias, Subject: name(last), Code: RootNotIncluded, Severity: Note,
+		a.add(t, Finding{Alias: alias, Subject: name(last), Code: RootNotIncluded, Severity: Note,
 			Text: fmt.Sprintf("the chain ends before its root %s", name(root)), Remedy: "add it with CompleteChain for consumers that want whole chains"})
 		return
 	}
-	a.add(t, Finding{Alias: e.Alias, Subject: name(last), Code: MissingIssuer, Severity: Warning,
+	a.add(t, Finding{Alias: alias, Subject: name(last), Code: MissingIssuer, Severity: Warning,
 		Text: fmt.Sprintf("the chain lacks %s, which signed %s", trustkeep.Printable(last.Issuer.String()), name(last)), Remedy: "add it with CompleteChain"})
 }
 

@@ -1,0 +1,56 @@
+package audit
+
+import (
+	"crypto/x509"
+
+	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/keystore"
+)
+
+// component audits one certificate under management.
+func (a *auditor) component(t Target) {
+	x, ok := t.Component.(*keystore.Component)
+	if !ok {
+		return
+	}
+	chain := chainOf(x)
+	if len(chain) < len(x.Describe()) {
+		a.add(t, Finding{Code: UnusableEntry, Severity: Warning, Text: "a certificate of the chain cannot be understood", Remedy: "import it again from its source"})
+	}
+	if len(chain) == 0 {
+		return
+	}
+	if x.Visibility() != trustkeep.Private {
+		for _, c := range chain {
+			a.strength(t, "", c)
+		}
+		a.roles(t, "", chain[0])
+		return
+	}
+	a.identity(t, "", chain)
+	if a.SkipKeys {
+		return
+	}
+	p, ok := a.defaultPassword(func(candidate []byte) bool {
+		_, err := x.Identity(trustkeep.Password(string(candidate)))
+		return err == nil
+	})
+	if ok {
+		a.add(t, Finding{Code: DefaultPassword, Severity: Critical, Text: "the password of the component is " + p + ", which everybody knows", Remedy: "change the password"})
+	}
+}
+
+// chainOf returns the certificates of an X.509 component that can be parsed.
+func chainOf(c trustkeep.Component) []*x509.Certificate {
+	x, ok := c.(*keystore.Component)
+	if !ok {
+		return nil
+	}
+	var chain []*x509.Certificate
+	for _, der := range x.RawChain() {
+		if cert, err := x509.ParseCertificate(der); err == nil {
+			chain = append(chain, cert)
+		}
+	}
+	return chain
+}
