@@ -154,7 +154,7 @@ func startProcess(ctx context.Context, settings atomSettings) (*process, error) 
 		return nil, err
 	}
 	p := &process{settings.Name, cmd, in, json.NewEncoder(in), json.NewDecoder(out)}
-	if err := p.asking.Encode(settings); err == nil {
+	if err = p.asking.Encode(settings); err == nil {
 		_, err = p.answer()
 	}
 	if err != nil {

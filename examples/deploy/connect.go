@@ -107,7 +107,7 @@ func rules(e *tlsctx.HandshakeError) string {
 		}
 	}
 	for _, ignored := range e.Ignored {
-		fmt.Fprintf(&b, "\nignored: %s, %s (%s; would accept the server: %t)", ignored.Origin, ignored.Store, ignored.Why, ignored.WouldAccept)
+		fmt.Fprintf(&b, "\nignored %s trust: %s; would accept the server: %t", ignored.Origin, ignored.Why, ignored.WouldAccept)
 	}
 	return b.String()
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"fmt"
 	"strings"
 
 	"github.com/trustkeep/trustkeep/environment"
@@ -40,39 +39,31 @@ func (s *story) substitution(ctx context.Context) error {
 			return err
 		}
 	}
-	live := []client{s.live}
-	for _, step := range []struct {
-		clients []client
-		name    string
-		change  func() error
-		want    string
-	}{
-		{s.fleet, "deploy partner to test; encrypt to partner in test", func() error { return s.test.Deploy(ctx, "partner") }, testKey},
-		{live, "deploy partner to production; encrypt to partner there", func() error { return s.production.Deploy(ctx, "partner") }, testKey},
-		{live, "substitute partner-live in production; encrypt to partner", func() error {
+	live, q := []client{s.live}, question{Kind: askPGP, Component: "partner"}
+	return s.send(ctx,
+		step{name: "deploy partner to test; encrypt to partner in test", change: func() error { return s.test.Deploy(ctx, "partner") }, q: q, want: testKey},
+		step{name: "deploy partner to production; encrypt to partner there", by: live,
+			change: func() error { return s.production.Deploy(ctx, "partner") }, q: q, want: testKey},
+		step{name: "substitute partner-live in production; encrypt to partner", by: live, change: func() error {
 			return s.production.Substitute(ctx, environment.Substitution{Component: "partner", Replacement: "partner-live"})
-		}, productionKey},
-		{s.fleet, "encrypt to partner in test", nil, testKey},
-	} {
-		q := question{Kind: askPGP, Component: "partner"}
-		if err := s.sends(ctx, step.clients, step.name, step.change, q, step.want); err != nil {
-			return err
-		}
-	}
-	return nil
+		}, q: q, want: productionKey},
+		step{name: "encrypt to partner in test", q: q, want: testKey},
+	)
 }
 
-// sends has messages encrypted to the partner, who is to open them with the key of a
-// user ID and with no other.
-func (s *story) sends(ctx context.Context, clients []client, step string, change func() error, q question, want string) error {
-	r, answers, err := s.asked(ctx, clients, step, change, q, want)
-	if err != nil {
-		return err
-	}
-	r.detail = ""
-	for _, a := range answers {
-		if opened := s.partner.opens(a.Detail, s.clock); opened != want {
-			r.got = fmt.Sprintf("%s, opened with %s", r.got, opened)
+// send is try for messages to the partner, who must be able to open them with the key of
+// the wanted user ID and with no other.
+func (s *story) send(ctx context.Context, steps ...step) error {
+	for _, one := range steps {
+		r, answers, err := s.ask(ctx, one)
+		if err != nil {
+			return err
+		}
+		r.detail = "" // the message
+		for _, a := range answers {
+			if with := s.partner.opens(a.Detail, s.clock); with != one.want {
+				r.got += ", opened with: " + with
+			}
 		}
 	}
 	return nil

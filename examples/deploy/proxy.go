@@ -14,7 +14,7 @@ type proxy struct {
 
 	mu   sync.Mutex
 	cut  bool
-	open map[net.Conn]bool
+	open map[net.Conn]net.Conn // to the atom and to NATS
 }
 
 func newProxy(target string) (*proxy, error) {
@@ -22,7 +22,7 @@ func newProxy(target string) (*proxy, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &proxy{listener: listener, target: target, open: make(map[net.Conn]bool)}
+	p := &proxy{listener: listener, target: target, open: make(map[net.Conn]net.Conn)}
 	p.running.Go(func() {
 		for {
 			conn, err := listener.Accept()
@@ -37,21 +37,29 @@ func newProxy(target string) (*proxy, error) {
 
 func (p *proxy) address() string { return p.listener.Addr().String() }
 
-// cutOff ends all connections and lets none come up, or lets them come up again.
-func (p *proxy) cutOff(on bool) {
+// cutOff ends all connections and lets none come up. It returns how many there were.
+func (p *proxy) cutOff() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.cut = on
-	if on {
-		for conn := range p.open {
-			conn.Close()
-		}
+	p.cut = true
+	n := len(p.open)
+	for atom, nats := range p.open {
+		atom.Close()
+		nats.Close()
 	}
+	return n
+}
+
+// mend lets connections come up again.
+func (p *proxy) mend() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.cut = false
 }
 
 func (p *proxy) stop() error {
 	err := p.listener.Close()
-	p.cutOff(true)
+	p.cutOff()
 	p.running.Wait()
 	return err
 }
@@ -59,19 +67,15 @@ func (p *proxy) stop() error {
 // carry copies both ways until one side has ended.
 func (p *proxy) carry(atom net.Conn) {
 	defer atom.Close()
-	if !p.admit(atom) {
-		return
-	}
-	defer p.forget(atom)
 	nats, err := net.Dial("tcp", p.target)
 	if err != nil {
 		return
 	}
 	defer nats.Close()
-	if !p.admit(nats) {
+	if !p.admit(atom, nats) {
 		return
 	}
-	defer p.forget(nats)
+	defer p.forget(atom)
 	var both sync.WaitGroup
 	for from, to := range map[net.Conn]net.Conn{atom: nats, nats: atom} {
 		both.Go(func() {
@@ -82,17 +86,17 @@ func (p *proxy) carry(atom net.Conn) {
 	both.Wait()
 }
 
-func (p *proxy) admit(conn net.Conn) bool {
+func (p *proxy) admit(atom, nats net.Conn) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if !p.cut {
-		p.open[conn] = true
+		p.open[atom] = nats
 	}
 	return !p.cut
 }
 
-func (p *proxy) forget(conn net.Conn) {
+func (p *proxy) forget(atom net.Conn) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	delete(p.open, conn)
+	delete(p.open, atom)
 }

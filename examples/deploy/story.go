@@ -8,8 +8,8 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/trustkeep/trustkeep"
@@ -88,7 +88,7 @@ func tell(ctx context.Context, o options) (_ *table, err error) {
 		}
 	}
 	if s.network != nil {
-		s.chapter("one atom is cut off from NATS")
+		s.chapter("NATS, and one atom that is cut off from it")
 		err = s.cutOff(ctx)
 	}
 	return s.table, err
@@ -202,83 +202,6 @@ func (s *story) awaitServer(ctx context.Context, id string, version int) error {
 	})
 }
 
-// everybody tries something, after a change of the registry if there is one, and is to come
-// to one outcome.
-func (s *story) everybody(ctx context.Context, step string, change func() error, q question, want string) (*row, error) {
-	return s.these(ctx, s.fleet, step, change, q, want)
-}
-
-func (s *story) these(ctx context.Context, clients []client, step string, change func() error, q question, want string) (*row, error) {
-	r, _, err := s.asked(ctx, clients, step, change, q, want)
-	return r, err
-}
-
-// asked adds a step and returns what each of the atoms has answered.
-func (s *story) asked(ctx context.Context, clients []client, step string, change func() error, q question, want string) (*row, []answer, error) {
-	q.Now, q.Want = s.clock.Now(), want
-	answers := make([]answer, len(clients))
-	took := make([]time.Duration, len(clients))
-	errs := make([]error, len(clients)+1)
-	began := time.Now()
-	var all sync.WaitGroup
-	for i, c := range clients {
-		all.Go(func() {
-			answers[i], errs[i] = c.ask(ctx, q)
-			took[i] = time.Since(began)
-		})
-	}
-	if change != nil {
-		errs[len(clients)] = change()
-	}
-	all.Wait()
-	r := s.add(step, want, together(clients, answers))
-	r.detail = answers[0].Detail
-	if change != nil {
-		r.took = took
-	}
-	return r, answers, errors.Join(errs...)
-}
-
-// together is the outcome of all, or that of each if they differ.
-func together(clients []client, answers []answer) string {
-	same := true
-	var each []string
-	for i, a := range answers {
-		same = same && a.Outcome == answers[0].Outcome
-		each = append(each, clients[i].name()+" "+a.Outcome)
-	}
-	if same && len(answers) > 0 {
-		return answers[0].Outcome
-	}
-	return strings.Join(each, "; ")
-}
-
-const day = 24 * time.Hour
-
-func https(s *server) question {
-	return question{Kind: askHTTPS, Host: s.host, Address: s.https.Addr().String()}
-}
-
-func ftps(s *server) question {
-	return question{Kind: askFTPS, Host: s.host, Address: s.ftps.Addr().String()}
-}
-
-func (q question) over(connection string) question {
-	q.Connection = connection
-	return q
-}
-
-func (q question) in(process string) question {
-	q.Process = process
-	return q
-}
-
 func filled(all ...string) []string {
-	var out []string
-	for _, s := range all {
-		if s != "" {
-			out = append(out, s)
-		}
-	}
-	return out
+	return slices.DeleteFunc(all, func(s string) bool { return s == "" })
 }

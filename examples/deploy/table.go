@@ -61,7 +61,7 @@ func (t *table) print(w io.Writer) error {
 		mark := ""
 		if r.got != r.want {
 			mark = "  <- differs"
-			if r.note == "" {
+			if r.detail != "" {
 				r.explained()
 			}
 		}
