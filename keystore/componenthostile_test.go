@@ -217,6 +217,14 @@ func TestCertificatesBesideTheChain(t *testing.T) {
 			if n := len(opens(t, c, "secret").Chain()); n != len(chain) {
 				t.Errorf("identity with %d of %d certificates", n, len(chain))
 			}
+			_, exported, err := c.ExportPrivate(trustkeep.Password("secret"), trustkeep.Password("secret"), keystore.ExportOptions{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			again := importFile(t, "a", exported, withPassword("secret"))
+			if n := len(opens(t, again, "secret").Chain()); n != len(again.RawChain()) || strings.Contains(about, "way") && n != len(chain) {
+				t.Errorf("imported again with %d of %d certificates", n, len(chain))
+			}
 			c = mustComponent(t)(c.ChangePassword(trustkeep.Password("secret"), trustkeep.Password("new"), keystore.ComponentOptions{}))
 			if n := len(opens(t, c, "new").Chain()); n != len(chain) {
 				t.Errorf("identity with %d of %d certificates after a change of password", n, len(chain))

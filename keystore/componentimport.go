@@ -3,7 +3,6 @@ package keystore
 import (
 	"bytes"
 	"context"
-	"crypto/x509"
 	"fmt"
 	"slices"
 
@@ -115,16 +114,10 @@ func importPublic(certs [][]byte, o ComponentOptions, before *revision) (*revisi
 			Hint: "a component holds one certificate with its chain; ComponentOptions.Alias chooses",
 		}
 	}
-	raw := make([][]byte, len(chain))
-	for i, c := range chain {
-		raw[i] = bytes.Clone(c.Raw)
-	}
 	if before != nil {
-		for _, c := range missingIssuers(raw, before.chain) {
-			raw = append(raw, c.Raw)
-		}
+		chain = append(chain, missingIssuers(chain, distinct(before.chain))...)
 	}
-	return checkedRevision(raw, nil)
+	return checkedRevision(rawOf(chain), nil)
 }
 
 // distinct leaves out repeated certificates.
@@ -137,6 +130,14 @@ func distinct(certs [][]byte) (all []*entry.Certificate) {
 		}
 	}
 	return all
+}
+
+func rawOf(chain []*entry.Certificate) [][]byte {
+	out := make([][]byte, len(chain))
+	for i, c := range chain {
+		out[i] = bytes.Clone(c.Raw) // which is a part of the file
+	}
+	return out
 }
 
 // oneChain puts certificates in order: the only one that none of the others names as its
@@ -164,6 +165,11 @@ func oneChain(all []*entry.Certificate) []*entry.Certificate {
 	if leaf == nil {
 		return nil
 	}
+	return inOrder(leaf, all)
+}
+
+// inOrder returns the chain of a certificate as far as all have it, and then the rest.
+func inOrder(leaf *entry.Certificate, all []*entry.Certificate) []*entry.Certificate {
 	chain := entry.NewIndex(all).Chain(leaf)
 	linked := len(chain)
 	for _, c := range all {
@@ -180,9 +186,13 @@ func importPrivate(ks *Keystore, alias, name string, o ComponentOptions, before 
 	if err != nil {
 		return nil, err
 	}
-	var spare [][]byte
+	var spare, beside [][]byte
 	for _, other := range ks.Entries() {
-		if other.Kind == TrustedEntry || other.Kind == OpaqueEntry {
+		switch other.Kind {
+		case OpaqueEntry:
+			beside = append(beside, other.RawChain...)
+			spare = append(spare, other.RawChain...)
+		case TrustedEntry:
 			spare = append(spare, other.RawChain...)
 		}
 	}
@@ -206,29 +216,51 @@ func importPrivate(ks *Keystore, alias, name string, o ComponentOptions, before 
 	if before != nil {
 		spare = append(spare, before.chain...)
 	}
-	if missing := missingIssuers(e.RawChain, spare); len(missing) > 0 {
-		if err := own.AppendToChain(alias, missing...); err != nil {
-			return nil, err
-		}
-	}
-	if err := own.OrderChain(alias); err != nil {
+	err = own.editChain("complete chain", alias, func([]*entry.Certificate) ([]*entry.Certificate, error) {
+		chain := distinct(e.RawChain)
+		chain = distinct(rawOf(append(chain, otherWays(chain, distinct(beside))...)))
+		chain = append(chain, missingIssuers(chain, distinct(spare))...)
+		return inOrder(chain[0], chain), nil
+	})
+	if err != nil {
 		return nil, err
 	}
 	return protect(own, alias, name, o)
 }
 
+// otherWays returns those of the certificates beside a key that a chain could go through
+// as well, by their names. PKCS#12 and PEM do not say which certificates are a key's, and
+// a component that is exported in one and imported again is to be the same.
+func otherWays(chain, beside []*entry.Certificate) (others []*entry.Certificate) {
+	bySubject := make(map[string][]*entry.Certificate)
+	for _, c := range beside {
+		if o, ok := c.Outline(); ok {
+			bySubject[string(o.Subject)] = append(bySubject[string(o.Subject)], c)
+		}
+	}
+	chain = slices.Clone(chain)
+	for i := 0; i < len(chain); i++ {
+		o, ok := chain[i].Outline()
+		if !ok {
+			continue
+		}
+		found := bySubject[string(o.Issuer)]
+		delete(bySubject, string(o.Issuer))
+		others, chain = append(others, found...), append(chain, found...)
+	}
+	return others
+}
+
 // missingIssuers returns, in order, what continues a chain whose file leaves issuers out,
 // as exports of the mere certificate do. What the file says of its own certificates is
 // taken as it is; these come from elsewhere and are checked by signature.
-func missingIssuers(chain, spare [][]byte) []*x509.Certificate {
-	have := distinct(chain)
-	linked := entry.NewIndex(have).Chain(have[0])
+func missingIssuers(chain, spare []*entry.Certificate) (missing []*entry.Certificate) {
+	linked := entry.NewIndex(chain).Chain(chain[0])
 	last := linked[len(linked)-1]
-	index := entry.NewIndex(distinct(spare))
-	var missing []*x509.Certificate
-	for len(have) < maxChain {
+	index := entry.NewIndex(spare)
+	for len(linked)+len(missing) < maxChain {
 		next := index.Issuer(last)
-		if next == nil || contains(have, next.Raw) {
+		if next == nil || contains(chain, next.Raw) || contains(missing, next.Raw) {
 			break
 		}
 		child, err := last.X509()
@@ -239,7 +271,7 @@ func missingIssuers(chain, spare [][]byte) []*x509.Certificate {
 		if err != nil || child.CheckSignatureFrom(parent) != nil {
 			break
 		}
-		have, missing, last = append(have, next), append(missing, parent), next
+		missing, last = append(missing, next), next
 	}
 	return missing
 }
