@@ -8,9 +8,12 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"slices"
 	"testing"
 	"time"
+
+	"software.sslmate.com/src/go-pkcs12"
 
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/keystore"
@@ -194,5 +197,30 @@ func TestFiles(t *testing.T) {
 func BenchmarkNew(b *testing.B) {
 	for b.Loop() {
 		pkitest.New(b)
+	}
+}
+
+func TestBERKeystoreFile(t *testing.T) {
+	p := pkitest.New(t)
+	path := p.BERKeystoreFile()
+	ks, err := keystore.Load(path, trustkeep.Password(pkitest.Password))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !ks.Authenticated() || ks.Len() != 2 {
+		t.Errorf("%v", ks)
+	}
+	for alias, want := range map[string]*keystore.Identity{"server": p.Server, "client": p.Client} {
+		id, err := ks.Identity(alias)
+		if err != nil || !id.Leaf().Equal(want.Leaf()) {
+			t.Errorf("%s: %v", alias, err)
+		}
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, _, err := pkcs12.DecodeChain(data, pkitest.Password); err == nil {
+		t.Error("a reader of DER reads it too: it is no BER")
 	}
 }
