@@ -172,9 +172,8 @@ func pause(ctx context.Context, d time.Duration) bool {
 func passing(err error) bool {
 	for _, p := range []error{
 		context.DeadlineExceeded, context.Canceled, errLost, errStalled, nats.ErrTimeout, nats.ErrNoResponders, nats.ErrDisconnected,
-		nats.ErrConnectionReconnecting, nats.ErrReconnectBufExceeded, nats.ErrStaleConnection, jetstream.ErrNoStreamResponse,
-		jetstream.ErrNoHeartbeat, jetstream.ErrServerShutdown, jetstream.ErrConsumerDeleted, jetstream.ErrConsumerNotFound,
-		jetstream.ErrConsumerDoesNotExist, jetstream.ErrConsumerLeadershipChanged, jetstream.ErrMsgIteratorClosed,
+		nats.ErrConnectionReconnecting, nats.ErrReconnectBufExceeded, nats.ErrStaleConnection, nats.ErrSlowConsumer,
+		jetstream.ErrNoStreamResponse,
 	} {
 		if errors.Is(err, p) {
 			return true

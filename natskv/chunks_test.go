@@ -110,7 +110,6 @@ func TestReadersOfPartsThatGo(t *testing.T) {
 	var wg sync.WaitGroup
 	for i := range 3 {
 		reader := connectTo(t, b.ClientURL(), Options{})
-		reader.o.KeepUploads = 0
 		wg.Go(func() {
 			for ctx.Err() == nil {
 				var all []environment.Record
@@ -124,7 +123,6 @@ func TestReadersOfPartsThatGo(t *testing.T) {
 					all, err = reader.List(ctx, "")
 				default:
 					all, err = reader.Versions(ctx, "k")
-					reader.Tidy(ctx)
 				}
 				if ctx.Err() == nil && (err != nil || len(all) == 0) {
 					t.Errorf("reader %d: %d records, error %v", i, len(all), err)
@@ -144,8 +142,13 @@ func TestReadersOfPartsThatGo(t *testing.T) {
 		t.Fatal(err)
 	}
 	const writes = 60
+	tidier := connectTo(t, b.ClientURL(), Options{})
+	tidier.o.KeepUploads = 0 // no upload is under way
 	for i := 1; i < writes; i++ {
 		last = mustPut(t, s, "k", large(i), last)
+		if _, err := tidier.Tidy(t.Context()); err != nil {
+			t.Error(err)
+		}
 	}
 	for seen := uint64(0); seen < last; {
 		for _, r := range next(t, updates).Records {

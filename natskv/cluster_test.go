@@ -76,7 +76,14 @@ func TestConformanceOfCluster(t *testing.T) {
 	var buckets, turn atomic.Int32
 	open := func(t *testing.T, bucket string) *Storage {
 		b := cluster[int(turn.Add(1))%len(cluster)]
-		return connectTo(t, b.ClientURL(), Options{Bucket: bucket, Replicas: 3})
+		var s *Storage
+		waitFor(t, func() bool { // the others have to notice that the one restarted is there
+			var err error
+			s, err = Connect(t.Context(), Server{URLs: []string{b.ClientURL()}}, Options{Bucket: bucket, Replicas: 3})
+			return err == nil
+		})
+		t.Cleanup(func() { s.Close() })
+		return s
 	}
 	storagetest.Suite{
 		New: func(t *testing.T) environment.Storage {

@@ -8,17 +8,19 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/trustkeep/trustkeep"
 )
 
 const (
-	// A server is asked for that many messages ahead, of maxInline bytes at most: well
-	// below the 64 MiB at which it would call a connection slow and cut it.
-	pullAhead = 256
+	// A server that has nothing to send says so that often. It is taken for lost when it
+	// misses two.
 	heartbeat = 10 * time.Second
+	silence   = 25 * time.Second
 	// settleAfter is how long no message comes before the leader is asked whether
 	// there are more.
 	settleAfter = 250 * time.Millisecond
-	// abandoned is when a server forgets a reader that does not ask any more.
+	// abandoned is when a server forgets a reader that is no longer there.
 	abandoned = time.Minute
 )
 
@@ -35,8 +37,8 @@ var errStalled = errors.New("the server does not send the messages that it has")
 type replay struct {
 	s        *Storage
 	filter   string
-	consumer jetstream.Consumer
-	messages jetstream.MessagesContext
+	consumer string
+	messages *nats.Subscription
 
 	seen      uint64 // revision of the last message
 	delivered uint64 // messages
@@ -54,38 +56,40 @@ func (s *Storage) replay(ctx context.Context, filter string, policy jetstream.De
 	if r.floor, err = r.leader(ask); err != nil {
 		return nil, err
 	}
-	r.consumer, err = s.records.CreateConsumer(ask, jetstream.ConsumerConfig{
+	// The server pushes: what asks a server for messages is lost where it comes to the
+	// consumer's server before the news of the consumer does. Flow control keeps it
+	// from sending more than is read.
+	inbox := s.conn.NewInbox()
+	if r.messages, err = s.conn.SubscribeSync(inbox); err != nil {
+		return nil, err
+	}
+	consumer, err := s.records.CreatePushConsumer(ask, jetstream.ConsumerConfig{
 		FilterSubject:     filter,
+		DeliverSubject:    inbox,
 		DeliverPolicy:     policy,
 		AckPolicy:         jetstream.AckNonePolicy,
+		FlowControl:       true,
+		IdleHeartbeat:     heartbeat,
 		InactiveThreshold: abandoned,
 		MemoryStorage:     true,
 		Replicas:          1,
 	})
 	if err != nil {
+		_ = r.messages.Unsubscribe()
 		return nil, err
 	}
-	r.pending = r.consumer.CachedInfo().NumPending
-	r.messages, err = r.consumer.Messages(jetstream.PullMaxMessages(pullAhead), jetstream.PullHeartbeat(heartbeat))
-	if err != nil {
-		r.remove()
-		return nil, err
-	}
+	r.consumer, r.pending = consumer.CachedInfo().Name, consumer.CachedInfo().NumPending
 	return r, nil
 }
 
-// close ends the reading.
+// close ends the reading, and tells the server, which would otherwise find out after a
+// while.
 func (r *replay) close() {
-	r.messages.Stop()
-	r.remove()
-}
-
-// remove tells the server, which would otherwise find out after a while.
-func (r *replay) remove() {
+	_ = r.messages.Unsubscribe() // fails if the connection is closed
 	if r.s.conn.IsConnected() {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
-		_ = r.s.records.DeleteConsumer(ctx, r.consumer.CachedInfo().Name)
+		_ = r.s.records.DeleteConsumer(ctx, r.consumer)
 	}
 }
 
@@ -145,20 +149,53 @@ func (r *replay) ask(ctx context.Context) error {
 
 // next waits for one message.
 func (r *replay) next(ctx context.Context, take func(entry)) error {
-	m, err := r.messages.Next(jetstream.NextContext(ctx))
-	if err != nil {
-		return err
+	for {
+		m, err := r.receive(ctx)
+		if err != nil {
+			return err
+		}
+		if status := m.Header.Get("Status"); status != "" && len(m.Data) == 0 {
+			if err := r.answer(m, status); err != nil {
+				return err
+			}
+			continue
+		}
+		meta, err := m.Metadata()
+		if err != nil {
+			return err
+		}
+		if meta.Sequence.Consumer != r.delivered+1 {
+			return fmt.Errorf("message %d comes after %d: %w", meta.Sequence.Consumer, r.delivered, errLost)
+		}
+		r.delivered, r.seen, r.pending = meta.Sequence.Consumer, meta.Sequence.Stream, meta.NumPending
+		if key, ok := r.s.keyOf(m.Subject); ok {
+			take(entryOf(key, r.seen, meta.Timestamp, m.Header, m.Data))
+		}
+		return nil
 	}
-	meta, err := m.Metadata()
-	if err != nil {
-		return err
+}
+
+func (r *replay) receive(ctx context.Context) (*nats.Msg, error) {
+	wait, cancel := context.WithTimeout(ctx, silence)
+	defer cancel()
+	m, err := r.messages.NextMsgWithContext(wait)
+	if err != nil && wait.Err() != nil && ctx.Err() == nil {
+		return nil, fmt.Errorf("no heartbeat of the server: %w", errLost)
 	}
-	if meta.Sequence.Consumer != r.delivered+1 {
-		return fmt.Errorf("message %d comes after %d: %w", meta.Sequence.Consumer, r.delivered, errLost)
-	}
-	r.delivered, r.seen, r.pending = meta.Sequence.Consumer, meta.Sequence.Stream, meta.NumPending
-	if key, ok := r.s.keyOf(m.Subject()); ok {
-		take(entryOf(key, r.seen, meta.Timestamp, nats.Header(m.Headers()), m.Data()))
+	return m, err
+}
+
+// answer handles heartbeats and flow control (NATS ADR-15): the server waits for an empty
+// reply to a flow control message, or to the subject that a heartbeat says it waits for.
+func (r *replay) answer(m *nats.Msg, status string) error {
+	const control, stalled = "100", "Nats-Consumer-Stalled"
+	switch reply := m.Reply; {
+	case status != control:
+		return fmt.Errorf("status %q: %w", trustkeep.Printable(status), errLost)
+	case reply != "":
+		return r.s.conn.Publish(reply, nil)
+	case m.Header.Get(stalled) != "":
+		return r.s.conn.Publish(m.Header.Get(stalled), nil)
 	}
 	return nil
 }
