@@ -40,9 +40,9 @@ type story struct {
 
 	registry         *environment.Registry
 	test, production *environment.Environment
-	fleet            []client // atoms of the test environment
-	live             client   // the atom of production
-	machine          *environment.Atom
+	fleet            []client          // atoms of the test environment
+	live             client            // the atom of production
+	machine          *environment.Atom // runs the servers
 	a, b             *server
 	partner          partner
 
