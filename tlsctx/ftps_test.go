@@ -1,0 +1,224 @@
+package tlsctx_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"io"
+	"net"
+	"testing"
+	"time"
+
+	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/testpki"
+	"github.com/trustkeep/trustkeep/tlsctx"
+	"github.com/trustkeep/trustkeep/truststore"
+)
+
+// ftpsServer is the TLS side of an FTPS server: a control connection that answers each
+// octet with one, and data connections that take an upload.
+type ftpsServer struct {
+	config        *tls.Config
+	control, data net.Listener
+	uploads       chan upload
+}
+
+type upload struct {
+	content []byte
+	state   tls.ConnectionState
+	err     error
+}
+
+func newFTPSServer(t *testing.T, cfg *tls.Config) *ftpsServer {
+	t.Helper()
+	s := &ftpsServer{config: cfg, uploads: make(chan upload, 16)}
+	listen := func(serve func(*tls.Conn)) net.Listener {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			for {
+				raw, err := l.Accept()
+				if err != nil {
+					return
+				}
+				raw.SetDeadline(time.Now().Add(20 * time.Second))
+				go func() {
+					defer raw.Close()
+					serve(tls.Server(raw, cfg))
+				}()
+			}
+		}()
+		t.Cleanup(func() { l.Close(); <-done })
+		return l
+	}
+	s.control = listen(func(c *tls.Conn) { io.Copy(c, c); c.Close() })
+	s.data = listen(func(c *tls.Conn) {
+		var u upload
+		if u.err = c.Handshake(); u.err == nil {
+			u.state = c.ConnectionState()
+			// In small pieces, so that what is under way when the client closes is much.
+			var all bytes.Buffer
+			_, u.err = io.CopyBuffer(struct{ io.Writer }{&all}, struct{ io.Reader }{c}, make([]byte, 1024))
+			u.content = all.Bytes()
+			c.Close()
+		}
+		s.uploads <- u
+	})
+	return s
+}
+
+// session is an FTPS session by the Builder, whose control connection has been answered.
+func (s *ftpsServer) session(t *testing.T, b tlsctx.Builder) *tlsctx.FTPS {
+	t.Helper()
+	f, err := b.FTPS(net.JoinHostPort(host, "21"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw, err := net.Dial("tcp", s.control.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { raw.Close() })
+	control, err := f.Control(t.Context(), raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if control.ConnectionState().DidResume {
+		t.Error("a control connection resumed another session")
+	}
+	command := make([]byte, 1)
+	if _, err := control.Write(command); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadFull(control, command); err != nil {
+		t.Fatal(err)
+	}
+	if !f.CanResume() {
+		t.Error("no session to resume after an answer")
+	}
+	return f
+}
+
+func (s *ftpsServer) upload(ctx context.Context, f *tlsctx.FTPS, content []byte) (upload, error) {
+	raw, err := net.Dial("tcp", s.data.Addr().String())
+	if err != nil {
+		return upload{}, err
+	}
+	data, err := f.Data(ctx, raw)
+	if err != nil {
+		<-s.uploads
+		return upload{}, err
+	}
+	_, err = data.Write(content)
+	if err := errors.Join(err, data.Close()); err != nil {
+		return upload{}, err
+	}
+	return <-s.uploads, nil
+}
+
+// Data connections resume the session of their control connection, one after another, and
+// lose nothing although the client never reads.
+func TestFTPS(t *testing.T) {
+	pki := testpki.New(t, testpki.Options{})
+	me := pki.Client("me")
+	content := bytes.Repeat([]byte("0123456789abcdef"), 3<<20/16)
+	for _, version := range versions {
+		s := newFTPSServer(t, mustServer(t, tlsctx.Builder{Identity: identity(pki.Server(host)), Clock: pki.Now, ClientAuth: tlsctx.RequireClientAuth, Trusted: store(pki.Root), MaxVersion: version}))
+		for what, b := range map[string]tlsctx.Builder{"chain": {Trusted: store(pki.Root)}, "pinned": {Trusted: truststore.Pinned(truststore.PinCertificate(s.leaf(t)))}} {
+			b.Identity, b.Clock = identity(me), pki.Now
+			f := s.session(t, b)
+			for i := range 6 {
+				u, err := s.upload(t.Context(), f, content)
+				if err != nil || u.err != nil || !u.state.DidResume || !bytes.Equal(u.content, content) {
+					t.Fatalf("%s, %s, data connection %d: %v, %v, resumed %v, %d of %d octets", tls.VersionName(version), what, i, err, u.err, u.state.DidResume, len(u.content), len(content))
+				}
+				if !u.state.PeerCertificates[0].Equal(me.Cert) {
+					t.Errorf("presented %s", u.state.PeerCertificates[0].Subject)
+				}
+			}
+			if u, err := s.upload(t.Context(), f, nil); err != nil || u.err != nil || len(u.content) != 0 {
+				t.Errorf("an empty upload: %v, %v", err, u.err)
+			}
+		}
+	}
+}
+
+// leaf is the certificate that the server presents.
+func (s *ftpsServer) leaf(t *testing.T) (leaf *x509.Certificate) {
+	t.Helper()
+	chosen, err := s.config.GetConfigForClient(&tls.ClientHelloInfo{ServerName: host})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return chosen.Certificates[0].Leaf
+}
+
+// Trust that grows does not disturb a session, trust that shrinks ends it.
+func TestFTPSFollowsTrust(t *testing.T) {
+	pki, other := testpki.New(t, testpki.Options{}), testpki.New(t, testpki.Options{Name: "Other"})
+	for _, version := range versions {
+		s := newFTPSServer(t, mustServer(t, tlsctx.Builder{Identity: identity(pki.Server(host)), Clock: pki.Now, MaxVersion: version}))
+		trust := store(pki.Root)
+		f := s.session(t, tlsctx.Builder{Trusted: trust, Clock: pki.Now})
+		must(t, trust.Add("", other.Root.Cert))
+		if u, err := s.upload(t.Context(), f, []byte("x")); err != nil || !u.state.DidResume {
+			t.Errorf("%v, resumed %v", err, u.state.DidResume)
+		}
+		must(t, trust.RemoveCertificate(pki.Root.Cert))
+		_, err := s.upload(t.Context(), f, []byte("x"))
+		if e := explained(t, err); e.Verify == nil || e.ServerName != host {
+			t.Errorf("%v", err)
+		}
+	}
+}
+
+// An aborted download does not hold Close up.
+func TestFTPSAbortedDownload(t *testing.T) {
+	pki := testpki.New(t, testpki.Options{})
+	e := newEcho(t, mustServer(t, tlsctx.Builder{Identity: identity(pki.Server(host)), Clock: pki.Now}))
+	f, err := tlsctx.Builder{Trusted: store(pki.Root), Clock: pki.Now}.FTPS(host + ":21")
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw, err := net.Dial("tcp", e.address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, err := f.Data(t.Context(), &endless{raw})
+	if err != nil {
+		t.Fatal(err)
+	}
+	data.DrainTimeout = time.Millisecond
+	if err := data.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// endless is a connection that cannot be half closed, so that the server stays.
+type endless struct{ net.Conn }
+
+func TestFTPSRefusesToBuild(t *testing.T) {
+	pki := testpki.New(t, testpki.Options{})
+	for name, c := range map[string]struct {
+		address string
+		b       tlsctx.Builder
+		want    error
+	}{
+		"no trust":    {host + ":21", tlsctx.Builder{Trusted: store()}, trustkeep.ErrEmpty},
+		"no key":      {host + ":21", tlsctx.Builder{Trusted: store(pki.Root), Identity: tlsctx.StaticIdentity(tls.Certificate{})}, trustkeep.ErrEmpty},
+		"old version": {host + ":21", tlsctx.Builder{Trusted: store(pki.Root), MinVersion: tls.VersionTLS10}, trustkeep.ErrUnsupported},
+	} {
+		if _, err := c.b.FTPS(c.address); !errors.Is(err, c.want) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if _, err := (tlsctx.Builder{Trusted: store(pki.Root)}).FTPS(host); err == nil {
+		t.Error("an address without a port")
+	}
+}
