@@ -2,16 +2,21 @@ package tlsctx_test
 
 import (
 	"crypto/tls"
+	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strconv"
 	"sync/atomic"
 	"testing"
 
+	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/internal/testpki"
 	"github.com/trustkeep/trustkeep/tlsctx"
+	"github.com/trustkeep/trustkeep/truststore"
 )
 
 // site is an HTTPS server that answers with the name of the client, and counts
@@ -170,5 +175,149 @@ func TestTransportRecheck(t *testing.T) {
 		close(release)
 		fetch(t, transport, stays.URL)
 		transport.CloseIdleConnections()
+	}
+}
+
+func TestTransportFollowsTrust(t *testing.T) {
+	pki, other := testpki.New(t, testpki.Options{}), testpki.New(t, testpki.Options{Name: "Other"})
+	for _, http2 := range []bool{false, true} {
+		t.Run(fmt.Sprint("HTTP/2 ", http2), func(t *testing.T) {
+			var connections atomic.Int64
+			server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, r.Proto) }))
+			server.EnableHTTP2 = http2
+			server.TLS = &tls.Config{Certificates: []tls.Certificate{pki.Server("127.0.0.1").TLSCertificate()}}
+			server.Config.ErrorLog = quiet()
+			server.Config.ConnState = func(_ net.Conn, s http.ConnState) {
+				if s == http.StateNew {
+					connections.Add(1)
+				}
+			}
+			server.StartTLS()
+			defer server.Close()
+			trust := store(pki.Root)
+			transport, err := tlsctx.Builder{Trusted: trust, Clock: pki.Now}.Transport(nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			client := &http.Client{Transport: transport}
+			get := func() (string, error) {
+				r, err := client.Get(server.URL)
+				if err != nil {
+					return "", err
+				}
+				defer r.Body.Close()
+				body, err := io.ReadAll(r.Body)
+				return string(body), err
+			}
+			want := map[bool]string{false: "HTTP/1.1", true: "HTTP/2.0"}[http2]
+			for range 3 {
+				if got, err := get(); err != nil || got != want {
+					t.Fatalf("%s, %v", got, err)
+				}
+			}
+			if connections.Load() != 1 {
+				t.Errorf("%d connections", connections.Load())
+			}
+			if err := trust.Add("", other.Root.Cert); err != nil {
+				t.Fatal(err)
+			}
+			if err := trust.RemoveCertificate(pki.Root.Cert); err != nil {
+				t.Fatal(err)
+			}
+			if got, err := get(); err == nil {
+				t.Errorf("%s over a connection that is no longer trusted", got)
+			}
+			if err := trust.Add("", pki.Root.Cert); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := get(); err != nil {
+				t.Error(err)
+			}
+			client.CloseIdleConnections()
+		})
+	}
+}
+
+// The proof case through a proxy, where http.Transport makes the handshake: the server
+// runs A, A is among the system's roots or deployed, the connection's own is B.
+func TestTransportThroughProxy(t *testing.T) {
+	pki, other := testpki.New(t, testpki.Options{}), testpki.New(t, testpki.Options{Name: "Other"})
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, r.Proto) }))
+	server.EnableHTTP2 = true
+	server.TLS = &tls.Config{Certificates: []tls.Certificate{pki.Server("server.example").TLSCertificate()}}
+	server.Config.ErrorLog = quiet()
+	server.StartTLS()
+	defer server.Close()
+	var tunnels atomic.Int64
+	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodConnect {
+			http.Error(w, "CONNECT only", http.StatusMethodNotAllowed)
+			return
+		}
+		tunnels.Add(1)
+		target, err := net.Dial("tcp", server.Listener.Addr().String())
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer target.Close()
+		conn, rw, err := w.(http.Hijacker).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer conn.Close()
+		io.WriteString(conn, "HTTP/1.1 200 OK\r\n\r\n")
+		go func() {
+			io.Copy(target, rw)
+			target.Close()
+		}()
+		io.Copy(conn, target)
+	}))
+	defer proxy.Close()
+	at, err := url.Parse(proxy.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	get := func(b tlsctx.Builder, address string) (string, error) {
+		t.Helper()
+		b.Clock = pki.Now
+		transport, err := b.Transport(&http.Transport{Proxy: http.ProxyURL(at)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer transport.CloseIdleConnections()
+		r, err := (&http.Client{Transport: transport}).Get(address)
+		if err != nil {
+			return "", err
+		}
+		defer r.Body.Close()
+		body, err := io.ReadAll(r.Body)
+		return string(body), err
+	}
+	const address = "https://server.example/"
+	if got, err := get(tlsctx.Builder{Trusted: store(pki.Root)}, address); err != nil || got != "HTTP/2.0" {
+		t.Errorf("A: %q, %v", got, err)
+	}
+	if got, err := get(tlsctx.Builder{Trusted: store(pki.Root), NextProtos: []string{"http/1.1"}}, address); err != nil || got != "HTTP/1.1" {
+		t.Errorf("A: %q, %v", got, err)
+	}
+	for name, b := range map[string]tlsctx.Builder{
+		"A deployed, B its own": {Global: store(pki.Root), Trusted: store(other.Root)},
+		"another pinned":        {Trusted: store(pki.Root), Pins: []truststore.Pin{truststore.PinKey(other.Root.Cert)}},
+		"not authorized":        {Trusted: store(pki.Root), Authorize: func(tlsctx.Peer) error { return errors.New("no") }},
+	} {
+		if got, err := get(b, address); err == nil {
+			t.Errorf("%s: %q", name, got)
+		}
+	}
+	if got, err := get(tlsctx.Builder{Trusted: store(pki.Root)}, "https://elsewhere.example/"); err == nil {
+		t.Errorf("another name: %q", got)
+	}
+	if tunnels.Load() == 0 {
+		t.Error("nothing went through the proxy")
+	}
+	if _, err := (tlsctx.Builder{Trusted: store(pki.Root), Routes: new(tlsctx.Routes)}).Transport(&http.Transport{Proxy: http.ProxyURL(at)}); !errors.Is(err, trustkeep.ErrUnsupported) {
+		t.Errorf("%v", err)
 	}
 }
