@@ -75,27 +75,31 @@ func (l *link) stop() {
 	l.down(errLost)
 }
 
-// connection waits until there is one, and returns a context that ends with it, or with
-// ctx.
-func (l *link) connection(ctx context.Context) (context.Context, context.CancelFunc, error) {
+// connection waits until there is one, and returns a context that ends with it.
+func (l *link) connection(ctx context.Context) (context.Context, error) {
 	for {
 		l.mu.Lock()
 		up, changed := l.up, l.changed
 		l.mu.Unlock()
 		if up.Err() == nil {
-			both, cancel := context.WithCancelCause(ctx)
-			release := context.AfterFunc(up, func() { cancel(errLost) })
-			return both, func() { release(); cancel(nil) }, nil
+			return up, nil
 		}
 		select {
 		case <-changed:
 		case <-ctx.Done():
 			if why := l.why(); why != nil {
-				return nil, nil, fmt.Errorf("%w: %w", errLost, why)
+				return nil, fmt.Errorf("%w: %w", errLost, why)
 			}
-			return nil, nil, errLost
+			return nil, errLost
 		}
 	}
+}
+
+// during is a context that ends with the connection too.
+func during(up, ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	release := context.AfterFunc(up, func() { cancel(errLost) })
+	return ctx, func() { release(); cancel(nil) }
 }
 
 // try asks the server for something, and asks again if the connection is lost or the server
@@ -137,22 +141,16 @@ func (s *Storage) tryFor(ctx context.Context, ask func(context.Context) error) e
 	}
 }
 
-// once asks as soon as there is a connection.
+// once asks as soon as there is a connection, for which patience is waited.
 func (s *Storage) once(ctx, patience context.Context, ask func(context.Context) error) error {
-	connected, cancel, err := s.link.connection(patience)
+	up, err := s.link.connection(patience)
 	if err != nil {
 		return err
 	}
+	ctx, cancel := during(up, ctx)
 	defer cancel()
-	// The connection ends the question, and so do the caller and Close; patience does not.
-	asking, stop := context.WithCancelCause(ctx)
-	defer stop(nil)
-	defer context.AfterFunc(connected, func() {
-		if patience.Err() == nil || s.closed.Err() != nil {
-			stop(errLost)
-		}
-	})()
-	return ask(asking)
+	defer context.AfterFunc(s.closed, cancel)()
+	return ask(ctx)
 }
 
 // pause waits, and says whether the context still goes on.

@@ -141,7 +141,7 @@ func TestReadersOfPartsThatGo(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const writes = 60
+	const writes = 30
 	tidier := connectTo(t, b.ClientURL(), Options{})
 	tidier.o.KeepUploads = 0 // no upload is under way
 	for i := 1; i < writes; i++ {

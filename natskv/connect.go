@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"strings"
 	"time"
 
@@ -37,9 +38,22 @@ type Server struct {
 func Connect(ctx context.Context, server Server, o Options) (*Storage, error) {
 	s, err := connect(ctx, server, o)
 	if err != nil {
-		return nil, &trustkeep.Error{Op: "natskv: connect", Path: strings.Join(server.URLs, ","), Err: err}
+		return nil, &trustkeep.Error{Op: "natskv: connect", Path: server.redacted(), Err: err}
 	}
 	return s, nil
+}
+
+// redacted is the URLs without passwords.
+func (s Server) redacted() string {
+	var out []string
+	for _, text := range s.URLs {
+		if u, err := url.Parse(text); err == nil {
+			out = append(out, u.Redacted())
+		} else {
+			out = append(out, "not a URL")
+		}
+	}
+	return strings.Join(out, ",")
 }
 
 func connect(ctx context.Context, server Server, o Options) (*Storage, error) {
@@ -62,8 +76,8 @@ func connect(ctx context.Context, server Server, o Options) (*Storage, error) {
 	}
 	d := &dialer{tls: server.TLS, first: server.TLSFirst, ctx: ctx}
 	if server.TLS != nil {
-		for _, url := range urls {
-			if strings.HasPrefix(url, "ws") {
+		for _, u := range urls {
+			if strings.HasPrefix(u, "ws") {
 				return nil, fmt.Errorf("TLS of this library under WebSocket: %w", trustkeep.ErrUnsupported)
 			}
 		}

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"maps"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -231,8 +232,8 @@ func TestOpenRefuses(t *testing.T) {
 
 // A server that is not there, and one that goes away.
 func TestNoAnswer(t *testing.T) {
-	if _, err := Connect(t.Context(), Server{URLs: []string{"nats://127.0.0.1:1"}}, Options{}); err == nil {
-		t.Error("connected to nothing")
+	if _, err := Connect(t.Context(), Server{URLs: []string{"nats://me:hunter2@127.0.0.1:1"}}, Options{}); err == nil || strings.Contains(err.Error(), "hunter2") {
+		t.Errorf("connected to nothing, or an error with a password: %v", err)
 	}
 	b := newBroker(t, nil)
 	s := connectTo(t, b.ClientURL(), Options{Timeout: 100 * time.Millisecond})

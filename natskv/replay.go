@@ -24,7 +24,7 @@ const (
 	abandoned = time.Minute
 )
 
-// errStalled: the server has messages and does not send them.
+// errStalled: the server has messages and does not send them, or has ended the reading.
 var errStalled = errors.New("the server does not send the messages that it has")
 
 // replay reads the messages of a bucket in their order, by a consumer of its own.
@@ -37,6 +37,7 @@ var errStalled = errors.New("the server does not send the messages that it has")
 type replay struct {
 	s        *Storage
 	filter   string
+	up       context.Context // ends with the connection
 	consumer string
 	messages *nats.Subscription
 
@@ -53,6 +54,9 @@ func (s *Storage) replay(ctx context.Context, filter string, policy jetstream.De
 	defer cancel()
 	r := &replay{s: s, filter: filter}
 	var err error
+	if r.up, err = s.link.connection(ask); err != nil {
+		return nil, err
+	}
 	if r.floor, err = r.leader(ask); err != nil {
 		return nil, err
 	}
@@ -191,7 +195,7 @@ func (r *replay) answer(m *nats.Msg, status string) error {
 	const control, stalled = "100", "Nats-Consumer-Stalled"
 	switch reply := m.Reply; {
 	case status != control:
-		return fmt.Errorf("status %q: %w", trustkeep.Printable(status), errLost)
+		return fmt.Errorf("status %q: %w", trustkeep.Printable(status), errStalled)
 	case reply != "":
 		return r.s.conn.Publish(reply, nil)
 	case m.Header.Get(stalled) != "":

@@ -107,26 +107,24 @@ func (w *watcher) collect(ctx context.Context, r *replay) {
 		if !pause(ctx, wait) {
 			return
 		}
+		if _, err := w.s.link.connection(ctx); err != nil {
+			return
+		}
 	}
 }
 
 // session reads until the connection is lost or the server does not go on. It begins with
 // a full update.
 func (w *watcher) session(ctx context.Context, r *replay) error {
-	ctx, cancel, err := w.s.link.connection(ctx)
-	if err != nil {
-		if r != nil {
-			r.close()
-		}
-		return err
-	}
-	defer cancel()
 	if r == nil {
+		var err error
 		if r, err = w.s.replay(ctx, w.s.filter(w.prefix), jetstream.DeliverLastPerSubjectPolicy); err != nil {
-			return reason(ctx, err)
+			return err
 		}
 	}
 	defer r.close()
+	ctx, cancel := during(r.up, ctx)
+	defer cancel()
 	changed := make(map[string]entry)
 	take := func(e entry) {
 		if strings.HasPrefix(e.key, w.prefix) {
