@@ -136,7 +136,11 @@ func (s *Storage) tryFor(ctx context.Context, ask func(context.Context) error) e
 			if gone := s.alive(ctx); gone != nil {
 				return gone
 			}
-			return fmt.Errorf("no answer of the server within %v: %w", s.o.Timeout, err)
+			err = fmt.Errorf("no answer of the server within %v: %w", s.o.Timeout, err)
+			if why := s.conn.LastError(); errors.Is(why, nats.ErrPermissionViolation) {
+				err = errors.Join(err, why) // which is all that NATS says of that
+			}
+			return err
 		}
 	}
 }

@@ -73,6 +73,11 @@ func connect(ctx context.Context, server Server, o Options) (*Storage, error) {
 		nats.ReconnectBufSize(-1),
 		// A link that is dead without a word is noticed within a minute.
 		nats.PingInterval(20 * time.Second), nats.MaxPingsOutstanding(2),
+		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { // which prints otherwise
+			if o.Logger != nil {
+				o.Logger.Warn("NATS reports an error", "error", err)
+			}
+		}),
 	}
 	d := &dialer{tls: server.TLS, first: server.TLSFirst, ctx: ctx}
 	if server.TLS != nil {
