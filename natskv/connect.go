@@ -66,6 +66,8 @@ func connect(ctx context.Context, server Server, o Options) (*Storage, error) {
 	}
 	options := []nats.Option{
 		nats.Name("trustkeep natskv"),
+		// A server to which thousands come back at once takes its time.
+		nats.Timeout(dialTimeout),
 		nats.MaxReconnects(-1),
 		nats.ReconnectWait(250 * time.Millisecond),
 		nats.ReconnectJitter(250*time.Millisecond, time.Second),
