@@ -34,6 +34,21 @@ type componentRecord struct {
 
 func newComponentRecord() *componentRecord { return new(componentRecord) }
 
+func (d *componentRecord) check(id string) error {
+	for n, s := range d.Secrets {
+		if s == nil {
+			return fmt.Errorf("version %d has an empty password record", n)
+		}
+	}
+	switch {
+	case d.X509 != nil:
+		return is(d.X509.ID, id)
+	case d.PGP != nil:
+		return is(d.PGP.ID, id)
+	}
+	return nil // which component refuses
+}
+
 // component returns what the record holds. It does not trust the record to be right.
 func (d *componentRecord) component() (trustkeep.Component, error) {
 	switch {

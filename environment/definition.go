@@ -1,6 +1,7 @@
 package environment
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -94,12 +95,18 @@ type connectionRecord struct {
 
 func newConnectionRecord() *connectionRecord { return new(connectionRecord) }
 
+func (d *connectionRecord) check(id string) error {
+	return cmp.Or(is(d.Connection.ID, id), d.Connection.checkSettings())
+}
+
 type processRecord struct {
 	stamp
 	Process Process `json:"process"`
 }
 
 func newProcessRecord() *processRecord { return new(processRecord) }
+
+func (d *processRecord) check(id string) error { return is(d.Process.ID, id) }
 
 // SetConnection stores a connection, new or changed. All atoms that use it outside of
 // deployed processes follow.
@@ -144,7 +151,23 @@ func (r *Registry) SetConnection(ctx context.Context, c Connection) error {
 	return failure("set connection", c.ID, err)
 }
 
+// checkSettings refuses settings that tlsctx does not know.
+func (c Connection) checkSettings() error {
+	for _, a := range c.Allow {
+		if !slices.Contains(truststore.Relaxations(), a) {
+			return fmt.Errorf("relaxation %q: %w", trustkeep.Printable(string(a)), trustkeep.ErrUnsupported)
+		}
+	}
+	if c.ClientAuth > tlsctx.RequireClientAuth {
+		return fmt.Errorf("client authentication %d: %w", c.ClientAuth, trustkeep.ErrUnsupported)
+	}
+	return nil
+}
+
 func (r *Registry) checkConnection(ctx context.Context, c Connection) error {
+	if err := c.checkSettings(); err != nil {
+		return err
+	}
 	for _, id := range c.Trusted {
 		if _, err := r.want(ctx, id, trustkeep.X509, 0); err != nil {
 			return err

@@ -40,6 +40,7 @@ func FuzzRecords(f *testing.F) {
 	}
 	records["environments/test/processes/p"] = &deployedRecord{Process: Process{ID: "p"}, Frozen: frozen}
 	for key, d := range records {
+		d.stamped().Format = formatVersion
 		text, err := encode(d)
 		if err != nil {
 			f.Fatal(err)

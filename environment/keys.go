@@ -25,10 +25,20 @@ const (
 	saltSize                  = 16
 )
 
-type passwordKey struct{ source trustkeep.PasswordSource }
+// passwordKey has the source in a closure: in a field that is not exported, package fmt
+// would not ask it how it wants to be printed.
+type passwordKey struct{ reveal func() ([]byte, error) }
 
-// PasswordKey is a password, stretched by scrypt. A registry has one at most.
-func PasswordKey(p trustkeep.PasswordSource) Key { return passwordKey{p} }
+// PasswordKey is a password, stretched by scrypt. A registry has one at most. An empty
+// password, or none, is trustkeep.ErrEmpty when the key is used.
+func PasswordKey(p trustkeep.PasswordSource) Key {
+	return passwordKey{func() ([]byte, error) {
+		if p == nil {
+			return nil, nil
+		}
+		return p.Reveal()
+	}}
+}
 
 func (passwordKey) ID() string { return "password" }
 
@@ -55,10 +65,7 @@ func (k passwordKey) Unwrap(wrapped []byte) ([]byte, error) {
 }
 
 func (k passwordKey) cipher(salt []byte) (cipher.AEAD, error) {
-	if k.source == nil {
-		return nil, fmt.Errorf("no password: %w", trustkeep.ErrEmpty)
-	}
-	password, err := k.source.Reveal()
+	password, err := k.reveal()
 	if err != nil {
 		return nil, err
 	}

@@ -1,11 +1,14 @@
 package environment
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
 	"slices"
 	"time"
+
+	"github.com/trustkeep/trustkeep"
 )
 
 // deployedRecord is a process as it was deployed: its definition, its connections and
@@ -18,6 +21,20 @@ type deployedRecord struct {
 }
 
 func newDeployedRecord() *deployedRecord { return new(deployedRecord) }
+
+func (d *deployedRecord) check(id string) error {
+	err := is(d.Process.ID, id)
+	for _, c := range d.Connections {
+		err = cmp.Or(err, c.checkSettings())
+	}
+	for id, f := range d.Frozen {
+		if f == nil {
+			return fmt.Errorf("an empty copy of %s", trustkeep.Printable(id))
+		}
+		err = cmp.Or(err, f.check(id))
+	}
+	return err
+}
 
 // DeployedProcess is a process that is deployed.
 type DeployedProcess struct {

@@ -69,8 +69,16 @@ type stamp struct {
 
 func (s *stamp) stamped() *stamp { return s }
 
+// check finds nothing wrong; documents that name what they are about have one of their own.
+func (*stamp) check(string) error { return nil }
+
 // document is the content of a record.
-type document interface{ stamped() *stamp }
+type document interface {
+	stamped() *stamp
+	// check tells whether a document that was read may be the one of an ID, and has
+	// nothing that no program writes.
+	check(id string) error
+}
 
 func encode(d document) ([]byte, error) {
 	text, err := json.Marshal(d)
@@ -91,8 +99,24 @@ func decode(r Record, into document) error {
 	if err := json.Unmarshal(r.Value, into); err != nil {
 		return fmt.Errorf("environment: record %s: %w", r.Key, trustkeep.ErrCorrupt) // the cause may quote it
 	}
-	if f := into.stamped().Format; f > formatVersion {
+	f := into.stamped().Format
+	if f > formatVersion {
 		return fmt.Errorf("environment: record %s has format %d, this program knows %d: %w", r.Key, f, formatVersion, trustkeep.ErrUnsupported)
+	}
+	err := into.check(r.Key[strings.LastIndexByte(r.Key, '/')+1:])
+	if f < 1 {
+		err = errors.New("no format")
+	}
+	if err != nil {
+		return fmt.Errorf("environment: record %s: %w: %v", r.Key, trustkeep.ErrCorrupt, err)
+	}
+	return nil
+}
+
+// is tells whether a document of the ID got is that of the ID wanted.
+func is(got, wanted string) error {
+	if got != wanted {
+		return fmt.Errorf("it calls itself %q", trustkeep.Printable(got))
 	}
 	return nil
 }

@@ -10,6 +10,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"hash"
 	"io"
 	"slices"
 
@@ -54,7 +55,7 @@ func (v *vaultRecord) find(id string) int {
 // vault encrypts passwords under the data key.
 type vault struct {
 	aead cipher.AEAD
-	tags []byte // key of the tags
+	mac  func() hash.Hash // of tags; its key is where package fmt does not print it
 	rand io.Reader
 }
 
@@ -114,7 +115,8 @@ func newVault(dataKey []byte, random io.Reader) (*vault, error) {
 	if v.aead, err = cipher.NewGCM(block); err != nil {
 		return nil, err
 	}
-	v.tags, err = hkdf.Key(sha256.New, dataKey, nil, "trustkeep password tag", 32)
+	key, err := hkdf.Key(sha256.New, dataKey, nil, "trustkeep password tag", 32)
+	v.mac = func() hash.Hash { return hmac.New(sha256.New, key) }
 	return v, err
 }
 
@@ -203,7 +205,7 @@ func (v *vault) open(id string, s *secret) ([]byte, error) {
 }
 
 func (v *vault) tag(id string, password []byte) string {
-	mac := hmac.New(sha256.New, v.tags)
+	mac := v.mac()
 	mac.Write([]byte(id))
 	mac.Write([]byte{0})
 	mac.Write(password)
