@@ -20,8 +20,9 @@ type Server struct {
 	// URLs of one or more servers of a cluster, such as nats://nats.example:4222. Nil
 	// is nats://127.0.0.1:4222.
 	URLs []string
-	// TLS makes the connections; see TLS. Nil is for servers without TLS: nothing
-	// keeps the records secret or the server honest then.
+	// TLS makes the connections; see the function TLS. Nil is for servers without TLS:
+	// nothing keeps the records secret or the server honest then. (One that insists
+	// on TLS all the same is judged by the system's roots, as nats.go does.)
 	TLS *tlsctx.Dialer
 	// TLSFirst is for servers with handshake_first.
 	TLSFirst bool
