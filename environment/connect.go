@@ -26,7 +26,7 @@ type scope struct {
 // Implicit returns what a connection without any settings is made with: it trusts what
 // is deployed.
 func (a *Atom) Implicit() tlsctx.Builder {
-	return tlsctx.Builder{Global: a.Trust(), Seen: a.seenOf(connectionUse{}), Clock: a.r.o.Clock}
+	return tlsctx.Builder{Global: a.Trust(), MayBeEmpty: true, Seen: a.seenOf(connectionUse{}), Clock: a.r.o.Clock}
 }
 
 // Connection returns what a connection is made with, in the current versions of its
@@ -39,12 +39,14 @@ func (a *Atom) Connection(id string) (tlsctx.Builder, error) {
 	v := a.state.Load()
 	c, ok := v.connections[id]
 	if !ok {
-		return tlsctx.Builder{}, failure("connection", id, fmt.Errorf("connection: %w", trustkeep.ErrNotFound))
+		return tlsctx.Builder{}, failure("connection", id, missing(connectionKey(id)))
 	}
-	if d := v.environments[a.env]; d != nil {
-		c = d.Overrides[id].apply(c)
+	d := v.environments[a.env]
+	if d == nil {
+		// Without its overrides, the connection may trust what it should not.
+		return tlsctx.Builder{}, failure("connection", id, missing(environmentKey(a.env)))
 	}
-	return scope{a, ""}.builder(c)
+	return scope{a, ""}.builder(d.Overrides[id].apply(c))
 }
 
 // Running is a process that is deployed to an atom's environment.
@@ -114,7 +116,8 @@ func (s scope) deployed(v *inventory) *deployedProcess {
 	return v.deployed[deployedKey(s.a.env, s.process)]
 }
 
-// find looks a component up: the frozen copy of a process, else the current version.
+// find looks a component up: the frozen copy of a process, the current version for the
+// atom itself.
 func (s scope) find(v *inventory, id string) (*held, error) {
 	if s.process != "" {
 		d := s.deployed(v)
@@ -124,6 +127,7 @@ func (s scope) find(v *inventory, id string) (*held, error) {
 		if h := d.frozen[id]; h != nil {
 			return h, nil
 		}
+		return nil, fmt.Errorf("%s in process %s: %w", named(componentKey(id)), s.process, trustkeep.ErrNotFound)
 	}
 	return v.current(id)
 }
@@ -307,6 +311,9 @@ func (s scope) pgp(ctx context.Context, component string) (*pgp.Key, error) {
 		})
 	}
 	h, err := s.find(v, id)
+	if err != nil && id != component { // substituted after the process was deployed
+		h, err = v.current(id)
+	}
 	if err != nil {
 		return nil, failure("pgp", component, err)
 	}

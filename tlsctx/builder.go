@@ -27,6 +27,12 @@ type Builder struct {
 	// such as the *truststore.Truststore of a failed Load, is an error.
 	Trusted truststore.Source
 
+	// MayBeEmpty is for trust that is yet to come, such as what an environment will
+	// deploy: as long as Trusted, or else Global, holds nothing, every peer is
+	// refused. Otherwise building with an empty store is an error, since it is most
+	// likely the wrong one.
+	MayBeEmpty bool
+
 	// Allow lists what is accepted of an exactly trusted or pinned peer although
 	// crypto/x509 would refuse it; see truststore.Relaxation. Nil is nothing.
 	Allow []truststore.Relaxation

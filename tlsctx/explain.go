@@ -152,7 +152,7 @@ func (b Builder) trustReport() TrustReport {
 	return report(o, why, func() (*truststore.Snapshot, error) {
 		s, err := b.trustNow()
 		if err == nil && s.Empty() {
-			_, err = snapshotOf(o, s)
+			_, err = snapshotOf(o, s, b.MayBeEmpty)
 		}
 		return s, err
 	})

@@ -154,7 +154,7 @@ func (s *server) renew(first bool) (*generation, error) {
 	if old != nil && old.trust == trust && sameIdentity(old.cert, cert) && old.fresh(now) {
 		return old, nil
 	}
-	if first && trust != nil && trust.Empty() {
+	if first && trust != nil && trust.Empty() && !s.b.MayBeEmpty {
 		return nil, &trustkeep.Error{
 			Op: string(s.b.origin()) + " trust", Err: trustkeep.ErrEmpty,
 			Hint: "the store has no certificate and would trust no client",

@@ -45,13 +45,13 @@ func (b Builder) source() truststore.Source {
 	return nil
 }
 
-// snapshotOf asks a source and never takes an empty answer for one.
-func snapshotOf(origin Origin, source truststore.Source) (*truststore.Snapshot, error) {
+// snapshotOf asks a source. Unless that is meant, an empty answer is none.
+func snapshotOf(origin Origin, source truststore.Source, mayBeEmpty bool) (*truststore.Snapshot, error) {
 	s, err := rawSnapshot(source)
 	if err != nil {
 		return nil, fmt.Errorf("%s trust: %w", origin, err)
 	}
-	if s.Empty() {
+	if s.Empty() && !mayBeEmpty {
 		return nil, &trustkeep.Error{
 			Op: string(origin) + " trust", Err: trustkeep.ErrEmpty,
 			Hint: "the store has no certificate and would trust nobody",
@@ -81,7 +81,7 @@ func (b Builder) clientTrust() (*truststore.Snapshot, error) {
 	if b.origin() == FromSystem {
 		return truststore.Platform()
 	}
-	return snapshotOf(b.origin(), b.source())
+	return snapshotOf(b.origin(), b.source(), b.MayBeEmpty)
 }
 
 // trustNow is clientTrust for explanations, which also want to see an empty

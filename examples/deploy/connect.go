@@ -89,8 +89,6 @@ func outcome(err error) answer {
 		return answer{Outcome: ok}
 	case errors.As(err, &refused):
 		return answer{Outcome: refusedFor(string(refused.Code)), Detail: refused.Error() + rules(refused)}
-	case errors.Is(err, trustkeep.ErrEmpty):
-		return answer{Outcome: nobodyTrusted, Detail: err.Error()}
 	case errors.Is(err, trustkeep.ErrNotFound):
 		return answer{Outcome: notFound, Detail: err.Error()}
 	default:

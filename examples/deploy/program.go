@@ -32,7 +32,7 @@ const (
 const (
 	ok            = "ok"
 	notFound      = "not found"
-	nobodyTrusted = "refused: nobody is trusted"
+	nobodyTrusted = "refused: empty-store"
 )
 
 func refusedFor(code string) string { return "refused: " + code }
