@@ -87,6 +87,7 @@ type Storage struct {
 	link     *link
 	closed   context.Context
 	close    context.CancelFunc
+	starting sync.Mutex // of watchers, which Close waits for
 	watchers sync.WaitGroup
 }
 
@@ -140,7 +141,9 @@ func open(ctx context.Context, conn *nats.Conn, why func() error, o Options) (*S
 // Close ends all watchers and returns when they have ended; then it closes the
 // connection, if Connect has made it. Calls after it fail with fs.ErrClosed.
 func (s *Storage) Close() error {
+	s.starting.Lock()
 	s.close()
+	s.starting.Unlock()
 	s.watchers.Wait()
 	s.link.stop()
 	if s.ownConn {

@@ -24,6 +24,12 @@ func (s *Storage) Watch(ctx context.Context, prefix string) (<-chan environment.
 	if err != nil {
 		return nil, fail("watch", prefix, err)
 	}
+	s.starting.Lock()
+	defer s.starting.Unlock()
+	if err := s.alive(ctx); err != nil {
+		first.close()
+		return nil, fail("watch", prefix, err)
+	}
 	updates := make(chan environment.Update)
 	w := &watcher{s: s, prefix: prefix, states: make(chan environment.Update)}
 	ctx, cancel := context.WithCancel(ctx)
