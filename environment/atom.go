@@ -110,10 +110,17 @@ func (e *Environment) Attach(ctx context.Context, atom string, o AtomOptions) (*
 		cancel()
 		return nil, failure("attach", atom, ctx.Err())
 	}
-	err = change(ctx, e.r, atomKey(e.id, atom), newAtomRecord, func(d *atomRecord, _ bool) error {
-		d.Attached = e.r.now()
+	created := false
+	err = change(ctx, e.r, atomKey(e.id, atom), newAtomRecord, func(d *atomRecord, exists bool) error {
+		created, d.Attached = !exists, e.r.now()
 		return nil
 	})
+	if err == nil {
+		if err = e.r.present(ctx, []string{environmentKey(e.id)}); err != nil && created {
+			// Deleted meanwhile: nothing is to be attached to it.
+			err = errors.Join(err, e.detach(context.WithoutCancel(ctx), atom))
+		}
+	}
 	if err != nil {
 		cancel()
 		return nil, failure("attach", atom, err)
@@ -145,11 +152,20 @@ func (e *Environment) Detach(ctx context.Context, atom string) error {
 	if err := checkID("detach", atom); err != nil {
 		return err
 	}
-	err := remove(ctx, e.r, atomKey(e.id, atom), newAtomRecord, func(*atomRecord) error { return nil })
+	err := e.detach(ctx, atom)
 	if err == nil {
 		e.tell(ctx, "atom detached", atom, "", "")
 	}
 	return failure("detach", atom, err)
+}
+
+func (e *Environment) detach(ctx context.Context, atom string) error {
+	return change(ctx, e.r, atomKey(e.id, atom), newAtomRecord, func(_ *atomRecord, exists bool) error {
+		if !exists {
+			return missing(atomKey(e.id, atom))
+		}
+		return errRemove
+	})
 }
 
 func (a *Atom) follow(updates <-chan Update) {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/trustkeep/trustkeep"
@@ -136,7 +137,7 @@ func (r *Registry) create(ctx context.Context, op string, c trustkeep.Component,
 	if err := r.fill(ctx, d, c, password); err != nil {
 		return fail(err)
 	}
-	err := r.put(ctx, componentKey(c.ID()), d, 0, filesOf(c))
+	_, err := r.put(ctx, componentKey(c.ID()), d, 0)
 	if errors.Is(err, trustkeep.ErrConflict) {
 		err = fmt.Errorf("component %s: %w", c.ID(), trustkeep.ErrExists)
 	}
@@ -217,7 +218,7 @@ func (r *Registry) Update(ctx context.Context, id string, password trustkeep.Pas
 		if err != nil {
 			return nil, failure("update", before.Name(), err)
 		}
-		err = r.replace(ctx, d, revision, before, after, password)
+		_, _, err = r.replace(ctx, d, revision, before, after, password)
 		if err == nil {
 			return after, nil
 		}
@@ -228,21 +229,25 @@ func (r *Registry) Update(ctx context.Context, id string, password trustkeep.Pas
 	return nil, failure("update", id, trustkeep.ErrConflict)
 }
 
-func (r *Registry) replace(ctx context.Context, d *componentRecord, revision uint64, before, after trustkeep.Component, password trustkeep.PasswordSource) error {
+// replace writes a component in the place of another, and returns its record and revision.
+func (r *Registry) replace(ctx context.Context, d *componentRecord, revision uint64, before, after trustkeep.Component, password trustkeep.PasswordSource) (*componentRecord, uint64, error) {
 	if after.ID() != before.ID() || after.Kind() != before.Kind() || after.Visibility() != before.Visibility() {
-		return fmt.Errorf("a change of ID, kind or visibility: %w", trustkeep.ErrUnsupported)
+		return nil, 0, fmt.Errorf("a change of ID, kind or visibility: %w", trustkeep.ErrUnsupported)
 	}
 	if d.Deleting {
-		return fmt.Errorf("component %s is being deleted: %w", before.ID(), trustkeep.ErrNotFound)
+		return nil, 0, beingDeleted(componentKey(before.ID()))
 	}
-	if err := r.fill(ctx, d, after, password); err != nil {
-		return err
+	next := *d // the one that was read stays as it is, for another attempt
+	next.Secrets = maps.Clone(d.Secrets)
+	if err := r.fill(ctx, &next, after, password); err != nil {
+		return nil, 0, err
 	}
-	if err := r.put(ctx, componentKey(before.ID()), d, revision, filesOf(after)); err != nil {
-		return err
+	revision, err := r.put(ctx, componentKey(before.ID()), &next, revision)
+	if err != nil {
+		return nil, 0, err
 	}
 	r.tell(ctx, Event{Action: "component changed", Object: before.ID(), Before: describe(before), After: describe(after)})
-	return nil
+	return &next, revision, nil
 }
 
 // Draft opens a component to change it over some time. Saving fails with a
@@ -254,13 +259,12 @@ func (r *Registry) Draft(ctx context.Context, id string, password trustkeep.Pass
 		return nil, failure("draft", id, err)
 	}
 	return trustkeep.NewDraft(before, func(after trustkeep.Component) error {
-		err := r.replace(ctx, d, revision, before, after, password)
+		written, at, err := r.replace(ctx, d, revision, before, after, password)
 		if err != nil {
 			return failure("save", before.Name(), err)
 		}
-		// What was written is what the next Save starts from.
-		before, d, revision, err = r.component(ctx, id)
-		return failure("save", after.Name(), err)
+		before, d, revision = after, written, at // what the next Save starts from
+		return nil
 	}), nil
 }
 
@@ -368,60 +372,16 @@ func (r *Registry) Delete(ctx context.Context, id string) error {
 	if err != nil {
 		return failure("delete", id, err)
 	}
-	// Whoever refers to it from now on finds the mark and takes that back; whoever
-	// did before is found by Uses. Both write first and read then, so one of them
-	// sees the other.
-	if err := r.mark(ctx, id, true); err != nil {
-		return failure("delete", c.Name(), err)
-	}
-	uses, err := r.Uses(ctx, id)
-	if err == nil && len(uses) > 0 {
-		err = &trustkeep.Error{Op: "look for uses", Err: fmt.Errorf("%w: %s", trustkeep.ErrInUse, listed(uses)), Hint: "end these uses first"}
-	}
-	if err != nil {
-		return failure("delete", c.Name(), errors.Join(err, r.mark(context.WithoutCancel(ctx), id, false)))
-	}
-	err = remove(ctx, r, componentKey(id), newComponentRecord, func(d *componentRecord) error {
-		if !d.Deleting {
-			return trustkeep.ErrConflict // somebody else tried and gave up
+	err = remove(ctx, r, componentKey(id), newComponentRecord, func(v *inventory) error {
+		if uses := v.uses(id); len(uses) > 0 {
+			return &trustkeep.Error{Op: "look for uses", Err: fmt.Errorf("%w: %s", trustkeep.ErrInUse, listed(uses)), Hint: "end these uses first"}
 		}
 		return nil
-	})
+	}, nil)
 	if err == nil {
 		r.tell(ctx, Event{Action: "component deleted", Object: id, Before: describe(c)})
 	}
 	return failure("delete", c.Name(), err)
-}
-
-// mark sets or takes back the mark of a component that is being deleted.
-func (r *Registry) mark(ctx context.Context, id string, deleting bool) error {
-	return r.changeRecord(ctx, id, func(d *componentRecord, _ trustkeep.Component) error {
-		if d.Deleting == deleting {
-			return errSame
-		}
-		d.Deleting = deleting
-		return nil
-	})
-}
-
-// changeRecord changes what is kept beside the content of a component.
-func (r *Registry) changeRecord(ctx context.Context, id string, edit func(*componentRecord, trustkeep.Component) error) error {
-	for range maxAttempts {
-		c, d, revision, err := r.component(ctx, id)
-		if err != nil {
-			return err
-		}
-		switch err := edit(d, c); {
-		case errors.Is(err, errSame):
-			return nil
-		case err != nil:
-			return err
-		}
-		if err := r.put(ctx, componentKey(id), d, revision, filesOf(c)); !errors.Is(err, trustkeep.ErrConflict) {
-			return err
-		}
-	}
-	return trustkeep.ErrConflict
 }
 
 // describe says for events what is in a component.

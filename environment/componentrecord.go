@@ -28,8 +28,6 @@ type componentRecord struct {
 	PGP  *pgp.ComponentState      `json:"pgp,omitempty"`
 	// Secrets are the passwords of versions, by number.
 	Secrets map[int]*secret `json:"secrets,omitempty"`
-	// Deleting: somebody is about to delete it and looks for uses.
-	Deleting bool `json:"deleting,omitempty"`
 }
 
 func newComponentRecord() *componentRecord { return new(componentRecord) }
@@ -239,7 +237,17 @@ func (r *Registry) Password(ctx context.Context, id string) (trustkeep.PasswordS
 // SetPasswordReference makes the registry keep, in the place of the password, a name
 // that Options.Resolve finds it by. It must resolve to the password now.
 func (r *Registry) SetPasswordReference(ctx context.Context, id, reference string) error {
-	err := r.changeRecord(ctx, id, func(d *componentRecord, c trustkeep.Component) error {
+	if err := checkID("set password reference", id); err != nil {
+		return err
+	}
+	err := change(ctx, r, componentKey(id), newComponentRecord, func(d *componentRecord, exists bool) error {
+		if !exists {
+			return missing(componentKey(id))
+		}
+		c, err := d.component()
+		if err != nil {
+			return err
+		}
 		s := &secret{Reference: reference}
 		password, err := r.reveal(ctx, id, s)
 		if err != nil {
@@ -258,6 +266,9 @@ func (r *Registry) SetPasswordReference(ctx context.Context, id, reference strin
 		d.Secrets[c.Version()] = s
 		return nil
 	})
+	if err == nil {
+		r.tell(ctx, Event{Action: "password reference set", Object: id, After: reference})
+	}
 	return failure("set password reference", id, err)
 }
 
@@ -283,8 +294,12 @@ func SamePassword(a, b string) bool {
 	return a != "" && subtle.ConstantTimeCompare([]byte(a), []byte(b)) == 1
 }
 
-// filesOf shows a component as files that keytool, openssl and gpg open.
-func filesOf(c trustkeep.Component) []File {
+// files shows a component as files that keytool, openssl and gpg open.
+func (d *componentRecord) files() []File {
+	c, err := d.component()
+	if err != nil {
+		return nil
+	}
 	var files []File
 	add := func(name string, data []byte, err error) {
 		if err == nil { // a form that the content does not have is left out

@@ -311,8 +311,8 @@ func (s scope) pgp(ctx context.Context, component string) (*pgp.Key, error) {
 		})
 	}
 	h, err := s.find(v, id)
-	if err != nil && id != component { // substituted after the process was deployed
-		h, err = v.current(id)
+	if err != nil && s.deployed(v) != nil {
+		h, err = v.current(id) // a substitute, or deployed on its own
 	}
 	if err != nil {
 		return nil, failure("pgp", component, err)

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
 
@@ -121,34 +120,19 @@ func (r *Registry) SetConnection(ctx context.Context, c Connection) error {
 	if err := r.checkConnection(ctx, c); err != nil {
 		return failure("set connection", c.ID, err)
 	}
-	var old *Connection // nil: there was none
-	set := func(ctx context.Context, c Connection) error {
-		return change(ctx, r, connectionKey(c.ID), newConnectionRecord, func(d *connectionRecord, exists bool) error {
-			if old = nil; exists {
-				before := d.Connection
-				old = &before
-			}
-			d.Connection = c
-			return nil
-		})
-	}
-	before := ""
-	err := r.refer(ctx, c.components(), func(ctx context.Context) error {
-		err := set(ctx, c)
-		if old != nil {
-			before = old.describe()
-		}
-		return err
-	}, func(ctx context.Context) error {
-		if old == nil {
-			return remove(ctx, r, connectionKey(c.ID), newConnectionRecord, anything)
-		}
-		return set(ctx, *old)
-	})
+	before, err := assign(ctx, r, connectionSlot(c.ID), &c, keysOf(c.components(), componentKey))
 	if err == nil {
-		r.tell(ctx, Event{Action: "connection set", Object: c.ID, Before: before, After: c.describe()})
+		r.tell(ctx, Event{Action: "connection set", Object: c.ID, Before: before.describe(), After: c.describe()})
 	}
 	return failure("set connection", c.ID, err)
+}
+
+func connectionSlot(id string) slot[*connectionRecord, Connection] {
+	return slot[*connectionRecord, Connection]{
+		key: connectionKey(id), fresh: newConnectionRecord,
+		get: func(d *connectionRecord) *Connection { return &d.Connection },
+		set: func(d *connectionRecord, c *Connection) { d.Connection = *c },
+	}
 }
 
 // checkSettings refuses settings that tlsctx does not know.
@@ -185,7 +169,7 @@ func (r *Registry) checkConnection(ctx context.Context, c Connection) error {
 func (r *Registry) want(ctx context.Context, id string, k trustkeep.Kind, v trustkeep.Visibility) (trustkeep.Component, error) {
 	c, d, _, err := r.component(ctx, id)
 	if err == nil && d.Deleting {
-		err = fmt.Errorf("is being deleted: %w", trustkeep.ErrNotFound)
+		return nil, beingDeleted(componentKey(id))
 	}
 	if err != nil {
 		return nil, fmt.Errorf("component %s: %w", trustkeep.Printable(id), err)
@@ -200,21 +184,11 @@ func (r *Registry) want(ctx context.Context, id string, k trustkeep.Kind, v trus
 	return c, nil
 }
 
-// refer writes a change by which components are referred to, and takes it back if one of
-// them is being deleted meanwhile; see Delete.
-func (r *Registry) refer(ctx context.Context, ids []string, write, undo func(context.Context) error) error {
-	if err := write(ctx); err != nil {
-		return err
+// describe says what the connection is set to; nothing where there is none.
+func (c *Connection) describe() string {
+	if c == nil {
+		return ""
 	}
-	for _, id := range ids {
-		if _, err := r.want(ctx, id, 0, 0); err != nil {
-			return errors.Join(err, undo(context.WithoutCancel(ctx)))
-		}
-	}
-	return nil
-}
-
-func (c Connection) describe() string {
 	trusted := "what is deployed"
 	if len(c.Trusted) > 0 {
 		trusted = fmt.Sprint(c.Trusted)
@@ -241,21 +215,25 @@ func (r *Registry) Connection(ctx context.Context, id string) (Connection, error
 }
 
 // DeleteConnection removes a connection. The error wraps trustkeep.ErrInUse while a
-// process refers to it.
+// process refers to it or an environment overrides it, and trustkeep.ErrNotFound if there
+// is none.
 func (r *Registry) DeleteConnection(ctx context.Context, id string) error {
 	if err := checkID("delete connection", id); err != nil {
 		return err
 	}
-	all, err := r.list(ctx)
-	if err != nil {
-		return failure("delete connection", id, err)
-	}
-	for _, p := range all.processes {
-		if slices.Contains(p.Connections, id) {
-			return failure("delete connection", id, fmt.Errorf("process %s: %w", p.ID, trustkeep.ErrInUse))
+	err := remove(ctx, r, connectionKey(id), newConnectionRecord, func(v *inventory) error {
+		for _, p := range sortedBy(v.processes) {
+			if slices.Contains(p.Connections, id) {
+				return fmt.Errorf("process %s: %w", p.ID, trustkeep.ErrInUse)
+			}
 		}
-	}
-	err = remove(ctx, r, connectionKey(id), newConnectionRecord, anything)
+		for env, d := range sortedBy(v.environments) {
+			if _, ok := d.Overrides[id]; ok {
+				return fmt.Errorf("overridden in %s: %w", env, trustkeep.ErrInUse)
+			}
+		}
+		return nil
+	}, nil)
 	if err == nil {
 		r.tell(ctx, Event{Action: "connection deleted", Object: id})
 	}
@@ -279,37 +257,26 @@ func (r *Registry) SetProcess(ctx context.Context, p Process) error {
 			return failure("set process", p.ID, err)
 		}
 	}
-	var old *Process
-	set := func(ctx context.Context, p Process) error {
-		return change(ctx, r, processKey(p.ID), newProcessRecord, func(d *processRecord, exists bool) error {
-			if old = nil; exists {
-				before := d.Process
-				old = &before
-			}
-			d.Process = p
-			return nil
-		})
-	}
-	before := ""
-	err := r.refer(ctx, p.Components, func(ctx context.Context) error {
-		err := set(ctx, p)
-		if old != nil {
-			before = old.describe()
-		}
-		return err
-	}, func(ctx context.Context) error {
-		if old == nil {
-			return remove(ctx, r, processKey(p.ID), newProcessRecord, anything)
-		}
-		return set(ctx, *old)
-	})
+	needs := append(keysOf(p.Connections, connectionKey), keysOf(p.Components, componentKey)...)
+	before, err := assign(ctx, r, processSlot(p.ID), &p, needs)
 	if err == nil {
-		r.tell(ctx, Event{Action: "process set", Object: p.ID, Before: before, After: p.describe()})
+		r.tell(ctx, Event{Action: "process set", Object: p.ID, Before: before.describe(), After: p.describe()})
 	}
 	return failure("set process", p.ID, err)
 }
 
-func (p Process) describe() string {
+func processSlot(id string) slot[*processRecord, Process] {
+	return slot[*processRecord, Process]{
+		key: processKey(id), fresh: newProcessRecord,
+		get: func(d *processRecord) *Process { return &d.Process },
+		set: func(d *processRecord, p *Process) { d.Process = *p },
+	}
+}
+
+func (p *Process) describe() string {
+	if p == nil {
+		return ""
+	}
 	return fmt.Sprintf("connections %v, components %v", p.Connections, p.Components)
 }
 
@@ -327,21 +294,25 @@ func (r *Registry) Process(ctx context.Context, id string) (Process, error) {
 }
 
 // DeleteProcess removes a process. The error wraps trustkeep.ErrInUse while it is
-// deployed to an environment.
+// deployed to an environment or components are substituted for it in one, and
+// trustkeep.ErrNotFound if there is none.
 func (r *Registry) DeleteProcess(ctx context.Context, id string) error {
 	if err := checkID("delete process", id); err != nil {
 		return err
 	}
-	all, err := r.list(ctx)
-	if err != nil {
-		return failure("delete process", id, err)
-	}
-	for _, d := range all.deployed {
-		if d.record.Process.ID == id {
-			return failure("delete process", id, fmt.Errorf("deployed to %s: %w", d.environment, trustkeep.ErrInUse))
+	err := remove(ctx, r, processKey(id), newProcessRecord, func(v *inventory) error {
+		for _, p := range sortedBy(v.deployed) {
+			if p.record.Process.ID == id {
+				return fmt.Errorf("deployed to %s: %w", p.environment, trustkeep.ErrInUse)
+			}
 		}
-	}
-	err = remove(ctx, r, processKey(id), newProcessRecord, anything)
+		for env, d := range sortedBy(v.environments) {
+			if slices.ContainsFunc(d.Substitutions, func(s Substitution) bool { return s.Process == id }) {
+				return fmt.Errorf("substitutions for it in %s: %w", env, trustkeep.ErrInUse)
+			}
+		}
+		return nil
+	}, nil)
 	if err == nil {
 		r.tell(ctx, Event{Action: "process deleted", Object: id})
 	}

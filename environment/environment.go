@@ -2,9 +2,12 @@ package environment
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/trustkeep/trustkeep"
@@ -56,6 +59,8 @@ type Substitution struct {
 }
 
 // Override changes fields of a connection in one environment. Nil fields change nothing.
+// An empty Trusted takes away the connection's own trust, so that it trusts what is
+// deployed; an empty Identity presents none.
 type Override struct {
 	Trusted    *[]string `json:"trusted,omitempty"`
 	Identity   *string   `json:"identity,omitempty"`
@@ -73,6 +78,32 @@ func (o Override) apply(c Connection) Connection {
 		c.ServerName = *o.ServerName
 	}
 	return c
+}
+
+// owned returns a copy that the caller does not share. An empty list of trusted components
+// is kept apart from none, in JSON too.
+func (o Override) owned() Override {
+	if o.Trusted != nil {
+		own := append([]string{}, *o.Trusted...)
+		o.Trusted = &own
+	}
+	return o
+}
+
+func (o *Override) describe() string {
+	if o == nil {
+		return ""
+	}
+	var text []string
+	add := func(name string, set bool, value func() string) {
+		if set {
+			text = append(text, name+" "+value())
+		}
+	}
+	add("trusted", o.Trusted != nil, func() string { return fmt.Sprint(*o.Trusted) })
+	add("identity", o.Identity != nil, func() string { return strconv.Quote(*o.Identity) })
+	add("server name", o.ServerName != nil, func() string { return strconv.Quote(*o.ServerName) })
+	return strings.Join(text, ", ")
 }
 
 // Roles that programs of this field give their keys. Any other name will do as well.
@@ -119,29 +150,32 @@ func (r *Registry) Environments(ctx context.Context) ([]string, error) {
 }
 
 // DeleteEnvironment removes an environment and what is deployed to it. The error wraps
-// trustkeep.ErrInUse while atoms are attached to it.
+// trustkeep.ErrInUse while atoms are attached to it, and trustkeep.ErrNotFound if there is
+// none. When it fails otherwise, some processes may have been taken back already; it can
+// be called again.
 func (r *Registry) DeleteEnvironment(ctx context.Context, id string) error {
 	if err := checkID("delete environment", id); err != nil {
 		return err
 	}
-	v, err := r.list(ctx)
-	if err != nil {
-		return failure("delete environment", id, err)
-	}
-	for _, a := range v.atoms {
-		if a.environment == id {
-			return failure("delete environment", id, fmt.Errorf("atom %s is attached: %w", a.id, trustkeep.ErrInUse))
-		}
-	}
-	e := &Environment{r, id}
-	for _, p := range v.deployed {
-		if p.environment == id {
-			if err := e.UndeployProcess(ctx, p.record.Process.ID); err != nil {
-				return failure("delete environment", id, err)
+	attached := func(v *inventory) error {
+		for _, a := range sortedBy(v.atoms) {
+			if a.environment == id {
+				return fmt.Errorf("atom %s is attached: %w", a.id, trustkeep.ErrInUse)
 			}
 		}
+		return nil
 	}
-	err = remove(ctx, r, environmentKey(id), newEnvironmentRecord, anything)
+	e := &Environment{r, id}
+	err := remove(ctx, r, environmentKey(id), newEnvironmentRecord, attached, func(v *inventory) error {
+		for _, p := range sortedBy(v.deployed) {
+			if p.environment == id {
+				if err := e.UndeployProcess(ctx, p.record.Process.ID); err != nil && !errors.Is(err, trustkeep.ErrNotFound) {
+					return err
+				}
+			}
+		}
+		return nil
+	})
 	if err == nil {
 		r.tell(ctx, Event{Action: "environment deleted", Environment: id, Object: id})
 	}
@@ -157,18 +191,39 @@ func (e *Environment) record(ctx context.Context) (*environmentRecord, error) {
 	}
 	d := new(environmentRecord)
 	revision, err := e.r.get(ctx, environmentKey(e.id), d)
-	if err == nil && revision == 0 {
-		err = fmt.Errorf("environment: %w", trustkeep.ErrNotFound)
+	switch {
+	case err != nil:
+		return nil, err
+	case revision == 0:
+		return nil, missing(environmentKey(e.id))
+	case d.Deleting:
+		return nil, beingDeleted(environmentKey(e.id))
 	}
-	return d, err
+	return d, nil
 }
 
-func (e *Environment) change(ctx context.Context, edit func(*environmentRecord) error) error {
-	return change(ctx, e.r, environmentKey(e.id), newEnvironmentRecord, func(d *environmentRecord, exists bool) error {
-		if !exists {
-			return fmt.Errorf("environment: %w", trustkeep.ErrNotFound)
+// environmentSlot is an entry of an environment's record.
+func environmentSlot[V any](e *Environment, get func(*environmentRecord) *V, set func(*environmentRecord, *V)) slot[*environmentRecord, V] {
+	return slot[*environmentRecord, V]{key: environmentKey(e.id), fresh: newEnvironmentRecord, entry: true, get: get, set: set}
+}
+
+// entrySlot is an entry of a map in an environment's record.
+func entrySlot[V any](e *Environment, in func(*environmentRecord) *map[string]V, key string) slot[*environmentRecord, V] {
+	return environmentSlot(e, func(d *environmentRecord) *V {
+		if v, ok := (*in(d))[key]; ok {
+			return &v
 		}
-		return edit(d)
+		return nil
+	}, func(d *environmentRecord, v *V) {
+		m := in(d)
+		if v == nil {
+			delete(*m, key)
+			return
+		}
+		if *m == nil {
+			*m = make(map[string]V)
+		}
+		(*m)[key] = *v
 	})
 }
 
@@ -197,36 +252,16 @@ func (e *Environment) Deploy(ctx context.Context, component string, atoms ...str
 			return err
 		}
 	}
-	var old *Deployment
-	set := func(ctx context.Context, next *Deployment) error {
-		return e.change(ctx, func(d *environmentRecord) error {
-			if old = nil; d.Deployed == nil {
-				d.Deployed = make(map[string]Deployment)
-			}
-			if before, ok := d.Deployed[component]; ok {
-				old = &before
-			}
-			if next == nil {
-				delete(d.Deployed, component)
-			} else {
-				d.Deployed[component] = *next
-			}
-			return nil
-		})
-	}
 	next := &Deployment{Atoms: slices.Clone(atoms), Time: e.r.now(), Actor: actorOf(ctx)}
-	before := ""
-	err = e.r.refer(ctx, []string{component}, func(ctx context.Context) error {
-		err := set(ctx, next)
-		if old != nil {
-			before = old.describe()
-		}
-		return err
-	}, func(ctx context.Context) error { return set(ctx, old) })
+	before, err := assign(ctx, e.r, e.deployment(component), next, []string{componentKey(component)})
 	if err == nil {
-		e.tell(ctx, "component deployed", component, before, describe(c)+", "+next.describe())
+		e.tell(ctx, "component deployed", component, before.describe(), describe(c)+", "+next.describe())
 	}
 	return failure("deploy", c.Name(), err)
+}
+
+func (e *Environment) deployment(component string) slot[*environmentRecord, Deployment] {
+	return entrySlot(e, func(d *environmentRecord) *map[string]Deployment { return &d.Deployed }, component)
 }
 
 func deployable(c trustkeep.Component) error {
@@ -246,8 +281,11 @@ func deployable(c trustkeep.Component) error {
 	return errKind
 }
 
-func (d Deployment) describe() string {
-	if len(d.Atoms) == 0 {
+func (d *Deployment) describe() string {
+	switch {
+	case d == nil:
+		return ""
+	case len(d.Atoms) == 0:
 		return "to all atoms"
 	}
 	return fmt.Sprintf("to atoms %v", d.Atoms)
@@ -256,18 +294,12 @@ func (d Deployment) describe() string {
 // Undeploy takes a component back that was deployed on its own. Frozen copies in deployed
 // processes stay. The error wraps trustkeep.ErrNotFound.
 func (e *Environment) Undeploy(ctx context.Context, component string) error {
-	var before string
-	err := e.change(ctx, func(d *environmentRecord) error {
-		old, ok := d.Deployed[component]
-		if !ok {
-			return fmt.Errorf("deployment: %w", trustkeep.ErrNotFound)
-		}
-		before = old.describe()
-		delete(d.Deployed, component)
-		return nil
-	})
+	before, err := e.deployment(component).write(ctx, e.r, nil)
+	if err == nil && before == nil {
+		err = fmt.Errorf("deployment: %w", trustkeep.ErrNotFound)
+	}
 	if err == nil {
-		e.tell(ctx, "component undeployed", component, before, "")
+		e.tell(ctx, "component undeployed", component, before.describe(), "")
 	}
 	return failure("undeploy", component, err)
 }
@@ -294,52 +326,53 @@ func (e *Environment) Deployments(ctx context.Context) ([]Deployment, error) {
 // The error wraps trustkeep.ErrUnsupported unless both are PGP components of the same
 // visibility.
 func (e *Environment) Substitute(ctx context.Context, s Substitution) error {
-	back := s.Replacement == "" || s.Replacement == s.Component
-	ids := []string{s.Component}
-	if !back {
-		c, err := e.r.want(ctx, s.Component, trustkeep.PGP, 0)
-		if err == nil {
-			_, err = e.r.want(ctx, s.Replacement, trustkeep.PGP, c.Visibility())
+	slot := e.substitution(s)
+	if s.Replacement == "" || s.Replacement == s.Component {
+		before, err := slot.write(ctx, e.r, nil)
+		if err == nil && before != nil {
+			e.tell(ctx, "substitution ended", s.Component, before.Replacement, "")
 		}
-		if err == nil && s.Process != "" {
-			_, err = e.r.Process(ctx, s.Process)
-		}
-		if err != nil {
-			return failure("substitute", s.Component, err)
-		}
-		ids = append(ids, s.Replacement)
+		return failure("substitute", s.Component, err)
 	}
-	var before string
-	set := func(ctx context.Context, replacement string) error {
-		before = ""
-		return e.change(ctx, func(d *environmentRecord) error {
-			d.Substitutions = slices.DeleteFunc(d.Substitutions, func(old Substitution) bool {
-				same := old.Component == s.Component && old.Process == s.Process
-				if same {
-					before = old.Replacement
-				}
-				return same
-			})
-			if replacement != "" {
-				d.Substitutions = append(d.Substitutions, Substitution{s.Component, s.Process, replacement})
-			}
-			return nil
-		})
-	}
-	if back {
-		if err := set(ctx, ""); err != nil {
-			return failure("substitute", s.Component, err)
-		}
-		e.tell(ctx, "substitution ended", s.Component, before, "")
-		return nil
-	}
-	err := e.r.refer(ctx, ids,
-		func(ctx context.Context) error { return set(ctx, s.Replacement) },
-		func(ctx context.Context) error { return set(ctx, before) })
+	needs := []string{componentKey(s.Component), componentKey(s.Replacement)}
+	c, err := e.r.want(ctx, s.Component, trustkeep.PGP, 0)
 	if err == nil {
-		e.tell(ctx, "substitution set", s.Component, before, s.Replacement)
+		_, err = e.r.want(ctx, s.Replacement, trustkeep.PGP, c.Visibility())
+	}
+	if err == nil && s.Process != "" {
+		_, err = e.r.Process(ctx, s.Process)
+		needs = append(needs, processKey(s.Process))
+	}
+	if err != nil {
+		return failure("substitute", s.Component, err)
+	}
+	before, err := assign(ctx, e.r, slot, &s, needs)
+	if err == nil {
+		was := ""
+		if before != nil {
+			was = before.Replacement
+		}
+		e.tell(ctx, "substitution set", s.Component, was, s.Replacement)
 	}
 	return failure("substitute", s.Component, err)
+}
+
+// substitution is the place of what is substituted for a component, in one process or
+// everywhere.
+func (e *Environment) substitution(of Substitution) slot[*environmentRecord, Substitution] {
+	is := func(s Substitution) bool { return s.Component == of.Component && s.Process == of.Process }
+	return environmentSlot(e, func(d *environmentRecord) *Substitution {
+		if i := slices.IndexFunc(d.Substitutions, is); i >= 0 {
+			s := d.Substitutions[i]
+			return &s
+		}
+		return nil
+	}, func(d *environmentRecord, s *Substitution) {
+		d.Substitutions = slices.DeleteFunc(d.Substitutions, is)
+		if s != nil {
+			d.Substitutions = append(d.Substitutions, *s)
+		}
+	})
 }
 
 // Substitutions lists them.
@@ -370,34 +403,29 @@ func (d *environmentRecord) substituted(component, process string) string {
 // that back. Deployed processes keep what they were deployed with. Errors are those of
 // SetConnection.
 func (e *Environment) Override(ctx context.Context, connection string, o Override) error {
-	c, err := e.r.Connection(ctx, connection)
-	if err != nil {
-		return failure("override", connection, err)
+	if err := checkID("override", connection); err != nil {
+		return err
 	}
-	after := o.apply(c)
-	if err := e.r.checkConnection(ctx, after); err != nil {
-		return failure("override", connection, err)
+	var next *Override
+	var needs []string
+	after := ""
+	if o != (Override{}) {
+		c, err := e.r.Connection(ctx, connection)
+		if err != nil {
+			return failure("override", connection, err)
+		}
+		o = o.owned()
+		c = o.apply(c)
+		if err := e.r.checkConnection(ctx, c); err != nil {
+			return failure("override", connection, err)
+		}
+		next, after = &o, c.describe()
+		needs = append(keysOf(c.components(), componentKey), connectionKey(connection))
 	}
-	var old Override
-	set := func(ctx context.Context, o Override) error {
-		return e.change(ctx, func(d *environmentRecord) error {
-			old = d.Overrides[connection]
-			if o == (Override{}) {
-				delete(d.Overrides, connection)
-				return nil
-			}
-			if d.Overrides == nil {
-				d.Overrides = make(map[string]Override)
-			}
-			d.Overrides[connection] = o
-			return nil
-		})
-	}
-	err = e.r.refer(ctx, after.components(),
-		func(ctx context.Context) error { return set(ctx, o) },
-		func(ctx context.Context) error { return set(ctx, old) })
-	if err == nil {
-		e.tell(ctx, "connection overridden", connection, "", after.describe())
+	slot := entrySlot(e, func(d *environmentRecord) *map[string]Override { return &d.Overrides }, connection)
+	before, err := assign(ctx, e.r, slot, next, needs)
+	if err == nil && (before != nil || next != nil) {
+		e.tell(ctx, "connection overridden", connection, before.describe(), after)
 	}
 	return failure("override", connection, err)
 }
@@ -408,33 +436,22 @@ func (e *Environment) SetRole(ctx context.Context, role, component string) error
 	if err := checkID("set role", role); err != nil {
 		return err
 	}
-	var ids []string
+	var next *string
+	var needs []string
 	if component != "" {
 		if _, err := e.r.want(ctx, component, 0, trustkeep.Private); err != nil {
 			return failure("set role", role, err)
 		}
-		ids = []string{component}
+		next, needs = &component, []string{componentKey(component)}
 	}
-	var old string
-	set := func(ctx context.Context, component string) error {
-		return e.change(ctx, func(d *environmentRecord) error {
-			old = d.Roles[role]
-			if component == "" {
-				delete(d.Roles, role)
-				return nil
-			}
-			if d.Roles == nil {
-				d.Roles = make(map[string]string)
-			}
-			d.Roles[role] = component
-			return nil
-		})
-	}
-	err := e.r.refer(ctx, ids,
-		func(ctx context.Context) error { return set(ctx, component) },
-		func(ctx context.Context) error { return set(ctx, old) })
-	if err == nil {
-		e.tell(ctx, "role set", role, old, component)
+	slot := entrySlot(e, func(d *environmentRecord) *map[string]string { return &d.Roles }, role)
+	before, err := assign(ctx, e.r, slot, next, needs)
+	if err == nil && (before != nil || next != nil) {
+		was := ""
+		if before != nil {
+			was = *before
+		}
+		e.tell(ctx, "role set", role, was, component)
 	}
 	return failure("set role", role, err)
 }

@@ -93,18 +93,13 @@ func (e *Environment) Rollback(ctx context.Context, revision uint64) error {
 			return failure("roll back", e.id, err)
 		}
 	}
-	var before *environmentRecord
-	set := func(ctx context.Context, next *environmentRecord) error {
-		return e.change(ctx, func(d *environmentRecord) error {
-			copied := *d
-			before = &copied
-			*d = *next
-			return nil
-		})
-	}
-	err = e.r.refer(ctx, ids,
-		func(ctx context.Context) error { return set(ctx, former) },
-		func(ctx context.Context) error { return set(ctx, before) })
+	former.stamp = stamp{}
+	whole := environmentSlot(e, func(d *environmentRecord) *environmentRecord {
+		out := *d
+		out.stamp = stamp{}
+		return &out
+	}, func(d, next *environmentRecord) { *d = *next })
+	before, err := assign(ctx, e.r, whole, former, keysOf(ids, componentKey))
 	if err == nil {
 		e.tell(ctx, "environment rolled back", e.id, before.describe(), former.describe())
 	}

@@ -54,35 +54,25 @@ func (e *Environment) DeployProcess(ctx context.Context, process string) error {
 	if err != nil {
 		return failure("deploy process", process, err)
 	}
-	key := deployedKey(e.id, process)
-	var old *deployedRecord // nil: there was none
-	set := func(ctx context.Context, next *deployedRecord) error {
-		return change(ctx, e.r, key, newDeployedRecord, func(d *deployedRecord, exists bool) error {
-			if old = nil; exists {
-				before := *d
-				old = &before
-			}
-			*d = *next
-			return nil
-		})
-	}
-	before := ""
-	err = e.r.refer(ctx, slices.Collect(maps.Keys(d.Frozen)), func(ctx context.Context) error {
-		err := set(ctx, d)
-		if old != nil {
-			before = old.describe()
-		}
-		return err
-	}, func(ctx context.Context) error {
-		if old == nil {
-			return remove(ctx, e.r, key, newDeployedRecord, anything)
-		}
-		return set(ctx, old)
-	})
+	needs := keysOf(slices.Sorted(maps.Keys(d.Frozen)), componentKey)
+	needs = append(needs, environmentKey(e.id), processKey(process))
+	before, err := assign(ctx, e.r, deployedSlot(e.id, process), d, needs)
 	if err == nil {
-		e.tell(ctx, "process deployed", process, before, d.describe())
+		e.tell(ctx, "process deployed", process, before.describe(), d.describe())
 	}
 	return failure("deploy process", process, err)
+}
+
+func deployedSlot(environment, process string) slot[*deployedRecord, deployedRecord] {
+	return slot[*deployedRecord, deployedRecord]{
+		key: deployedKey(environment, process), fresh: newDeployedRecord,
+		get: func(d *deployedRecord) *deployedRecord {
+			out := *d
+			out.stamp = stamp{} // of the record, not of what is in it
+			return &out
+		},
+		set: func(d, next *deployedRecord) { *d = *next },
+	}
 }
 
 func (e *Environment) freeze(ctx context.Context, process string) (*deployedRecord, error) {
@@ -133,6 +123,9 @@ func (d *deployedRecord) versions() map[string]int {
 }
 
 func (d *deployedRecord) describe() string {
+	if d == nil {
+		return ""
+	}
 	text := fmt.Sprintf("%d connections", len(d.Connections))
 	for id, version := range sortedBy(d.versions()) {
 		text += fmt.Sprintf(", %s at version %d", id, version)
@@ -145,13 +138,12 @@ func (e *Environment) UndeployProcess(ctx context.Context, process string) error
 	if err := checkID("undeploy process", process); err != nil {
 		return err
 	}
-	var before string
-	err := remove(ctx, e.r, deployedKey(e.id, process), newDeployedRecord, func(d *deployedRecord) error {
-		before = d.describe()
-		return nil
-	})
+	before, err := deployedSlot(e.id, process).write(ctx, e.r, nil)
+	if err == nil && before == nil {
+		err = missing(deployedKey(e.id, process))
+	}
 	if err == nil {
-		e.tell(ctx, "process undeployed", process, before, "")
+		e.tell(ctx, "process undeployed", process, before.describe(), "")
 	}
 	return failure("undeploy process", process, err)
 }

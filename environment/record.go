@@ -65,6 +65,9 @@ type stamp struct {
 	Format int       `json:"format"`
 	Actor  string    `json:"actor,omitempty"`
 	Time   time.Time `json:"time"`
+	// Deleting: somebody is about to delete what the record is about, and looks
+	// whether anything refers to it.
+	Deleting bool `json:"deleting,omitempty"`
 }
 
 func (s *stamp) stamped() *stamp { return s }
@@ -72,12 +75,17 @@ func (s *stamp) stamped() *stamp { return s }
 // check finds nothing wrong; documents that name what they are about have one of their own.
 func (*stamp) check(string) error { return nil }
 
+// files is nothing; components are shown as files.
+func (*stamp) files() []File { return nil }
+
 // document is the content of a record.
 type document interface {
 	stamped() *stamp
 	// check tells whether a document that was read may be the one of an ID, and has
 	// nothing that no program writes.
 	check(id string) error
+	// files shows the document to people and their tools.
+	files() []File
 }
 
 func encode(d document) ([]byte, error) {
@@ -133,20 +141,19 @@ func (r *Registry) get(ctx context.Context, key string, into document) (revision
 	return record.Revision, decode(record, into)
 }
 
-// put writes a record, with the files that a storage may show for it.
-func (r *Registry) put(ctx context.Context, key string, d document, expected uint64, files []File) error {
+// put writes a record, with the files that a storage may show for it, and returns its
+// revision.
+func (r *Registry) put(ctx context.Context, key string, d document, expected uint64) (uint64, error) {
 	s := d.stamped()
 	s.Format, s.Actor, s.Time = formatVersion, actorOf(ctx), r.now()
 	text, err := encode(d)
 	if err != nil {
-		return err
+		return 0, err
 	}
-	if shown, ok := r.storage.(FileStorage); ok && files != nil {
-		_, err = shown.PutFiles(ctx, key, text, expected, files)
-	} else {
-		_, err = r.storage.Put(ctx, key, text, expected)
+	if shown, ok := r.storage.(FileStorage); ok {
+		return shown.PutFiles(ctx, key, text, expected, d.files())
 	}
-	return err
+	return r.storage.Put(ctx, key, text, expected)
 }
 
 // maxAttempts bounds how often a change is made anew because others were faster.
@@ -154,50 +161,53 @@ const maxAttempts = 100
 
 // change reads a record, has it changed and writes it, anew if somebody else was faster.
 // edit is told whether the record exists. When it fails, nothing is written; errSame says
-// that there is nothing to write.
+// that there is nothing to write, errRemove that the record is to be removed. One that is
+// being deleted is not changed any more: trustkeep.ErrNotFound.
 func change[D document](ctx context.Context, r *Registry, key string, fresh func() D, edit func(d D, exists bool) error) error {
+	_, err := changeAny(ctx, r, key, fresh, func(d D, exists bool) error {
+		if d.stamped().Deleting {
+			return beingDeleted(key)
+		}
+		return edit(d, exists)
+	})
+	return err
+}
+
+// changeAny is change of a record that may be one that is being deleted. It returns the
+// revision that the record has.
+func changeAny[D document](ctx context.Context, r *Registry, key string, fresh func() D, edit func(d D, exists bool) error) (uint64, error) {
 	for range maxAttempts {
 		d := fresh()
 		revision, err := r.get(ctx, key, d)
 		if err != nil {
-			return err
+			return 0, err
 		}
 		switch err := edit(d, revision != 0); {
 		case errors.Is(err, errSame):
-			return nil
+			return revision, nil
+		case errors.Is(err, errRemove):
+			revision, err = 0, r.storage.Delete(ctx, key, revision)
+			if err == nil || !errors.Is(err, trustkeep.ErrConflict) && !errors.Is(err, trustkeep.ErrNotFound) {
+				return 0, err
+			}
 		case err != nil:
-			return err
-		}
-		if err = r.put(ctx, key, d, revision, nil); !errors.Is(err, trustkeep.ErrConflict) {
-			return err
+			return 0, err
+		default:
+			if revision, err = r.put(ctx, key, d, revision); !errors.Is(err, trustkeep.ErrConflict) {
+				return revision, err
+			}
 		}
 		if err := ctx.Err(); err != nil {
-			return err
+			return 0, err
 		}
 	}
-	return fmt.Errorf("environment: record %s: others were faster %d times: %w", key, maxAttempts, trustkeep.ErrConflict)
+	return 0, fmt.Errorf("environment: record %s: others were faster %d times: %w", key, maxAttempts, trustkeep.ErrConflict)
 }
 
-var errSame = errors.New("nothing to change")
-
-// remove deletes a record after a last look at it.
-func remove[D document](ctx context.Context, r *Registry, key string, fresh func() D, look func(D) error) error {
-	d := fresh()
-	revision, err := r.get(ctx, key, d)
-	if err != nil {
-		return err
-	}
-	if revision == 0 {
-		return trustkeep.ErrNotFound
-	}
-	if err := look(d); err != nil {
-		return err
-	}
-	return r.storage.Delete(ctx, key, revision)
-}
-
-// anything is what remove takes a look at without a condition.
-func anything[D document](D) error { return nil }
+var (
+	errSame   = errors.New("nothing to change")
+	errRemove = errors.New("to be removed")
+)
 
 func failure(op, name string, err error) error {
 	if err == nil {

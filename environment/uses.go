@@ -53,12 +53,7 @@ func (r *Registry) Uses(ctx context.Context, component string) ([]Use, error) {
 	if err != nil {
 		return nil, failure("uses", component, err)
 	}
-	for key := range v.damaged {
-		if kind, _, _ := kindOfKey(key); kind == "components" || kind == "atoms of environment" {
-			delete(v.damaged, key) // refers to nothing; whatever else cannot be read may
-		}
-	}
-	return v.uses(component), failure("uses", component, v.problem())
+	return v.uses(component), failure("uses", component, v.unread())
 }
 
 func (v *inventory) uses(component string) []Use {
