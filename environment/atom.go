@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"iter"
 	"log/slog"
 	"slices"
 	"sync"
@@ -215,7 +216,7 @@ func (v *inventory) deployedTo(env, atom string) []*x509.Certificate {
 }
 
 // trustedBy yields the components that an atom trusts by deployment.
-func (v *inventory) trustedBy(d *environmentRecord, atom string) func(func(*held) bool) {
+func (v *inventory) trustedBy(d *environmentRecord, atom string) iter.Seq[*held] {
 	return func(yield func(*held) bool) {
 		for id, one := range sortedBy(d.Deployed) {
 			h := v.components[id]

@@ -130,7 +130,7 @@ func (r *Registry) SetConnection(ctx context.Context, c Connection) error {
 func connectionSlot(id string) slot[*connectionRecord, Connection] {
 	return slot[*connectionRecord, Connection]{
 		key: connectionKey(id), fresh: newConnectionRecord,
-		get: func(d *connectionRecord) *Connection { return &d.Connection },
+		get: func(d *connectionRecord) *Connection { c := d.Connection; return &c },
 		set: func(d *connectionRecord, c *Connection) { d.Connection = *c },
 	}
 }
@@ -214,6 +214,17 @@ func (r *Registry) Connection(ctx context.Context, id string) (Connection, error
 	return d.Connection, failure("connection", id, err)
 }
 
+// Connections returns all connections as they are defined, by ID. Those whose records are
+// damaged are left out and named by the error, which does not keep the others from being
+// returned.
+func (r *Registry) Connections(ctx context.Context) ([]Connection, error) {
+	v, err := r.listOf(ctx, connectionsPrefix)
+	if err != nil {
+		return nil, failure("connections", "", err)
+	}
+	return values(v.connections), failure("connections", "", v.problem())
+}
+
 // DeleteConnection removes a connection. The error wraps trustkeep.ErrInUse while a
 // process refers to it or an environment overrides it, and trustkeep.ErrNotFound if there
 // is none.
@@ -268,7 +279,7 @@ func (r *Registry) SetProcess(ctx context.Context, p Process) error {
 func processSlot(id string) slot[*processRecord, Process] {
 	return slot[*processRecord, Process]{
 		key: processKey(id), fresh: newProcessRecord,
-		get: func(d *processRecord) *Process { return &d.Process },
+		get: func(d *processRecord) *Process { p := d.Process; return &p },
 		set: func(d *processRecord, p *Process) { d.Process = *p },
 	}
 }
@@ -291,6 +302,16 @@ func (r *Registry) Process(ctx context.Context, id string) (Process, error) {
 		err = fmt.Errorf("process: %w", trustkeep.ErrNotFound)
 	}
 	return d.Process, failure("process", id, err)
+}
+
+// Processes returns all processes as they are defined, by ID, with the error of
+// Connections. Environment.Processes returns those that are deployed.
+func (r *Registry) Processes(ctx context.Context) ([]Process, error) {
+	v, err := r.listOf(ctx, processesPrefix)
+	if err != nil {
+		return nil, failure("processes", "", err)
+	}
+	return values(v.processes), failure("processes", "", v.problem())
 }
 
 // DeleteProcess removes a process. The error wraps trustkeep.ErrInUse while it is

@@ -430,6 +430,15 @@ func (e *Environment) Override(ctx context.Context, connection string, o Overrid
 	return failure("override", connection, err)
 }
 
+// Overrides returns what is changed for this environment, by connection.
+func (e *Environment) Overrides(ctx context.Context) (map[string]Override, error) {
+	d, err := e.record(ctx)
+	if err != nil {
+		return nil, failure("overrides", e.id, err)
+	}
+	return d.Overrides, nil
+}
+
 // SetRole gives a component a role in the environment, such as RoleTLS; no component
 // takes it away. The error wraps trustkeep.ErrUnsupported for a public component.
 func (e *Environment) SetRole(ctx context.Context, role, component string) error {
@@ -462,5 +471,5 @@ func (e *Environment) Roles(ctx context.Context) (map[string]string, error) {
 	if err != nil {
 		return nil, failure("roles", e.id, err)
 	}
-	return maps.Clone(d.Roles), nil
+	return d.Roles, nil
 }

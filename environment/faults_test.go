@@ -30,10 +30,28 @@ type faulty struct {
 	last  chan struct{} // closed when it has happened
 }
 
-func (f *faulty) next() (before, after error) {
+// arm makes it happen at the n-th call from now on; never for zero.
+func (f *faulty) arm(n int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.left--; f.left != 0 {
+	f.left = n
+}
+
+func (f *faulty) happened() bool {
+	select {
+	case <-f.last:
+		return true
+	default:
+		return false
+	}
+}
+
+func (f *faulty) next() (before, after error) {
+	f.mu.Lock()
+	f.left--
+	now := f.left == 0
+	f.mu.Unlock()
+	if !now {
 		return nil, nil
 	}
 	close(f.last)
@@ -243,16 +261,18 @@ func renamed(t *testing.T, c *keystore.Component, id string) *keystore.Component
 func (w *world) copyOf() *storagetest.Memory {
 	w.t.Helper()
 	m := storagetest.NewMemory(w.clock.Now)
+	w.copyTo(m)
+	return m
+}
+
+func (w *world) copyTo(s environment.Storage) {
+	w.t.Helper()
 	for _, r := range check(w.storage.List(w.t.Context(), ""))(w.t) {
+		var expected uint64
 		for _, v := range check(w.storage.Versions(w.t.Context(), r.Key))(w.t) {
-			var expected uint64
-			if now, err := m.Get(w.t.Context(), r.Key); err == nil {
-				expected = now.Revision
-			}
-			check(m.Put(w.t.Context(), r.Key, v.Value, expected))(w.t)
+			expected = check(s.Put(w.t.Context(), r.Key, v.Value, expected))(w.t)
 		}
 	}
-	return m
 }
 
 // dump is what a storage holds, without keys that are new each time.
@@ -294,15 +314,13 @@ func TestEveryChangeIsDoneOrNotDone(t *testing.T) {
 		m := w.copyOf()
 		f.Storage, f.last = m, make(chan struct{})
 		left := f.left
-		f.left = 0
+		f.arm(0)
 		r := check(environment.Open(t.Context(), f, environment.Options{
 			Key: environment.FileKey(path), Clock: w.clock.Now, Resolve: resolve,
 			OnEvent: func(e environment.Event) { told = append(told, e.Action) },
 		}))(t)
 		e := check(r.Environment(t.Context(), "test"))(t)
-		f.mu.Lock()
-		f.left = left
-		f.mu.Unlock()
+		f.arm(left)
 		err = v.do(ctx, r, e)
 		state, events = dump(t, m), slices.Clone(told)
 		if err != nil && f.left < 0 {
@@ -337,9 +355,7 @@ func TestEveryChangeIsDoneOrNotDone(t *testing.T) {
 					}
 					state, events, err := run(t, v, f, ctx)
 					cancel()
-					select {
-					case <-f.last:
-					default:
+					if !f.happened() {
 						if err != nil {
 							t.Errorf("without a fault: %v", err)
 						}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/x509"
 	"errors"
+	"iter"
 	"maps"
 	"slices"
 	"strings"
@@ -71,8 +72,11 @@ func (v *inventory) clone() *inventory {
 }
 
 // list reads the whole registry.
-func (r *Registry) list(ctx context.Context) (*inventory, error) {
-	records, err := r.storage.List(ctx, "")
+func (r *Registry) list(ctx context.Context) (*inventory, error) { return r.listOf(ctx, "") }
+
+// listOf reads the records whose keys begin with a prefix.
+func (r *Registry) listOf(ctx context.Context, prefix string) (*inventory, error) {
+	records, err := r.storage.List(ctx, prefix)
 	if err != nil {
 		return nil, err
 	}
@@ -208,8 +212,8 @@ func (v *inventory) problem() error {
 	return errors.Join(all...)
 }
 
-// sortedBy returns the values of a map by their keys.
-func sortedBy[V any](m map[string]V) func(func(string, V) bool) {
+// sortedBy returns the entries of a map by their keys.
+func sortedBy[V any](m map[string]V) iter.Seq2[string, V] {
 	return func(yield func(string, V) bool) {
 		for _, k := range slices.SortedFunc(maps.Keys(m), strings.Compare) {
 			if !yield(k, m[k]) {
@@ -217,4 +221,13 @@ func sortedBy[V any](m map[string]V) func(func(string, V) bool) {
 			}
 		}
 	}
+}
+
+// values returns the values of a map by their keys.
+func values[V any](m map[string]V) []V {
+	out := make([]V, 0, len(m))
+	for _, v := range sortedBy(m) {
+		out = append(out, v)
+	}
+	return out
 }

@@ -22,7 +22,7 @@ import (
 type slot[D document, V any] struct {
 	key   string
 	fresh func() D
-	// get returns the value; nil for an entry that is empty.
+	// get returns a copy of the value; nil for an entry that is empty.
 	get func(D) *V
 	// set puts a value in its place. nil empties an entry.
 	set func(D, *V)

@@ -294,29 +294,6 @@ func TestDeletionIsRefusedWhileInUse(t *testing.T) {
 	}
 }
 
-// TestDeletionAgainstDeployment: whoever is second is refused, at whatever moment.
-func TestDeletionAgainstDeployment(t *testing.T) {
-	w := newWorld(t, environment.Options{})
-	ctx := t.Context()
-	_, data, err := w.identity("server").ExportPublic("")
-	must(t, err)
-	for i := range 50 {
-		id := fmt.Sprint("c", i)
-		check(w.Import(ctx, id, data, environment.ComponentOptions{ID: id}))(t)
-		var deleted, deployed error
-		var both sync.WaitGroup
-		both.Go(func() { deleted = w.Delete(ctx, id) })
-		both.Go(func() { deployed = w.test.Deploy(ctx, id) })
-		both.Wait()
-		all := check(w.test.Deployments(ctx))(t)
-		listed := slices.ContainsFunc(all, func(d environment.Deployment) bool { return d.Component == id })
-		_, gone := w.Component(ctx, id)
-		if deleted == nil && (deployed == nil || listed) || deployed == nil && !listed || deleted != nil && gone != nil {
-			t.Fatalf("deleted: %v; deployed: %v; listed: %v; component: %v", deleted, deployed, listed, gone)
-		}
-	}
-}
-
 func TestExpiryReport(t *testing.T) {
 	w := newWorld(t, environment.Options{})
 	ctx := t.Context()

@@ -3,6 +3,7 @@ package environment
 import (
 	"context"
 	"fmt"
+	"iter"
 	"slices"
 	"strings"
 	"time"
@@ -161,7 +162,7 @@ func (r *Registry) Expiring(ctx context.Context, q ExpiryQuery) ([]Expiry, error
 }
 
 // places yields the components that an environment uses as they are, and where.
-func (v *inventory) places(env string, d *environmentRecord, atom string) func(func(string, Expiry) bool) {
+func (v *inventory) places(env string, d *environmentRecord, atom string) iter.Seq2[string, Expiry] {
 	return func(yield func(string, Expiry) bool) {
 		for id, one := range sortedBy(d.Deployed) {
 			if atom == "" || one.reaches(atom) {
