@@ -1,6 +1,7 @@
 package environment
 
 import (
+	"cmp"
 	"context"
 	"crypto/subtle"
 	"errors"
@@ -157,19 +158,22 @@ func (r *Registry) secretFor(ctx context.Context, c trustkeep.Component, old map
 	if len(old) == 0 {
 		return nil, nil
 	}
+	var failed error
 	for _, n := range slices.Backward(slices.Sorted(maps.Keys(old))) {
 		password, err := r.reveal(ctx, c.ID(), old[n])
-		if err != nil {
-			return nil, err
+		if err == nil {
+			err = opens(c, password)
+			clear(password)
 		}
-		err = opens(c, password)
-		clear(password)
 		if err == nil {
 			return old[n], nil
 		}
 		if !errors.Is(err, trustkeep.ErrIncorrectPassword) {
-			return nil, err
+			failed = cmp.Or(failed, err) // one of the others may do
 		}
+	}
+	if failed != nil {
+		return nil, failed
 	}
 	return nil, &trustkeep.Error{Op: "keep password", Err: trustkeep.ErrIncorrectPassword, Hint: "the password was changed: give the new one"}
 }

@@ -3,7 +3,11 @@ package environment
 import (
 	"context"
 	"log/slog"
+	"slices"
+	"strings"
 	"time"
+
+	"github.com/trustkeep/trustkeep"
 )
 
 // Event is a change that was made through a Registry. Its texts are safe to log and hold
@@ -39,10 +43,23 @@ func actorOf(ctx context.Context) string {
 // tell reports a change that was made.
 func (r *Registry) tell(ctx context.Context, e Event) {
 	e.Time, e.Actor = r.now(), actorOf(ctx)
+	for _, text := range []*string{&e.Actor, &e.Object, &e.Before, &e.After} {
+		*text = printable(*text)
+	}
 	if r.o.OnEvent != nil {
 		r.o.OnEvent(e)
 	}
 	r.o.Logger.LogAttrs(ctx, slog.LevelInfo, e.Action,
 		slog.String("actor", e.Actor), slog.String("environment", e.Environment), slog.String("object", e.Object),
 		slog.String("before", e.Before), slog.String("after", e.After))
+}
+
+// printable makes the text of an event safe to log, whoever has written the record that
+// it is about, and leaves it as long as it is.
+func printable(text string) string {
+	var b strings.Builder
+	for part := range slices.Chunk([]rune(text), 256) { // as much as Printable takes
+		b.WriteString(trustkeep.Printable(string(part)))
+	}
+	return b.String()
 }

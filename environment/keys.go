@@ -104,13 +104,24 @@ type identityKey struct{ id *keystore.Identity }
 func IdentityKey(id *keystore.Identity) Key { return identityKey{id} }
 
 func (k identityKey) ID() string {
+	if k.id == nil || k.id.Leaf() == nil {
+		return ""
+	}
 	sum := sha256.Sum256(k.id.Leaf().RawSubjectPublicKeyInfo)
 	return "spki-sha256:" + hex.EncodeToString(sum[:])
 }
 
-func (k identityKey) Wrap(dataKey []byte) ([]byte, error) { return cms.Protect(dataKey, k.id) }
+func (k identityKey) Wrap(dataKey []byte) ([]byte, error) {
+	if k.id == nil || k.id.Leaf() == nil {
+		return nil, fmt.Errorf("no identity, or one without a certificate: %w", trustkeep.ErrEmpty)
+	}
+	return cms.Protect(dataKey, k.id)
+}
 
 func (k identityKey) Unwrap(wrapped []byte) ([]byte, error) {
+	if k.id == nil {
+		return nil, fmt.Errorf("no identity: %w", trustkeep.ErrEmpty)
+	}
 	return unwrapped(cms.Unprotect(wrapped, k.id))
 }
 

@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -14,6 +16,7 @@ import (
 
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/environment"
+	"github.com/trustkeep/trustkeep/environment/storagetest"
 	"github.com/trustkeep/trustkeep/keystore"
 	"github.com/trustkeep/trustkeep/pgp"
 	"github.com/trustkeep/trustkeep/pkitest"
@@ -161,6 +164,9 @@ func TestKeysOfTheRegistry(t *testing.T) {
 	if _, err := environment.Open(ctx, w.storage, environment.Options{Key: wrong}); !errors.Is(err, trustkeep.ErrIncorrectPassword) {
 		t.Errorf("%v", err)
 	}
+	if ids := check(w.Keys(ctx))(t); len(ids) != 5 || !contains(ids, "password") {
+		t.Errorf("keys %v", ids)
+	}
 	must(t, w.RemoveKey(ctx, "password"))
 	if _, err := environment.Open(ctx, w.storage, environment.Options{Key: keys["password"]}); !errors.Is(err, trustkeep.ErrIncorrectPassword) {
 		t.Errorf("a removed key: %v", err)
@@ -182,6 +188,81 @@ func TestKeysOfTheRegistry(t *testing.T) {
 	}
 	if _, err := r.Password(ctx, "x"); !errors.Is(err, trustkeep.ErrUnsupported) {
 		t.Errorf("a sealed password without the key: %v", err)
+	}
+}
+
+func TestKeysThatCannotBeHadSayWhy(t *testing.T) {
+	w := newWorld(t, environment.Options{})
+	ctx := t.Context()
+	damaged := t.TempDir() + "/key"
+	must(t, os.WriteFile(damaged, []byte("0123"), 0o600))
+	for _, c := range []struct {
+		name string
+		key  environment.Key
+		want error
+	}{
+		{"no file", environment.FileKey(damaged + ".not"), fs.ErrNotExist},
+		{"a damaged file", environment.FileKey(damaged), trustkeep.ErrCorrupt},
+		{"no identity", environment.IdentityKey(nil), trustkeep.ErrEmpty},
+		{"no password", environment.PasswordKey(nil), trustkeep.ErrEmpty},
+		{"an empty password", environment.PasswordKey(trustkeep.Password("")), trustkeep.ErrEmpty},
+	} {
+		if err := w.AddKey(ctx, c.key); !errors.Is(err, c.want) {
+			t.Errorf("%s is added: %v", c.name, err)
+		}
+		empty := storagetest.NewMemory(nil)
+		if _, err := environment.Open(ctx, empty, environment.Options{Key: c.key}); !errors.Is(err, c.want) {
+			t.Errorf("%s opens an empty storage: %v", c.name, err)
+		}
+		if all := check(empty.List(ctx, ""))(t); len(all) > 0 {
+			t.Errorf("%s: %d records were written", c.name, len(all))
+		}
+		if c.key.ID() == "" {
+			if _, err := environment.Open(ctx, w.storage, environment.Options{Key: c.key}); !errors.Is(err, c.want) {
+				t.Errorf("%s opens: %v", c.name, err)
+			}
+		}
+	}
+}
+
+// TestLostDataKeyIsNotReplaced: with another one, nobody would notice that all passwords
+// are lost before they are needed.
+func TestLostDataKeyIsNotReplaced(t *testing.T) {
+	w := newWorld(t, environment.Options{})
+	ctx := t.Context()
+	w.identity("x")
+	lost := check(w.storage.Get(ctx, "secrets"))(t)
+	must(t, w.storage.Delete(ctx, "secrets", lost.Revision))
+	key := environment.PasswordKey(trustkeep.Password("another"))
+	if err := w.AddKey(ctx, key); !errors.Is(err, trustkeep.ErrNotFound) {
+		t.Errorf("a key is added to none: %v", err)
+	}
+	if _, err := environment.Open(ctx, w.storage, environment.Options{Key: key}); !errors.Is(err, trustkeep.ErrCorrupt) {
+		t.Errorf("%v", err)
+	}
+}
+
+// TestOneUnreadablePasswordKeepsNobodyFromTheOthers: a component can be renamed and
+// rolled back as long as the password of what it then holds is there.
+func TestOneUnreadablePasswordKeepsNobodyFromTheOthers(t *testing.T) {
+	down := false
+	w := newWorld(t, environment.Options{Resolve: func(context.Context, string) ([]byte, error) {
+		if down {
+			return nil, errFault
+		}
+		return []byte("next"), nil
+	}})
+	ctx := t.Context()
+	w.identity("x")
+	check(w.ChangePassword(ctx, "x", trustkeep.Password("secret-x"), trustkeep.Password("next")))(t)
+	must(t, w.SetPasswordReference(ctx, "x", "vault/x"))
+	down = true
+	check(w.Rollback(ctx, "x", 1))(t)
+	if password := check(check(w.Password(ctx, "x"))(t).Reveal())(t); string(password) != "secret-x" {
+		t.Error("another password")
+	}
+	if _, err := w.Rollback(ctx, "x", 2); !errors.Is(err, errFault) {
+		t.Errorf("%v", err)
 	}
 }
 

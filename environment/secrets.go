@@ -9,6 +9,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"hash"
 	"io"
@@ -26,7 +27,8 @@ const dataKeySize = 32
 //
 // Implementations are safe for concurrent use.
 type Key interface {
-	// ID tells keys apart. It is stored in the clear.
+	// ID tells keys apart. It is stored in the clear. An empty one says that the key
+	// cannot be had, and Wrap why.
 	ID() string
 	// Wrap encrypts and authenticates a data key of 32 bytes.
 	Wrap(dataKey []byte) ([]byte, error)
@@ -62,6 +64,9 @@ type vault struct {
 // openVault unwraps the data key, or makes one in a storage that has none.
 func (r *Registry) openVault(ctx context.Context, key Key) (*vault, error) {
 	dataKey, err := r.dataKey(ctx, key)
+	if errors.Is(err, trustkeep.ErrNotFound) {
+		dataKey, err = r.newDataKey(ctx, key)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -69,31 +74,75 @@ func (r *Registry) openVault(ctx context.Context, key Key) (*vault, error) {
 	return newVault(dataKey, r.o.Rand)
 }
 
+// dataKey unwraps the data key; trustkeep.ErrNotFound in a storage that has none.
 func (r *Registry) dataKey(ctx context.Context, key Key) ([]byte, error) {
-	var dataKey []byte
-	err := change(ctx, r, secretsKey, newVaultRecord, func(d *vaultRecord, exists bool) (err error) {
-		if i := d.find(key.ID()); i >= 0 {
-			dataKey, err = key.Unwrap(d.Keys[i].Wrapped)
-			if err == nil && len(dataKey) != dataKeySize {
-				err = fmt.Errorf("data key of %d bytes: %w", len(dataKey), trustkeep.ErrCorrupt)
-			}
-			if err != nil {
-				return err
-			}
-			return errSame
-		}
-		if exists {
-			return &trustkeep.Error{Op: "open secrets", Err: trustkeep.ErrIncorrectPassword, Hint: "this key is none of those that were added to the registry"}
-		}
-		dataKey = make([]byte, dataKeySize)
-		if _, err := io.ReadFull(r.rand(), dataKey); err != nil {
-			return err
-		}
-		wrapped, err := key.Wrap(dataKey)
-		d.Keys = []wrappedKey{{key.ID(), wrapped}}
-		return err
-	})
+	id, err := idOf(key)
+	if err != nil {
+		return nil, err
+	}
+	d := new(vaultRecord)
+	revision, err := r.get(ctx, secretsKey, d)
+	if err != nil {
+		return nil, err
+	}
+	if revision == 0 {
+		return nil, missing(secretsKey)
+	}
+	i := d.find(id)
+	if i < 0 {
+		return nil, &trustkeep.Error{Op: "open secrets", Err: trustkeep.ErrIncorrectPassword, Hint: "this key is none of those that were added to the registry"}
+	}
+	dataKey, err := key.Unwrap(d.Keys[i].Wrapped)
+	if err == nil && len(dataKey) != dataKeySize {
+		err = fmt.Errorf("data key of %d bytes: %w", len(dataKey), trustkeep.ErrCorrupt)
+	}
 	return dataKey, err
+}
+
+// newDataKey makes the data key of a storage, or unwraps the one that somebody else was
+// faster to make. Where passwords are kept under one that is lost, a new one would hide
+// that.
+func (r *Registry) newDataKey(ctx context.Context, key Key) ([]byte, error) {
+	id, err := idOf(key)
+	if err != nil {
+		return nil, err
+	}
+	v, err := r.listOf(ctx, componentsPrefix)
+	if err != nil {
+		return nil, err
+	}
+	for id, h := range sortedBy(v.components) {
+		for _, s := range h.record.Secrets {
+			if len(s.Sealed) > 0 {
+				return nil, fmt.Errorf("the password of component %s is kept, and the record %q is gone: %w", id, secretsKey, trustkeep.ErrCorrupt)
+			}
+		}
+	}
+	dataKey := make([]byte, dataKeySize)
+	if _, err := io.ReadFull(r.rand(), dataKey); err != nil {
+		return nil, err
+	}
+	wrapped, err := key.Wrap(dataKey)
+	if err != nil {
+		return nil, err
+	}
+	_, err = r.put(ctx, secretsKey, &vaultRecord{Keys: []wrappedKey{{id, wrapped}}}, 0)
+	if errors.Is(err, trustkeep.ErrConflict) {
+		return r.dataKey(ctx, key)
+	}
+	return dataKey, err
+}
+
+// idOf is the ID of a key. One that has none says why when it is used.
+func idOf(key Key) (string, error) {
+	id := key.ID()
+	if id != "" {
+		return id, nil
+	}
+	if _, err := key.Wrap(make([]byte, dataKeySize)); err != nil {
+		return "", err
+	}
+	return "", fmt.Errorf("a key without ID: %w", trustkeep.ErrUnsupported)
 }
 
 func (r *Registry) rand() io.Reader {
@@ -121,32 +170,56 @@ func newVault(dataKey []byte, random io.Reader) (*vault, error) {
 }
 
 // AddKey lets another key open the registry's passwords too: each program can have one
-// of its own. One of the same ID is replaced.
+// of its own. One of the same ID is replaced. The registry must have been opened with a
+// key that is still one of them.
+//
+// Errors wrap trustkeep.ErrUnsupported for a registry without Options.Key,
+// ErrIncorrectPassword if its key has been removed, or are those of the key's Wrap.
 func (r *Registry) AddKey(ctx context.Context, key Key) error {
 	if r.secrets == nil {
 		return failure("add key", "", errNoKey)
 	}
-	dataKey, err := r.dataKey(ctx, r.o.Key)
+	id, err := idOf(key)
 	if err != nil {
 		return failure("add key", "", err)
+	}
+	dataKey, err := r.dataKey(ctx, r.o.Key)
+	if err != nil {
+		return failure("add key", id, err)
 	}
 	defer clear(dataKey)
 	wrapped, err := key.Wrap(dataKey)
 	if err != nil {
-		return failure("add key", "", err)
+		return failure("add key", id, err)
 	}
-	err = change(ctx, r, secretsKey, newVaultRecord, func(d *vaultRecord, _ bool) error {
-		if i := d.find(key.ID()); i >= 0 {
+	err = change(ctx, r, secretsKey, newVaultRecord, func(d *vaultRecord, exists bool) error {
+		if !exists {
+			return missing(secretsKey)
+		}
+		if i := d.find(id); i >= 0 {
 			d.Keys[i].Wrapped = wrapped
 		} else {
-			d.Keys = append(d.Keys, wrappedKey{key.ID(), wrapped})
+			d.Keys = append(d.Keys, wrappedKey{id, wrapped})
 		}
 		return nil
 	})
 	if err == nil {
-		r.tell(ctx, Event{Action: "key added", Object: trustkeep.Printable(key.ID())})
+		r.tell(ctx, Event{Action: "key added", Object: id})
 	}
-	return failure("add key", "", err)
+	return failure("add key", id, err)
+}
+
+// Keys returns the IDs of the keys that open the registry's passwords, see Key.
+func (r *Registry) Keys(ctx context.Context) ([]string, error) {
+	d := new(vaultRecord)
+	if _, err := r.get(ctx, secretsKey, d); err != nil {
+		return nil, failure("keys", "", err)
+	}
+	var out []string
+	for _, k := range d.Keys {
+		out = append(out, k.ID)
+	}
+	return out, nil
 }
 
 // RemoveKey ends a key's access to passwords that are read from then on. The last key
@@ -167,7 +240,7 @@ func (r *Registry) RemoveKey(ctx context.Context, id string) error {
 		return nil
 	})
 	if err == nil {
-		r.tell(ctx, Event{Action: "key removed", Object: trustkeep.Printable(id)})
+		r.tell(ctx, Event{Action: "key removed", Object: id})
 	}
 	return failure("remove key", id, err)
 }
