@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io/fs"
 	"iter"
 	"log/slog"
 	"slices"
@@ -253,7 +254,8 @@ func (a *Atom) Changed() <-chan struct{} {
 }
 
 // Wait returns when what the atom has satisfies a condition, which is looked at now and
-// after each change; or with the error of the context.
+// after each change; or with the error of the context, or fs.ErrClosed when the atom is
+// closed, or its storage is, since then nothing changes any more.
 func (a *Atom) Wait(ctx context.Context, satisfied func(*Atom) bool) error {
 	for {
 		changed := a.Changed()
@@ -262,6 +264,8 @@ func (a *Atom) Wait(ctx context.Context, satisfied func(*Atom) bool) error {
 		}
 		select {
 		case <-changed:
+		case <-a.done:
+			return failure("wait", a.id, fs.ErrClosed)
 		case <-ctx.Done():
 			return failure("wait", a.id, ctx.Err())
 		}

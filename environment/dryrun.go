@@ -82,6 +82,10 @@ type Proposal struct {
 	Deploy, Undeploy []string
 	// Replace is the new content of components, which keep their IDs.
 	Replace []*keystore.Component
+	// Connections are definitions, new or changed.
+	Connections []Connection
+	// Processes are deployed, or deployed again, after the other changes.
+	Processes []string
 }
 
 // WouldFail is a peer that has been accepted and no longer would be.
@@ -98,7 +102,7 @@ type WouldFail struct {
 
 // Forecast is the result of a dry run.
 type Forecast struct {
-	// Atoms that have reported, and peers of theirs that were looked at.
+	// Atoms that are attached, and peers that they have reported.
 	Atoms, Checked int
 	Failing        []WouldFail
 }
@@ -108,13 +112,17 @@ type Forecast struct {
 // frozen copies. Nothing is changed.
 //
 // A peer that would be refused already is not listed: the change does not make it fail.
+//
+// The error wraps trustkeep.ErrNotFound for what the proposal names and is not there, and is
+// that of Deploy for what cannot be deployed. Damaged records are left out and named by
+// the error, beside a Forecast.
 func (e *Environment) DryRun(ctx context.Context, p Proposal) (*Forecast, error) {
 	v, err := e.r.list(ctx)
 	if err != nil {
 		return nil, failure("dry run", e.id, err)
 	}
 	if v.environments[e.id] == nil {
-		return nil, failure("dry run", e.id, fmt.Errorf("environment: %w", trustkeep.ErrNotFound))
+		return nil, failure("dry run", e.id, missing(environmentKey(e.id)))
 	}
 	next, err := v.proposed(e.id, p)
 	if err != nil {
@@ -135,7 +143,7 @@ func (e *Environment) DryRun(ctx context.Context, p Proposal) (*Forecast, error)
 			}
 		}
 	}
-	return f, nil
+	return f, failure("dry run", e.id, v.problem())
 }
 
 // proposed returns what there would be.
@@ -167,9 +175,61 @@ func (v *inventory) proposed(env string, p Proposal) (*inventory, error) {
 		if _, err := v.current(c.ID()); err != nil {
 			return nil, err
 		}
-		next.components[c.ID()] = newHeld(c, nil)
+		d := new(componentRecord)
+		if err := d.setContent(c); err != nil {
+			return nil, err
+		}
+		next.components[c.ID()] = newHeld(c, d)
+	}
+	for _, c := range p.Connections {
+		if err := c.checkSettings(); err != nil {
+			return nil, err
+		}
+		for _, id := range c.components() {
+			if _, err := next.current(id); err != nil {
+				return nil, err
+			}
+		}
+		next.connections[c.ID] = c
+	}
+	for _, id := range p.Processes {
+		d, err := freeze(env, id, next.read)
+		if err != nil {
+			return nil, err
+		}
+		one := &deployedProcess{environment: env, record: d, frozen: make(map[string]*held)}
+		for id := range d.Frozen {
+			one.frozen[id] = next.components[id]
+		}
+		next.deployed[deployedKey(env, id)] = one
 	}
 	return next, nil
+}
+
+// read is Registry.get in the inventory.
+func (v *inventory) read(key string, into document) error {
+	_, _, id := kindOfKey(key)
+	ok := false
+	switch into := into.(type) {
+	case *componentRecord:
+		var h *held
+		if h, ok = v.components[id]; ok {
+			*into = *h.record
+		}
+	case *connectionRecord:
+		into.Connection, ok = v.connections[id]
+	case *processRecord:
+		into.Process, ok = v.processes[id]
+	case *environmentRecord:
+		var d *environmentRecord
+		if d, ok = v.environments[id]; ok {
+			*into = *d
+		}
+	}
+	if !ok {
+		return missing(key)
+	}
+	return nil
 }
 
 // judge decides about a peer by what the inventory has.
@@ -188,9 +248,12 @@ func (v *inventory) judge(env, atom string, p seenPeer, now time.Time) *truststo
 		trusted = v.deployedTo(env, atom)
 	}
 	for _, id := range c.Trusted {
-		if h := components[id]; h != nil && h.cert != nil {
-			trusted = append(trusted, h.cert)
+		h := components[id]
+		if h == nil || h.cert == nil {
+			trusted = nil // as Atom.Connection has it: nobody is trusted
+			break
 		}
+		trusted = append(trusted, h.cert)
 	}
 	var chain []*x509.Certificate
 	for _, der := range p.Chain {

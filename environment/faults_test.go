@@ -28,6 +28,8 @@ type faulty struct {
 	fault func() error  // instead of the call, or before it if there is no error
 	after bool          // the error comes after the call was done
 	last  chan struct{} // closed when it has happened
+
+	watched context.Context // of the last Watch
 }
 
 // arm makes it happen at the n-th call from now on; never for zero.
@@ -114,6 +116,7 @@ func (f *faulty) Watch(ctx context.Context, prefix string) (<-chan environment.U
 	if after != nil {
 		return nil, after
 	}
+	f.watched = ctx
 	return f.Storage.Watch(ctx, prefix)
 }
 
@@ -323,6 +326,9 @@ func TestEveryChangeIsDoneOrNotDone(t *testing.T) {
 		f.arm(left)
 		err = v.do(ctx, r, e)
 		state, events = dump(t, m), slices.Clone(told)
+		if f.watched != nil && f.watched.Err() == nil {
+			t.Error("the storage is still watched")
+		}
 		if err != nil && f.left < 0 {
 			// Whoever tries again gets there, unless it was done all the same.
 			if again := v.do(t.Context(), r, e); again != nil && len(events) == 0 &&

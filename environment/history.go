@@ -73,7 +73,7 @@ func (d *environmentRecord) describe() string {
 // current versions; see Registry.Rollback for those.
 //
 // The error wraps trustkeep.ErrNotFound for a revision that is not kept, and for a
-// component that does not exist any more; then nothing is changed.
+// component, connection or process that does not exist any more; then nothing is changed.
 func (e *Environment) Rollback(ctx context.Context, revision uint64) error {
 	versions, err := e.r.storage.Versions(ctx, environmentKey(e.id))
 	if err != nil {
@@ -87,11 +87,9 @@ func (e *Environment) Rollback(ctx context.Context, revision uint64) error {
 	if err := decode(versions[i], former); err != nil {
 		return failure("roll back", e.id, err)
 	}
-	ids := former.components()
-	for _, id := range ids {
-		if _, err := e.r.want(ctx, id, 0, 0); err != nil {
-			return failure("roll back", e.id, err)
-		}
+	needs := former.references()
+	if err := e.r.present(ctx, needs); err != nil {
+		return failure("roll back", e.id, err)
 	}
 	former.stamp = stamp{}
 	whole := environmentSlot(e, func(d *environmentRecord) *environmentRecord {
@@ -99,23 +97,27 @@ func (e *Environment) Rollback(ctx context.Context, revision uint64) error {
 		out.stamp = stamp{}
 		return &out
 	}, func(d, next *environmentRecord) { *d = *next })
-	before, err := assign(ctx, e.r, whole, former, keysOf(ids, componentKey))
+	before, err := assign(ctx, e.r, whole, former, needs)
 	if err == nil {
 		e.tell(ctx, "environment rolled back", e.id, before.describe(), former.describe())
 	}
 	return failure("roll back", e.id, err)
 }
 
-// components are all that the environment refers to.
-func (d *environmentRecord) components() []string {
-	ids := slices.Collect(maps.Keys(d.Deployed))
+// references are the keys of all that the environment refers to.
+func (d *environmentRecord) references() []string {
+	keys := keysOf(slices.Collect(maps.Keys(d.Deployed)), componentKey)
 	for _, s := range d.Substitutions {
-		ids = append(ids, s.Component, s.Replacement)
+		keys = append(keys, componentKey(s.Component), componentKey(s.Replacement))
+		if s.Process != "" {
+			keys = append(keys, processKey(s.Process))
+		}
 	}
-	for _, o := range d.Overrides {
-		ids = append(ids, o.apply(Connection{}).components()...)
+	for connection, o := range d.Overrides {
+		keys = append(keys, connectionKey(connection))
+		keys = append(keys, keysOf(o.apply(Connection{}).components(), componentKey)...)
 	}
-	ids = slices.AppendSeq(ids, maps.Values(d.Roles))
-	slices.Sort(ids)
-	return slices.Compact(ids)
+	keys = append(keys, keysOf(slices.Collect(maps.Values(d.Roles)), componentKey)...)
+	slices.Sort(keys)
+	return slices.Compact(keys)
 }

@@ -46,11 +46,15 @@ type DeployedProcess struct {
 }
 
 // DeployProcess deploys a process with everything that it depends on: its connections,
-// with this environment's overrides, and their components. The copies are frozen: what
-// is changed later takes effect in the process when it is deployed again, and Stale lists
-// it until then. Substitutions are the exception, they count at once.
+// with this environment's overrides, and their components, as they are at one moment. The
+// copies are frozen: what is changed later takes effect in the process when it is deployed
+// again, and Stale lists it until then. Substitutions are the exception, they count at
+// once.
+//
+// The error wraps trustkeep.ErrNotFound for a process that does not exist, or something
+// that it depends on.
 func (e *Environment) DeployProcess(ctx context.Context, process string) error {
-	d, err := e.freeze(ctx, process)
+	d, err := e.picture(ctx, process)
 	if err != nil {
 		return failure("deploy process", process, err)
 	}
@@ -75,39 +79,66 @@ func deployedSlot(environment, process string) slot[*deployedRecord, deployedRec
 	}
 }
 
-func (e *Environment) freeze(ctx context.Context, process string) (*deployedRecord, error) {
-	env, err := e.record(ctx)
-	if err != nil {
+// picture freezes a process as it is at one moment: nothing of it was changed between the
+// first and the last look at it.
+func (e *Environment) picture(ctx context.Context, process string) (*deployedRecord, error) {
+	var before map[string]uint64
+	for range maxAttempts {
+		revisions := make(map[string]uint64)
+		d, err := freeze(e.id, process, func(key string, into document) (err error) {
+			revisions[key], err = e.r.get(ctx, key, into)
+			if err == nil && revisions[key] == 0 {
+				err = missing(key)
+			}
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
+		if maps.Equal(revisions, before) {
+			return d, nil
+		}
+		before = revisions
+	}
+	return nil, fmt.Errorf("process %s: others changed it %d times: %w", process, maxAttempts, trustkeep.ErrConflict)
+}
+
+// freeze copies a process and what it depends on in an environment.
+func freeze(environment, process string, read func(key string, into document) error) (*deployedRecord, error) {
+	d := &deployedRecord{Frozen: make(map[string]*componentRecord)}
+	env, p := new(environmentRecord), new(processRecord)
+	if err := cmp.Or(read(environmentKey(environment), env), read(processKey(process), p)); err != nil {
 		return nil, err
 	}
-	p, err := e.r.Process(ctx, process)
-	if err != nil {
-		return nil, err
-	}
-	d := &deployedRecord{Process: p, Frozen: make(map[string]*componentRecord)}
-	wanted := slices.Clone(p.Components)
-	for _, id := range p.Components {
+	d.Process = p.Process
+	wanted := slices.Clone(p.Process.Components)
+	for _, id := range p.Process.Components {
 		// Those that take their places are there in any case, but the process goes
 		// on with the copy of its deployment.
 		if s := env.substituted(id, process); s != id {
 			wanted = append(wanted, s)
 		}
 	}
-	for _, id := range p.Connections {
-		c, err := e.r.Connection(ctx, id)
-		if err != nil {
+	for _, id := range p.Process.Connections {
+		c := new(connectionRecord)
+		if err := read(connectionKey(id), c); err != nil {
 			return nil, err
 		}
-		c = env.Overrides[id].apply(c)
-		d.Connections = append(d.Connections, c)
+		d.Connections = append(d.Connections, env.Overrides[id].apply(c.Connection))
+	}
+	for _, c := range d.Connections {
 		wanted = append(wanted, c.components()...)
 	}
 	for _, id := range wanted {
-		_, record, _, err := e.r.component(ctx, id)
-		if err != nil {
-			return nil, fmt.Errorf("component %s: %w", id, err)
+		c := new(componentRecord)
+		err := read(componentKey(id), c)
+		if err == nil {
+			_, err = c.component()
 		}
-		d.Frozen[id] = record.frozen()
+		if err != nil {
+			return nil, err
+		}
+		d.Frozen[id] = c.frozen()
 	}
 	return d, nil
 }
