@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/audit"
 	"github.com/trustkeep/trustkeep/environment"
 	"github.com/trustkeep/trustkeep/environment/storagetest"
 	"github.com/trustkeep/trustkeep/keystore"
@@ -389,6 +390,11 @@ func TestExpiryReport(t *testing.T) {
 		environment.ComponentOptions{ID: "p", Password: trustkeep.Password("x")}))(t)
 	must(t, w.SetProcess(ctx, environment.Process{ID: "orders", Components: []string{"p"}}))
 	must(t, w.test.DeployProcess(ctx, "orders"))
+	single := pki.Issue(pkitest.Certificate{CommonName: "single", NotBefore: w.clock.Now(), NotAfter: w.clock.Now().AddDate(0, 11, 0)})
+	check(w.Import(ctx, "single", inPEM(single.Leaf()), environment.ComponentOptions{ID: "single"}))(t)
+	must(t, w.test.Deploy(ctx, "single", "two"))
+	w.attach("one", environment.AtomOptions{})
+	check(check(w.CreateEnvironment(ctx, "production"))(t).Attach(ctx, "elsewhere", environment.AtomOptions{}))(t).Close()
 	list := func(q environment.ExpiryQuery) (out []string) {
 		for _, e := range check(w.Expiring(ctx, q))(t) {
 			out = append(out, fmt.Sprintf("%s %s %v", e.Component, e.Location, e.Expired))
@@ -402,12 +408,40 @@ func TestExpiryReport(t *testing.T) {
 	}{
 		{"expired or within 30 days", environment.ExpiryQuery{}, []string{"gone deployed true", "p frozen in process orders false", "soon deployed false"}},
 		{"another environment", environment.ExpiryQuery{Environment: "production"}, nil},
-		{"between", environment.ExpiryQuery{From: w.clock.Now().AddDate(0, 0, 5), Before: w.clock.Now().AddDate(1, 0, 0)}, []string{"soon deployed false", "later deployed false"}},
-		{"not deployed too", environment.ExpiryQuery{All: true, Before: w.clock.Now().Add(2 * time.Hour)}, []string{"gone deployed true", "gone component true", "idle component false"}},
+		{"between", environment.ExpiryQuery{From: w.clock.Now().AddDate(0, 0, 5), Before: w.clock.Now().AddDate(1, 0, 0)}, []string{"soon deployed false", "later deployed false", "single deployed false"}},
+		{"an atom", environment.ExpiryQuery{Atom: "one"}, []string{"gone deployed true", "p frozen in process orders false", "soon deployed false"}},
+		{"an atom of another environment", environment.ExpiryQuery{Atom: "elsewhere"}, nil},
+		{"an atom that something is deployed to alone", environment.ExpiryQuery{Atom: "two", Before: w.clock.Now().AddDate(1, 0, 0)}, []string{"single deployed false"}},
+		{"not deployed too", environment.ExpiryQuery{All: true, Before: w.clock.Now().Add(2 * time.Hour)}, []string{"gone deployed true", "idle component false"}},
 	} {
 		if got := list(c.query); !slices.Equal(got, c.want) {
 			t.Errorf("%s: %q, not %q", c.name, got, c.want)
 		}
+	}
+}
+
+func TestAuditOfAllComponents(t *testing.T) {
+	w := newWorld(t, environment.Options{})
+	ctx := t.Context()
+	x := w.identity("x")
+	must(t, w.Add(ctx, renamed(t, x, "twin"), trustkeep.Password("secret-x")))
+	check(w.GenerateX509(ctx, "y", keystore.CertificateOptions{Subject: pkix.Name{CommonName: "y"}, NotBefore: w.clock.Now(), Validity: 24 * time.Hour},
+		environment.ComponentOptions{ID: "y", Password: trustkeep.Password("changeit")}))(t)
+	must(t, w.SetProcess(ctx, environment.Process{ID: "orders", Components: []string{"y"}}))
+	must(t, w.test.DeployProcess(ctx, "orders"))
+	check(w.RegenerateX509(ctx, "y", keystore.RenewOptions{}, environment.ComponentOptions{NewPassword: trustkeep.Password("long and secret")}))(t)
+	report := check(w.Audit(ctx, audit.Options{}))(t)
+	found := make(map[string]bool)
+	for _, f := range report.Findings {
+		found[f.Target+" "+string(f.Code)] = true
+	}
+	for _, want := range []string{"twin key-reuse", "y expires-soon", "y, frozen in process orders in test default-password"} {
+		if !found[want] {
+			t.Errorf("nothing about %q", want)
+		}
+	}
+	if found["y default-password"] || report.Targets != 4 {
+		t.Errorf("%v", report)
 	}
 }
 

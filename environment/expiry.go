@@ -1,0 +1,145 @@
+package environment
+
+import (
+	"context"
+	"iter"
+	"slices"
+	"time"
+
+	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/keystore"
+)
+
+// ExpiryQuery says what Expiring is to list. The zero value lists what is deployed
+// anywhere and has expired or will within 30 days.
+type ExpiryQuery struct {
+	// Environment and Atom narrow the list; empty is any. An atom has what is deployed
+	// to it, and whatever else there is in the environments that it is attached to.
+	Environment, Atom string
+	// From and Before bound the expiry: From <= NotAfter < Before. A zero From
+	// includes all that have expired; a zero Before is 30 days from now.
+	From, Before time.Time
+	// All lists components that are not deployed anywhere too.
+	All bool
+}
+
+// Expiry is a certificate or key that expires, at one place that uses it.
+type Expiry struct {
+	Component   string    `json:"component"`
+	Name        string    `json:"name"`
+	Type        string    `json:"type"` // "certificate" or "certificate.pgp"
+	Environment string    `json:"environment,omitempty"`
+	Location    string    `json:"location"`        // "deployed", "connection out", ...; "component" for one that is not deployed
+	Atoms       []string  `json:"atoms,omitempty"` // empty for all of the environment
+	Version     int       `json:"version"`
+	Frozen      bool      `json:"frozen,omitempty"` // a copy: the process has to be deployed again
+	Subject     string    `json:"subject,omitempty"`
+	Issuer      bool      `json:"issuer,omitempty"` // one of the certificate's chain
+	NotAfter    time.Time `json:"notAfter"`
+	Expired     bool      `json:"expired"`
+}
+
+// Expiring lists what expires, the first to expire first: one row for each certificate
+// of a chain, or key, and place that uses it. Damaged records are left out and named by
+// the error, which comes with the list.
+func (r *Registry) Expiring(ctx context.Context, q ExpiryQuery) ([]Expiry, error) {
+	v, err := r.list(ctx)
+	if err != nil {
+		return nil, failure("expiring", "", err)
+	}
+	now := r.now()
+	if q.Before.IsZero() {
+		q.Before = now.AddDate(0, 0, 30)
+	}
+	var out []Expiry
+	placed := make(map[string]bool) // components that are listed where they are used, if at all
+	for env, d := range sortedBy(v.environments) {
+		for id, place := range v.places(env, d) {
+			placed[id] = true
+			if h := v.components[id]; h != nil && q.covers(v, env, place.Atoms) {
+				out = append(out, q.rows(h.component, place, now)...)
+			}
+		}
+	}
+	for _, p := range sortedBy(v.deployed) {
+		if !q.covers(v, p.environment, nil) {
+			continue
+		}
+		for _, h := range sortedBy(p.frozen) {
+			place := Expiry{Environment: p.environment, Location: "frozen in process " + p.record.Process.ID, Frozen: true}
+			out = append(out, q.rows(h.component, place, now)...)
+		}
+	}
+	if q.All {
+		for id, h := range sortedBy(v.components) {
+			if !placed[id] {
+				out = append(out, q.rows(h.component, Expiry{Location: "component"}, now)...)
+			}
+		}
+	}
+	slices.SortStableFunc(out, func(a, b Expiry) int { return a.NotAfter.Compare(b.NotAfter) })
+	return out, failure("expiring", "", v.problem())
+}
+
+// covers tells whether a place is one that is asked for: in an environment, for some of
+// its atoms or for all.
+func (q ExpiryQuery) covers(v *inventory, env string, atoms []string) bool {
+	switch {
+	case q.Environment != "" && q.Environment != env:
+		return false
+	case q.Atom == "" || slices.Contains(atoms, q.Atom):
+		return true
+	}
+	return len(atoms) == 0 && v.atoms[atomKey(env, q.Atom)] != nil
+}
+
+// places yields the components that an environment uses as they are, and where.
+func (v *inventory) places(env string, d *environmentRecord) iter.Seq2[string, Expiry] {
+	return func(yield func(string, Expiry) bool) {
+		for id, one := range sortedBy(d.Deployed) {
+			if !yield(id, Expiry{Environment: env, Location: "deployed", Atoms: one.Atoms}) {
+				return
+			}
+		}
+		for _, s := range d.Substitutions {
+			if !yield(s.Replacement, Expiry{Environment: env, Location: Use{As: "substitute", By: s.Process}.String()}) {
+				return
+			}
+		}
+		for role, id := range sortedBy(d.Roles) {
+			if !yield(id, Expiry{Environment: env, Location: "has the role " + role}) {
+				return
+			}
+		}
+		for name, c := range sortedBy(v.connections) {
+			for _, id := range d.Overrides[name].apply(c).components() {
+				if !yield(id, Expiry{Environment: env, Location: "connection " + name}) {
+					return
+				}
+			}
+		}
+	}
+}
+
+func (q ExpiryQuery) rows(c trustkeep.Component, place Expiry, now time.Time) []Expiry {
+	place.Component, place.Name, place.Version, place.Type = c.ID(), c.Name(), c.Version(), typePGP
+	var out []Expiry
+	add := func(subject string, issuer bool, end time.Time) {
+		if end.IsZero() || end.Before(q.From) || !end.Before(q.Before) {
+			return
+		}
+		row := place
+		row.Subject, row.Issuer, row.NotAfter, row.Expired = subject, issuer, end, !now.Before(end)
+		out = append(out, row)
+	}
+	x, ok := c.(*keystore.Component)
+	if !ok {
+		add("", false, c.NotAfter())
+		return out
+	}
+	place.Type = typeX509
+	for i, info := range x.Describe() {
+		add(info.Subject, i > 0, info.NotAfter)
+	}
+	return out
+}
