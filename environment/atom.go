@@ -71,7 +71,12 @@ func newAtomRecord() *atomRecord { return new(atomRecord) }
 const defaultSeenPeers = 1000
 
 // Attach attaches a running program to the environment under a name of its own and
-// returns when it has everything that is deployed. The context bounds the attaching alone.
+// returns when it has everything that is deployed. The context bounds the attaching alone;
+// Close ends it. Programs that attach under the same name count as one atom.
+//
+// The error wraps trustkeep.ErrNotFound for an environment that is gone, and
+// trustkeep.ErrUnsupported for a name that is no ID; else it is that of the storage or
+// the context.
 func (e *Environment) Attach(ctx context.Context, atom string, o AtomOptions) (*Atom, error) {
 	if err := checkID("attach", atom); err != nil {
 		return nil, err

@@ -366,7 +366,12 @@ func (r *Registry) Rollback(ctx context.Context, id string, version int) (trustk
 var errKind = fmt.Errorf("a component of another kind: %w", trustkeep.ErrUnsupported)
 
 // Delete removes a component. The error wraps trustkeep.ErrInUse, and says by what, while
-// anything refers to it, frozen copies included; see Uses.
+// anything refers to it, frozen copies included, see Uses; trustkeep.ErrNotFound if there
+// is none, and trustkeep.ErrConflict if somebody else deletes it at the same moment.
+//
+// Whatever refers to it for the first time meanwhile fails with trustkeep.ErrNotFound. A
+// program that ends in the middle can leave it so that nothing more can refer to it or
+// change it; delete it again then.
 func (r *Registry) Delete(ctx context.Context, id string) error {
 	c, _, _, err := r.component(ctx, id)
 	if err != nil {

@@ -34,7 +34,9 @@ func (a *Atom) Implicit() tlsctx.Builder {
 // deployed, also when it cannot be had: then nobody is trusted.
 //
 // The Builder follows changes of components. Ask again to follow those of the
-// connection's definition. The error wraps trustkeep.ErrNotFound.
+// connection's definition. The error wraps trustkeep.ErrNotFound for a connection that
+// does not exist and in an environment that is gone, and is that of Identity where the
+// connection's identity cannot be had.
 func (a *Atom) Connection(id string) (tlsctx.Builder, error) {
 	v := a.state.Load()
 	c, ok := v.connections[id]
@@ -65,7 +67,9 @@ func (a *Atom) Process(id string) (*Running, error) {
 func (p *Running) ID() string { return p.s.process }
 
 // Connection is Atom.Connection with the definition and the components as they were
-// when the process was deployed. What is deployed on its own counts as it is now.
+// when the process was deployed. What is deployed on its own counts as it is now. When
+// the process is deployed again the Builder follows its components; one that the process no
+// longer has is no longer trusted. Ask again to follow the definition.
 func (p *Running) Connection(id string) (tlsctx.Builder, error) {
 	if d := p.s.deployed(p.s.a.state.Load()); d != nil {
 		for _, c := range d.record.Connections {
@@ -77,7 +81,8 @@ func (p *Running) Connection(id string) (tlsctx.Builder, error) {
 	return tlsctx.Builder{}, failure("connection", id, fmt.Errorf("connection of process %s: %w", p.s.process, trustkeep.ErrNotFound))
 }
 
-// Identity returns the identity of a private X.509 component of the process.
+// Identity returns the identity of a private X.509 component of the process. The error
+// wraps trustkeep.ErrNotFound for one that the process was not deployed with.
 func (p *Running) Identity(component string) (tlsctx.Identity, error) {
 	return p.s.identity(component)
 }

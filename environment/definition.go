@@ -112,7 +112,8 @@ func (d *processRecord) check(id string) error { return is(d.Process.ID, id) }
 //
 // Errors wrap trustkeep.ErrNotFound for a component that does not exist and
 // ErrUnsupported for one of the wrong kind: Trusted and Identity are X.509, and Identity
-// is private.
+// is private. ErrUnsupported is also that of a relaxation or mode of client authentication
+// that tlsctx does not know.
 func (r *Registry) SetConnection(ctx context.Context, c Connection) error {
 	if err := checkID("set connection", c.ID); err != nil {
 		return err

@@ -6,12 +6,8 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strconv"
-	"strings"
-	"time"
 
 	"github.com/trustkeep/trustkeep"
-	"github.com/trustkeep/trustkeep/keystore"
 )
 
 // Environment is a place that components and processes are deployed to, such as "test"
@@ -34,77 +30,6 @@ type environmentRecord struct {
 }
 
 func newEnvironmentRecord() *environmentRecord { return new(environmentRecord) }
-
-// Deployment is a component that was deployed on its own.
-type Deployment struct {
-	// Component is its ID.
-	Component string `json:"-"`
-	// Atoms that it is deployed to; empty for all of the environment.
-	Atoms []string  `json:"atoms,omitempty"`
-	Time  time.Time `json:"time"`
-	Actor string    `json:"actor,omitempty"`
-}
-
-func (d Deployment) reaches(atom string) bool {
-	return len(d.Atoms) == 0 || slices.Contains(d.Atoms, atom)
-}
-
-// Substitution puts a PGP component in the place of another.
-type Substitution struct {
-	Component string `json:"component"`
-	// Process in which it counts; empty for the whole environment. One for a
-	// process counts before one for the environment.
-	Process     string `json:"process,omitempty"`
-	Replacement string `json:"replacement"`
-}
-
-// Override changes fields of a connection in one environment. Nil fields change nothing.
-// An empty Trusted takes away the connection's own trust, so that it trusts what is
-// deployed; an empty Identity presents none.
-type Override struct {
-	Trusted    *[]string `json:"trusted,omitempty"`
-	Identity   *string   `json:"identity,omitempty"`
-	ServerName *string   `json:"serverName,omitempty"`
-}
-
-func (o Override) apply(c Connection) Connection {
-	if o.Trusted != nil {
-		c.Trusted = *o.Trusted
-	}
-	if o.Identity != nil {
-		c.Identity = *o.Identity
-	}
-	if o.ServerName != nil {
-		c.ServerName = *o.ServerName
-	}
-	return c
-}
-
-// owned returns a copy that the caller does not share. An empty list of trusted components
-// is kept apart from none, in JSON too.
-func (o Override) owned() Override {
-	if o.Trusted != nil {
-		own := append([]string{}, *o.Trusted...)
-		o.Trusted = &own
-	}
-	return o
-}
-
-func (o *Override) describe() string {
-	if o == nil {
-		return ""
-	}
-	var text []string
-	add := func(name string, set bool, value func() string) {
-		if set {
-			text = append(text, name+" "+value())
-		}
-	}
-	add("trusted", o.Trusted != nil, func() string { return fmt.Sprint(*o.Trusted) })
-	add("identity", o.Identity != nil, func() string { return strconv.Quote(*o.Identity) })
-	add("server name", o.ServerName != nil, func() string { return strconv.Quote(*o.ServerName) })
-	return strings.Join(text, ", ")
-}
 
 // Roles that programs of this field give their keys. Any other name will do as well.
 const (
@@ -140,13 +65,14 @@ func (r *Registry) Environment(ctx context.Context, id string) (*Environment, er
 	return e, nil
 }
 
-// Environments returns the IDs of all environments.
+// Environments returns the IDs of all environments. Damaged records are left out and named
+// by the error, which comes with the list.
 func (r *Registry) Environments(ctx context.Context) ([]string, error) {
-	v, err := r.list(ctx)
+	v, err := r.listOf(ctx, environmentPrefix)
 	if err != nil {
 		return nil, failure("environments", "", err)
 	}
-	return slices.Sorted(maps.Keys(v.environments)), nil
+	return slices.Sorted(maps.Keys(v.environments)), failure("environments", "", v.problem())
 }
 
 // DeleteEnvironment removes an environment and what is deployed to it. The error wraps
@@ -229,214 +155,6 @@ func entrySlot[V any](e *Environment, in func(*environmentRecord) *map[string]V,
 
 func (e *Environment) tell(ctx context.Context, action, object, before, after string) {
 	e.r.tell(ctx, Event{Action: action, Environment: e.id, Object: object, Before: before, After: after})
-}
-
-// Deploy deploys a component on its own, to all atoms of the environment or to those
-// that are named. A public X.509 component is trusted from then on, in whatever version
-// it is, by every connection without trust of its own. A PGP component becomes available
-// by its ID.
-//
-// The error wraps trustkeep.ErrNotDeployable for a private X.509 component, which comes
-// with the process or connection that uses it, and trustkeep.ErrUnsupported for a
-// certificate that crypto/x509 refuses.
-func (e *Environment) Deploy(ctx context.Context, component string, atoms ...string) error {
-	c, err := e.r.want(ctx, component, 0, 0)
-	if err != nil {
-		return failure("deploy", component, err)
-	}
-	if err := deployable(c); err != nil {
-		return failure("deploy", c.Name(), err)
-	}
-	for _, a := range atoms {
-		if err := checkID("deploy", a); err != nil {
-			return err
-		}
-	}
-	next := &Deployment{Atoms: slices.Clone(atoms), Time: e.r.now(), Actor: actorOf(ctx)}
-	before, err := assign(ctx, e.r, e.deployment(component), next, []string{componentKey(component)})
-	if err == nil {
-		e.tell(ctx, "component deployed", component, before.describe(), describe(c)+", "+next.describe())
-	}
-	return failure("deploy", c.Name(), err)
-}
-
-func (e *Environment) deployment(component string) slot[*environmentRecord, Deployment] {
-	return entrySlot(e, func(d *environmentRecord) *map[string]Deployment { return &d.Deployed }, component)
-}
-
-func deployable(c trustkeep.Component) error {
-	if c.Kind() == trustkeep.PGP {
-		return nil
-	}
-	if c.Visibility() != trustkeep.Public {
-		return &trustkeep.Error{
-			Op: "private X.509 component", Err: trustkeep.ErrNotDeployable,
-			Hint: "deploy a process that uses it, or its public part as a component of its own",
-		}
-	}
-	if x, ok := c.(*keystore.Component); ok {
-		_, err := x.Certificate()
-		return err
-	}
-	return errKind
-}
-
-func (d *Deployment) describe() string {
-	switch {
-	case d == nil:
-		return ""
-	case len(d.Atoms) == 0:
-		return "to all atoms"
-	}
-	return fmt.Sprintf("to atoms %v", d.Atoms)
-}
-
-// Undeploy takes a component back that was deployed on its own. Frozen copies in deployed
-// processes stay. The error wraps trustkeep.ErrNotFound.
-func (e *Environment) Undeploy(ctx context.Context, component string) error {
-	before, err := e.deployment(component).write(ctx, e.r, nil)
-	if err == nil && before == nil {
-		err = fmt.Errorf("deployment: %w", trustkeep.ErrNotFound)
-	}
-	if err == nil {
-		e.tell(ctx, "component undeployed", component, before.describe(), "")
-	}
-	return failure("undeploy", component, err)
-}
-
-// Deployments lists the components that are deployed on their own, by ID.
-func (e *Environment) Deployments(ctx context.Context) ([]Deployment, error) {
-	d, err := e.record(ctx)
-	if err != nil {
-		return nil, failure("deployments", e.id, err)
-	}
-	var out []Deployment
-	for id, one := range sortedBy(d.Deployed) {
-		one.Component = id
-		out = append(out, one)
-	}
-	return out, nil
-}
-
-// Substitute makes the environment, or one process in it, use another PGP component in
-// the place of one: a partner's production key instead of the test key that the process
-// is made with, for example. It takes effect at once, in deployed processes too. An empty
-// replacement, or the component itself, is the default again.
-//
-// The error wraps trustkeep.ErrUnsupported unless both are PGP components of the same
-// visibility.
-func (e *Environment) Substitute(ctx context.Context, s Substitution) error {
-	slot := e.substitution(s)
-	if s.Replacement == "" || s.Replacement == s.Component {
-		before, err := slot.write(ctx, e.r, nil)
-		if err == nil && before != nil {
-			e.tell(ctx, "substitution ended", s.Component, before.Replacement, "")
-		}
-		return failure("substitute", s.Component, err)
-	}
-	needs := []string{componentKey(s.Component), componentKey(s.Replacement)}
-	c, err := e.r.want(ctx, s.Component, trustkeep.PGP, 0)
-	if err == nil {
-		_, err = e.r.want(ctx, s.Replacement, trustkeep.PGP, c.Visibility())
-	}
-	if err == nil && s.Process != "" {
-		_, err = e.r.Process(ctx, s.Process)
-		needs = append(needs, processKey(s.Process))
-	}
-	if err != nil {
-		return failure("substitute", s.Component, err)
-	}
-	before, err := assign(ctx, e.r, slot, &s, needs)
-	if err == nil {
-		was := ""
-		if before != nil {
-			was = before.Replacement
-		}
-		e.tell(ctx, "substitution set", s.Component, was, s.Replacement)
-	}
-	return failure("substitute", s.Component, err)
-}
-
-// substitution is the place of what is substituted for a component, in one process or
-// everywhere.
-func (e *Environment) substitution(of Substitution) slot[*environmentRecord, Substitution] {
-	is := func(s Substitution) bool { return s.Component == of.Component && s.Process == of.Process }
-	return environmentSlot(e, func(d *environmentRecord) *Substitution {
-		if i := slices.IndexFunc(d.Substitutions, is); i >= 0 {
-			s := d.Substitutions[i]
-			return &s
-		}
-		return nil
-	}, func(d *environmentRecord, s *Substitution) {
-		d.Substitutions = slices.DeleteFunc(d.Substitutions, is)
-		if s != nil {
-			d.Substitutions = append(d.Substitutions, *s)
-		}
-	})
-}
-
-// Substitutions lists them.
-func (e *Environment) Substitutions(ctx context.Context) ([]Substitution, error) {
-	d, err := e.record(ctx)
-	if err != nil {
-		return nil, failure("substitutions", e.id, err)
-	}
-	return d.Substitutions, nil
-}
-
-// substituted returns the component that counts for another.
-func (d *environmentRecord) substituted(component, process string) string {
-	out := component
-	for _, s := range d.Substitutions {
-		switch {
-		case s.Component != component:
-		case s.Process == "" && out == component:
-			out = s.Replacement
-		case s.Process != "" && s.Process == process:
-			return s.Replacement
-		}
-	}
-	return out
-}
-
-// Override changes fields of a connection for this environment; the zero Override takes
-// that back. Deployed processes keep what they were deployed with. Errors are those of
-// SetConnection.
-func (e *Environment) Override(ctx context.Context, connection string, o Override) error {
-	if err := checkID("override", connection); err != nil {
-		return err
-	}
-	var next *Override
-	var needs []string
-	after := ""
-	if o != (Override{}) {
-		c, err := e.r.Connection(ctx, connection)
-		if err != nil {
-			return failure("override", connection, err)
-		}
-		o = o.owned()
-		c = o.apply(c)
-		if err := e.r.checkConnection(ctx, c); err != nil {
-			return failure("override", connection, err)
-		}
-		next, after = &o, c.describe()
-		needs = append(keysOf(c.components(), componentKey), connectionKey(connection))
-	}
-	slot := entrySlot(e, func(d *environmentRecord) *map[string]Override { return &d.Overrides }, connection)
-	before, err := assign(ctx, e.r, slot, next, needs)
-	if err == nil && (before != nil || next != nil) {
-		e.tell(ctx, "connection overridden", connection, before.describe(), after)
-	}
-	return failure("override", connection, err)
-}
-
-// Overrides returns what is changed for this environment, by connection.
-func (e *Environment) Overrides(ctx context.Context) (map[string]Override, error) {
-	d, err := e.record(ctx)
-	if err != nil {
-		return nil, failure("overrides", e.id, err)
-	}
-	return d.Overrides, nil
 }
 
 // SetRole gives a component a role in the environment, such as RoleTLS; no component

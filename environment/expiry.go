@@ -2,6 +2,7 @@ package environment
 
 import (
 	"context"
+	"fmt"
 	"iter"
 	"slices"
 	"time"
@@ -41,10 +42,14 @@ type Expiry struct {
 
 // Expiring lists what expires, the first to expire first: one row for each certificate
 // of a chain, or key, and place that uses it. Damaged records are left out and named by
-// the error, which comes with the list.
+// the error, which comes with the list. It wraps trustkeep.ErrNotFound for an environment
+// or atom that there is not.
 func (r *Registry) Expiring(ctx context.Context, q ExpiryQuery) ([]Expiry, error) {
 	v, err := r.list(ctx)
 	if err != nil {
+		return nil, failure("expiring", "", err)
+	}
+	if err := q.check(v); err != nil {
 		return nil, failure("expiring", "", err)
 	}
 	now := r.now()
@@ -79,6 +84,27 @@ func (r *Registry) Expiring(ctx context.Context, q ExpiryQuery) ([]Expiry, error
 	}
 	slices.SortStableFunc(out, func(a, b Expiry) int { return a.NotAfter.Compare(b.NotAfter) })
 	return out, failure("expiring", "", v.problem())
+}
+
+// check refuses names that there are not, lest a slip of the pen look like good news.
+func (q ExpiryQuery) check(v *inventory) error {
+	if key := environmentKey(q.Environment); q.Environment != "" && v.environments[q.Environment] == nil && v.damaged[key] == nil {
+		return missing(key)
+	}
+	if q.Atom == "" {
+		return nil
+	}
+	for env, d := range sortedBy(v.environments) {
+		if v.atoms[atomKey(env, q.Atom)] != nil {
+			return nil
+		}
+		for _, one := range d.Deployed {
+			if slices.Contains(one.Atoms, q.Atom) {
+				return nil
+			}
+		}
+	}
+	return fmt.Errorf("atom %s: %w", trustkeep.Printable(q.Atom), trustkeep.ErrNotFound)
 }
 
 // covers tells whether a place is one that is asked for: in an environment, for some of

@@ -1,0 +1,96 @@
+package environment
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// Override changes fields of a connection in one environment. Nil fields change nothing.
+// An empty Trusted takes away the connection's own trust, so that it trusts what is
+// deployed; an empty Identity presents none.
+type Override struct {
+	Trusted    *[]string `json:"trusted,omitempty"`
+	Identity   *string   `json:"identity,omitempty"`
+	ServerName *string   `json:"serverName,omitempty"`
+}
+
+func (o Override) apply(c Connection) Connection {
+	if o.Trusted != nil {
+		c.Trusted = *o.Trusted
+	}
+	if o.Identity != nil {
+		c.Identity = *o.Identity
+	}
+	if o.ServerName != nil {
+		c.ServerName = *o.ServerName
+	}
+	return c
+}
+
+// owned returns a copy that the caller does not share. An empty list of trusted components
+// is kept apart from none, in JSON too.
+func (o Override) owned() Override {
+	if o.Trusted != nil {
+		own := append([]string{}, *o.Trusted...)
+		o.Trusted = &own
+	}
+	return o
+}
+
+func (o *Override) describe() string {
+	if o == nil {
+		return ""
+	}
+	var text []string
+	add := func(name string, set bool, value func() string) {
+		if set {
+			text = append(text, name+" "+value())
+		}
+	}
+	add("trusted", o.Trusted != nil, func() string { return fmt.Sprint(*o.Trusted) })
+	add("identity", o.Identity != nil, func() string { return strconv.Quote(*o.Identity) })
+	add("server name", o.ServerName != nil, func() string { return strconv.Quote(*o.ServerName) })
+	return strings.Join(text, ", ")
+}
+
+// Override changes fields of a connection for this environment; the zero Override takes
+// that back. Deployed processes keep what they were deployed with. Errors are those of
+// SetConnection.
+func (e *Environment) Override(ctx context.Context, connection string, o Override) error {
+	if err := checkID("override", connection); err != nil {
+		return err
+	}
+	var next *Override
+	var needs []string
+	after := ""
+	if o != (Override{}) {
+		c, err := e.r.Connection(ctx, connection)
+		if err != nil {
+			return failure("override", connection, err)
+		}
+		o = o.owned()
+		c = o.apply(c)
+		if err := e.r.checkConnection(ctx, c); err != nil {
+			return failure("override", connection, err)
+		}
+		next, after = &o, c.describe()
+		needs = append(keysOf(c.components(), componentKey), connectionKey(connection))
+	}
+	slot := entrySlot(e, func(d *environmentRecord) *map[string]Override { return &d.Overrides }, connection)
+	before, err := assign(ctx, e.r, slot, next, needs)
+	if err == nil && (before != nil || next != nil) {
+		e.tell(ctx, "connection overridden", connection, before.describe(), after)
+	}
+	return failure("override", connection, err)
+}
+
+// Overrides returns what is changed for this environment, by connection.
+func (e *Environment) Overrides(ctx context.Context) (map[string]Override, error) {
+	d, err := e.record(ctx)
+	if err != nil {
+		return nil, failure("overrides", e.id, err)
+	}
+	return d.Overrides, nil
+}
