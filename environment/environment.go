@@ -76,23 +76,28 @@ func (r *Registry) Environments(ctx context.Context) ([]string, error) {
 }
 
 // DeleteEnvironment removes an environment and what is deployed to it. The error wraps
-// trustkeep.ErrInUse while atoms are attached to it, and trustkeep.ErrNotFound if there is
+// trustkeep.ErrInUse while atoms are attached to it or partners have members for it, and trustkeep.ErrNotFound if there is
 // none. When it fails otherwise, some processes may have been taken back already; it can
 // be called again.
 func (r *Registry) DeleteEnvironment(ctx context.Context, id string) error {
 	if err := checkID("delete environment", id); err != nil {
 		return err
 	}
-	attached := func(v *inventory) error {
+	inUse := func(v *inventory) error {
 		for _, a := range sortedBy(v.atoms) {
 			if a.environment == id {
 				return fmt.Errorf("atom %s is attached: %w", a.id, trustkeep.ErrInUse)
 			}
 		}
+		for _, p := range sortedBy(v.partners) {
+			if slices.ContainsFunc(p.Members, func(m PartnerMember) bool { return m.Environment == id }) {
+				return fmt.Errorf("partner %s has members for it: %w", p.ID, trustkeep.ErrInUse)
+			}
+		}
 		return nil
 	}
 	e := &Environment{r, id}
-	err := remove(ctx, r, environmentKey(id), newEnvironmentRecord, attached, func(v *inventory) error {
+	err := remove(ctx, r, environmentKey(id), newEnvironmentRecord, inUse, func(v *inventory) error {
 		for _, p := range sortedBy(v.deployed) {
 			if p.environment == id {
 				if err := e.UndeployProcess(ctx, p.record.Process.ID); err != nil && !errors.Is(err, trustkeep.ErrNotFound) {

@@ -137,6 +137,13 @@ func (v *inventory) places(env string, d *environmentRecord) iter.Seq2[string, E
 				return
 			}
 		}
+		for name, p := range sortedBy(v.partners) {
+			for _, id := range p.members(env) {
+				if !yield(id, Expiry{Environment: env, Location: "partner " + name}) {
+					return
+				}
+			}
+		}
 		for name, c := range sortedBy(v.connections) {
 			for _, id := range d.Overrides[name].apply(c).components() {
 				if !yield(id, Expiry{Environment: env, Location: "connection " + name}) {

@@ -14,6 +14,7 @@ import (
 	"github.com/trustkeep/trustkeep/environment"
 	"github.com/trustkeep/trustkeep/environment/storagetest"
 	"github.com/trustkeep/trustkeep/keystore"
+	"github.com/trustkeep/trustkeep/partner"
 	"github.com/trustkeep/trustkeep/pgp"
 )
 
@@ -143,6 +144,7 @@ func furnished(t *testing.T, w *world) []verb {
 	must(t, w.SetConnection(ctx, environment.Connection{ID: "unused"}))
 	must(t, w.SetProcess(ctx, environment.Process{ID: "orders", Connections: []string{"out"}, Components: []string{"key"}}))
 	must(t, w.SetProcess(ctx, environment.Process{ID: "idle"}))
+	must(t, w.SetPartner(ctx, environment.Partner{ID: "acme", Members: []environment.PartnerMember{{Component: "a", Purposes: partner.Encrypt | partner.Verify}}}))
 	must(t, w.test.Deploy(ctx, "a"))
 	must(t, w.test.Deploy(ctx, "b"))
 	must(t, w.test.DeployProcess(ctx, "orders"))
@@ -211,6 +213,13 @@ func furnished(t *testing.T, w *world) []verb {
 			return r.SetProcess(ctx, environment.Process{ID: "orders", Connections: []string{"unused"}})
 		}},
 		{"delete process", func(ctx context.Context, r R, _ E) error { return r.DeleteProcess(ctx, "idle") }},
+		{"new partner", func(ctx context.Context, r R, _ E) error {
+			return r.SetPartner(ctx, environment.Partner{ID: "new", Members: []environment.PartnerMember{{Component: "loose", Purposes: partner.Verify, Environment: "test"}}})
+		}},
+		{"changed partner", func(ctx context.Context, r R, _ E) error {
+			return r.SetPartner(ctx, environment.Partner{ID: "acme", Members: []environment.PartnerMember{{Component: "mine", Purposes: partner.Sign | partner.Decrypt}}})
+		}},
+		{"delete partner", func(ctx context.Context, r R, _ E) error { return r.DeletePartner(ctx, "acme") }},
 		{"create environment", func(ctx context.Context, r R, _ E) error { return second(r.CreateEnvironment(ctx, "new")) }},
 		{"delete environment", func(ctx context.Context, r R, _ E) error { return r.DeleteEnvironment(ctx, "old") }},
 		{"deploy", func(ctx context.Context, _ R, e E) error { return e.Deploy(ctx, "loose") }},

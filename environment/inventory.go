@@ -19,6 +19,7 @@ type inventory struct {
 	components   map[string]*held
 	connections  map[string]Connection
 	processes    map[string]Process
+	partners     map[string]Partner
 	environments map[string]*environmentRecord
 	deployed     map[string]*deployedProcess // by key
 	atoms        map[string]*attachedAtom    // by key
@@ -56,7 +57,7 @@ type attachedAtom struct {
 func newInventory() *inventory {
 	return &inventory{
 		components: make(map[string]*held), connections: make(map[string]Connection),
-		processes: make(map[string]Process), environments: make(map[string]*environmentRecord),
+		processes: make(map[string]Process), partners: make(map[string]Partner), environments: make(map[string]*environmentRecord),
 		deployed: make(map[string]*deployedProcess), atoms: make(map[string]*attachedAtom),
 		damaged: make(map[string]error),
 	}
@@ -66,7 +67,7 @@ func newInventory() *inventory {
 func (v *inventory) clone() *inventory {
 	return &inventory{
 		components: maps.Clone(v.components), connections: maps.Clone(v.connections),
-		processes: maps.Clone(v.processes), environments: maps.Clone(v.environments),
+		processes: maps.Clone(v.processes), partners: maps.Clone(v.partners), environments: maps.Clone(v.environments),
 		deployed: maps.Clone(v.deployed), atoms: maps.Clone(v.atoms), damaged: maps.Clone(v.damaged),
 	}
 }
@@ -119,6 +120,11 @@ func (v *inventory) apply(r Record) {
 		if err = decode(r, d); err == nil {
 			v.processes[id] = d.Process
 		}
+	case "partners":
+		d := new(partnerRecord)
+		if err = decode(r, d); err == nil {
+			v.partners[id] = d.Partner
+		}
 	case "environments":
 		d := new(environmentRecord)
 		if err = decode(r, d); err == nil {
@@ -156,6 +162,8 @@ func (v *inventory) forget(key string) {
 		delete(v.connections, id)
 	case "processes":
 		delete(v.processes, id)
+	case "partners":
+		delete(v.partners, id)
 	case "environments":
 		delete(v.environments, id)
 	case "processes of environment":
@@ -194,6 +202,9 @@ func (v *inventory) keys() []string {
 	}
 	for id := range v.processes {
 		keys = append(keys, processKey(id))
+	}
+	for id := range v.partners {
+		keys = append(keys, partnerKey(id))
 	}
 	for id := range v.environments {
 		keys = append(keys, environmentKey(id))

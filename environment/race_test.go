@@ -12,6 +12,7 @@ import (
 	"github.com/trustkeep/trustkeep/environment"
 	"github.com/trustkeep/trustkeep/environment/dirstore"
 	"github.com/trustkeep/trustkeep/environment/storagetest"
+	"github.com/trustkeep/trustkeep/partner"
 )
 
 // rival is a deletion and something that refers to what is deleted.
@@ -69,6 +70,12 @@ func rivals(former func(environment.Change) bool) []rival {
 				}
 				return r.Delete(ctx, "brief")
 			}},
+		{"partner", func(ctx context.Context, r R, _ E) error {
+			return r.SetPartner(ctx, environment.Partner{ID: "acme", Members: []environment.PartnerMember{{Component: "spare", Purposes: partner.Sign}}})
+		}, deletes("spare")},
+		{"partner in an environment", func(ctx context.Context, r R, _ E) error {
+			return r.SetPartner(ctx, environment.Partner{ID: "acme", Members: []environment.PartnerMember{{Component: "loose", Purposes: partner.Encrypt, Environment: "old"}}})
+		}, func(ctx context.Context, r R) error { return r.DeleteEnvironment(ctx, "old") }},
 		{"replace", func(ctx context.Context, r R, _ E) error {
 			_, err := r.Rename(ctx, "loose", "another")
 			return err
@@ -178,6 +185,13 @@ func consistent(t *testing.T, s environment.Storage, x rival, referred, deleted 
 	for _, key := range []string{"environments/old/processes/orders", "environments/old/processes/idle", "environments/old/atoms/new"} {
 		if there[key] && !there["environments/old"] {
 			t.Errorf("%s, of an environment that is gone", key)
+		}
+	}
+	for _, p := range check(r.Partners(ctx))(t) {
+		for _, m := range p.Members {
+			if m.Environment != "" && !there["environments/"+m.Environment] {
+				t.Errorf("partner %s refers to an environment that is gone", p.ID)
+			}
 		}
 	}
 	if e, err := r.Environment(ctx, "test"); err == nil {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -17,12 +18,14 @@ const (
 	componentsPrefix  = "components/"
 	connectionsPrefix = "connections/"
 	processesPrefix   = "processes/"
+	partnersPrefix    = "partners/"
 	environmentPrefix = "environments/"
 )
 
 func componentKey(id string) string   { return componentsPrefix + id }
 func connectionKey(id string) string  { return connectionsPrefix + id }
 func processKey(id string) string     { return processesPrefix + id }
+func partnerKey(id string) string     { return partnersPrefix + id }
 func environmentKey(id string) string { return environmentPrefix + id }
 
 func deployedKey(environment, process string) string {
@@ -37,7 +40,7 @@ func atomKey(environment, atom string) string {
 func kindOfKey(key string) (kind, environment, id string) {
 	part := strings.Split(key, "/")
 	switch {
-	case len(part) == 2 && (part[0] == "components" || part[0] == "connections" || part[0] == "processes" || part[0] == "environments"):
+	case len(part) == 2 && slices.Contains([]string{"components", "connections", "processes", "partners", "environments"}, part[0]):
 		return part[0], "", part[1]
 	case len(part) == 4 && part[0] == "environments" && (part[2] == "processes" || part[2] == "atoms"):
 		return part[2] + " of environment", part[1], part[3]

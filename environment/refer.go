@@ -116,6 +116,8 @@ func named(key string) string {
 		return "connection " + id
 	case "processes":
 		return "process " + id
+	case "partners":
+		return "partner " + id
 	case "environments":
 		return "environment " + id
 	case "processes of environment":

@@ -41,8 +41,8 @@ func listed(uses []Use) string {
 	return strings.Join(text, ", ")
 }
 
-// Uses lists whatever refers to a component: connections, processes, deployments,
-// substitutions, overrides, roles, and frozen copies. It is what changes when the
+// Uses lists whatever refers to a component: connections, processes, partners,
+// deployments, substitutions, overrides, roles, and frozen copies. It is what changes when the
 // component is replaced, and what keeps it from being deleted.
 func (r *Registry) Uses(ctx context.Context, component string) ([]Use, error) {
 	v, err := r.list(ctx)
@@ -65,6 +65,11 @@ func (v *inventory) uses(component string) []Use {
 	}
 	for id, p := range sortedBy(v.processes) {
 		add(slices.Contains(p.Components, component), "used by process", "", id)
+	}
+	for id, p := range sortedBy(v.partners) {
+		for _, m := range p.Members {
+			add(m.Component == component, "used with partner", m.Environment, id)
+		}
 	}
 	for env, d := range sortedBy(v.environments) {
 		_, deployed := d.Deployed[component]

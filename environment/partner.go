@@ -1,0 +1,229 @@
+package environment
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/partner"
+)
+
+// Partner is the certificates and keys that are used with one trading partner, theirs and
+// ours, old and new side by side; see package partner.
+type Partner struct {
+	ID      string          `json:"id"`
+	Members []PartnerMember `json:"members,omitempty"`
+}
+
+// PartnerMember is a component and what it is used for with a partner.
+type PartnerMember struct {
+	Component string `json:"component"`
+	// Purposes are what it is used for; our own part, that is Sign, Decrypt, SignMDN
+	// and ClientTLS, takes a private component.
+	Purposes partner.Purpose `json:"-"`
+	// PreferredFrom is from when on it is used to send although an older one is
+	// valid, too. Zero is as soon as it is valid.
+	PreferredFrom time.Time `json:"preferredFrom,omitzero"`
+	// Environment that it counts in, where the partner's test and production
+	// certificates differ. Empty is all.
+	Environment string `json:"environment,omitempty"`
+}
+
+// private are the purposes that take a private key.
+const private = partner.Sign | partner.Decrypt | partner.SignMDN | partner.ClientTLS
+
+// lastPurpose is the last of package partner.
+const lastPurpose = partner.ClientTLS
+
+// MarshalJSON spells purposes by their names.
+func (m PartnerMember) MarshalJSON() ([]byte, error) {
+	type plain PartnerMember // without this method
+	return json.Marshal(struct {
+		plain
+		Purposes []string `json:"purposes"`
+	}{plain(m), strings.Split(m.Purposes.String(), "|")})
+}
+
+// UnmarshalJSON undoes MarshalJSON. The error wraps trustkeep.ErrUnsupported for a purpose
+// that it does not know.
+func (m *PartnerMember) UnmarshalJSON(text []byte) error {
+	type plain PartnerMember
+	var s struct {
+		plain
+		Purposes []string `json:"purposes"`
+	}
+	if err := json.Unmarshal(text, &s); err != nil {
+		return err
+	}
+	out := PartnerMember(s.plain)
+	for _, name := range s.Purposes {
+		p := partner.Purpose(1)
+		for p <= lastPurpose && p.String() != name {
+			p <<= 1
+		}
+		if p > lastPurpose {
+			return fmt.Errorf("purpose %q: %w", trustkeep.Printable(name), trustkeep.ErrUnsupported)
+		}
+		out.Purposes |= p
+	}
+	*m = out
+	return nil
+}
+
+type partnerRecord struct {
+	stamp
+	Partner Partner `json:"partner"`
+}
+
+func newPartnerRecord() *partnerRecord { return new(partnerRecord) }
+
+func (d *partnerRecord) check(id string) error {
+	return cmp.Or(is(d.Partner.ID, id), d.Partner.checkMembers())
+}
+
+func (p Partner) checkMembers() error {
+	for _, m := range p.Members {
+		if m.Purposes == 0 || m.Purposes >= lastPurpose<<1 {
+			return fmt.Errorf("component %s has the purposes %v: %w", trustkeep.Printable(m.Component), m.Purposes, trustkeep.ErrUnsupported)
+		}
+	}
+	return nil
+}
+
+// SetPartner stores a partner, new or changed. The error wraps trustkeep.ErrNotFound for a
+// component or environment that does not exist, and trustkeep.ErrUnsupported for a member
+// without a purpose, or with one that its component cannot serve.
+func (r *Registry) SetPartner(ctx context.Context, p Partner) error {
+	if err := checkID("set partner", p.ID); err != nil {
+		return err
+	}
+	if err := p.checkMembers(); err != nil {
+		return failure("set partner", p.ID, err)
+	}
+	var needs []string
+	for _, m := range p.Members {
+		var visibility trustkeep.Visibility
+		if m.Purposes&private != 0 {
+			visibility = trustkeep.Private
+		}
+		if _, err := r.want(ctx, m.Component, 0, visibility); err != nil {
+			return failure("set partner", p.ID, err)
+		}
+		needs = append(needs, componentKey(m.Component))
+		if m.Environment != "" {
+			needs = append(needs, environmentKey(m.Environment))
+		}
+	}
+	before, err := assign(ctx, r, partnerSlot(p.ID), &p, needs)
+	if err == nil {
+		r.tell(ctx, Event{Action: "partner set", Object: p.ID, Before: before.describe(), After: p.describe()})
+	}
+	return failure("set partner", p.ID, err)
+}
+
+func partnerSlot(id string) slot[*partnerRecord, Partner] {
+	return slot[*partnerRecord, Partner]{
+		key: partnerKey(id), fresh: newPartnerRecord,
+		get: func(d *partnerRecord) *Partner { p := d.Partner; return &p },
+		set: func(d *partnerRecord, p *Partner) { d.Partner = *p },
+	}
+}
+
+func (p *Partner) describe() string {
+	if p == nil {
+		return ""
+	}
+	var text []string
+	for _, m := range p.Members {
+		one := m.Component + " to " + m.Purposes.String()
+		if m.Environment != "" {
+			one += " in " + m.Environment
+		}
+		text = append(text, one)
+	}
+	return strings.Join(text, ", ")
+}
+
+// Partner returns a partner as it is defined. The error wraps trustkeep.ErrNotFound.
+func (r *Registry) Partner(ctx context.Context, id string) (Partner, error) {
+	if err := checkID("partner", id); err != nil {
+		return Partner{}, err
+	}
+	d := new(partnerRecord)
+	revision, err := r.get(ctx, partnerKey(id), d)
+	if err == nil && revision == 0 {
+		err = missing(partnerKey(id))
+	}
+	return d.Partner, failure("partner", id, err)
+}
+
+// Partners returns all partners, by ID, with the error of Connections.
+func (r *Registry) Partners(ctx context.Context) ([]Partner, error) {
+	v, err := r.listOf(ctx, partnersPrefix)
+	if err != nil {
+		return nil, failure("partners", "", err)
+	}
+	return values(v.partners), failure("partners", "", v.problem())
+}
+
+// DeletePartner removes a partner. The error wraps trustkeep.ErrNotFound if there is none.
+func (r *Registry) DeletePartner(ctx context.Context, id string) error {
+	if err := checkID("delete partner", id); err != nil {
+		return err
+	}
+	before, err := partnerSlot(id).write(ctx, r, nil)
+	if err == nil && before == nil {
+		err = missing(partnerKey(id))
+	}
+	if err == nil {
+		r.tell(ctx, Event{Action: "partner deleted", Object: id, Before: before.describe()})
+	}
+	return failure("delete partner", id, err)
+}
+
+// Partner returns what is used with a partner in the atom's environment, in the current
+// versions of the components: those of the environment, and those that count in all. Ask
+// again to follow changes. The error wraps trustkeep.ErrNotFound for a partner, or a
+// component of one, that there is not.
+//
+// Resolve answers with the component to use; Atom.Identity and Atom.PGP have the private
+// key of one of ours.
+func (a *Atom) Partner(id string) (*partner.Set[trustkeep.Component], error) {
+	v := a.state.Load()
+	p, ok := v.partners[id]
+	if !ok {
+		return nil, failure("partner", id, missing(partnerKey(id)))
+	}
+	set := new(partner.Set[trustkeep.Component])
+	for _, m := range p.Members {
+		if m.Environment != "" && m.Environment != a.env {
+			continue
+		}
+		h, err := v.current(m.Component)
+		if err == nil {
+			err = set.Add(partner.Member[trustkeep.Component]{
+				Item: h.component, Purposes: m.Purposes, PreferredFrom: m.PreferredFrom, Variant: m.Environment,
+			})
+		}
+		if err != nil {
+			return nil, failure("partner", id, err)
+		}
+	}
+	return set, nil
+}
+
+// members are the components that are used with a partner in an environment.
+func (p Partner) members(environment string) []string {
+	var out []string
+	for _, m := range p.Members {
+		if (m.Environment == "" || m.Environment == environment) && !slices.Contains(out, m.Component) {
+			out = append(out, m.Component)
+		}
+	}
+	return out
+}
