@@ -27,8 +27,8 @@ type AtomOptions struct {
 	// Seen is how many peers are remembered to foretell what a change would do to
 	// them; zero stands for 1,000. Negative remembers none.
 	Seen int
-	// OnChange is called after each change of what the atom has, in turn. It must not
-	// call Close. Nil is none.
+	// OnChange is called after each change of what the atom has, in turn; the next one
+	// waits for it. It must not call Close. Nil is none.
 	OnChange func()
 	// Logger is told of changes and of what is damaged. Nil is the registry's.
 	Logger *slog.Logger
@@ -178,15 +178,32 @@ func (e *Environment) detach(ctx context.Context, atom string) error {
 func (a *Atom) follow(updates <-chan Update) {
 	defer close(a.done)
 	for u := range updates {
-		a.take(u)
-		if a.o.OnChange != nil {
+		if a.take(u) && a.o.OnChange != nil {
 			a.o.OnChange()
 		}
 	}
 }
 
-// take makes an update count, as a whole.
-func (a *Atom) take(u Update) {
+// concerns tells whether a record is any of the atom's business: what the registry has,
+// and its own environment. Other atoms, of which there may be thousands, are not.
+func (a *Atom) concerns(r Record) bool {
+	switch kind, environment, id := kindOfKey(r.Key); kind {
+	case "", "atoms of environment":
+		return false
+	case "environments":
+		return id == a.env
+	case "processes of environment":
+		return environment == a.env
+	}
+	return true
+}
+
+// take makes an update count, as a whole, and tells whether it changes anything here.
+func (a *Atom) take(u Update) bool {
+	u.Records = slices.DeleteFunc(u.Records, func(r Record) bool { return !a.concerns(r) })
+	if len(u.Records) == 0 && !u.Full {
+		return false
+	}
 	next := newInventory()
 	if before := a.state.Load(); before != nil {
 		next = before.clone()
@@ -206,6 +223,7 @@ func (a *Atom) take(u Update) {
 	close(a.changed)
 	a.changed = make(chan struct{})
 	a.mu.Unlock()
+	return true
 }
 
 // deployedTo returns the certificates that are deployed to an atom.

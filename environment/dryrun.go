@@ -30,10 +30,15 @@ type seenPeer struct {
 	ByBase bool `json:"byBase,omitempty"`
 }
 
+// maxReport bounds what an atom reports, in bytes of certificates.
+const maxReport = 1 << 20
+
 // Report stores which peers the atom has accepted of late, so that Environment.DryRun can
-// tell what a change would do to them. Call it now and then, once an hour for instance.
+// tell what a change would do to them: as many as fit into 1 MiB, those seen last. Call it
+// now and then, once an hour for instance. The error wraps trustkeep.ErrNotFound for an
+// atom that was detached.
 func (a *Atom) Report(ctx context.Context) error {
-	peers := a.peers()
+	peers := latest(a.peers(), maxReport)
 	err := change(ctx, a.r, atomKey(a.env, a.id), newAtomRecord, func(d *atomRecord, exists bool) error {
 		if !exists {
 			return fmt.Errorf("atom is detached: %w", trustkeep.ErrNotFound)
@@ -56,6 +61,23 @@ func (a *Atom) peers() []seenPeer {
 	for use, seen := range by {
 		for _, p := range seen.Peers() {
 			out = append(out, a.stored(use, p, base))
+		}
+	}
+	return out
+}
+
+// latest returns those peers that were seen last and fit into a number of bytes, in an
+// order that stays the same.
+func latest(peers []seenPeer, limit int) []seenPeer {
+	slices.SortStableFunc(peers, func(x, y seenPeer) int { return y.Last.Compare(x.Last) })
+	out := peers
+	for i, p := range peers {
+		for _, der := range p.Chain {
+			limit -= len(der)
+		}
+		if limit < 0 {
+			out = peers[:i]
+			break
 		}
 	}
 	slices.SortStableFunc(out, func(x, y seenPeer) int {
