@@ -13,9 +13,7 @@ import (
 	"golang.org/x/crypto/scrypt"
 
 	"github.com/trustkeep/trustkeep"
-	"github.com/trustkeep/trustkeep/cms"
 	"github.com/trustkeep/trustkeep/internal/atomicfile"
-	"github.com/trustkeep/trustkeep/keystore"
 )
 
 // The cost of a password: 32 MiB and about a tenth of a second, once when a registry is
@@ -94,35 +92,6 @@ func unwrapped(dataKey []byte, err error) ([]byte, error) {
 		return nil, fmt.Errorf("wrapped key: %w", trustkeep.ErrIncorrectPassword)
 	}
 	return dataKey, nil
-}
-
-type identityKey struct{ id *keystore.Identity }
-
-// IdentityKey is a key pair of a keystore, for RSA-OAEP or ECDH; see cms.Protect. It is
-// named by its public key, so a certificate that was renewed for the same key still
-// opens the registry.
-func IdentityKey(id *keystore.Identity) Key { return identityKey{id} }
-
-func (k identityKey) ID() string {
-	if k.id == nil || k.id.Leaf() == nil {
-		return ""
-	}
-	sum := sha256.Sum256(k.id.Leaf().RawSubjectPublicKeyInfo)
-	return "spki-sha256:" + hex.EncodeToString(sum[:])
-}
-
-func (k identityKey) Wrap(dataKey []byte) ([]byte, error) {
-	if k.id == nil || k.id.Leaf() == nil {
-		return nil, fmt.Errorf("no identity, or one without a certificate: %w", trustkeep.ErrEmpty)
-	}
-	return cms.Protect(dataKey, k.id)
-}
-
-func (k identityKey) Unwrap(wrapped []byte) ([]byte, error) {
-	if k.id == nil {
-		return nil, fmt.Errorf("no identity: %w", trustkeep.ErrEmpty)
-	}
-	return unwrapped(cms.Unprotect(wrapped, k.id))
 }
 
 type fileKey struct{ path string }

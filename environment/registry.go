@@ -18,7 +18,8 @@ type Options struct {
 	// does not have, by its ID. Nil knows none.
 	Passwords func(ctx context.Context, id string) (trustkeep.PasswordSource, error)
 	// Resolve fetches a password that a component refers to by name, such as one in
-	// a secrets manager; see SetPasswordReference. Nil resolves nothing.
+	// a secrets manager; see SetPasswordReference. The name is what the storage has, so
+	// it should find nothing but passwords of components. Nil resolves nothing.
 	Resolve func(ctx context.Context, reference string) ([]byte, error)
 	// Scanner sees every file that Import and Reimport are given. Nil scans nothing.
 	Scanner trustkeep.Scanner

@@ -3,6 +3,7 @@ package environment_test
 import (
 	"context"
 	"crypto/x509/pkix"
+	"encoding/asn1"
 	"encoding/json"
 	"errors"
 	"io/fs"
@@ -11,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/cms"
 	"github.com/trustkeep/trustkeep/environment"
 	"github.com/trustkeep/trustkeep/environment/storagetest"
 	"github.com/trustkeep/trustkeep/keystore"
@@ -212,5 +214,33 @@ func TestPasswordByReference(t *testing.T) {
 	}
 	if password := check(check(w.Password(ctx, "x"))(t).Reveal())(t); string(password) != "secret-x" {
 		t.Error("another password")
+	}
+}
+
+// TestDataKeyOfSomebodyElse: who can write to the storage and has the certificate, but not
+// the key, does not get the registry to keep passwords under a data key that they know.
+func TestDataKeyOfSomebodyElse(t *testing.T) {
+	ctx := t.Context()
+	for name, pki := range map[string]*pkitest.PKI{"EC": pkitest.New(t), "RSA": pkitest.Options{Key: keystore.RSA2048}.New(t)} {
+		key := environment.IdentityKey(pki.Client)
+		storage := storagetest.NewMemory(nil)
+		check(environment.Open(ctx, storage, environment.Options{Key: key}))(t)
+		own := check(key.Wrap(make([]byte, 32)))(t)
+		if got := check(key.Unwrap(own))(t); len(got) != 32 {
+			t.Fatalf("%s: %d bytes", name, len(got))
+		}
+		foreign := check(cms.Protect(make([]byte, 32), pki.Client))(t)
+		signed := check(asn1.Marshal(struct{ Protected, Signature []byte }{foreign, []byte("no signature")}))(t)
+		for what, wrapped := range map[string][]byte{"not signed": foreign, "signed by nobody": signed, "cut": own[:len(own)-1], "nothing": nil} {
+			if _, err := key.Unwrap(wrapped); !errors.Is(err, trustkeep.ErrIncorrectPassword) && !errors.Is(err, trustkeep.ErrCorrupt) {
+				t.Errorf("%s, %s: %v", name, what, err)
+			}
+			r := check(storage.Get(ctx, "secrets"))(t)
+			text := check(json.Marshal(map[string]any{"format": 1, "keys": []any{map[string]any{"id": key.ID(), "wrapped": wrapped}}}))(t)
+			check(storage.Put(ctx, "secrets", text, r.Revision))(t)
+			if _, err := environment.Open(ctx, storage, environment.Options{Key: key}); err == nil {
+				t.Errorf("%s, %s: the registry opens", name, what)
+			}
+		}
 	}
 }
