@@ -3,9 +3,11 @@ package environment_test
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io/fs"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/trustkeep/trustkeep"
@@ -287,4 +289,61 @@ func TestDryRunOfProcessesAndConnections(t *testing.T) {
 	if err := dial(t, address, check(atom.Connection("out"))(t)); err == nil {
 		t.Error("part of the trust is enough")
 	}
+}
+
+// TestAtomsAreClosedWhileEverythingChanges, and asked at the same time.
+func TestAtomsAreClosedWhileEverythingChanges(t *testing.T) {
+	w := newWorld(t, environment.Options{})
+	ctx := t.Context()
+	w.public(w.identity("server"), "a")
+	must(t, w.SetConnection(ctx, environment.Connection{ID: "out", Trusted: []string{"a"}, Identity: "server"}))
+	must(t, w.SetProcess(ctx, environment.Process{ID: "orders", Connections: []string{"out"}}))
+	stop := make(chan struct{})
+	var all sync.WaitGroup
+	all.Go(func() {
+		for i := 0; ; i++ {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			for _, err := range []error{w.test.Deploy(ctx, "a"), w.test.DeployProcess(ctx, "orders"), w.test.Undeploy(ctx, "a"), w.test.UndeployProcess(ctx, "orders")} {
+				if err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		}
+	})
+	for i := range 10 {
+		changes := 0
+		atom := check(w.test.Attach(ctx, fmt.Sprint("atom", i), environment.AtomOptions{OnChange: func() { changes++ }}))(t)
+		var askers sync.WaitGroup
+		for range 3 {
+			askers.Go(func() {
+				for range 5 {
+					b, err := atom.Connection("out")
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					if _, err := b.Client(); err != nil {
+						t.Error(err)
+					}
+					if p, err := atom.Process("orders"); err == nil {
+						p.Connection("out") // or not, if it was taken back
+					}
+					if _, err := atom.Certificates(); err != nil {
+						t.Error(err)
+					}
+				}
+			})
+		}
+		askers.Go(func() { must(t, atom.Close()) })
+		must(t, atom.Close())
+		changes++ // nobody else does any more
+		askers.Wait()
+	}
+	close(stop)
+	all.Wait()
 }
