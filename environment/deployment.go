@@ -27,7 +27,8 @@ func (d Deployment) reaches(atom string) bool {
 // Deploy deploys a component on its own, to all atoms of the environment or to those
 // that are named. A public X.509 component is trusted from then on, in whatever version
 // it is, by every connection without trust of its own. A PGP component becomes available
-// by its ID.
+// by its ID. Deployed again, it is deployed to the atoms that are named then and no others;
+// they need not be attached yet.
 //
 // The error wraps trustkeep.ErrNotDeployable for a private X.509 component, which comes
 // with the process or connection that uses it, and trustkeep.ErrUnsupported for a

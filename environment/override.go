@@ -55,9 +55,10 @@ func (o *Override) describe() string {
 	return strings.Join(text, ", ")
 }
 
-// Override changes fields of a connection for this environment; the zero Override takes
-// that back. Deployed processes keep what they were deployed with. Errors are those of
-// SetConnection.
+// Override changes fields of a connection for this environment, and takes back whatever
+// was overridden before and is not in it: to change one field more, begin with what
+// Overrides returns. The zero Override takes everything back. Deployed processes keep what
+// they were deployed with. Errors are those of SetConnection.
 func (e *Environment) Override(ctx context.Context, connection string, o Override) error {
 	if err := checkID("override", connection); err != nil {
 		return err
