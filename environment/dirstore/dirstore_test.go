@@ -283,6 +283,52 @@ func TestVersionsArePrunedAndRestored(t *testing.T) {
 	if all, err := d.Versions(context.Background(), "k"); err != nil || string(all[len(all)-1].Value) != "16" {
 		t.Errorf("%v, %v", all, err)
 	}
+	// What is written then has a revision of its own: nobody takes it for one that was.
+	restored := got[3].Revision
+	if next := put(t, d, "k", "100", restored); next <= last {
+		t.Errorf("revision %d was there before, as one up to %d", next, last)
+	}
+	all, err := d.Versions(context.Background(), "k")
+	if err != nil || len(all) != environment.MinVersions+1 || string(all[len(all)-1].Value) != "100" || string(all[len(all)-2].Value) != "28" {
+		t.Errorf("%v, %v", all, err)
+	}
+}
+
+// TestNewestVersionIsPutBackUnseen: a watcher that looks again only when the record that
+// was damaged is at the revision that it had before sees that it is another.
+func TestNewestVersionIsPutBackUnseen(t *testing.T) {
+	dir := t.TempDir()
+	d := open(t, dir, Options{Ticks: make(chan time.Time)})
+	other := open(t, dir, Options{Ticks: make(chan time.Time)})
+	last := put(t, d, "k", "1", put(t, d, "k", "0", 0))
+	ticks := make(chan time.Time)
+	reader := open(t, dir, Options{Ticks: ticks})
+	updates, err := reader.Watch(t.Context(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if u := <-updates; len(u.Records) != 1 || string(u.Records[0].Value) != "1" {
+		t.Fatalf("%v", u)
+	}
+	text, err := os.ReadFile(filepath.Join(dir, "k", versionsName, versionName(last-1)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "k", recordName), text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if n := put(t, other, "k", "2", last-1); n != last {
+		t.Fatalf("revision %d", n)
+	}
+	ticks <- time.Time{}
+	select {
+	case u := <-updates:
+		if len(u.Records) != 1 || string(u.Records[0].Value) != "2" {
+			t.Errorf("%v", u)
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("nothing was told")
+	}
 }
 
 func TestClosed(t *testing.T) {

@@ -56,6 +56,7 @@ type watcher struct {
 type seen struct {
 	info     fs.FileInfo
 	revision uint64
+	time     time.Time // tells apart versions that were put back by hand
 	deleted  bool
 	err      string
 }
@@ -157,14 +158,14 @@ func (w *watcher) compare(ctx context.Context, lastWrite time.Time) (environment
 			return nil
 		}
 		s, err := w.d.read(key)
-		is := seen{info: info, revision: s.Revision, deleted: s.Deleted}
+		is := seen{info: info, revision: s.Revision, time: s.Time, deleted: s.Deleted}
 		if err != nil {
 			is.err = err.Error()
 			s = stored{Record: environment.Record{Key: key, Revision: old.revision, Err: err}}
-			is.revision = old.revision
+			is.revision, is.time = old.revision, old.time
 		}
 		now[key] = is
-		if is.revision == old.revision && is.err == old.err || !ok && is.deleted {
+		if is.revision == old.revision && is.time.Equal(old.time) && is.err == old.err || !ok && is.deleted {
 			return nil
 		}
 		u.Records = append(u.Records, s.Record)

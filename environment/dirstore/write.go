@@ -42,7 +42,16 @@ func (d *Directory) write(ctx context.Context, next stored, expected uint64) (ui
 	if actual != expected {
 		return 0, &environment.ConflictError{Key: next.Key, Expected: expected, Actual: actual}
 	}
+	kept, err := listVersions(filepath.Join(d.folder(next.Key), versionsName))
+	if err != nil {
+		return 0, err
+	}
 	next.Revision, next.Time = old.Revision+1, d.o.Clock().UTC().Round(0)
+	if n := len(kept); n > 0 && kept[n-1] > old.Revision {
+		// A version was put back by hand. There was a record after the last version
+		// that is kept; its revision is not given again.
+		next.Revision = kept[n-1] + 2
+	}
 
 	// A writer that dies among its files leaves an odd count to the next one, also
 	// if the machine dies with it.
