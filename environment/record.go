@@ -1,6 +1,7 @@
 package environment
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -153,10 +154,31 @@ func (r *Registry) put(ctx context.Context, key string, d document, expected uin
 	if err != nil {
 		return 0, err
 	}
+	var revision uint64
 	if shown, ok := r.storage.(FileStorage); ok {
-		return shown.PutFiles(ctx, key, text, expected, d.files())
+		revision, err = shown.PutFiles(ctx, key, text, expected, d.files())
+	} else {
+		revision, err = r.storage.Put(ctx, key, text, expected)
 	}
-	return r.storage.Put(ctx, key, text, expected)
+	if err != nil && !errors.Is(err, trustkeep.ErrConflict) {
+		// It may have been done, and the answer was lost.
+		if now, e := r.storage.Get(ctx, key); e == nil && now.Revision != expected && bytes.Equal(now.Value, text) {
+			return now.Revision, nil
+		}
+	}
+	return revision, err
+}
+
+// delete deletes a record of a revision.
+func (r *Registry) delete(ctx context.Context, key string, revision uint64) error {
+	err := r.storage.Delete(ctx, key, revision)
+	if err != nil && !errors.Is(err, trustkeep.ErrConflict) && !errors.Is(err, trustkeep.ErrNotFound) {
+		// As in put.
+		if _, e := r.storage.Get(ctx, key); errors.Is(e, trustkeep.ErrNotFound) {
+			return nil
+		}
+	}
+	return err
 }
 
 // maxAttempts bounds how often a change is made anew because others were faster.
@@ -189,7 +211,7 @@ func changeAny[D document](ctx context.Context, r *Registry, key string, fresh f
 		case errors.Is(err, errSame):
 			return revision, nil
 		case errors.Is(err, errRemove):
-			revision, err = 0, r.storage.Delete(ctx, key, revision)
+			revision, err = 0, r.delete(ctx, key, revision)
 			if err == nil || !errors.Is(err, trustkeep.ErrConflict) && !errors.Is(err, trustkeep.ErrNotFound) {
 				return 0, err
 			}

@@ -183,7 +183,7 @@ func remove[D document](ctx context.Context, r *Registry, key string, fresh func
 		}
 	}
 	if err == nil {
-		err = r.storage.Delete(ctx, key, revision)
+		err = r.delete(ctx, key, revision)
 	}
 	if err != nil {
 		_, undone := mark(context.WithoutCancel(ctx), false)
