@@ -1,8 +1,8 @@
 // Package environment manages certificates and keys that several programs share, and
 // deploys them.
 //
-// A Registry holds components, X.509 and PGP, public and private, and the connections and
-// processes that refer to them by ID. An Environment, such as "test" or "production", says
+// A Registry holds components, X.509 and PGP, public and private, and the connections,
+// processes and partners that refer to them by ID. An Environment, such as "test" or "production", says
 // what of it counts where. Running programs attach to one as an Atom and follow it:
 //
 //	storage, err := dirstore.Open("/var/lib/certificates", dirstore.Options{})
@@ -26,6 +26,9 @@
 // back. Whatever refers to it goes on with the new content at once. A deployed process is
 // the exception: it keeps the copies that it was deployed with, and Environment.Stale
 // lists it until it is deployed again.
+//
+// What is referred to cannot be deleted: trustkeep.ErrInUse, whoever refers to it at the same
+// moment.
 //
 // # Storage
 //
