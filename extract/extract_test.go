@@ -20,6 +20,7 @@ import (
 
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/internal/testpki"
+	"github.com/trustkeep/trustkeep/keystore"
 	"github.com/trustkeep/trustkeep/truststore"
 )
 
@@ -339,6 +340,32 @@ func TestAccept(t *testing.T) {
 		if _, err := c.Accept(f); !errors.Is(err, trustkeep.ErrCorrupt) {
 			t.Errorf("%q: %v", f, err)
 		}
+	}
+}
+
+func TestComponentOfAnAcceptedCertificate(t *testing.T) {
+	pki, other := testpki.New(t, testpki.Options{}), testpki.New(t, testpki.Options{})
+	leaf := pki.Server("localhost")
+	c := &Chain{
+		Certificates: []*x509.Certificate{leaf.Cert, other.Root.Cert},
+		Completed:    []*x509.Certificate{pki.Intermediate.Cert, pki.Root.Cert},
+	}
+	scanned := 0
+	o := keystore.ComponentOptions{Scanner: trustkeep.ScannerFunc(func(context.Context, string, []byte) error { scanned++; return nil })}
+	for cert, length := range map[*x509.Certificate]int{leaf.Cert: 3, pki.Intermediate.Cert: 2, other.Root.Cert: 1} {
+		component, err := c.Component(t.Context(), "partner", truststore.Fingerprint(cert), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if component.Fingerprint() != truststore.Fingerprint(cert) || len(component.Describe()) != length || component.Visibility() != trustkeep.Public {
+			t.Errorf("%v with %d certificates, want %d", component, len(component.Describe()), length)
+		}
+	}
+	if scanned != 3 {
+		t.Errorf("scanned %d times", scanned)
+	}
+	if _, err := c.Component(t.Context(), "partner", truststore.Fingerprint(other.Intermediate.Cert), o); !errors.Is(err, trustkeep.ErrRejected) {
+		t.Errorf("%v", err)
 	}
 }
 
