@@ -178,10 +178,10 @@ func TestInteropJavaHTTPSServer(t *testing.T) {
 			b    tlsctx.Builder
 			code tlsctx.Code // empty: accepted
 		}{
-			"chain":            {tlsctx.Builder{Trusted: store(pki.Root), Identity: me}, ""},
-			"exact":            {tlsctx.Builder{Trusted: store(a), Identity: me}, ""},
-			"pinned alone":     {tlsctx.Builder{Trusted: truststore.Pinned(truststore.PinCertificate(a.Cert)), Identity: me}, ""},
-			"another":          {tlsctx.Builder{Global: store(pki.Root), Trusted: store(other.Root), Identity: me}, "unknown-issuer"},
+			"chain":        {tlsctx.Builder{Trusted: store(pki.Root), Identity: me}, ""},
+			"exact":        {tlsctx.Builder{Trusted: store(a), Identity: me}, ""},
+			"pinned alone": {tlsctx.Builder{Trusted: truststore.Pinned(truststore.PinCertificate(a.Cert)), Identity: me}, ""},
+			"another":      {tlsctx.Builder{Global: store(pki.Root), Trusted: store(other.Root), Identity: me}, "unknown-issuer"},
 			// The server's choice of words: an alert, or under TLS 1.3 just the end.
 			"without identity": {tlsctx.Builder{Trusted: store(pki.Root)}, "-"},
 		} {
