@@ -320,7 +320,14 @@ func (f *Forecast) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%d of %d peers of %d atoms would fail", len(f.Failing), f.Checked, f.Atoms)
 	for _, w := range f.Failing {
-		fmt.Fprintf(&b, "\n%s: %s: %v", w.Atom, w.Peer, w.Err)
+		by := "a connection without settings"
+		if w.Connection != "" {
+			by = "connection " + w.Connection
+		}
+		if w.Process != "" {
+			by += " of process " + w.Process
+		}
+		fmt.Fprintf(&b, "\n%s: %s by %s: %v", w.Atom, w.Peer, by, w.Err)
 	}
 	return b.String()
 }

@@ -238,5 +238,9 @@ func failure(op, name string, err error) error {
 	if err == nil {
 		return nil
 	}
+	var cause *trustkeep.Error
+	if errors.As(err, &cause) && cause.Alias == name {
+		name = "" // it is told once
+	}
 	return &trustkeep.Error{Op: "environment: " + op, Alias: name, Err: err}
 }
