@@ -471,34 +471,3 @@ func withMAC(file []byte, params pbe.MACParams) []byte {
 	}
 	return seq(integer(3), data(p.authSafe), mac)
 }
-
-// Pairing is linear: many keys and many certificates that all claim to belong
-// together, by ID, by name, or by issuer, take no longer than others.
-func TestPairingIsLinear(t *testing.T) {
-	store := newStore(t, 1, 1)
-	key, err := store.Entries[0].Key.Open(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	model := store.Entries[0].Chain[1].Raw
-	for name, attributes := range map[string][]byte{
-		"by ID":   encodeAttributes("", []byte("id"), false, nil),
-		"by name": encodeAttributes("name", nil, false, nil),
-	} {
-		const n = 20_000
-		var contents []byte
-		for i := range n {
-			cert := withSerial(t, model, i)
-			contents = appendTypedBag(contents, oidCertBag, oidX509Cert, cert, attributes)
-			contents = appendBag(contents, oidKeyBag, key, attributes)
-		}
-		start := time.Now()
-		s, err := Parse(pfxOf(nil, plainSafe(contents)), noPassword())
-		if err != nil || len(s.Entries) < n {
-			t.Fatalf("%s: %v", name, err)
-		}
-		if elapsed := time.Since(start); elapsed > 5*time.Second {
-			t.Errorf("%s: took %v", name, elapsed)
-		}
-	}
-}
