@@ -192,7 +192,7 @@ func (d *Directory) checkEmpty() error {
 	}
 	for _, e := range entries {
 		// Those two are of somebody who opens it at this very moment.
-		if e.Name() != lockName && e.Name() != markerName && !isTemporary(e.Name()) {
+		if e.Name() != lockName && e.Name() != markerName && !atomicfile.IsTemp(e.Name()) {
 			return fmt.Errorf("holds %q and is no storage: %w", trustkeep.Printable(e.Name()), trustkeep.ErrUnsupported)
 		}
 	}

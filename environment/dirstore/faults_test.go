@@ -23,6 +23,7 @@ import (
 
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/environment"
+	"github.com/trustkeep/trustkeep/internal/atomicfile"
 )
 
 // TestMain makes the test binary a writer for the tests of several processes.
@@ -230,7 +231,7 @@ func TestKilledWritersLeaveNothingHalf(t *testing.T) {
 	wantCounters(t, dir, done, slack)
 	left := 0
 	err := filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
-		if err == nil && isTemporary(e.Name()) {
+		if err == nil && atomicfile.IsTemp(e.Name()) {
 			left++
 		}
 		return err

@@ -9,8 +9,5 @@ func tryLock(*os.File) (bool, error) { return true, nil }
 
 func unlockFile(*os.File) {}
 
-// cannotFlush is always true: there is no flushing of folders here.
-func cannotFlush(error) bool { return true }
-
 // isReadOnly tells whether the file system cannot be written to at all.
 func isReadOnly(error) bool { return false }

@@ -24,8 +24,5 @@ func tryLock(f *os.File) (bool, error) {
 
 func unlockFile(f *os.File) { syscall.Flock(int(f.Fd()), syscall.LOCK_UN) }
 
-// cannotFlush tells whether a file system has no flushing of folders.
-func cannotFlush(err error) bool { return errors.Is(err, syscall.EINVAL) }
-
 // isReadOnly tells whether the file system cannot be written to at all.
 func isReadOnly(err error) bool { return errors.Is(err, syscall.EROFS) }

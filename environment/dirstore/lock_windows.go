@@ -22,8 +22,5 @@ func unlockFile(f *os.File) {
 	windows.UnlockFileEx(windows.Handle(f.Fd()), 0, 1, 0, &windows.Overlapped{Offset: lockedByte})
 }
 
-// cannotFlush is always true: there is no flushing of folders here.
-func cannotFlush(error) bool { return true }
-
 // isReadOnly tells whether the file system cannot be written to at all.
 func isReadOnly(err error) bool { return errors.Is(err, windows.ERROR_WRITE_PROTECT) }

@@ -122,7 +122,3 @@ func cut(s string, limit int) string {
 	}
 	return strings.TrimRight(s[:limit], ". ")
 }
-
-func isTemporary(name string) bool {
-	return strings.HasPrefix(name, ".") && strings.HasSuffix(name, ".trustkeep-tmp")
-}

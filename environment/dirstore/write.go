@@ -120,7 +120,7 @@ func makeFolder(path string) error {
 	if err != nil {
 		return err
 	}
-	return syncFolder(filepath.Dir(path))
+	return atomicfile.SyncDir(filepath.Dir(path))
 }
 
 // keep makes the current record a version as well, and forgets the oldest versions. A
@@ -140,7 +140,7 @@ func (d *Directory) keep(folder string, revision uint64) error {
 		if err := atomicfile.Write(kept, text, atomicfile.Options{MaxSize: maxRecord}); err != nil {
 			return err
 		}
-	} else if err := syncFolder(versions); err != nil {
+	} else if err := atomicfile.SyncDir(versions); err != nil {
 		return err
 	}
 	revisions, err := listVersions(versions)
@@ -170,7 +170,7 @@ func (d *Directory) show(s stored, before []environment.File) error {
 		}
 	}
 	if removed {
-		failed = errors.Join(failed, syncFolder(folder))
+		failed = errors.Join(failed, atomicfile.SyncDir(folder))
 	}
 	for _, f := range s.Files {
 		path := filepath.Join(folder, f.Name)
@@ -224,23 +224,9 @@ func (d *Directory) leftovers(s stored) ([]environment.File, error) {
 	}
 	var out []environment.File
 	for _, e := range entries {
-		if !e.IsDir() && (isTemporary(e.Name()) || known[e.Name()]) {
+		if !e.IsDir() && (atomicfile.IsTemp(e.Name()) || known[e.Name()]) {
 			out = append(out, environment.File{Name: e.Name()})
 		}
 	}
 	return out, nil
-}
-
-// syncFolder makes the names in a folder last. File systems that cannot flush folders
-// order changes themselves.
-func syncFolder(path string) error {
-	f, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	if err := f.Sync(); err != nil && !errors.Is(err, errors.ErrUnsupported) && !cannotFlush(err) {
-		return err
-	}
-	return nil
 }

@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/trustkeep/trustkeep"
 )
@@ -81,7 +82,7 @@ func update(path string, o Options, change func([]byte, bool) ([]byte, error), s
 	}
 	// One name is enough under the lock, and it is how the next writer
 	// finds what a dead one left.
-	temp := filepath.Join(dir, "."+filepath.Base(target)+".trustkeep-tmp")
+	temp := filepath.Join(dir, "."+filepath.Base(target)+tempSuffix)
 	if err := os.Remove(temp); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
@@ -216,11 +217,22 @@ func (osCalls) create(name string) (file, error) {
 
 func (osCalls) rename(from, to string) error { return os.Rename(from, to) }
 
-func (osCalls) syncDir(dir string) error {
+func (osCalls) syncDir(dir string) error { return SyncDir(dir) }
+
+// SyncDir makes the names in a folder last.
+func SyncDir(dir string) error {
 	d, err := os.Open(dir)
 	if err != nil {
 		return err
 	}
 	defer d.Close()
 	return syncDirFile(d)
+}
+
+// tempSuffix ends the names of files that are being written, which begin with a dot.
+const tempSuffix = ".trustkeep-tmp"
+
+// IsTemp tells whether a file of that name is one that a writer has left, or is writing.
+func IsTemp(name string) bool {
+	return strings.HasPrefix(name, ".") && strings.HasSuffix(name, tempSuffix)
 }

@@ -43,9 +43,10 @@ func owner(info fs.FileInfo) (uid, gid int, ok bool) {
 }
 
 // syncDirFile makes the rename durable. File systems that cannot flush a
-// folder say EINVAL; they order renames themselves or give no such promise.
+// folder say EINVAL, or ENOTSUP; they order renames themselves or give no such
+// promise.
 func syncDirFile(d *os.File) error {
-	if err := d.Sync(); err != nil && !errors.Is(err, syscall.EINVAL) {
+	if err := d.Sync(); err != nil && !errors.Is(err, syscall.EINVAL) && !errors.Is(err, errors.ErrUnsupported) {
 		return err
 	}
 	return nil
