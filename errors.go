@@ -21,10 +21,14 @@ var (
 	// ErrUnsupported: well formed as far as read, but of an algorithm,
 	// version or kind that this library or the target format lacks.
 	ErrUnsupported = errors.New("unsupported")
-	// ErrCorrupt: the input is malformed, truncated or contradicts itself.
+	// ErrCorrupt: input data is malformed, truncated or contradicts itself. A bad value
+	// that the caller chose is ErrInvalid.
 	ErrCorrupt = errors.New("corrupt data")
-	// ErrEmpty: nothing to work with, such as a trust store without any
-	// certificate where trust is needed.
+	// ErrInvalid: the call is wrong, whatever the data: a nil pointer, a bad name or
+	// contradicting fields in the caller's own options. Retrying it is no use.
+	ErrInvalid = errors.New("invalid argument")
+	// ErrEmpty: a store, file or list without content where content is needed, such as
+	// a trust store without any certificate.
 	ErrEmpty = errors.New("empty")
 	// ErrKeyMismatch: a private key and a certificate do not belong together.
 	ErrKeyMismatch = errors.New("private key does not match certificate")

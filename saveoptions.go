@@ -1,0 +1,30 @@
+package trustkeep
+
+import (
+	"io"
+	"io/fs"
+)
+
+// SaveOptions configures how a store is written. The zero value keeps the store's format,
+// algorithms and password.
+type SaveOptions struct {
+	// Format to write. If empty, the store's own. It becomes the store's own when the
+	// store is saved (not when it is encoded).
+	Format Format
+	// Profile names the algorithms. It becomes the store's own when the store is saved.
+	// If empty, those that the store was read with or last saved with, and Modern for a
+	// new store or another format.
+	Profile Profile
+	// Password protects the store and the keys that have no password of their own. It
+	// becomes the store's own when the store is saved. If nil, the store's password.
+	Password PasswordSource
+	// NoPassword writes a store without a password. Only formats that can do without one
+	// accept it; a PEM file then holds its keys in the clear.
+	NoPassword bool
+	// Mode of a new file. If zero, 0600; a trust store for others to read wants 0644. An
+	// existing file keeps its mode.
+	Mode fs.FileMode
+	// Rand supplies salts and initialisation vectors. If nil, crypto/rand. The same bytes
+	// give the same file, for tests.
+	Rand io.Reader
+}
