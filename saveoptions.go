@@ -27,4 +27,8 @@ type SaveOptions struct {
 	// Rand supplies salts and initialisation vectors. If nil, crypto/rand. The same bytes
 	// give the same file, for tests.
 	Rand io.Reader
+	// Check sees the encoded store before it replaces anything on disk. If it returns an
+	// error or panics, nothing is written and saving fails with that error. If nil,
+	// nothing is checked. Package bridge has checks by independent implementations.
+	Check func(Encoded) error
 }

@@ -1,9 +1,16 @@
 package trustkeep_test
 
 import (
+	"bytes"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/x509"
+	"encoding/base64"
+	"encoding/gob"
+	"encoding/json"
+	"encoding/xml"
+	"fmt"
+	"log/slog"
 	"math/big"
 	"strings"
 	"testing"
@@ -44,5 +51,33 @@ func TestFindingPrints(t *testing.T) {
 	f := trustkeep.Finding{Target: "a.p12", Alias: "x\n", Subject: "CN=x", Code: "expired", Text: "expired yesterday", Remedy: "renew it"}
 	if got, want := f.String(), `a.p12: alias "x\n": CN=x: expired yesterday; renew it`; got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}
+
+func TestEncodedPrintsNoSecret(t *testing.T) {
+	const canary = "canary-of-a-key"
+	e := trustkeep.Encoded{Container: trustkeep.PEM, Data: []byte(canary), Password: trustkeep.Password(canary)}
+	var out bytes.Buffer
+	for _, v := range []any{e, &e, []trustkeep.Encoded{e}, struct{ E trustkeep.Encoded }{e}} {
+		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
+			fmt.Fprintf(&out, verb+"\n", v)
+		}
+		if text, err := json.Marshal(v); err == nil {
+			out.Write(text)
+		}
+		if text, err := xml.Marshal(v); err == nil {
+			out.Write(text)
+		}
+		_ = gob.NewEncoder(&out).Encode(v)
+		slog.New(slog.NewTextHandler(&out, nil)).Info("x", "v", v)
+		slog.New(slog.NewJSONHandler(&out, nil)).Info("x", "v", v)
+	}
+	for _, form := range []string{canary, fmt.Sprintf("%x", canary), fmt.Sprint([]byte(canary)), base64.StdEncoding.EncodeToString([]byte(canary))} {
+		if strings.Contains(out.String(), form) {
+			t.Errorf("printed %q", form)
+		}
+	}
+	if !strings.Contains(out.String(), "pem store, 0 entries, 15 bytes") {
+		t.Errorf("no summary in %s", out.String())
 	}
 }
