@@ -13,7 +13,7 @@ import (
 	"golang.org/x/crypto/scrypt"
 
 	"github.com/trustkeep/trustkeep"
-	"github.com/trustkeep/trustkeep/internal/atomicfile"
+	"github.com/trustkeep/trustkeep/internal/storefile"
 )
 
 // The cost of a password: 32 MiB and about a tenth of a second, once when a registry is
@@ -133,7 +133,7 @@ func (k fileKey) ID() string {
 }
 
 func (k fileKey) derive(purpose string) ([]byte, error) {
-	text, err := atomicfile.ReadFile(k.path, 1<<10)
+	text, err := storefile.ReadFile(k.path, 1<<10)
 	if err != nil {
 		return nil, err
 	}

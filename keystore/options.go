@@ -7,11 +7,11 @@ import (
 	"time"
 
 	"github.com/trustkeep/trustkeep"
-	"github.com/trustkeep/trustkeep/internal/atomicfile"
 	"github.com/trustkeep/trustkeep/internal/entry"
 	"github.com/trustkeep/trustkeep/internal/formats"
 	"github.com/trustkeep/trustkeep/internal/limits"
 	"github.com/trustkeep/trustkeep/internal/redact"
+	"github.com/trustkeep/trustkeep/internal/storefile"
 )
 
 // Options says how a store is read. The zero value is what the functions Load,
@@ -65,7 +65,7 @@ func Parse(data, password []byte) (*Keystore, error) {
 // Load is the function Load with these options.
 func (o Options) Load(path string, password trustkeep.PasswordSource) (*Keystore, error) {
 	const op = "keystore: load"
-	data, err := atomicfile.ReadFile(path, o.Limits.MaxSize)
+	data, err := storefile.ReadFile(path, o.Limits.MaxSize)
 	if err != nil {
 		return nil, &trustkeep.Error{Op: op, Path: path, Err: err}
 	}
@@ -84,7 +84,7 @@ func (o Options) Load(path string, password trustkeep.PasswordSource) (*Keystore
 // Read is the function Read with these options.
 func (o Options) Read(r io.Reader, password trustkeep.PasswordSource) (*Keystore, error) {
 	const op = "keystore: read"
-	data, err := atomicfile.ReadAll(r, o.Limits.MaxSize)
+	data, err := storefile.ReadAll(r, o.Limits.MaxSize)
 	if err != nil {
 		return nil, &trustkeep.Error{Op: op, Err: err}
 	}

@@ -13,10 +13,10 @@ import (
 	"sync"
 
 	"github.com/trustkeep/trustkeep"
-	"github.com/trustkeep/trustkeep/internal/atomicfile"
 	"github.com/trustkeep/trustkeep/internal/entry"
 	"github.com/trustkeep/trustkeep/internal/formats"
 	"github.com/trustkeep/trustkeep/internal/redact"
+	"github.com/trustkeep/trustkeep/internal/storefile"
 )
 
 // SaveOptions says how a store is written. The zero value keeps the store's
@@ -62,7 +62,7 @@ func (k *Keystore) SaveWith(path string, o SaveOptions) error {
 	k.mu.RLock()
 	from := k.origin
 	k.mu.RUnlock()
-	err = atomicfile.Update(path, atomicfile.Options{Mode: o.Mode, MaxSize: k.options.Limits.MaxSize}, func(old []byte, exists bool) ([]byte, error) {
+	err = storefile.Update(path, storefile.Options{Mode: o.Mode, MaxSize: k.options.Limits.MaxSize}, func(old []byte, exists bool) ([]byte, error) {
 		if exists && samePath(path, from.path) && sha256.Sum256(old) != from.sum {
 			return nil, trustkeep.ErrConflict
 		}
@@ -132,7 +132,7 @@ func (o Options) Update(path string, password trustkeep.PasswordSource, save Sav
 	}
 	defer secret.Wipe()
 	var typed error
-	err = atomicfile.Update(path, atomicfile.Options{Mode: save.Mode, MaxSize: o.Limits.MaxSize}, func(old []byte, exists bool) ([]byte, error) {
+	err = storefile.Update(path, storefile.Options{Mode: save.Mode, MaxSize: o.Limits.MaxSize}, func(old []byte, exists bool) ([]byte, error) {
 		k := o.New()
 		k.password = redact.NewSecret(secret.Bytes())
 		if exists {

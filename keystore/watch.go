@@ -12,8 +12,7 @@ import (
 	"time"
 
 	"github.com/trustkeep/trustkeep"
-	"github.com/trustkeep/trustkeep/internal/atomicfile"
-	"github.com/trustkeep/trustkeep/internal/watch"
+	"github.com/trustkeep/trustkeep/internal/storefile"
 )
 
 // WatchOptions says how a file is watched. The zero value looks every second and
@@ -43,7 +42,7 @@ type Change struct {
 // Watched is a keystore that follows its file, or a pair of files. It is safe for
 // concurrent use.
 type Watched struct {
-	w       *watch.Watcher[*Keystore]
+	w       *storefile.Watcher[*Keystore]
 	current atomic.Pointer[Keystore]
 
 	mu   sync.Mutex
@@ -88,9 +87,9 @@ func WatchPair(certFile, keyFile string, password trustkeep.PasswordSource, o Wa
 
 func watchFiles(paths []string, password trustkeep.PasswordSource, o WatchOptions) (*Watched, error) {
 	k := &Watched{live: make(map[string]*LiveIdentity)}
-	w, first, err := watch.New(watch.Options[*Keystore]{
-		Stamp:   func() (string, string) { return watch.StampOf(paths, nil) },
-		Folders: func() []string { return watch.FoldersOf(paths) },
+	w, first, err := storefile.NewWatcher(storefile.WatchOptions[*Keystore]{
+		Stamp:   func() (string, string) { return storefile.StampOf(paths, nil) },
+		Folders: func() []string { return storefile.FoldersOf(paths) },
 		Read:    func() ([]byte, error) { return readFiles(paths, o.Limits.MaxSize) },
 		Parse: func(content []byte) (*Keystore, error) {
 			return k.parse(o.Options, paths, content, password)
@@ -115,7 +114,7 @@ func watchFiles(paths []string, password trustkeep.PasswordSource, o WatchOption
 func readFiles(paths []string, limit int64) ([]byte, error) {
 	var all [][]byte
 	for _, path := range paths {
-		data, err := atomicfile.ReadFile(path, limit)
+		data, err := storefile.ReadFile(path, limit)
 		if err != nil {
 			return nil, err
 		}

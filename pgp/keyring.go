@@ -9,8 +9,8 @@ import (
 	"strings"
 
 	"github.com/trustkeep/trustkeep"
-	"github.com/trustkeep/trustkeep/internal/atomicfile"
 	"github.com/trustkeep/trustkeep/internal/limits"
+	"github.com/trustkeep/trustkeep/internal/storefile"
 )
 
 // Keyring is a list of keys, as a file holds them. It never changes and is
@@ -45,7 +45,7 @@ func NewKeyring(keys ...*Key) *Keyring { return &Keyring{keys: slices.Clone(keys
 
 // Load reads the keys of the file at path. See Parse.
 func Load(path string, c *Config) (*Keyring, error) {
-	data, err := atomicfile.ReadFile(path, config(c).Limits.MaxSize)
+	data, err := storefile.ReadFile(path, config(c).Limits.MaxSize)
 	if err != nil {
 		return nil, &trustkeep.Error{Op: "pgp: load", Path: path, Err: err}
 	}
@@ -58,7 +58,7 @@ func Load(path string, c *Config) (*Keyring, error) {
 
 // Read reads the keys that r holds, to its end. See Parse.
 func Read(r io.Reader, c *Config) (*Keyring, error) {
-	data, err := atomicfile.ReadAll(r, config(c).Limits.MaxSize)
+	data, err := storefile.ReadAll(r, config(c).Limits.MaxSize)
 	if err != nil {
 		return nil, withPrefix(err)
 	}
@@ -326,7 +326,7 @@ func (r *Keyring) SavePublic(path string) error {
 	}
 	armored, err := enarmor(blockPublicKey, data, crc)
 	if err == nil {
-		err = atomicfile.Write(path, armored, atomicfile.Options{})
+		err = storefile.Write(path, armored, storefile.Options{})
 	}
 	if err != nil {
 		return &trustkeep.Error{Op: "pgp: save", Path: path, Err: err}

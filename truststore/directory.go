@@ -11,8 +11,8 @@ import (
 	"strings"
 
 	"github.com/trustkeep/trustkeep"
-	"github.com/trustkeep/trustkeep/internal/atomicfile"
 	"github.com/trustkeep/trustkeep/internal/redact"
+	"github.com/trustkeep/trustkeep/internal/storefile"
 )
 
 // certificateExtensions are those of files of certificates. Others in a directory
@@ -85,7 +85,7 @@ func readDirectory(path string, l trustkeep.Limits) ([]namedFile, error) {
 		if info, err := os.Stat(full); err == nil && info.IsDir() {
 			continue
 		}
-		data, err := atomicfile.ReadFile(full, max(left, 1))
+		data, err := storefile.ReadFile(full, max(left, 1))
 		if errors.Is(err, trustkeep.ErrLimit) {
 			return nil, err
 		}

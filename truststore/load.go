@@ -10,11 +10,11 @@ import (
 	"time"
 
 	"github.com/trustkeep/trustkeep"
-	"github.com/trustkeep/trustkeep/internal/atomicfile"
 	"github.com/trustkeep/trustkeep/internal/entry"
 	"github.com/trustkeep/trustkeep/internal/formats"
 	"github.com/trustkeep/trustkeep/internal/limits"
 	"github.com/trustkeep/trustkeep/internal/redact"
+	"github.com/trustkeep/trustkeep/internal/storefile"
 )
 
 // Options says how a store is read. The zero value is what the functions Load,
@@ -72,7 +72,7 @@ func (o Options) Load(path string, password trustkeep.PasswordSource) (*Truststo
 	if info, err := os.Stat(path); err == nil && info.IsDir() {
 		return o.LoadDirectory(path)
 	}
-	data, err := atomicfile.ReadFile(path, o.Limits.MaxSize)
+	data, err := storefile.ReadFile(path, o.Limits.MaxSize)
 	if err != nil {
 		return nil, &trustkeep.Error{Op: op, Path: path, Err: err}
 	}
@@ -86,7 +86,7 @@ func (o Options) Load(path string, password trustkeep.PasswordSource) (*Truststo
 // Read is the function Read with these options.
 func (o Options) Read(r io.Reader, password trustkeep.PasswordSource) (*Truststore, error) {
 	const op = "truststore: read"
-	data, err := atomicfile.ReadAll(r, o.Limits.MaxSize)
+	data, err := storefile.ReadAll(r, o.Limits.MaxSize)
 	if err != nil {
 		return nil, &trustkeep.Error{Op: op, Err: err}
 	}

@@ -9,10 +9,10 @@ import (
 	"path/filepath"
 
 	"github.com/trustkeep/trustkeep"
-	"github.com/trustkeep/trustkeep/internal/atomicfile"
 	"github.com/trustkeep/trustkeep/internal/entry"
 	"github.com/trustkeep/trustkeep/internal/formats"
 	"github.com/trustkeep/trustkeep/internal/redact"
+	"github.com/trustkeep/trustkeep/internal/storefile"
 )
 
 // SaveOptions says how a store is written. The zero value keeps the store's
@@ -62,7 +62,7 @@ func (t *Truststore) SaveWith(path string, o SaveOptions) error {
 	if err != nil {
 		return saveError(op, path, s, o, err)
 	}
-	err = atomicfile.Update(path, atomicfile.Options{Mode: o.Mode, MaxSize: t.limits.MaxSize}, func(old []byte, exists bool) ([]byte, error) {
+	err = storefile.Update(path, storefile.Options{Mode: o.Mode, MaxSize: t.limits.MaxSize}, func(old []byte, exists bool) ([]byte, error) {
 		if exists && samePath(path, s.origin.path) && sha256.Sum256(old) != s.origin.sum {
 			return nil, trustkeep.ErrConflict
 		}
@@ -120,7 +120,7 @@ func (o Options) Update(path string, password trustkeep.PasswordSource, save Sav
 	}
 	defer secret.Wipe()
 	var typed error
-	err = atomicfile.Update(path, atomicfile.Options{Mode: save.Mode, MaxSize: o.Limits.MaxSize}, func(old []byte, exists bool) ([]byte, error) {
+	err = storefile.Update(path, storefile.Options{Mode: save.Mode, MaxSize: o.Limits.MaxSize}, func(old []byte, exists bool) ([]byte, error) {
 		t := &Truststore{clock: o.Clock, limits: o.Limits}
 		t.current().origin.password = redact.NewSecret(secret.Bytes())
 		if exists {

@@ -10,8 +10,8 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/trustkeep/trustkeep/internal/atomicfile"
 	"github.com/trustkeep/trustkeep/internal/entry"
+	"github.com/trustkeep/trustkeep/internal/storefile"
 )
 
 // systemCertificates reads the roots. What cannot be read or parsed is reported
@@ -57,7 +57,7 @@ type systemReader struct {
 
 // file reads one file and reports whether that was possible.
 func (r *systemReader) file(name string) bool {
-	data, err := atomicfile.ReadFile(name, 0)
+	data, err := storefile.ReadFile(name, 0)
 	if err != nil {
 		r.unreadable(name, err)
 		return false

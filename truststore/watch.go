@@ -12,8 +12,7 @@ import (
 	"time"
 
 	"github.com/trustkeep/trustkeep"
-	"github.com/trustkeep/trustkeep/internal/atomicfile"
-	"github.com/trustkeep/trustkeep/internal/watch"
+	"github.com/trustkeep/trustkeep/internal/storefile"
 )
 
 // WatchOptions says how a file is watched. The zero value looks every second and
@@ -44,7 +43,7 @@ type Change struct {
 // Watched is trust that follows a file or a directory of certificates. It is a Source,
 // and safe for concurrent use.
 type Watched struct {
-	w        *watch.Watcher[*Truststore]
+	w        *storefile.Watcher[*Truststore]
 	snapshot atomic.Pointer[Snapshot]
 }
 
@@ -58,9 +57,9 @@ type Watched struct {
 func Watch(path string, password trustkeep.PasswordSource, o WatchOptions) (*Watched, error) {
 	t := new(Watched)
 	paths := []string{path}
-	w, first, err := watch.New(watch.Options[*Truststore]{
-		Stamp:   func() (string, string) { return watch.StampOf(paths, isCertificateFile) },
-		Folders: func() []string { return watch.FoldersOf(paths) },
+	w, first, err := storefile.NewWatcher(storefile.WatchOptions[*Truststore]{
+		Stamp:   func() (string, string) { return storefile.StampOf(paths, isCertificateFile) },
+		Folders: func() []string { return storefile.FoldersOf(paths) },
 		Read:    func() ([]byte, error) { return readWatched(path, o.Limits) },
 		Parse: func(content []byte) (*Truststore, error) {
 			return o.parseWatched(path, content, password)
@@ -86,7 +85,7 @@ func Watch(path string, password trustkeep.PasswordSource, o WatchOptions) (*Wat
 // another behind a marker that no file can fake, since what follows is in lengths.
 func readWatched(path string, l trustkeep.Limits) ([]byte, error) {
 	if info, err := os.Stat(path); err != nil || !info.IsDir() {
-		data, err := atomicfile.ReadFile(path, l.MaxSize)
+		data, err := storefile.ReadFile(path, l.MaxSize)
 		return append([]byte{0}, data...), err
 	}
 	files, err := readDirectory(path, l)

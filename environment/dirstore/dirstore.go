@@ -30,7 +30,7 @@ import (
 
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/environment"
-	"github.com/trustkeep/trustkeep/internal/atomicfile"
+	"github.com/trustkeep/trustkeep/internal/storefile"
 )
 
 // Options configures a Directory. The zero value is fine.
@@ -156,7 +156,7 @@ func (d *Directory) start() error {
 		if err != nil {
 			return err
 		}
-		return atomicfile.Write(filepath.Join(d.root, markerName), append(text, '\n'), atomicfile.Options{})
+		return storefile.Write(filepath.Join(d.root, markerName), append(text, '\n'), storefile.Options{})
 	} else if err != nil {
 		return err
 	}
@@ -167,7 +167,7 @@ func (d *Directory) start() error {
 }
 
 func (d *Directory) checkMarker() error {
-	text, err := atomicfile.ReadFile(filepath.Join(d.root, markerName), 1<<16)
+	text, err := storefile.ReadFile(filepath.Join(d.root, markerName), 1<<16)
 	if err != nil {
 		return err
 	}
@@ -192,7 +192,7 @@ func (d *Directory) checkEmpty() error {
 	}
 	for _, e := range entries {
 		// Those two are of somebody who opens it at this very moment.
-		if e.Name() != lockName && e.Name() != markerName && !atomicfile.IsTemp(e.Name()) {
+		if e.Name() != lockName && e.Name() != markerName && !storefile.IsTemp(e.Name()) {
 			return fmt.Errorf("holds %q and is no storage: %w", trustkeep.Printable(e.Name()), trustkeep.ErrUnsupported)
 		}
 	}

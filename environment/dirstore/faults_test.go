@@ -23,7 +23,7 @@ import (
 
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/environment"
-	"github.com/trustkeep/trustkeep/internal/atomicfile"
+	"github.com/trustkeep/trustkeep/internal/storefile"
 )
 
 // TestMain makes the test binary a writer for the tests of several processes.
@@ -231,7 +231,7 @@ func TestKilledWritersLeaveNothingHalf(t *testing.T) {
 	wantCounters(t, dir, done, slack)
 	left := 0
 	err := filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
-		if err == nil && atomicfile.IsTemp(e.Name()) {
+		if err == nil && storefile.IsTemp(e.Name()) {
 			left++
 		}
 		return err

@@ -18,7 +18,7 @@ import (
 
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/environment"
-	"github.com/trustkeep/trustkeep/internal/atomicfile"
+	"github.com/trustkeep/trustkeep/internal/storefile"
 )
 
 const (
@@ -117,7 +117,7 @@ func (d *Directory) read(key string) (stored, error) {
 }
 
 func readRecord(path, key string) (stored, error) {
-	text, err := atomicfile.ReadFile(path, maxRecord)
+	text, err := storefile.ReadFile(path, maxRecord)
 	if errors.Is(err, fs.ErrNotExist) {
 		return stored{}, trustkeep.ErrNotFound
 	}

@@ -11,7 +11,7 @@ import (
 
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/environment"
-	"github.com/trustkeep/trustkeep/internal/atomicfile"
+	"github.com/trustkeep/trustkeep/internal/storefile"
 )
 
 // write puts a version in the place of the expected one and returns its revision.
@@ -102,7 +102,7 @@ func (d *Directory) commit(old, next stored) error {
 	} else if err := d.keep(folder, old.Revision); err != nil {
 		return err
 	}
-	return atomicfile.Write(filepath.Join(folder, recordName), text, atomicfile.Options{MaxSize: maxRecord})
+	return storefile.Write(filepath.Join(folder, recordName), text, storefile.Options{MaxSize: maxRecord})
 }
 
 // makeFolder makes a folder and those above it, and makes sure that they last.
@@ -120,7 +120,7 @@ func makeFolder(path string) error {
 	if err != nil {
 		return err
 	}
-	return atomicfile.SyncDir(filepath.Dir(path))
+	return storefile.SyncDir(filepath.Dir(path))
 }
 
 // keep makes the current record a version as well, and forgets the oldest versions. A
@@ -133,14 +133,14 @@ func (d *Directory) keep(folder string, revision uint64) error {
 	current, kept := filepath.Join(folder, recordName), filepath.Join(versions, versionName(revision))
 	if err := os.Link(current, kept); err != nil {
 		// One that exists may be of a writer that died, or half restored from a backup.
-		text, err := atomicfile.ReadFile(current, maxRecord)
+		text, err := storefile.ReadFile(current, maxRecord)
 		if err != nil {
 			return err
 		}
-		if err := atomicfile.Write(kept, text, atomicfile.Options{MaxSize: maxRecord}); err != nil {
+		if err := storefile.Write(kept, text, storefile.Options{MaxSize: maxRecord}); err != nil {
 			return err
 		}
-	} else if err := atomicfile.SyncDir(versions); err != nil {
+	} else if err := storefile.SyncDir(versions); err != nil {
 		return err
 	}
 	revisions, err := listVersions(versions)
@@ -170,14 +170,14 @@ func (d *Directory) show(s stored, before []environment.File) error {
 		}
 	}
 	if removed {
-		failed = errors.Join(failed, atomicfile.SyncDir(folder))
+		failed = errors.Join(failed, storefile.SyncDir(folder))
 	}
 	for _, f := range s.Files {
 		path := filepath.Join(folder, f.Name)
-		if have, err := atomicfile.ReadFile(path, maxRecord); err == nil && bytes.Equal(have, f.Data) {
+		if have, err := storefile.ReadFile(path, maxRecord); err == nil && bytes.Equal(have, f.Data) {
 			continue
 		}
-		failed = errors.Join(failed, atomicfile.Write(path, f.Data, atomicfile.Options{MaxSize: maxRecord}))
+		failed = errors.Join(failed, storefile.Write(path, f.Data, storefile.Options{MaxSize: maxRecord}))
 	}
 	return failed
 }
@@ -224,7 +224,7 @@ func (d *Directory) leftovers(s stored) ([]environment.File, error) {
 	}
 	var out []environment.File
 	for _, e := range entries {
-		if !e.IsDir() && (atomicfile.IsTemp(e.Name()) || known[e.Name()]) {
+		if !e.IsDir() && (storefile.IsTemp(e.Name()) || known[e.Name()]) {
 			out = append(out, environment.File{Name: e.Name()})
 		}
 	}

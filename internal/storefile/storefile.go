@@ -1,6 +1,11 @@
-// Package atomicfile replaces files so that whatever happens, a crash, a full
-// disk or a second writer, the name holds either the old content or the new.
-package atomicfile
+// Package storefile replaces files so that whatever happens, a crash, a full
+// disk or a second writer, the name holds either the old content or the new; and it
+// follows files that others replace.
+//
+// What a Watcher takes from a file is never half a file: a file that has been replaced by
+// a rename or a link is taken as it is, one that is written in place only once two looks
+// have found the same. What cannot be read or parsed changes nothing.
+package storefile
 
 import (
 	"bytes"

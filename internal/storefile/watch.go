@@ -1,10 +1,4 @@
-// Package watch follows files that others replace: by events where the system has
-// them, and by looking again and again in any case.
-//
-// What it takes from a file is never half a file: a file that has been replaced by a
-// rename or a link is taken as it is, one that is written in place only once two looks
-// have found the same. What cannot be read or parsed changes nothing.
-package watch
+package storefile
 
 import (
 	"context"
@@ -15,8 +9,8 @@ import (
 	"time"
 )
 
-// Options configures a Watcher.
-type Options[T any] struct {
+// WatchOptions configures a Watcher.
+type WatchOptions[T any] struct {
 	// Stamp sums up what stat says of the files, and which files they are; it
 	// must differ where Read might. Place is the part of it that tells a
 	// replaced file from one written in place.
@@ -24,7 +18,7 @@ type Options[T any] struct {
 	// Read returns the content, all of it.
 	Read func() ([]byte, error)
 	// Parse makes the value of a content; it may keep it. It is called on the
-	// watcher's goroutine, and by New and Reload.
+	// watcher's goroutine, and by NewWatcher and Reload.
 	Parse func(content []byte) (T, error)
 	// Folders are where changes announce themselves.
 	Folders func() []string
@@ -44,7 +38,7 @@ type Options[T any] struct {
 
 // Watcher holds the last good value. It is safe for concurrent use.
 type Watcher[T any] struct {
-	o      Options[T]
+	o      WatchOptions[T]
 	cancel context.CancelFunc
 	done   chan struct{}
 
@@ -59,9 +53,9 @@ type Watcher[T any] struct {
 	err     error
 }
 
-// New takes the files as they are, which must succeed, and follows them until
+// NewWatcher takes the files as they are, which must succeed, and follows them until
 // Close.
-func New[T any](o Options[T]) (*Watcher[T], T, error) {
+func NewWatcher[T any](o WatchOptions[T]) (*Watcher[T], T, error) {
 	if o.Interval <= 0 {
 		o.Interval = time.Second
 	}

@@ -1,4 +1,4 @@
-package watch
+package storefile
 
 import (
 	"os"

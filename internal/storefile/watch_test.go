@@ -1,6 +1,6 @@
 //go:build unix
 
-package watch
+package storefile
 
 import (
 	"bytes"
@@ -27,7 +27,7 @@ func newSubject(t *testing.T, path string) *subject {
 	t.Helper()
 	s := &subject{t: t, path: path}
 	paths := []string{path}
-	w, value, err := New(Options[string]{
+	w, value, err := NewWatcher(WatchOptions[string]{
 		Stamp: func() (string, string) { return StampOf(paths, nil) },
 		Read:  func() ([]byte, error) { return os.ReadFile(path) },
 		Parse: func(b []byte) (string, error) {
@@ -221,7 +221,7 @@ func TestEvents(t *testing.T) {
 	}
 	changed := make(chan string, 10)
 	paths := []string{path}
-	w, _, err := New(Options[string]{
+	w, _, err := NewWatcher(WatchOptions[string]{
 		Stamp: func() (string, string) { return StampOf(paths, nil) },
 		Read:  func() ([]byte, error) { return os.ReadFile(path) }, Parse: func(b []byte) (string, error) { return string(b), nil },
 		Folders: func() []string { return FoldersOf(paths) }, Changed: func(v string) { changed <- v }, Interval: time.Hour,
@@ -273,7 +273,7 @@ func BenchmarkRename(b *testing.B) {
 	}
 	changed := make(chan string, 1)
 	paths := []string{path}
-	w, _, err := New(Options[string]{
+	w, _, err := NewWatcher(WatchOptions[string]{
 		Stamp: func() (string, string) { return StampOf(paths, nil) },
 		Read:  func() ([]byte, error) { return os.ReadFile(path) }, Parse: func(b []byte) (string, error) { return string(b), nil },
 		Folders: func() []string { return FoldersOf(paths) }, Changed: func(v string) { changed <- v },
@@ -306,7 +306,7 @@ func BenchmarkIdle(b *testing.B) {
 			b.Fatal(err)
 		}
 		paths := []string{path}
-		w, _, err := New(Options[int]{
+		w, _, err := NewWatcher(WatchOptions[int]{
 			Stamp: func() (string, string) { return StampOf(paths, nil) },
 			Read:  func() ([]byte, error) { return os.ReadFile(path) }, Parse: func(b []byte) (int, error) { return len(b), nil },
 			Folders: func() []string { return FoldersOf(paths) }, Ticks: make(chan struct{}),
