@@ -1,0 +1,121 @@
+package bridge
+
+import (
+	"fmt"
+
+	"github.com/trustkeep/trustkeep"
+)
+
+// Verdict is the result of asking for a second opinion.
+type Verdict uint8
+
+// The verdicts. The zero Verdict is invalid.
+const (
+	// Agreed: the peer reads what was to be written.
+	Agreed Verdict = iota + 1
+	// Disagreed: the peer reads something else, fails or panics.
+	Disagreed
+	// NotAsked: the peer does not support such a store.
+	NotAsked
+)
+
+// String returns "agreed", "disagreed", "not asked" or "invalid".
+func (v Verdict) String() string {
+	switch v {
+	case Agreed:
+		return "agreed"
+	case Disagreed:
+		return "disagreed"
+	case NotAsked:
+		return "not asked"
+	}
+	return "invalid"
+}
+
+// Opinion is what an independent implementation makes of an encoded store.
+type Opinion struct {
+	Peer    string // "keystore-go" or "go-pkcs12"; empty if there is none for the format
+	Verdict Verdict
+	// Reason explains Disagreed and NotAsked, and names what Agreed leaves out, such as
+	// keys that stayed locked. It is safe to log.
+	Reason string
+}
+
+// String returns `go-pkcs12 disagreed: reason`.
+func (o Opinion) String() string {
+	text := o.Verdict.String()
+	if o.Peer != "" {
+		text = o.Peer + " " + text
+	}
+	if o.Reason != "" {
+		text += ": " + o.Reason
+	}
+	return text
+}
+
+// Check is for SaveOptions.Check: it fails unless an independent implementation reads the
+// encoded store as it was to be written. The error wraps trustkeep.ErrRejected if the peer
+// disagrees and trustkeep.ErrUnsupported if it cannot be asked.
+func Check(e trustkeep.Encoded) error {
+	return check(e, false)
+}
+
+// CheckIfExpressible is Check, but accepts stores that no peer can be asked about.
+func CheckIfExpressible(e trustkeep.Encoded) error {
+	return check(e, true)
+}
+
+func check(e trustkeep.Encoded, allowNotAsked bool) error {
+	o := Ask(e)
+	failure := func(cause error, hint string) error {
+		return &trustkeep.Error{Op: "bridge: check", Format: string(e.Container), Err: fmt.Errorf("%s: %w", o, cause), Hint: hint}
+	}
+	switch o.Verdict {
+	case Agreed:
+		return nil
+	case NotAsked:
+		if allowNotAsked {
+			return nil
+		}
+		return failure(trustkeep.ErrUnsupported, "CheckIfExpressible saves such stores unchecked")
+	}
+	return failure(trustkeep.ErrRejected, "the old store is kept")
+}
+
+// Ask returns the opinion of the independent implementation for the format of an encoded
+// store.
+func Ask(e trustkeep.Encoded) Opinion {
+	switch e.Container {
+	case trustkeep.JKS:
+		return ask("keystore-go", e, askKeystoreGo)
+	case trustkeep.PKCS12:
+		return ask("go-pkcs12", e, askPKCS12)
+	}
+	return Opinion{Verdict: NotAsked, Reason: fmt.Sprintf("there is no second implementation of %s", e.Container)}
+}
+
+// ask calls a peer, whose panic is a disagreement.
+func ask(peer string, e trustkeep.Encoded, judge func(trustkeep.Encoded, []byte) (Verdict, string)) (o Opinion) {
+	o = Opinion{Peer: peer}
+	password, err := reveal(e.Password)
+	if err != nil {
+		o.Verdict, o.Reason = NotAsked, "password: "+err.Error()
+		return o
+	}
+	defer clear(password)
+	defer func() {
+		if r := recover(); r != nil {
+			o.Verdict, o.Reason = Disagreed, trustkeep.Printable(fmt.Sprintf("panic: %v", r))
+		}
+	}()
+	o.Verdict, o.Reason = judge(e, password)
+	o.Reason = trustkeep.Printable(o.Reason)
+	return o
+}
+
+func reveal(p trustkeep.PasswordSource) ([]byte, error) {
+	if p == nil {
+		return nil, nil
+	}
+	return p.Reveal()
+}

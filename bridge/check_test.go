@@ -1,0 +1,260 @@
+package bridge_test
+
+import (
+	"bytes"
+	"crypto/x509"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/bridge"
+	"github.com/trustkeep/trustkeep/keystore"
+	"github.com/trustkeep/trustkeep/pkitest"
+)
+
+// encoded is what a save hands to Check.
+func encoded(t *testing.T, k *keystore.Keystore, o keystore.SaveOptions) trustkeep.Encoded {
+	t.Helper()
+	data, err := k.Encode(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := trustkeep.Encoded{Container: o.Format, Data: data, Password: o.Password}
+	for _, entry := range k.Entries() {
+		w := trustkeep.EncodedEntry{Alias: entry.Alias, Kind: entry.Kind.String(), Chain: entry.RawChain}
+		if entry.Kind == keystore.KeyEntry {
+			id, err := k.Identity(entry.Alias)
+			if err != nil {
+				t.Fatal(err)
+			}
+			w.PublicKey = id.Signer().Public()
+		}
+		e.Entries = append(e.Entries, w)
+	}
+	return e
+}
+
+func storeOf(t *testing.T, keys map[string]*keystore.Identity, trusted map[string]*x509.Certificate) *keystore.Keystore {
+	t.Helper()
+	k := keystore.New()
+	for alias, id := range keys {
+		if err := k.SetIdentity(alias, id); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for alias, cert := range trusted {
+		if err := k.SetTrusted(alias, cert); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return k
+}
+
+func TestPeersAgreeOnWhatIsWritten(t *testing.T) {
+	pki := pkitest.New(t)
+	one := storeOf(t, map[string]*keystore.Identity{"server": pki.Server}, nil)
+	many := storeOf(t, map[string]*keystore.Identity{"Server": pki.Server, "client": pki.Client}, map[string]*x509.Certificate{"root ä": pki.CA.Leaf()})
+	trust := storeOf(t, nil, map[string]*x509.Certificate{"root": pki.CA.Leaf(), "other": pki.Intermediate.Leaf()})
+	secret := trustkeep.Password("sécret")
+	for about, test := range map[string]struct {
+		store *keystore.Keystore
+		o     keystore.SaveOptions
+	}{
+		"JKS, one key":               {one, keystore.SaveOptions{Format: trustkeep.JKS, Password: secret}},
+		"JKS, keys and trust":        {many, keystore.SaveOptions{Format: trustkeep.JKS, Password: secret}},
+		"JKS, trust":                 {trust, keystore.SaveOptions{Format: trustkeep.JKS, Password: secret}},
+		"PKCS#12, one key":           {one, keystore.SaveOptions{Format: trustkeep.PKCS12, Password: secret}},
+		"PKCS#12, trust":             {trust, keystore.SaveOptions{Format: trustkeep.PKCS12, Password: secret}},
+		"PKCS#12, trust, none":       {trust, keystore.SaveOptions{Format: trustkeep.PKCS12, Profile: trustkeep.Passwordless}},
+		"PKCS#12, Java 8":            {one, keystore.SaveOptions{Format: trustkeep.PKCS12, Profile: trustkeep.Java8, Password: secret}},
+		"PKCS#12, Java 17":           {one, keystore.SaveOptions{Format: trustkeep.PKCS12, Profile: trustkeep.Java17, Password: secret}},
+		"PKCS#12, OpenSSL 1.1":       {one, keystore.SaveOptions{Format: trustkeep.PKCS12, Profile: trustkeep.OpenSSL11, Password: secret}},
+		"PKCS#12, Windows 2016":      {one, keystore.SaveOptions{Format: trustkeep.PKCS12, Profile: trustkeep.Windows2016, Password: secret}},
+		"PKCS#12, PBMAC1 (RFC 9579)": {one, keystore.SaveOptions{Format: trustkeep.PKCS12, Profile: trustkeep.Modern2026, Password: secret}},
+	} {
+		t.Run(about, func(t *testing.T) {
+			e := encoded(t, test.store, test.o)
+			if o := bridge.Ask(e); o.Verdict != bridge.Agreed || o.Reason != "" {
+				t.Errorf("%v", o)
+			}
+			if err := bridge.Check(e); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+func TestPeersDisagree(t *testing.T) {
+	pki := pkitest.New(t)
+	k := storeOf(t, map[string]*keystore.Identity{"server": pki.Server}, nil)
+	trust := storeOf(t, nil, map[string]*x509.Certificate{"root": pki.CA.Leaf()})
+	secret := trustkeep.Password("secret")
+	changes := map[string]func(*trustkeep.Encoded){
+		"a certificate less":    func(e *trustkeep.Encoded) { e.Entries[0].Chain = e.Entries[0].Chain[:len(e.Entries[0].Chain)-1] },
+		"a certificate more":    func(e *trustkeep.Encoded) { e.Entries[0].Chain = append(e.Entries[0].Chain, pki.Client.Leaf().Raw) },
+		"another certificate":   func(e *trustkeep.Encoded) { e.Entries[0].Chain[0] = pki.Client.Leaf().Raw },
+		"another order":         func(e *trustkeep.Encoded) { slices.Reverse(e.Entries[0].Chain) },
+		"a cut file":            func(e *trustkeep.Encoded) { e.Data = e.Data[:len(e.Data)-1] },
+		"a flipped bit":         func(e *trustkeep.Encoded) { e.Data = bytes.Clone(e.Data); e.Data[len(e.Data)/2] ^= 1 },
+		"no content":            func(e *trustkeep.Encoded) { e.Data = nil },
+		"another password":      func(e *trustkeep.Encoded) { e.Password = trustkeep.Password("other") },
+		"another kind of entry": func(e *trustkeep.Encoded) { e.Entries[0].Kind = "trusted"; e.Entries[0].Chain = e.Entries[0].Chain[:1] },
+	}
+	keyOnly := map[string]func(*trustkeep.Encoded){
+		"another key": func(e *trustkeep.Encoded) { e.Entries[0].PublicKey = pki.Client.Signer().Public() },
+	}
+	for about, test := range map[string]struct {
+		format  trustkeep.Format
+		store   *keystore.Keystore
+		changes map[string]func(*trustkeep.Encoded)
+	}{
+		"JKS key":       {trustkeep.JKS, k, changes},
+		"JKS key alone": {trustkeep.JKS, k, keyOnly},
+		"P12 key":       {trustkeep.PKCS12, k, changes},
+		"P12 key alone": {trustkeep.PKCS12, k, keyOnly},
+	} {
+		for change, apply := range test.changes {
+			t.Run(about+"/"+change, func(t *testing.T) {
+				e := encoded(t, test.store, keystore.SaveOptions{Format: test.format, Password: secret})
+				apply(&e)
+				if o := bridge.Ask(e); o.Verdict != bridge.Disagreed || o.Reason == "" {
+					t.Errorf("%v", o)
+				}
+				wantError(t, bridge.Check(e), trustkeep.ErrRejected)
+				wantError(t, bridge.CheckIfExpressible(e), trustkeep.ErrRejected)
+			})
+		}
+	}
+	t.Run("JKS/another alias", func(t *testing.T) {
+		e := encoded(t, trust, keystore.SaveOptions{Format: trustkeep.JKS, Password: secret})
+		e.Entries[0].Alias = "branch"
+		wantError(t, bridge.Check(e), trustkeep.ErrRejected)
+	})
+	t.Run("JKS/an entry less", func(t *testing.T) {
+		e := encoded(t, trust, keystore.SaveOptions{Format: trustkeep.JKS, Password: secret})
+		e.Entries = nil
+		wantError(t, bridge.Check(e), trustkeep.ErrRejected)
+	})
+	t.Run("JKS/trusted and not a key", func(t *testing.T) {
+		e := encoded(t, trust, keystore.SaveOptions{Format: trustkeep.JKS, Password: secret})
+		e.Entries[0].Kind = "key"
+		wantError(t, bridge.Check(e), trustkeep.ErrRejected)
+	})
+	t.Run("JKS/the wrong password of a key", func(t *testing.T) {
+		e := encoded(t, k, keystore.SaveOptions{Format: trustkeep.JKS, Password: secret})
+		e.Entries[0].Password = trustkeep.Password("other")
+		wantError(t, bridge.Check(e), trustkeep.ErrRejected)
+	})
+	t.Run("P12/another trusted certificate", func(t *testing.T) {
+		e := encoded(t, trust, keystore.SaveOptions{Format: trustkeep.PKCS12, Password: secret})
+		e.Entries[0].Chain[0] = pki.Client.Leaf().Raw
+		wantError(t, bridge.Check(e), trustkeep.ErrRejected)
+	})
+}
+
+// TestAPanicOfAPeerIsADisagreement: keystore-go panics on keys shorter than their salt.
+func TestAPanicOfAPeerIsADisagreement(t *testing.T) {
+	pki := pkitest.New(t)
+	data := shortKeyJKS(t, "secret")
+	e := trustkeep.Encoded{Container: trustkeep.JKS, Data: data, Password: trustkeep.Password("secret"),
+		Entries: []trustkeep.EncodedEntry{{Alias: "k", Kind: "key", PublicKey: pki.Server.Signer().Public()}}}
+	// The chain as the peer reads it.
+	k, err := keystore.Parse(data, []byte("secret"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	entry, err := k.Entry("k")
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.Entries[0].Chain = entry.RawChain
+	if o := bridge.Ask(e); o.Verdict != bridge.Disagreed || !strings.Contains(o.Reason, "panic") {
+		t.Errorf("%v", o)
+	}
+	wantError(t, bridge.Check(e), trustkeep.ErrRejected)
+}
+
+func TestWhatPeersCannotBeAsked(t *testing.T) {
+	pki := pkitest.New(t)
+	secret := trustkeep.Password("secret")
+	one := storeOf(t, map[string]*keystore.Identity{"server": pki.Server}, nil)
+	two := storeOf(t, map[string]*keystore.Identity{"server": pki.Server, "client": pki.Client}, nil)
+	mixed := storeOf(t, map[string]*keystore.Identity{"server": pki.Server}, map[string]*x509.Certificate{"root": pki.CA.Leaf()})
+	broken := pkitest.New(t).NegativeSerial("a.example").Certificate[0]
+	if _, err := x509.ParseCertificate(broken); err == nil {
+		t.Fatal("crypto/x509 reads it")
+	}
+	for about, test := range map[string]struct {
+		e      func() trustkeep.Encoded
+		reason string
+	}{
+		"PEM": {func() trustkeep.Encoded {
+			return encoded(t, one, keystore.SaveOptions{Format: trustkeep.PEM, Password: secret})
+		}, "no second implementation of pem"},
+		"JCEKS": {func() trustkeep.Encoded {
+			return encoded(t, one, keystore.SaveOptions{Format: trustkeep.JCEKS, Password: secret})
+		}, "no second implementation of jceks"},
+		"P12 of two keys": {func() trustkeep.Encoded {
+			return encoded(t, two, keystore.SaveOptions{Format: trustkeep.PKCS12, Password: secret})
+		}, "2 entries"},
+		"P12 of a key and trust": {func() trustkeep.Encoded {
+			return encoded(t, mixed, keystore.SaveOptions{Format: trustkeep.PKCS12, Password: secret})
+		}, "2 entries"},
+		"P12 without entries": {func() trustkeep.Encoded {
+			return trustkeep.Encoded{Container: trustkeep.PKCS12, Password: secret}
+		}, "empty"},
+		"P12 that crypto/x509 refuses": {func() trustkeep.Encoded {
+			return trustkeep.Encoded{Container: trustkeep.PKCS12, Password: secret, Entries: []trustkeep.EncodedEntry{{Kind: "trusted", Chain: [][]byte{broken}}}}
+		}, "crypto/x509"},
+		"P12 with a secret key": {func() trustkeep.Encoded {
+			return trustkeep.Encoded{Container: trustkeep.PKCS12, Password: secret, Entries: []trustkeep.EncodedEntry{{Kind: "secret"}}}
+		}, "kind secret"},
+		"P12 with a locked key": {func() trustkeep.Encoded {
+			e := encoded(t, one, keystore.SaveOptions{Format: trustkeep.PKCS12, Password: secret})
+			e.Entries[0].PublicKey, e.Password = nil, trustkeep.Password("not that of the key")
+			return e
+		}, "locked"},
+		"JKS with a secret key": {func() trustkeep.Encoded {
+			return trustkeep.Encoded{Container: trustkeep.JKS, Password: secret, Entries: []trustkeep.EncodedEntry{{Kind: "secret", Alias: "s"}}}
+		}, "kind secret"},
+		"JKS under a password beyond Latin-1": {func() trustkeep.Encoded {
+			return encoded(t, one, keystore.SaveOptions{Format: trustkeep.JKS, Password: trustkeep.Password("日本")})
+		}, "Latin-1"},
+		"JKS with an alias beyond the BMP": {func() trustkeep.Encoded {
+			return encoded(t, storeOf(t, nil, map[string]*x509.Certificate{"🔑": pki.CA.Leaf()}), keystore.SaveOptions{Format: trustkeep.JKS, Password: secret})
+		}, "alias"},
+		"a password that cannot be had": {func() trustkeep.Encoded {
+			e := encoded(t, one, keystore.SaveOptions{Format: trustkeep.JKS, Password: secret})
+			e.Password = trustkeep.PasswordFunc(func() ([]byte, error) { return nil, errors.New("vault is sealed") })
+			return e
+		}, "vault is sealed"},
+	} {
+		t.Run(about, func(t *testing.T) {
+			e := test.e()
+			if o := bridge.Ask(e); o.Verdict != bridge.NotAsked || !strings.Contains(o.Reason, test.reason) {
+				t.Errorf("%v", o)
+			}
+			wantError(t, bridge.Check(e), trustkeep.ErrUnsupported)
+			if err := bridge.CheckIfExpressible(e); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// TestLockedKeys: the peer opens those that have the store's password, or says that it
+// did not.
+func TestLockedKeys(t *testing.T) {
+	pki := pkitest.New(t)
+	k := storeOf(t, map[string]*keystore.Identity{"server": pki.Server}, nil)
+	for _, format := range []trustkeep.Format{trustkeep.JKS, trustkeep.PKCS12} {
+		e := encoded(t, k, keystore.SaveOptions{Format: format, Password: trustkeep.Password("secret")})
+		e.Entries[0].PublicKey = nil
+		o := bridge.Ask(e)
+		if o.Verdict != bridge.Agreed || (o.Reason == "") != (format == trustkeep.PKCS12) {
+			t.Errorf("%s: %v", format, o)
+		}
+	}
+}

@@ -1,0 +1,26 @@
+// Package bridge connects this module with the two libraries that Go programs hold their
+// stores in today, github.com/pavlo-v-chernykh/keystore-go/v4 (JKS) and
+// software.sslmate.com/src/go-pkcs12, so that a program can move over function by
+// function, and so that either can check what is saved.
+//
+// The names that most programs need:
+//
+//   - [FromKeystoreGo] and [ToKeystoreGo] convert keystore-go's KeyStore.
+//   - [FromPKCS12] and [ToPKCS12] convert the key, certificate and chain that go-pkcs12
+//     decodes and encodes.
+//   - [Check], as SaveOptions.Check, lets an independent implementation read the new
+//     bytes before they replace a store.
+//
+// # Second opinions
+//
+// Check hands the bytes of a JKS store to keystore-go and those of a PKCS#12 store to
+// go-pkcs12, and compares what they read with what was to be written: kinds of entries,
+// aliases (JKS), whole chains, and the public keys of unlocked private keys. If they
+// disagree, or the peer panics, saving fails and the old store stays.
+//
+// The peers do not know everything. What they cannot be asked is an error as well, since a
+// check that did not happen must not look like one that passed. [CheckIfExpressible]
+// accepts it, and [Ask] returns the reason.
+//
+// Only this package links the two modules.
+package bridge
