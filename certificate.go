@@ -57,6 +57,20 @@ func DescribeCertificate(c *x509.Certificate) Certificate {
 	return d
 }
 
+// String names the certificate: by its subject, else by its first alternative name, else
+// by its serial number.
+func (c Certificate) String() string {
+	switch {
+	case c.Subject != "":
+		return c.Subject
+	case len(c.Names) > 0:
+		return c.Names[0]
+	case c.Serial != "":
+		return "serial " + c.Serial
+	}
+	return ""
+}
+
 func keyAlgorithm(c *x509.Certificate) string {
 	switch public := c.PublicKey.(type) {
 	case *rsa.PublicKey:

@@ -81,3 +81,16 @@ func TestEncodedPrintsNoSecret(t *testing.T) {
 		t.Errorf("no summary in %s", out.String())
 	}
 }
+
+func TestCertificateString(t *testing.T) {
+	for want, c := range map[string]trustkeep.Certificate{
+		"CN=a":     {Subject: "CN=a", Names: []string{"b"}, Serial: "1"},
+		"b":        {Names: []string{"b"}, Serial: "1"},
+		"serial 1": {Serial: "1"},
+		"":         {},
+	} {
+		if got := c.String(); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}

@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/certinfo"
 	"github.com/trustkeep/trustkeep/truststore"
 )
 
@@ -158,12 +159,12 @@ func (c *Chain) String() string {
 	fmt.Fprintf(&b, "%s presents (%s, %s):\n", trustkeep.Printable(c.Address), tls.VersionName(c.Version), tls.CipherSuiteName(c.CipherSuite))
 	const date = "2006-01-02"
 	for i, cert := range c.All() {
-		s := truststore.Summarize(cert)
+		s := certinfo.Brief(cert)
 		from := ""
 		if i >= len(c.Certificates) {
 			from = " (not sent, fetched from where the issuer publishes it)"
 		}
-		fmt.Fprintf(&b, "%d. %s%s\n   issuer  %s\n", i+1, s.Subject, from, s.Issuer)
+		fmt.Fprintf(&b, "%d. %s%s\n   issuer  %s\n", i+1, s, from, s.Issuer)
 		if len(s.Names) > 0 {
 			fmt.Fprintf(&b, "   names   %s\n", strings.Join(s.Names, ", "))
 		}
@@ -179,14 +180,14 @@ func (c *Chain) String() string {
 // "clientCertificate","certificates","completed","incomplete"}.
 func (c *Chain) MarshalJSON() ([]byte, error) {
 	out := struct {
-		Address      string               `json:"address"`
-		ServerName   string               `json:"serverName"`
-		Version      string               `json:"version"`
-		CipherSuite  string               `json:"cipherSuite"`
-		ClientAuth   bool                 `json:"clientCertificate"`
-		Certificates []truststore.Summary `json:"certificates"`
-		Completed    []truststore.Summary `json:"completed"`
-		Incomplete   string               `json:"incomplete,omitempty"`
+		Address      string                  `json:"address"`
+		ServerName   string                  `json:"serverName"`
+		Version      string                  `json:"version"`
+		CipherSuite  string                  `json:"cipherSuite"`
+		ClientAuth   bool                    `json:"clientCertificate"`
+		Certificates []trustkeep.Certificate `json:"certificates"`
+		Completed    []trustkeep.Certificate `json:"completed"`
+		Incomplete   string                  `json:"incomplete,omitempty"`
 	}{
 		trustkeep.Printable(c.Address), trustkeep.Printable(c.ServerName), tls.VersionName(c.Version), tls.CipherSuiteName(c.CipherSuite),
 		c.ClientCertificate, summaries(c.Certificates), summaries(c.Completed), "",
@@ -197,10 +198,10 @@ func (c *Chain) MarshalJSON() ([]byte, error) {
 	return json.Marshal(out)
 }
 
-func summaries(certs []*x509.Certificate) []truststore.Summary {
-	out := make([]truststore.Summary, len(certs))
+func summaries(certs []*x509.Certificate) []trustkeep.Certificate {
+	out := make([]trustkeep.Certificate, len(certs))
 	for i, c := range certs {
-		out[i] = truststore.Summarize(c)
+		out[i] = certinfo.Brief(c)
 	}
 	return out
 }

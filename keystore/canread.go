@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/certinfo"
 	"github.com/trustkeep/trustkeep/internal/entry"
 	"github.com/trustkeep/trustkeep/internal/pkcs12"
 )
@@ -226,7 +227,7 @@ func (c *compatibility) subjects() {
 				first[string(o.Subject)] = cert.Raw
 			} else if !bytes.Equal(other, cert.Raw) {
 				reported[string(o.Subject)] = true
-				c.add(it.e.Alias, "duplicate-subject", fmt.Sprintf("two certificates of the subject %s issue others, and Java puts chains together by name", nameText(o.Subject)),
+				c.add(it.e.Alias, "duplicate-subject", fmt.Sprintf("two certificates of the subject %s issue others, and Java puts chains together by name", certinfo.Name(o.Subject)),
 					"keep the chains that the two belong to in separate stores, or write JKS")
 			}
 		}

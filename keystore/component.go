@@ -35,7 +35,7 @@ type revision struct {
 	number   int
 	replaced time.Time
 	chain    [][]byte // DER, the component's own certificate first
-	info     []CertificateInfo
+	info     []trustkeep.Certificate
 	store    []byte // PKCS#12 with key and chain; nil for a public component
 }
 
@@ -53,7 +53,7 @@ type Revision struct {
 	// Replaced is when this version came to be.
 	Replaced time.Time
 	// Chain describes its certificates, the component's own first.
-	Chain []CertificateInfo
+	Chain []trustkeep.Certificate
 }
 
 // ComponentOptions says how to make the content of a component or to read that of a
@@ -216,9 +216,9 @@ func (c *Component) Versions() []Revision {
 
 // Describe says what there is to know about each certificate of the current chain, the
 // component's own first.
-func (c *Component) Describe() []CertificateInfo { return cloneInfo(c.current().info) }
+func (c *Component) Describe() []trustkeep.Certificate { return cloneInfo(c.current().info) }
 
-func cloneInfo(info []CertificateInfo) []CertificateInfo {
+func cloneInfo(info []trustkeep.Certificate) []trustkeep.Certificate {
 	out := slices.Clone(info)
 	for i := range out {
 		out[i].Names = slices.Clone(out[i].Names)

@@ -16,7 +16,7 @@ import (
 // The errors wrap ErrUnsupported for a public component and for keys that the standard
 // library does not know, ErrIncorrectPassword, and ErrCorrupt where the stored key does
 // not belong to the certificate that the component describes, or where crypto/x509
-// refuses the certificate (CertificateInfo.Usable).
+// refuses the certificate (trustkeep.Certificate.Usable).
 func (c *Component) Identity(password trustkeep.PasswordSource) (*Identity, error) {
 	ks, err := c.open(password, Options{})
 	if err != nil {

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/certinfo"
 	"github.com/trustkeep/trustkeep/internal/entry"
 )
 
@@ -123,6 +125,11 @@ func kindOf(k entry.Kind) EntryKind {
 	}
 	return OpaqueEntry
 }
+
+// DescribeCertificate describes a certificate in DER, also one that crypto/x509
+// does not parse, for a curve or a serial number that it refuses for instance: see
+// Entry.RawChain. What cannot be read is left empty; the fingerprint never is.
+func DescribeCertificate(der []byte) trustkeep.Certificate { return certinfo.Describe(der) }
 
 func algorithmOf(c *x509.Certificate) string {
 	switch pub := c.PublicKey.(type) {

@@ -34,7 +34,7 @@ func TestVerdicts(t *testing.T) {
 		tests := []struct {
 			name string
 			id   *keystore.Identity
-			want truststore.Code // empty: trusted
+			want trustkeep.Code // empty: trusted
 		}{
 			{"server", p.Server, ""},
 			{"CA leaf", p.CALeaf(), ""},

@@ -96,7 +96,7 @@ func (e *HandshakeError) identityRefused(peer, said string, alert uint8) {
 		return
 	}
 	e.Code = CodeIdentityRefused
-	name := `"` + id.Subject + `", issued by "` + id.Summary.Issuer + `"`
+	name := `"` + id.Certificate.String() + `", issued by "` + id.Certificate.Issuer + `"`
 	switch alert {
 	case alertCertificateExpired:
 		e.Text = peer + " says that the certificate " + name + " has expired" + said
@@ -113,7 +113,7 @@ func (e *HandshakeError) identityRefused(peer, said string, alert uint8) {
 	case alertUnknownCA:
 		e.Text = peer + " does not trust the issuer of the certificate " + name + said
 		e.Remedy = "have " + peer + " trust that certificate or its issuer"
-		if id.Issuers == 0 && id.Subject != id.Summary.Issuer {
+		if id.Issuers == 0 && id.Subject != id.Certificate.Issuer {
 			e.Remedy = "send the issuers too, since the identity has only its own certificate; or have " + peer + " trust it"
 		}
 	default:

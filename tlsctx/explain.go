@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/certinfo"
 	"github.com/trustkeep/trustkeep/truststore"
 )
 
@@ -60,7 +61,7 @@ type TrustReport struct {
 
 // IdentityReport describes the identity that is presented.
 type IdentityReport struct {
-	truststore.Summary
+	trustkeep.Certificate
 	// Issuers is how many certificates follow it in the chain that is sent.
 	Issuers int    `json:"issuers"`
 	Why     string `json:"why"`
@@ -208,7 +209,7 @@ func (b Builder) identityReport(id Identity, pattern string) *IdentityReport {
 		r.Error = err.Error()
 		return r
 	}
-	r.Summary, r.Issuers = truststore.Summarize(leaf), len(c.Certificate)-1
+	r.Certificate, r.Issuers = certinfo.Brief(leaf), len(c.Certificate)-1
 	switch now := b.now(); {
 	case now.After(leaf.NotAfter):
 		r.Warning = "it expired on " + leaf.NotAfter.UTC().Format(time.RFC3339)
@@ -232,7 +233,7 @@ func (e Explanation) String() string {
 		fmt.Fprintf(&b, "identity: unusable\n")
 	default:
 		fmt.Fprintf(&b, "identity: %s, issued by %s, valid until %s, sent with %d more in its chain: %s\n",
-			id.Subject, id.Summary.Issuer, id.NotAfter.UTC().Format(time.RFC3339), id.Issuers, id.Why)
+			id.Certificate, id.Certificate.Issuer, id.NotAfter.UTC().Format(time.RFC3339), id.Issuers, id.Why)
 		if id.Warning != "" {
 			b.WriteString("warning: the identity is not valid now: " + id.Warning + "\n")
 		}

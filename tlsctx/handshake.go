@@ -6,6 +6,7 @@ import (
 	"log/slog"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/certinfo"
 	"github.com/trustkeep/trustkeep/truststore"
 )
 
@@ -100,10 +101,10 @@ func (e *HandshakeError) Unwrap() []error {
 }
 
 // Peer describes the certificates that the peer sent.
-func (e *HandshakeError) Peer() []truststore.Summary {
-	out := []truststore.Summary{}
+func (e *HandshakeError) Peer() []trustkeep.Certificate {
+	out := []trustkeep.Certificate{}
 	for _, c := range e.Chain[:min(len(e.Chain), 16)] {
-		out = append(out, truststore.Summarize(c))
+		out = append(out, certinfo.Brief(c))
 	}
 	return out
 }
@@ -115,7 +116,7 @@ func (e *HandshakeError) MarshalJSON() ([]byte, error) {
 		Code       Code                    `json:"code"`
 		Text       string                  `json:"text"`
 		Remedy     string                  `json:"remedy,omitempty"`
-		Peer       []truststore.Summary    `json:"peer"`
+		Peer       []trustkeep.Certificate `json:"peer"`
 		Verify     *truststore.VerifyError `json:"verify,omitempty"`
 		Trust      TrustReport             `json:"trust"`
 		Ignored    []TrustReport           `json:"ignored"`
@@ -133,8 +134,8 @@ func (e *HandshakeError) LogValue() slog.Value {
 		slog.Bool("server", e.Server), slog.String("serverName", trustkeep.Printable(e.ServerName)), slog.String("trust", string(e.Trust.Origin)),
 	}
 	if len(e.Chain) > 0 {
-		s := truststore.Summarize(e.Chain[0])
-		attrs = append(attrs, slog.Group("peer", slog.String("subject", s.Subject), slog.String("issuer", s.Issuer), slog.String("sha256", s.SHA256)))
+		s := certinfo.Brief(e.Chain[0])
+		attrs = append(attrs, slog.Group("peer", slog.String("subject", s.String()), slog.String("issuer", s.Issuer), slog.String("sha256", s.SHA256)))
 	}
 	return slog.GroupValue(attrs...)
 }

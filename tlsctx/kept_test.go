@@ -68,7 +68,7 @@ func TestKeptVerdictsCoverWhatDecides(t *testing.T) {
 		first  func(*question)
 		change func(*question)
 		fresh  bool // by another decider: what is changed does not change within one
-		code   truststore.Code
+		code   trustkeep.Code
 	}{
 		{name: "name", change: func(q *question) { q.name = "other.example" }, code: truststore.CodeNameMismatch},
 		{name: "no name", change: func(q *question) { q.name = "" }, code: truststore.CodeNoName},

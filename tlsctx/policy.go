@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/trustkeep/trustkeep/internal/certinfo"
 	"github.com/trustkeep/trustkeep/truststore"
 )
 
@@ -104,7 +105,7 @@ type AuthorizeError struct {
 func (e *AuthorizeError) Error() string {
 	who := "a client without certificate"
 	if len(e.Peer) > 0 {
-		who = truststore.Summarize(e.Peer[0]).Subject
+		who = certinfo.Brief(e.Peer[0]).String()
 	}
 	return fmt.Sprintf("tlsctx: %s is trusted and not authorized: %v", who, e.Err)
 }

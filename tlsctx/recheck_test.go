@@ -16,7 +16,7 @@ import (
 )
 
 // code is that of a *truststore.VerifyError.
-func code(err error) truststore.Code {
+func code(err error) trustkeep.Code {
 	if v, ok := errors.AsType[*truststore.VerifyError](err); ok {
 		return v.Code
 	}

@@ -7,12 +7,14 @@ import (
 	"errors"
 	"slices"
 	"time"
+
+	"github.com/trustkeep/trustkeep"
 )
 
 // explain makes the error of a refusal. code is set where crypto/x509 was not
 // asked; else err is its verdict, nil where only the name is wrong. The price is
 // paid by refusals alone.
-func (s *Snapshot) explain(code Code, chain []*x509.Certificate, o VerifyOptions, err error) *VerifyError {
+func (s *Snapshot) explain(code trustkeep.Code, chain []*x509.Certificate, o VerifyOptions, err error) *VerifyError {
 	e := &VerifyError{
 		Chain: slices.Clone(chain), Purpose: o.Purpose, Name: o.Name, Time: o.Time,
 		Store: s.String(), Err: err,
@@ -70,7 +72,7 @@ func (e *VerifyError) setReasons(reasons []Reason, err error) {
 }
 
 // callerReason explains what was wrong before any certificate was looked at.
-func callerReason(code Code) Reason {
+func callerReason(code trustkeep.Code) Reason {
 	r := Reason{Code: code}
 	switch code {
 	case CodeEmptyStore:
@@ -89,7 +91,7 @@ func callerReason(code Code) Reason {
 }
 
 // beyond explains what was refused although there is a path.
-func (s *Snapshot) beyond(code Code, chain []*x509.Certificate, o VerifyOptions, err error) (Reason, bool) {
+func (s *Snapshot) beyond(code trustkeep.Code, chain []*x509.Certificate, o VerifyOptions, err error) (Reason, bool) {
 	switch code {
 	case CodePinMismatch:
 		return Reason{code, "it is trusted, but neither it (" + PinCertificate(chain[0]).String() + ") nor its key (" + PinKey(chain[0]).String() + ") is pinned",

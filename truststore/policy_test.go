@@ -17,7 +17,7 @@ import (
 	"github.com/trustkeep/trustkeep/truststore"
 )
 
-func code(err error) truststore.Code {
+func code(err error) trustkeep.Code {
 	var e *truststore.VerifyError
 	if errors.As(err, &e) {
 		return e.Code
@@ -35,7 +35,7 @@ func TestRelaxations(t *testing.T) {
 		leaf  *testpki.Identity
 		allow []truststore.Relaxation
 		want  []truststore.Relaxation // nil: refused
-		code  truststore.Code
+		code  trustkeep.Code
 	}{
 		{"nothing wrong", pki.Server(host), all, []truststore.Relaxation{}, ""},
 		{"expired", pki.Expired(host), nil, nil, truststore.CodeExpired},
@@ -285,7 +285,7 @@ func TestRevocationHasTheLastWord(t *testing.T) {
 	store := truststore.New(pki.Root.Cert)
 	for _, c := range []struct {
 		err  error
-		code truststore.Code
+		code trustkeep.Code
 		is   error
 	}{{nil, "", nil}, {fmt.Errorf("%w yesterday", trustkeep.ErrRevoked), truststore.CodeRevoked, trustkeep.ErrRevoked}, {errors.New("no answer"), truststore.CodeRevocationUnknown, nil}} {
 		asked := 0

@@ -7,47 +7,15 @@ import (
 	"fmt"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/certinfo"
 )
 
-// Summary identifies a certificate in explanations and JSON. Its texts are safe
-// to log.
-type Summary struct {
-	Subject   string    `json:"subject"`
-	Issuer    string    `json:"issuer"`
-	Serial    string    `json:"serial"` // hex
-	SHA256    string    `json:"sha256"` // of the DER, hex
-	NotBefore time.Time `json:"notBefore"`
-	NotAfter  time.Time `json:"notAfter"`
-	// Names are the first subject alternative names.
-	Names []string `json:"names,omitempty"`
-}
-
-// Summarize describes a certificate; nil gives the zero Summary.
-func Summarize(c *x509.Certificate) Summary {
-	if c == nil {
-		return Summary{}
-	}
-	s := Summary{
-		Subject: subject(c), Issuer: printable(c.Issuer.String()), SHA256: Fingerprint(c),
-		NotBefore: c.NotBefore, NotAfter: c.NotAfter,
-	}
-	if c.SerialNumber != nil {
-		s.Serial = cut(c.SerialNumber.Text(16), maxName)
-	}
-	names := append(altNames(c, Server), c.EmailAddresses...)
-	for _, n := range names[:min(len(names), maxNames)] {
-		s.Names = append(s.Names, printable(n))
-	}
-	return s
-}
-
-func summarizeAll(certs []*x509.Certificate) []Summary {
-	out := []Summary{}
+func summarizeAll(certs []*x509.Certificate) []trustkeep.Certificate {
+	out := []trustkeep.Certificate{}
 	for _, c := range certs[:min(len(certs), maxListed)] {
-		out = append(out, Summarize(c))
+		out = append(out, certinfo.Brief(c))
 	}
 	return out
 }
@@ -66,21 +34,7 @@ const (
 // printable is trustkeep.Printable for texts that many names share.
 func printable(s string) string { return cut(trustkeep.Printable(s), maxName) }
 
-// cut shortens a text to at most n bytes, on a rune boundary.
-func cut(s string, n int) string {
-	const ellipsis = "…"
-	if len(s) <= n {
-		return s
-	}
-	s = s[:n-len(ellipsis)]
-	for len(s) > 0 && !utf8.RuneStart(s[len(s)-1]) {
-		s = s[:len(s)-1]
-	}
-	if r, size := utf8.DecodeLastRuneInString(s); r == utf8.RuneError && size == 1 {
-		s = s[:len(s)-1]
-	}
-	return s + ellipsis
-}
+func cut(s string, n int) string { return certinfo.Cut(s, n) }
 
 // subject names a certificate for people.
 func subject(c *x509.Certificate) string {

@@ -4,6 +4,9 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"fmt"
+
+	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/certinfo"
 )
 
 // Rule is a way in which a store grants trust.
@@ -84,10 +87,10 @@ func (v *Verdict) String() string {
 // MarshalJSON yields {"rule","anchor","relaxations","chain"}.
 func (v *Verdict) MarshalJSON() ([]byte, error) {
 	out := struct {
-		Rule        Rule         `json:"rule"`
-		Anchor      Summary      `json:"anchor"`
-		Relaxations []Relaxation `json:"relaxations"`
-		Chain       []Summary    `json:"chain"`
-	}{v.Rule, Summarize(v.Anchor), append([]Relaxation{}, v.Relaxations...), summarizeAll(v.Chain)}
+		Rule        Rule                    `json:"rule"`
+		Anchor      trustkeep.Certificate   `json:"anchor"`
+		Relaxations []Relaxation            `json:"relaxations"`
+		Chain       []trustkeep.Certificate `json:"chain"`
+	}{v.Rule, certinfo.Brief(v.Anchor), append([]Relaxation{}, v.Relaxations...), summarizeAll(v.Chain)}
 	return json.Marshal(out)
 }

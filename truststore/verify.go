@@ -145,7 +145,7 @@ func (s *Snapshot) Verify(chain []*x509.Certificate, o VerifyOptions) (*Verdict,
 
 // decide finds the rule that grants trust. Without a verdict, code or err says
 // why there is none; both are empty where only an e-mail address is wrong.
-func (s *Snapshot) decide(chain []*x509.Certificate, o VerifyOptions, usage x509.ExtKeyUsage) (v *Verdict, code Code, err error) {
+func (s *Snapshot) decide(chain []*x509.Certificate, o VerifyOptions, usage x509.ExtKeyUsage) (v *Verdict, code trustkeep.Code, err error) {
 	v, code, err = s.byPath(chain, o, usage)
 	if v != nil {
 		return v, "", nil
@@ -172,7 +172,7 @@ func (s *Snapshot) decide(chain []*x509.Certificate, o VerifyOptions, usage x509
 }
 
 // byPath asks crypto/x509.
-func (s *Snapshot) byPath(chain []*x509.Certificate, o VerifyOptions, usage x509.ExtKeyUsage) (*Verdict, Code, error) {
+func (s *Snapshot) byPath(chain []*x509.Certificate, o VerifyOptions, usage x509.ExtKeyUsage) (*Verdict, trustkeep.Code, error) {
 	if o.Purpose == Server && o.Name == "" {
 		return nil, CodeNoName, nil // "any name" to crypto/x509
 	}
@@ -230,7 +230,7 @@ func (s *Snapshot) byPath(chain []*x509.Certificate, o VerifyOptions, usage x509
 
 // precheck refuses what must not get as far as crypto/x509, where an empty name
 // means "any name" and an empty pool can be mistaken for the system's.
-func (s *Snapshot) precheck(chain []*x509.Certificate, o VerifyOptions) (x509.ExtKeyUsage, Code) {
+func (s *Snapshot) precheck(chain []*x509.Certificate, o VerifyOptions) (x509.ExtKeyUsage, trustkeep.Code) {
 	usage, ok := o.Purpose.usage()
 	switch {
 	case !ok:

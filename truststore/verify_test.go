@@ -49,7 +49,7 @@ func TestVerifyRules(t *testing.T) {
 		o      truststore.VerifyOptions
 		rule   truststore.Rule // zero: refused
 		anchor *x509.Certificate
-		code   truststore.Code
+		code   trustkeep.Code
 	}{
 		{name: "root", trust: certs(pki.Root.Cert), chain: sent(server), rule: truststore.RuleChain, anchor: pki.Root.Cert},
 		{name: "intermediate, sent", trust: certs(pki.Intermediate.Cert), chain: sent(server), rule: truststore.RuleChain, anchor: pki.Intermediate.Cert},
@@ -204,7 +204,7 @@ func TestVerifyExplains(t *testing.T) {
 		name  string
 		trust *x509.Certificate
 		chain []*x509.Certificate
-		code  truststore.Code
+		code  trustkeep.Code
 		want  []string // in the line
 	}{
 		{"expired names the day", pki.Root.Cert, sent(pki.Expired(host)), truststore.CodeExpired, []string{"it expired on " + now.Add(-24*time.Hour).Format(time.RFC3339), "24 hours ago", "renew"}},

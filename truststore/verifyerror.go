@@ -10,52 +10,49 @@ import (
 	"github.com/trustkeep/trustkeep"
 )
 
-// Code names a reason for refusing a peer. Codes are stable, for programs.
-type Code string
-
-// The codes. The first group are mistakes of the caller or the store, the
+// The codes of a VerifyError. The first group are mistakes of the caller or the store, the
 // others speak about the peer's certificates.
 const (
-	CodeEmptyStore    Code = "empty-store"    // the store trusts nobody
-	CodeNoCertificate Code = "no-certificate" // the peer sent none
-	CodeNoName        Code = "no-name"        // no name given for a server
-	CodeWrongPurpose  Code = "wrong-purpose"  // Purpose out of range
+	CodeEmptyStore    trustkeep.Code = "empty-store"    // the store trusts nobody
+	CodeNoCertificate trustkeep.Code = "no-certificate" // the peer sent none
+	CodeNoName        trustkeep.Code = "no-name"        // no name given for a server
+	CodeWrongPurpose  trustkeep.Code = "wrong-purpose"  // Purpose out of range
 
-	CodeExpired           Code = "expired"            // a certificate is no longer valid
-	CodeNotYetValid       Code = "not-yet-valid"      // a certificate is not valid yet
-	CodeNameMismatch      Code = "name-mismatch"      // made out to other names
-	CodeCommonNameOnly    Code = "common-name-only"   // named in the subject only
-	CodeWrongUsage        Code = "wrong-usage"        // extended key usage excludes the purpose
-	CodeSelfSigned        Code = "self-signed"        // self-signed and not in the store
-	CodeUnknownIssuer     Code = "unknown-issuer"     // chain ends at an authority that is not in the store
-	CodeIncompleteChain   Code = "incomplete-chain"   // the issuer was neither sent nor is it in the store
-	CodeNotAuthority      Code = "not-an-authority"   // the issuer must not issue
-	CodeBadSignature      Code = "bad-signature"      // not signed by the issuer that it names
-	CodeWeakSignature     Code = "weak-signature"     // signed with an algorithm that no longer counts
-	CodePathTooLong       Code = "path-too-long"      // path length constraint
-	CodeNameConstraint    Code = "name-constraint"    // an authority must not issue for this name
-	CodeCriticalExtension Code = "critical-extension" // a critical extension that is not understood
-	CodeRefused           Code = "refused"            // another verdict of crypto/x509
+	CodeExpired           trustkeep.Code = "expired"            // a certificate is no longer valid
+	CodeNotYetValid       trustkeep.Code = "not-yet-valid"      // a certificate is not valid yet
+	CodeNameMismatch      trustkeep.Code = "name-mismatch"      // made out to other names
+	CodeCommonNameOnly    trustkeep.Code = "common-name-only"   // named in the subject only
+	CodeWrongUsage        trustkeep.Code = "wrong-usage"        // extended key usage excludes the purpose
+	CodeSelfSigned        trustkeep.Code = "self-signed"        // self-signed and not in the store
+	CodeUnknownIssuer     trustkeep.Code = "unknown-issuer"     // chain ends at an authority that is not in the store
+	CodeIncompleteChain   trustkeep.Code = "incomplete-chain"   // the issuer was neither sent nor is it in the store
+	CodeNotAuthority      trustkeep.Code = "not-an-authority"   // the issuer must not issue
+	CodeBadSignature      trustkeep.Code = "bad-signature"      // not signed by the issuer that it names
+	CodeWeakSignature     trustkeep.Code = "weak-signature"     // signed with an algorithm that no longer counts
+	CodePathTooLong       trustkeep.Code = "path-too-long"      // path length constraint
+	CodeNameConstraint    trustkeep.Code = "name-constraint"    // an authority must not issue for this name
+	CodeCriticalExtension trustkeep.Code = "critical-extension" // a critical extension that is not understood
+	CodeRefused           trustkeep.Code = "refused"            // another verdict of crypto/x509
 
 	// What goes beyond crypto/x509.
-	CodePinMismatch       Code = "pin-mismatch"       // neither the certificate nor its key is pinned
-	CodeOutOfScope        Code = "out-of-scope"       // its anchor does not count for this name, purpose or time
-	CodeRevoked           Code = "revoked"            // revoked by its issuer
-	CodeRevocationUnknown Code = "revocation-unknown" // whether it was revoked could not be found out
+	CodePinMismatch       trustkeep.Code = "pin-mismatch"       // neither the certificate nor its key is pinned
+	CodeOutOfScope        trustkeep.Code = "out-of-scope"       // its anchor does not count for this name, purpose or time
+	CodeRevoked           trustkeep.Code = "revoked"            // revoked by its issuer
+	CodeRevocationUnknown trustkeep.Code = "revocation-unknown" // whether it was revoked could not be found out
 )
 
 // Reason is one thing that is wrong.
 type Reason struct {
-	Code   Code   `json:"code"`
-	Text   string `json:"text"`             // what is wrong
-	Remedy string `json:"remedy,omitempty"` // what would help
+	Code   trustkeep.Code `json:"code"`
+	Text   string         `json:"text"`             // what is wrong
+	Remedy string         `json:"remedy,omitempty"` // what would help
 }
 
 // Attempt is a rule that was tried and did not grant trust.
 type Attempt struct {
-	Rule Rule   `json:"rule"`
-	Code Code   `json:"code"`
-	Text string `json:"text"`
+	Rule Rule           `json:"rule"`
+	Code trustkeep.Code `json:"code"`
+	Text string         `json:"text"`
 }
 
 // Issuer describes a certificate that would have completed the chain.
@@ -154,15 +151,15 @@ const maxListed = 16
 func (e *VerifyError) MarshalJSON() ([]byte, error) {
 	return json.Marshal(struct {
 		Reason
-		Also          []Reason  `json:"also,omitempty"`
-		Rules         []Attempt `json:"rules,omitempty"`
-		MissingIssuer *Issuer   `json:"missingIssuer,omitempty"`
-		Peer          []Summary `json:"peer"`
-		Purpose       Purpose   `json:"purpose"`
-		Name          string    `json:"name,omitempty"`
-		Time          time.Time `json:"time"`
-		Store         string    `json:"store"`
-		Generation    uint64    `json:"generation"`
+		Also          []Reason                `json:"also,omitempty"`
+		Rules         []Attempt               `json:"rules,omitempty"`
+		MissingIssuer *Issuer                 `json:"missingIssuer,omitempty"`
+		Peer          []trustkeep.Certificate `json:"peer"`
+		Purpose       Purpose                 `json:"purpose"`
+		Name          string                  `json:"name,omitempty"`
+		Time          time.Time               `json:"time"`
+		Store         string                  `json:"store"`
+		Generation    uint64                  `json:"generation"`
 	}{
 		e.Reason, e.Also, e.Rules, e.MissingIssuer, summarizeAll(e.Chain),
 		e.Purpose, trustkeep.Printable(e.Name), e.Time, e.Store, e.Generation,

@@ -47,7 +47,7 @@ func newResult(addr string) *result {
 	return &result{Accepted: true, Resumed: []bool{}, Relaxations: []truststore.Relaxation{}, Peer: []certificate{}, addr: addr}
 }
 
-func describe(s truststore.Summary) certificate { return certificate{s.Subject, s.SHA256} }
+func describe(c trustkeep.Certificate) certificate { return certificate{c.String(), c.SHA256} }
 
 // accept notes why the server is trusted.
 func (r *result) accept(p tlsctx.Peer) {
@@ -56,10 +56,10 @@ func (r *result) accept(p tlsctx.Peer) {
 	r.verdict = p.Verdict
 	r.Peer = r.Peer[:0]
 	for _, c := range p.Certificates {
-		r.Peer = append(r.Peer, describe(truststore.Summarize(c)))
+		r.Peer = append(r.Peer, describe(trustkeep.DescribeCertificate(c)))
 	}
 	if v := p.Verdict; v != nil {
-		anchor := describe(truststore.Summarize(v.Anchor))
+		anchor := describe(trustkeep.DescribeCertificate(v.Anchor))
 		r.Rule, r.Anchor = v.Rule.String(), &anchor
 		r.Relaxations = append(r.Relaxations[:0], v.Relaxations...)
 	}

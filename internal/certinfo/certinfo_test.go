@@ -1,4 +1,4 @@
-package keystore_test
+package certinfo_test
 
 import (
 	"crypto/x509"
@@ -9,21 +9,21 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/trustkeep/trustkeep/internal/certinfo"
 	"github.com/trustkeep/trustkeep/internal/testpki"
-	"github.com/trustkeep/trustkeep/keystore"
 )
 
-func TestDescribeCertificate(t *testing.T) {
+func TestDescribe(t *testing.T) {
 	pki := testpki.New(t, testpki.Options{})
 	good := pki.Server("a.example", "192.0.2.1", "me@a.example")
 	names := []string{"a.example", "192.0.2.1", "me@a.example"}
-	i := keystore.DescribeCertificate(good.DER)
+	i := certinfo.Describe(good.DER)
 	if !i.Usable || i.KeyAlgorithm != "EC P-256" || !slices.Equal(i.Names, names) || !i.NotAfter.Equal(good.Cert.NotAfter) {
 		t.Errorf("%+v", i)
 	}
 	// crypto/x509 refuses its serial number.
 	bad := pki.NegativeSerial("a.example", "192.0.2.1")
-	i = keystore.DescribeCertificate(bad.DER)
+	i = certinfo.Describe(bad.DER)
 	if _, err := x509.ParseCertificate(bad.DER); err == nil {
 		t.Fatal("crypto/x509 parses it")
 	}
@@ -32,14 +32,14 @@ func TestDescribeCertificate(t *testing.T) {
 		t.Errorf("%+v", i)
 	}
 	for _, junk := range [][]byte{nil, {0x30}, []byte("junk"), good.DER[:100]} {
-		if i := keystore.DescribeCertificate(junk); len(i.SHA256) != 64 || i.Usable || i.Subject != "" {
+		if i := certinfo.Describe(junk); len(i.SHA256) != 64 || i.Usable || i.Subject != "" {
 			t.Errorf("%x: %+v", junk, i)
 		}
 	}
 }
 
 // openssl makes certificates whose keys crypto/x509 does not know.
-func TestInteropDescribeCertificate(t *testing.T) {
+func TestInteropDescribe(t *testing.T) {
 	tool, err := exec.LookPath("openssl")
 	if err != nil {
 		t.Skip("openssl is not installed")
@@ -58,7 +58,7 @@ func TestInteropDescribeCertificate(t *testing.T) {
 		if err != nil || block == nil {
 			t.Fatalf("%v: %v: %s", args, err, out)
 		}
-		i := keystore.DescribeCertificate(block.Bytes)
+		i := certinfo.Describe(block.Bytes)
 		if i.KeyAlgorithm != want || !strings.Contains(i.Subject, "CN=odd") || !slices.Equal(i.Names, []string{"odd.example"}) {
 			t.Errorf("%+v", i)
 		}

@@ -1,0 +1,44 @@
+package certinfo
+
+import (
+	"crypto/x509"
+	"unicode/utf8"
+
+	"github.com/trustkeep/trustkeep"
+)
+
+const (
+	maxText  = 160 // bytes that one name may take in an explanation
+	maxNames = 5   // names that an explanation lists
+)
+
+// Brief describes a certificate for an explanation of a refusal, where a stranger chooses
+// what is in it and how many there are: texts take at most 160 bytes each, and five
+// names are listed. The zero Certificate describes nil.
+func Brief(c *x509.Certificate) trustkeep.Certificate {
+	d := trustkeep.DescribeCertificate(c)
+	for _, text := range []*string{&d.Subject, &d.Issuer, &d.Serial} {
+		*text = Cut(*text, maxText)
+	}
+	d.Names = d.Names[:min(len(d.Names), maxNames)]
+	for i, name := range d.Names {
+		d.Names[i] = Cut(name, maxText)
+	}
+	return d
+}
+
+// Cut shortens a text to at most n bytes, on a rune boundary.
+func Cut(s string, n int) string {
+	const ellipsis = "…"
+	if len(s) <= n {
+		return s
+	}
+	s = s[:n-len(ellipsis)]
+	for len(s) > 0 && !utf8.RuneStart(s[len(s)-1]) {
+		s = s[:len(s)-1]
+	}
+	if r, size := utf8.DecodeLastRuneInString(s); r == utf8.RuneError && size == 1 {
+		s = s[:len(s)-1]
+	}
+	return s + ellipsis
+}
