@@ -75,6 +75,6 @@ func (it *item) copyOf(password []byte, sameFormat bool) (*item, error) {
 	if err != nil {
 		return nil, err
 	}
-	next.password = nil
+	next.password, next.was = nil, nil
 	return next, nil
 }

@@ -79,6 +79,10 @@ type Entry struct {
 	OwnPassword bool
 	// Err says why the entry, or a part of it, cannot be used.
 	Err error
+
+	// store and item are what Replace compares.
+	store *Keystore
+	item  *item
 }
 
 func (k *Keystore) describe(it *item) Entry {
@@ -86,6 +90,8 @@ func (k *Keystore) describe(it *item) Entry {
 	d := Entry{
 		Alias: e.Alias, Unnamed: e.Unnamed, Kind: kindOf(e.Kind), Created: e.Created, Err: e.Err,
 		RawChain: make([][]byte, len(e.Chain)),
+
+		store: k, item: it.root(),
 
 		OwnPassword: it.password != nil && !it.password.Equal(k.password),
 	}

@@ -1,6 +1,7 @@
 package keystore
 
 import (
+	"crypto"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -49,6 +50,20 @@ type item struct {
 	password *redact.Secret
 	// set: the key comes from SetIdentity and not from what was read.
 	set bool
+	// was is the item of which this one is another form: the same key, chain and alias
+	// under another protection. Nil for the first form.
+	was *item
+	// key is what Signer unlocked; see root.
+	key atomic.Pointer[crypto.Signer]
+}
+
+// root returns the first form of the item, which stands for the entry while only its
+// protection changes.
+func (it *item) root() *item {
+	if it.was != nil {
+		return it.was
+	}
+	return it
 }
 
 // Finding is a remark about a store or one of its entries that did not keep it

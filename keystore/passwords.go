@@ -146,6 +146,7 @@ func (it *item) held() bool { return it.set || it.e.Key != nil && it.e.Key.Prote
 func (it *item) opened(password []byte) (*item, error) {
 	if it.set {
 		next := it.variant(func(*entry.Entry) {})
+		next.was = it.root()
 		next.identity.Store(it.identity.Load())
 		return next, nil
 	}
@@ -165,6 +166,7 @@ func (it *item) opened(password []byte) (*item, error) {
 			Open: func([]byte) ([]byte, error) { return bytes.Clone(secret.Bytes()), nil },
 		}
 	})
+	next.was = it.root()
 	next.identity.Store(it.identity.Load())
 	return next, nil
 }

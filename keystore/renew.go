@@ -58,14 +58,14 @@ func (k *Keystore) Renew(alias string, o RenewOptions) (*Identity, error) {
 	if err != nil {
 		return nil, err
 	}
-	next, err := k.successor(it, old, o)
+	next, err := k.renewed(it, old, o)
 	if err != nil {
 		return nil, &trustkeep.Error{Op: op, Alias: old.alias, Err: err}
 	}
 	return k.succeed(op, it, next, ReplyOptions{KeepAs: o.KeepAs})
 }
 
-func (k *Keystore) successor(it *item, old *Identity, o RenewOptions) (*item, error) {
+func (k *Keystore) renewed(it *item, old *Identity, o RenewOptions) (*item, error) {
 	if o.Sign == nil && o.Certificate.Issuer == nil && !old.SelfSigned() {
 		return nil, fmt.Errorf("certificate of %s, signed by another, without Sign or Issuer: %w", subject(old.Leaf()), trustkeep.ErrEmpty)
 	}

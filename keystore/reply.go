@@ -84,43 +84,15 @@ func identityFrom(alias string, key crypto.Signer, chain []*entry.Certificate) (
 // succeed puts next, a successor of the entry from, where ReplyOptions say. next
 // has an identity.
 func (k *Keystore) succeed(op string, from, next *item, o ReplyOptions) (*Identity, error) {
-	replaced := from
-	removed := []*item{from}
-	if o.As != "" && entry.Fold(o.As) != entry.Fold(from.e.Alias) {
-		k.mu.RLock()
-		other := k.byAlias[entry.Fold(o.As)]
-		var err error
-		if other == nil {
-			err = k.notFound(op, o.As)
-		}
-		k.mu.RUnlock()
-		if err != nil {
-			return nil, err
-		}
-		// next takes the place of the entry that it replaces.
-		replaced, removed = other, []*item{other, from}
-		next = next.renamed(other.e.Alias)
-	}
-	next.e.Created = k.now()
-	added := []*item{next}
-	if o.KeepAs != "" {
-		added = append(added, replaced.renamed(o.KeepAs))
-	}
-	if err := k.exchange(op, removed, added); err != nil {
+	target, err := k.target(op, from, o.As)
+	if err != nil {
 		return nil, err
 	}
-	return next.identity.Load(), nil
-}
-
-// renamed returns a copy of the item under another alias.
-func (it *item) renamed(alias string) *item {
-	next := it.variant(func(e *entry.Entry) { e.Alias, e.Unnamed = alias, false })
-	if id := it.identity.Load(); id != nil {
-		named := *id
-		named.alias = alias
-		next.identity.Store(&named)
+	if target != from {
+		next = next.renamed(target.e.Alias)
 	}
-	return next
+	next.e.Created = k.now()
+	return k.settle(op, from, target, next, o.KeepAs)
 }
 
 // judge reads a reply and returns the chain that it makes for the key.

@@ -12,7 +12,6 @@ import (
 
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/internal/certgen"
-	"github.com/trustkeep/trustkeep/internal/entry"
 	"github.com/trustkeep/trustkeep/internal/redact"
 )
 
@@ -156,17 +155,4 @@ func (k *Keystore) keyOf(op, alias string) (it *item, key crypto.Signer, leaf *x
 		return nil, nil, nil, &trustkeep.Error{Op: op, Alias: it.e.Alias, Err: err}
 	}
 	return it, key, nil, nil
-}
-
-func openKey(e *entry.Entry, password []byte) (crypto.Signer, error) {
-	der, err := e.Key.Open(password)
-	if err != nil {
-		return nil, err
-	}
-	defer clear(der)
-	key, err := parseKey(der)
-	if err != nil {
-		return nil, err
-	}
-	return redact.Key(key), nil
 }

@@ -143,10 +143,7 @@ func (k *Keystore) issuers() *entry.Index {
 func unlock(it *item, password []byte, others *entry.Index) (*Identity, error) {
 	e := it.e
 	if e.Key == nil || e.Key.Open == nil {
-		if e.Err != nil {
-			return nil, e.Err
-		}
-		return nil, fmt.Errorf("private key cannot be read: %w", trustkeep.ErrUnsupported)
+		return nil, unreadable(e)
 	}
 	der, err := e.Key.Open(password)
 	if err != nil {

@@ -1,0 +1,252 @@
+package keystore
+
+import (
+	"bytes"
+	"crypto"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/entry"
+	"github.com/trustkeep/trustkeep/internal/redact"
+)
+
+// Replacement is what takes the place of a private key and its chain.
+type Replacement struct {
+	// Key is the new private key. If nil, the entry keeps its key, which stays locked
+	// if it is locked.
+	Key crypto.Signer
+	// Chain is stored in the order given. The first certificate must be the key's own.
+	Chain []*x509.Certificate
+	// As is the alias of another entry, which the result replaces. The entry that was
+	// read goes. Use it for a new key that waited for its certificate beside the old
+	// one. If empty, the alias stays.
+	As string
+	// KeepAs keeps the entry whose alias the result gets under another alias, which
+	// must be free. If empty, that entry goes.
+	KeepAs string
+}
+
+// AddIdentity puts an identity under an alias that must be free, otherwise the error is
+// ErrExists. Its key is protected by the store's password when the store is saved.
+func (k *Keystore) AddIdentity(alias string, id *Identity) error {
+	const op = "keystore: add identity"
+	switch {
+	case id == nil:
+		return &trustkeep.Error{Op: op, Alias: alias, Err: fmt.Errorf("nil identity: %w", trustkeep.ErrInvalid)}
+	case alias == "":
+		return &trustkeep.Error{Op: op, Err: fmt.Errorf("no alias: %w", trustkeep.ErrInvalid)}
+	}
+	named := *id
+	named.alias = alias
+	return k.exchange(op, nil, []*item{k.newItem(&named, nil)})
+}
+
+// Replace gives a private key of the store another chain or replaces it by another key,
+// provided that its entry is still what it was when old was read by Entry or Entries.
+// Everything happens in one step: on any error nothing changes.
+//
+// The entry keeps its password, if it has one of its own, its attributes, and the names
+// of those certificates that stay. Saving the store or changing a password in between
+// does not count as a change of the entry; renaming it does.
+//
+// The identity that results is nil if the key is locked: Identity unlocks it. A locked
+// key is not unlocked as long as the entry tells its public key and the new certificate
+// agrees.
+//
+// Errors: ErrConflict when the entry was changed or deleted; ErrKeyMismatch;
+// ErrNotFound when there is no entry to replace under As; ErrExists when KeepAs is taken;
+// ErrIncorrectPassword for a new key in place of one whose own password the store does
+// not know, and ErrUnsupported for one whose own password the format cannot keep;
+// ErrInvalid for an old that is not an entry of this store with a private key, and for a
+// chain without certificates.
+func (k *Keystore) Replace(old Entry, r Replacement) (*Identity, error) {
+	const op = "keystore: replace"
+	if err := r.check(k, old); err != nil {
+		return nil, &trustkeep.Error{Op: op, Alias: old.Alias, Err: err}
+	}
+	for {
+		it := k.form(old.item)
+		if it == nil {
+			return nil, &trustkeep.Error{Op: op, Alias: old.Alias, Err: trustkeep.ErrConflict, Hint: "the entry was changed in the meantime"}
+		}
+		target, err := k.target(op, it, r.As)
+		if err != nil {
+			return nil, err
+		}
+		next, err := k.successor(it, target, r)
+		if err != nil {
+			return nil, &trustkeep.Error{Op: op, Alias: old.Alias, Err: err}
+		}
+		id, err := k.settle(op, it, target, next, r.KeepAs)
+		if errors.Is(err, trustkeep.ErrConflict) && k.form(old.item) != nil {
+			continue // only the protection changed, or the entry of As
+		}
+		return id, err
+	}
+}
+
+func (r *Replacement) check(k *Keystore, old Entry) error {
+	switch {
+	case old.item == nil || old.store != k:
+		return fmt.Errorf("the entry was not read from this store: %w", trustkeep.ErrInvalid)
+	case old.item.e.Kind != entry.Key:
+		return fmt.Errorf("the entry is of kind %s and has no private key: %w", kindOf(old.item.e.Kind), trustkeep.ErrInvalid)
+	case len(r.Chain) == 0 || slices.Contains(r.Chain, nil):
+		return fmt.Errorf("a chain without certificates: %w", trustkeep.ErrInvalid)
+	case r.Key != nil && !matches(r.Chain[0], r.Key.Public()):
+		return mismatch(r.Chain[0])
+	}
+	return nil
+}
+
+// form returns the present form of an entry, nil if it is no longer in the store.
+func (k *Keystore) form(root *item) *item {
+	k.mu.RLock()
+	defer k.mu.RUnlock()
+	for _, it := range k.items {
+		if it.root() == root {
+			return it
+		}
+	}
+	return nil
+}
+
+// target returns the item whose alias the replacement of an item gets.
+func (k *Keystore) target(op string, it *item, as string) (*item, error) {
+	if as == "" {
+		return it, nil
+	}
+	k.mu.RLock()
+	defer k.mu.RUnlock()
+	other := k.byAlias[entry.Fold(as)]
+	if other == nil {
+		return nil, k.notFound(op, as)
+	}
+	return other, nil
+}
+
+// successor makes what takes the place of an item, under the alias of target.
+func (k *Keystore) successor(it, target *item, r Replacement) (*item, error) {
+	// A copy, since Close may wipe the original while a key is being derived.
+	k.mu.RLock()
+	password, format := redact.NewSecret(k.passwordOf(it).Bytes()), k.format
+	next := it.variant(func(e *entry.Entry) {
+		e.Chain, e.Err, e.Created = rewrap(r.Chain, target.e.Chain, it.e.Chain), nil, k.now()
+		if target != it {
+			e.Alias, e.Unnamed = target.e.Alias, false
+		}
+	})
+	k.mu.RUnlock()
+	defer password.Wipe()
+	key := r.Key
+	if key == nil {
+		var err error
+		if key, err = it.keyFor(r.Chain[0], password.Bytes()); err != nil {
+			return nil, err
+		}
+	} else {
+		if err := it.knowsPassword(next.password, password.Bytes(), format); err != nil {
+			return nil, err
+		}
+		next.e.Key, next.set = &entry.PrivateKey{}, true
+	}
+	if key != nil {
+		next.identity.Store(newIdentity(next.e.Alias, key, slices.Clone(r.Chain)))
+	}
+	return next, nil
+}
+
+// keyFor returns the key if it is unlocked, and fails with ErrKeyMismatch unless it is
+// that of the certificate. What the entry says of a locked key is believed where it
+// agrees: whoever unlocks the key compares again.
+func (it *item) keyFor(leaf *x509.Certificate, password []byte) (crypto.Signer, error) {
+	key := it.signer()
+	if key == nil {
+		if it.claims(leaf.RawSubjectPublicKeyInfo) {
+			return nil, nil
+		}
+		var err error
+		if key, err = openKey(it.e, password); err != nil {
+			return nil, fmt.Errorf("compare with the certificate: %w", err)
+		}
+	}
+	if !matches(leaf, key.Public()) {
+		return nil, mismatch(leaf)
+	}
+	return key, nil
+}
+
+// claims reports whether the entry says that its key has this SubjectPublicKeyInfo.
+func (it *item) claims(public []byte) bool {
+	if len(it.e.Chain) > 0 {
+		o, ok := it.e.Chain[0].Outline()
+		return ok && bytes.Equal(o.PublicKey, public)
+	}
+	return it.e.Key != nil && bytes.Equal(it.e.Key.PublicKeyInfo, public)
+}
+
+// knowsPassword fails if a new key would not get the password that the key has. own is
+// the known password of the key alone.
+func (it *item) knowsPassword(own *redact.Secret, password []byte, f trustkeep.Format) error {
+	switch {
+	case own != nil && !hasKeyPasswords(f):
+		return &trustkeep.Error{Op: "new key", Err: fmt.Errorf("a key password of its own in %s: %w", f, trustkeep.ErrUnsupported),
+			Hint: "give the key the store's password first, by ChangeKeyPassword"}
+	case own != nil || it.held() || it.e.Key == nil || !it.e.Key.Encrypted || it.e.Key.Open == nil:
+		return nil
+	}
+	der, err := it.e.Key.Open(password)
+	clear(der)
+	if errors.Is(err, trustkeep.ErrIncorrectPassword) {
+		return &trustkeep.Error{Op: "new key", Err: fmt.Errorf("the key has a password of its own: %w", err),
+			Hint: "give it in Options.KeyPasswords"}
+	}
+	return nil // a key that cannot be opened at all has nothing to keep
+}
+
+// rewrap wraps certificates. Those that were in one of the chains before keep what the
+// store says about them, and the key's own certificate the name of the first before.
+func rewrap(chain []*x509.Certificate, before ...[]*entry.Certificate) []*entry.Certificate {
+	known := slices.Concat(before...)
+	wrapped := make([]*entry.Certificate, len(chain))
+	for i, c := range chain {
+		if at := slices.IndexFunc(known, func(b *entry.Certificate) bool { return bytes.Equal(b.Raw, c.Raw) }); at >= 0 {
+			wrapped[i] = known[at]
+			continue
+		}
+		wrapped[i] = entry.FromX509(c)
+		if i == 0 && len(before[0]) > 0 {
+			wrapped[i].Label = before[0][0].Label
+		}
+	}
+	return wrapped
+}
+
+// settle puts next, the successor of it, in the place of target.
+func (k *Keystore) settle(op string, it, target, next *item, keepAs string) (*Identity, error) {
+	removed, added := []*item{target}, []*item{next}
+	if target != it {
+		removed = append(removed, it)
+	}
+	if keepAs != "" {
+		added = append(added, target.renamed(keepAs))
+	}
+	if err := k.exchange(op, removed, added); err != nil {
+		return nil, err
+	}
+	return next.identity.Load(), nil
+}
+
+// renamed returns a copy of the item under another alias.
+func (it *item) renamed(alias string) *item {
+	next := it.variant(func(e *entry.Entry) { e.Alias, e.Unnamed = alias, false })
+	if id := it.identity.Load(); id != nil {
+		named := *id
+		named.alias = alias
+		next.identity.Store(&named)
+	}
+	return next
+}
