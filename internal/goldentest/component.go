@@ -1,0 +1,62 @@
+package goldentest
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/environment"
+	"github.com/trustkeep/trustkeep/keystore"
+	"github.com/trustkeep/trustkeep/pgp"
+)
+
+// What of this package depends on how components and keys are spelled in Go.
+
+func versionsOf(c trustkeep.Component) (out []Version) {
+	switch c := c.(type) {
+	case *keystore.Component:
+		for _, v := range c.Versions() {
+			out = append(out, Version{v.Number, v.Replaced.UTC(), v.Chain[0].SHA256})
+		}
+	case *pgp.Component:
+		for _, v := range c.Versions() {
+			out = append(out, Version{v.Number, v.Replaced.UTC(), v.Key.Fingerprint()})
+		}
+	}
+	return out
+}
+
+func subjectsOf(c trustkeep.Component) (out []string) {
+	if x, ok := c.(*keystore.Component); ok {
+		for _, cert := range x.Describe() {
+			out = append(out, cert.Subject)
+		}
+	}
+	return out
+}
+
+// opens opens the private key of a component.
+func opens(t testing.TB, c trustkeep.Component, password trustkeep.PasswordSource) string {
+	t.Helper()
+	switch c := c.(type) {
+	case *keystore.Component:
+		return publicKeyOf(check(c.Identity(password))(t).Leaf().Raw)
+	case *pgp.Component:
+		return unlocked(t, c.Key(), password)
+	}
+	return ""
+}
+
+func sealers(t testing.TB, folder string) map[string]environment.Key {
+	ks := check(keystore.Load(filepath.Join(folder, "identity.p12"), trustkeep.Password("golden")))(t)
+	key := filepath.Join(t.TempDir(), "key") // with the mode of a secret
+	if err := os.WriteFile(key, check(os.ReadFile(filepath.Join(folder, "key")))(t), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return map[string]environment.Key{
+		"password": environment.PasswordKey(trustkeep.Password("golden")),
+		"file":     environment.FileKey(key),
+		"identity": environment.IdentityKey(check(ks.Identity(""))(t)),
+	}
+}
