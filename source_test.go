@@ -101,6 +101,9 @@ func TestSourceRules(t *testing.T) {
 				if pkg, ok := n.X.(*ast.Ident); ok && pkg.Name == "time" && n.Sel.Name == "Sleep" {
 					t.Errorf("%v: time.Sleep", fset.Position(n.Pos()))
 				}
+				if n.Sel.Name == "LookPath" && folder != "internal/testtool" {
+					t.Errorf("%v: LookPath; tools are started by internal/testtool", fset.Position(n.Pos()))
+				}
 				if n.Sel.Name == "VerifyPeerCertificate" && !test {
 					t.Errorf("%v: VerifyPeerCertificate; use VerifyConnection", fset.Position(n.Pos()))
 				}

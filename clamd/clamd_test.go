@@ -10,13 +10,13 @@ import (
 	"io"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/testtool"
 )
 
 var _ trustkeep.Scanner = Scanner{}
@@ -138,12 +138,7 @@ func TestNoVerdict(t *testing.T) {
 
 // TestInteropClamd starts a daemon with a signature of its own.
 func TestInteropClamd(t *testing.T) {
-	clamd, err := exec.LookPath("clamd")
-	if err != nil {
-		if clamd = "/usr/sbin/clamd"; !exists(clamd) {
-			t.Skip("clamd is not installed")
-		}
-	}
+	testtool.Need(t, "clamd")
 	dir, err := os.MkdirTemp("", "tk") // a socket's name has room for 108 bytes
 	if err != nil {
 		t.Fatal(err)
@@ -158,16 +153,7 @@ func TestInteropClamd(t *testing.T) {
 	marker := "TRUSTKEEP-TEST-MARKER-FOR-SCANNERS"
 	put("test.ndb", "Test.Marker:0:*:"+hex.EncodeToString([]byte(marker))+"\n")
 	put("clamd.conf", fmt.Sprintf("Foreground yes\nDatabaseDirectory %[1]s\nLocalSocket %[1]s/s\nUser root\nStreamMaxLength 1M\nSelfCheck 0\nMaxThreads 2\n", dir))
-	ctx, stop := context.WithCancel(context.Background())
-	cmd := exec.CommandContext(ctx, clamd, "-c", filepath.Join(dir, "clamd.conf"))
-	var said bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &said, &said
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }()
-	t.Cleanup(func() { stop(); <-ended; ended <- nil })
+	daemon := testtool.Start(t, "clamd", "-c", filepath.Join(dir, "clamd.conf"))
 	s := Scanner{Address: filepath.Join(dir, "s")}
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
@@ -176,9 +162,8 @@ func TestInteropClamd(t *testing.T) {
 			break
 		}
 		select {
-		case err := <-ended:
-			ended <- nil
-			t.Skipf("clamd does not run here: %v: %s", err, said.String())
+		case <-daemon.Ended():
+			testtool.Missing(t, "clamd does not run here: %s", daemon.Said())
 		case <-tick.C:
 		}
 	}
@@ -195,14 +180,4 @@ func TestInteropClamd(t *testing.T) {
 	if err := s.Scan(t.Context(), "", bytes.Repeat([]byte("harmless "), 50_000)); err != nil {
 		t.Error(err)
 	}
-	version, err := exec.Command(clamd, "--version").Output()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Logf("%s", version)
-}
-
-func exists(path string) bool {
-	_, err := os.Stat(path)
-	return err == nil
 }

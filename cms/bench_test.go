@@ -16,6 +16,7 @@ import (
 	"github.com/smallstep/pkcs7"
 
 	"github.com/trustkeep/trustkeep/cms"
+	"github.com/trustkeep/trustkeep/internal/testtool"
 )
 
 // largeContent is what the comparisons sign and seal.
@@ -141,10 +142,7 @@ func smallstepOpenAndVerify(t testing.TB, p *people, sealed []byte) {
 }
 
 func benchmarkOpenSSL(b *testing.B, p *people, content []byte) {
-	path, err := exec.LookPath("openssl")
-	if err != nil {
-		b.Skip("openssl is not installed")
-	}
+	path := testtool.Find(b, "openssl")
 	dir := b.TempDir()
 	file := func(name string, data []byte) string {
 		path := dir + "/" + name

@@ -5,27 +5,19 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/trustkeep/trustkeep/cms"
+	"github.com/trustkeep/trustkeep/internal/testtool"
 	"github.com/trustkeep/trustkeep/truststore"
 )
 
 func TestInteropBouncyCastle(t *testing.T) {
-	java, err := exec.LookPath("java")
-	if err != nil {
-		t.Skip("java is not installed")
-	}
 	var jars []string
 	for _, name := range []string{"bcprov", "bcutil", "bcpkix"} {
-		jar := filepath.Join("/usr/share/java", name+".jar")
-		if _, err := os.Stat(jar); err != nil {
-			t.Skipf("%s is not installed (package libbcpkix-java)", jar)
-		}
-		jars = append(jars, jar)
+		jars = append(jars, testtool.File(t, "/usr/share/java/"+name+".jar", "libbcpkix-java"))
 	}
 
 	p := newPeople(t)
@@ -90,11 +82,7 @@ func TestInteropBouncyCastle(t *testing.T) {
 		}
 	}
 
-	out, err := exec.Command(java, "-cp", strings.Join(jars, ":"), "testdata/BouncyCastle.java", dir).CombinedOutput()
-	if err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
-	t.Logf("%s", bytes.TrimSpace(out))
+	t.Log(strings.TrimSpace(testtool.Java(t, "testdata/BouncyCastle.java", jars, dir)))
 	for _, name := range ours {
 		if !bytes.Equal(read(name+".out"), content) {
 			t.Errorf("%s: BouncyCastle read something else", name)

@@ -5,37 +5,28 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os/exec"
 	"strings"
 	"testing"
 
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/cms"
+	"github.com/trustkeep/trustkeep/internal/testtool"
 )
 
 // openssl runs `openssl cms`, the input by standard input.
 type openssl struct {
 	t    *testing.T
-	path string
 	root string
 }
 
 func newOpenSSL(t *testing.T, p *people) *openssl {
-	path, err := exec.LookPath("openssl")
-	if err != nil {
-		t.Skip("openssl is not installed")
-	}
-	version, err := exec.Command(path, "version").Output()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Logf("%s", bytes.TrimSpace(version))
-	return &openssl{t, path, writeFile(t, "root.pem", p.Root.ChainPEM())}
+	testtool.Need(t, "openssl")
+	return &openssl{t, writeFile(t, "root.pem", p.Root.ChainPEM())}
 }
 
 func (o *openssl) cms(stdin []byte, args ...string) ([]byte, error) {
 	var stderr bytes.Buffer
-	cmd := exec.Command(o.path, append([]string{"cms"}, args...)...)
+	cmd := testtool.Command(o.t, "openssl", append([]string{"cms"}, args...)...)
 	cmd.Stdin, cmd.Stderr = bytes.NewReader(stdin), &stderr
 	out, err := cmd.Output()
 	if err != nil {

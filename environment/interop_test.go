@@ -2,7 +2,6 @@ package environment_test
 
 import (
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -10,21 +9,8 @@ import (
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/environment"
 	"github.com/trustkeep/trustkeep/environment/dirstore"
+	"github.com/trustkeep/trustkeep/internal/testtool"
 )
-
-// tool runs a program, or skips the test where there is none.
-func tool(t *testing.T, name string, args ...string) string {
-	t.Helper()
-	path, err := exec.LookPath(name)
-	if err != nil {
-		t.Skipf("%s is not installed", name)
-	}
-	out, err := exec.CommandContext(t.Context(), path, args...).CombinedOutput()
-	if err != nil {
-		t.Fatalf("%s %q: %v\n%s", name, args, err, out)
-	}
-	return string(out)
-}
 
 // inDirectory is a world whose storage is a directory.
 func inDirectory(t *testing.T) (w *world, dir string) {
@@ -65,17 +51,17 @@ func TestInteropToolsOpenTheFilesOfADirectory(t *testing.T) {
 		}
 	}
 
-	listed := tool(t, "keytool", "-list", "-v", "-keystore", filepath.Join(folder("x"), "x.p12"), "-storepass", "secret-x")
+	listed := testtool.Run(t, "keytool", "-list", "-v", "-keystore", filepath.Join(folder("x"), "x.p12"), "-storepass", "secret-x")
 	colons := strings.ToLower(strings.ReplaceAll(listed, ":", ""))
 	if !strings.Contains(colons, x.Fingerprint()) || !strings.Contains(listed, "PrivateKeyEntry") {
 		t.Errorf("keytool lists something else:\n%s", listed)
 	}
-	tool(t, "openssl", "pkcs12", "-in", filepath.Join(folder("x"), "x.p12"), "-passin", "pass:secret-x", "-nodes")
-	shown := tool(t, "openssl", "x509", "-noout", "-fingerprint", "-sha256", "-in", filepath.Join(folder("public"), "public.cer"))
+	testtool.Run(t, "openssl", "pkcs12", "-in", filepath.Join(folder("x"), "x.p12"), "-passin", "pass:secret-x", "-nodes")
+	shown := testtool.Run(t, "openssl", "x509", "-noout", "-fingerprint", "-sha256", "-in", filepath.Join(folder("public"), "public.cer"))
 	if !strings.Contains(strings.ToLower(strings.ReplaceAll(shown, ":", "")), x.Fingerprint()) {
 		t.Errorf("openssl shows another certificate: %s", shown)
 	}
-	keys := tool(t, "gpg", "--homedir", t.TempDir(), "--batch", "--show-keys", "--with-colons", filepath.Join(folder("p"), "p_priv.asc"))
+	keys := testtool.Run(t, "gpg", "--homedir", t.TempDir(), "--batch", "--show-keys", "--with-colons", filepath.Join(folder("p"), "p_priv.asc"))
 	if !strings.Contains(strings.ToLower(keys), p.Fingerprint()) || !strings.Contains(keys, "sec:") {
 		t.Errorf("gpg shows another key:\n%s", keys)
 	}
@@ -85,7 +71,7 @@ func TestInteropToolsOpenTheFilesOfADirectory(t *testing.T) {
 		t.Errorf("after the renaming: %q", got)
 	}
 	check(w.ChangePassword(t.Context(), "x", trustkeep.Password("secret-x"), trustkeep.Password("next")))(t)
-	tool(t, "openssl", "pkcs12", "-in", filepath.Join(folder("x"), "another.p12"), "-passin", "pass:next", "-nodes")
+	testtool.Run(t, "openssl", "pkcs12", "-in", filepath.Join(folder("x"), "another.p12"), "-passin", "pass:next", "-nodes")
 	must(t, w.Delete(t.Context(), "x"))
 	if _, err := os.Stat(filepath.Join(folder("x"), "another.p12")); !os.IsNotExist(err) {
 		t.Errorf("the key of a deleted component is still there: %v", err)
@@ -98,15 +84,15 @@ func TestInteropFilesOfToolsAreImported(t *testing.T) {
 	w, _ := inDirectory(t)
 	dir := t.TempDir()
 	at := func(name string) string { return filepath.Join(dir, name) }
-	tool(t, "openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", at("key.pem"), "-out", at("cert.pem"), "-subj", "/CN=openssl", "-days", "30")
-	tool(t, "openssl", "pkcs12", "-export", "-inkey", at("key.pem"), "-in", at("cert.pem"), "-out", at("store.p12"), "-passout", "pass:changeit")
-	tool(t, "keytool", "-genkeypair", "-keystore", at("store.jks"), "-storetype", "JKS", "-storepass", "changeit", "-keypass", "changeit", "-alias", "a", "-keyalg", "RSA", "-dname", "CN=keytool")
+	testtool.Run(t, "openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", at("key.pem"), "-out", at("cert.pem"), "-subj", "/CN=openssl", "-days", "30")
+	testtool.Run(t, "openssl", "pkcs12", "-export", "-inkey", at("key.pem"), "-in", at("cert.pem"), "-out", at("store.p12"), "-passout", "pass:changeit")
+	testtool.Run(t, "keytool", "-genkeypair", "-keystore", at("store.jks"), "-storetype", "JKS", "-storepass", "changeit", "-keypass", "changeit", "-alias", "a", "-keyalg", "RSA", "-dname", "CN=keytool")
 	home := filepath.Join(dir, "gpg")
 	must(t, os.Mkdir(home, 0o700))
 	gpg := func(args ...string) string {
-		return tool(t, "gpg", append([]string{"--homedir", home, "--batch", "--pinentry-mode", "loopback", "--passphrase", "changeit"}, args...)...)
+		return testtool.Run(t, "gpg", append([]string{"--homedir", home, "--batch", "--pinentry-mode", "loopback", "--passphrase", "changeit"}, args...)...)
 	}
-	t.Cleanup(func() { exec.Command("gpgconf", "--homedir", home, "--kill", "gpg-agent").Run() })
+	t.Cleanup(func() { testtool.Command(t, "gpgconf", "--homedir", home, "--kill", "gpg-agent").Run() })
 	gpg("--quick-gen-key", "gpg@example.com", "rsa2048", "default", "never")
 	gpg("--armor", "--output", at("pub.asc"), "--export", "gpg@example.com")
 	gpg("--output", at("priv.gpg"), "--export-secret-keys", "gpg@example.com")

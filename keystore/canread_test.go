@@ -5,7 +5,6 @@ import (
 	"crypto/x509/pkix"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -13,6 +12,7 @@ import (
 
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/internal/testpki"
+	"github.com/trustkeep/trustkeep/internal/testtool"
 	"github.com/trustkeep/trustkeep/keystore"
 )
 
@@ -168,24 +168,7 @@ func TestCanReadWhatJavaHides(t *testing.T) {
 // The claims about the JDK and OpenSSL that are here: what CanRead says of a
 // store is what happens to it.
 func TestInteropCanRead(t *testing.T) {
-	keytool, err := exec.LookPath("keytool")
-	if err != nil {
-		t.Skip("keytool is not installed")
-	}
-	openssl, err := exec.LookPath("openssl")
-	if err != nil {
-		t.Skip("openssl is not installed")
-	}
-	version, err := exec.Command("java", "-version").CombinedOutput()
-	if err != nil {
-		t.Fatal(err)
-	}
-	ossl, err := exec.Command(openssl, "version").Output()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Logf("%s, %s", strings.SplitN(string(version), "\n", 2)[0], strings.TrimSpace(string(ossl)))
-	if !strings.Contains(string(version), `"17.`) || !strings.Contains(string(ossl), " 3.0.") {
+	if !strings.Contains(testtool.Version(t, "keytool"), `"17.`) || !strings.Contains(testtool.Version(t, "openssl"), " 3.0.") {
 		t.Skip("the claims are about JDK 17 and what OpenSSL 3.0 has in common with 1.1")
 	}
 
@@ -196,9 +179,7 @@ func TestInteropCanRead(t *testing.T) {
 		{"req", "-x509", "-nodes", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:brainpoolP256r1", "-subj", "/CN=odd", "-keyout", at("key"), "-out", at("cert")},
 		{"pkcs12", "-export", "-inkey", at("key"), "-in", at("cert"), "-name", "one", "-passout", "pass:changeit", "-out", at("brainpool.p12")},
 	} {
-		if out, err := exec.Command(openssl, args...).CombinedOutput(); err != nil {
-			t.Fatalf("%v: %s", err, out)
-		}
+		testtool.Run(t, "openssl", args...)
 	}
 	brainpool, err := keystore.Load(at("brainpool.p12"), trustkeep.Password("changeit"))
 	if err != nil {
@@ -235,7 +216,7 @@ func TestInteropCanRead(t *testing.T) {
 		o := keystore.SaveOptions{Format: trustkeep.PKCS12, Profile: c.profile, Password: trustkeep.Password(c.password)}
 
 		// A certificate request takes the key and its certificate.
-		cmd := exec.Command(keytool, "-J-Dfile.encoding=UTF-8", "-J-Dsun.jnu.encoding=UTF-8", "-certreq", "-keystore", path, "-storepass:env", "STORE_PASSWORD", "-alias", c.ks.Aliases()[0])
+		cmd := testtool.Command(t, "keytool", "-J-Dfile.encoding=UTF-8", "-J-Dsun.jnu.encoding=UTF-8", "-certreq", "-keystore", path, "-storepass:env", "STORE_PASSWORD", "-alias", c.ks.Aliases()[0])
 		cmd.Env = append(os.Environ(), "STORE_PASSWORD="+c.password, "LC_ALL=C.UTF-8")
 		out, err := cmd.CombinedOutput()
 		if want := len(codes(t, c.ks, trustkeep.Java17, o)) == 0; (err == nil) != want {
@@ -243,7 +224,7 @@ func TestInteropCanRead(t *testing.T) {
 		} else {
 			t.Logf("%s: keytool reads it: %v", c.name, err == nil)
 		}
-		cmd = exec.Command(openssl, "pkcs12", "-in", path, "-passin", "env:STORE_PASSWORD", "-nodes")
+		cmd = testtool.Command(t, "openssl", "pkcs12", "-in", path, "-passin", "env:STORE_PASSWORD", "-nodes")
 		cmd.Env = append(os.Environ(), "STORE_PASSWORD="+c.password)
 		out, err = cmd.CombinedOutput()
 		if want := len(codes(t, c.ks, trustkeep.OpenSSL11, o)) == 0; (err == nil) != want {

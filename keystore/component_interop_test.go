@@ -45,7 +45,7 @@ func chainComponents(t *testing.T) map[string]*keystore.Component {
 }
 
 func TestInteropOpenSSLOpensExportedComponents(t *testing.T) {
-	f := newFolder(t, "openssl", "openssl", "version")
+	f := newFolder(t, "openssl")
 	for key, c := range chainComponents(t) {
 		certs := c.Describe()
 		for _, suffix := range []string{keystore.SuffixP12, keystore.SuffixPFX} {
@@ -105,7 +105,7 @@ func TestInteropOpenSSLOpensExportedComponents(t *testing.T) {
 }
 
 func TestInteropKeytoolOpensExportedComponents(t *testing.T) {
-	f := newFolder(t, "keytool", "java", "--version")
+	f := newFolder(t, "keytool")
 	for key, c := range chainComponents(t) {
 		want := fingerprintsOf(c)
 		for _, suffix := range []string{keystore.SuffixP12, keystore.SuffixPFX} {
@@ -152,7 +152,7 @@ func TestInteropKeytoolOpensExportedComponents(t *testing.T) {
 }
 
 func TestInteropOpenSSLFilesBecomeComponents(t *testing.T) {
-	f := newFolder(t, "openssl", "openssl", "version")
+	f := newFolder(t, "openssl")
 	pki := testpki.New(t, testpki.Options{})
 	f.write("chain.pem", append(pemOf(pki.Intermediate.Cert), pemOf(pki.Root.Cert)...))
 	for key, kind := range map[string]testpki.KeyType{"EC": testpki.P256, "RSA": testpki.RSA2048, "Ed25519": testpki.Ed25519} {
@@ -187,7 +187,7 @@ func TestInteropOpenSSLFilesBecomeComponents(t *testing.T) {
 }
 
 func TestInteropKeytoolFilesBecomeComponents(t *testing.T) {
-	f := newFolder(t, "keytool", "java", "--version")
+	f := newFolder(t, "keytool")
 	for format, algorithm := range map[string][]string{"PKCS12": {"EC", "-groupname", "secp256r1"}, "JKS": {"RSA", "-keysize", "2048"}} {
 		file := "store." + format
 		keytool := func(args ...string) string {

@@ -6,7 +6,6 @@ import (
 	"encoding/pem"
 	"errors"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -14,6 +13,7 @@ import (
 
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/internal/testpki"
+	"github.com/trustkeep/trustkeep/internal/testtool"
 	"github.com/trustkeep/trustkeep/keystore"
 )
 
@@ -251,12 +251,10 @@ func TestCertificateThatGoRefuses(t *testing.T) {
 	}
 }
 
-// TestKeysThatGoDoesNotKnow can be imported and exported, though nothing here can use
+// TestInteropKeysThatGoDoesNotKnow can be imported and exported, though nothing here can use
 // them.
-func TestKeysThatGoDoesNotKnow(t *testing.T) {
-	if _, err := exec.LookPath("openssl"); err != nil {
-		t.Skip("no openssl here")
-	}
+func TestInteropKeysThatGoDoesNotKnow(t *testing.T) {
+	testtool.Need(t, "openssl")
 	algorithms := map[string][]string{
 		"secp256k1":       {"ec", "-pkeyopt", "ec_paramgen_curve:secp256k1"},
 		"brainpoolP256r1": {"ec", "-pkeyopt", "ec_paramgen_curve:brainpoolP256r1"},
@@ -267,9 +265,7 @@ func TestKeysThatGoDoesNotKnow(t *testing.T) {
 			dir := t.TempDir()
 			key, cert := filepath.Join(dir, "key"), filepath.Join(dir, "cert")
 			args := append([]string{"req", "-x509", "-nodes", "-subj", "/CN=odd", "-keyout", key, "-out", cert, "-newkey"}, algorithm...)
-			if out, err := exec.Command("openssl", args...).CombinedOutput(); err != nil {
-				t.Fatalf("openssl: %v\n%s", err, out)
-			}
+			testtool.Run(t, "openssl", args...)
 			var data []byte
 			for _, file := range []string{key, cert} {
 				part, err := os.ReadFile(file)

@@ -1,13 +1,11 @@
 package keystore_test
 
 import (
-	"bytes"
 	"crypto"
 	"crypto/x509"
 	"encoding/pem"
 	"fmt"
 
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -15,6 +13,7 @@ import (
 
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/internal/javaio/javatest"
+	"github.com/trustkeep/trustkeep/internal/testtool"
 	"github.com/trustkeep/trustkeep/keystore"
 )
 
@@ -106,15 +105,7 @@ func sameAsJava(t *testing.T, ks *keystore.Keystore, java javatest.Store) {
 
 // TestInteropOpenSSL writes stores here and has openssl print what it reads.
 func TestInteropOpenSSL(t *testing.T) {
-	openssl, err := exec.LookPath("openssl")
-	if err != nil {
-		t.Skip("openssl is not installed")
-	}
-	version, err := exec.Command(openssl, "version").Output()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Logf("%s", version)
+	testtool.Need(t, "openssl")
 	ks, _ := sample(t)
 	for _, profile := range []trustkeep.Profile{trustkeep.Java8, trustkeep.Java17, trustkeep.OpenSSL11, trustkeep.Windows2016} {
 		t.Run(string(profile), func(t *testing.T) {
@@ -123,15 +114,9 @@ func TestInteropOpenSSL(t *testing.T) {
 				t.Fatal(err)
 			}
 			args := []string{"pkcs12", "-in", path, "-passin", "pass:changeit", "-nodes"}
-			var stderr bytes.Buffer
-			cmd := exec.Command(openssl, args...)
-			cmd.Stderr = &stderr
-			out, err := cmd.Output()
-			if err != nil {
-				t.Fatalf("%v: %s", err, &stderr)
-			}
+			out := testtool.Output(t, "openssl", args...)
 			keys, certs := 0, map[string]bool{}
-			for block, rest := pem.Decode(out); block != nil; block, rest = pem.Decode(rest) {
+			for block, rest := pem.Decode([]byte(out)); block != nil; block, rest = pem.Decode(rest) {
 				switch block.Type {
 				case "PRIVATE KEY":
 					key, err := x509.ParsePKCS8PrivateKey(block.Bytes)
@@ -147,7 +132,7 @@ func TestInteropOpenSSL(t *testing.T) {
 				t.Errorf("openssl read %d keys and %d certificates, want 2 and %d", keys, len(certs), len(ks.Certificates()))
 			}
 			for _, name := range []string{"friendlyName: Server", "friendlyName: partner"} {
-				if !strings.Contains(string(out), name) {
+				if !strings.Contains(out, name) {
 					t.Errorf("openssl does not print %q", name)
 				}
 			}
@@ -177,21 +162,15 @@ func holds(t *testing.T, ks *keystore.Keystore, key any) bool {
 // that a new release of the tool is met here and not at a user.s, and changes
 // the result here for keytool to list.
 func TestInteropKeytoolWrites(t *testing.T) {
-	keytool, err := exec.LookPath("keytool")
-	if err != nil {
-		t.Skip("keytool is not installed")
-	}
+	testtool.Need(t, "keytool")
 	for _, c := range []struct{ name, storeType, keyPassword string }{
 		{"pkcs12", "PKCS12", "changeit"}, {"jks", "JKS", "otherpass"}, {"jceks", "JCEKS", "otherpass"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "store")
 			for _, alias := range []string{"one", "two"} {
-				cmd := exec.Command(keytool, "-genkeypair", "-alias", alias, "-dname", "CN="+alias, "-keyalg", "EC", "-groupname", "secp256r1",
+				testtool.Run(t, "keytool", "-genkeypair", "-alias", alias, "-dname", "CN="+alias, "-keyalg", "EC", "-groupname", "secp256r1",
 					"-keystore", path, "-storetype", c.storeType, "-storepass", "changeit", "-keypass", c.keyPassword)
-				if out, err := cmd.CombinedOutput(); err != nil {
-					t.Fatalf("%v: %s", err, out)
-				}
 			}
 			ks, err := keystore.Load(path, trustkeep.Password("changeit"))
 			if err != nil {
@@ -220,9 +199,9 @@ func TestInteropKeytoolWrites(t *testing.T) {
 			if err := ks.Save(path); err != nil {
 				t.Fatal(err)
 			}
-			out, err := exec.Command(keytool, "-J-Duser.language=en", "-list", "-keystore", path, "-storetype", c.storeType, "-storepass", "changeit").CombinedOutput()
-			if err != nil || !strings.Contains(string(out), "contains 3 entries") {
-				t.Errorf("keytool -list: %v: %s", err, out)
+			out := testtool.Run(t, "keytool", "-J-Duser.language=en", "-list", "-keystore", path, "-storetype", c.storeType, "-storepass", "changeit")
+			if !strings.Contains(out, "contains 3 entries") {
+				t.Errorf("keytool -list: %s", out)
 			}
 			t.Logf("keytool wrote %s; read here, one key added, listed by keytool", c.storeType)
 		})

@@ -2,12 +2,12 @@ package keystore_test
 
 import (
 	"errors"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/testtool"
 	"github.com/trustkeep/trustkeep/keystore"
 )
 
@@ -40,25 +40,17 @@ func TestCheckKey(t *testing.T) {
 }
 
 func TestInteropSSHFingerprint(t *testing.T) {
-	tool, err := exec.LookPath("ssh-keygen")
-	if err != nil {
-		t.Skip("ssh-keygen is not installed")
-	}
+	testtool.Need(t, "ssh-keygen")
 	for _, kind := range []string{"rsa", "ecdsa", "ed25519"} {
 		path := filepath.Join(t.TempDir(), kind)
-		if out, err := exec.Command(tool, "-q", "-t", kind, "-N", "secret", "-f", path).CombinedOutput(); err != nil {
-			t.Fatalf("%v: %s", err, out)
-		}
-		out, err := exec.Command(tool, "-l", "-f", path).Output()
-		if err != nil {
-			t.Fatal(err)
-		}
+		testtool.Run(t, "ssh-keygen", "-q", "-t", kind, "-N", "secret", "-f", path)
+		out := testtool.Output(t, "ssh-keygen", "-l", "-f", path)
 		ks, err := keystore.Load(path, trustkeep.Password("secret"))
 		if err != nil {
 			t.Fatal(err)
 		}
 		info, err := ks.CheckKey(ks.Aliases()[0])
-		if err != nil || !strings.Contains(string(out), " "+info.SSHFingerprint+" ") || info.Matched || !info.Usable {
+		if err != nil || !strings.Contains(out, " "+info.SSHFingerprint+" ") || info.Matched || !info.Usable {
 			t.Errorf("%+v, %v; ssh-keygen says %s", info, err, out)
 		}
 		t.Logf("%s: %s", kind, info.SSHFingerprint)

@@ -4,13 +4,13 @@ import (
 	"net"
 	"net/url"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/testtool"
 	"github.com/trustkeep/trustkeep/keystore"
 	"github.com/trustkeep/trustkeep/truststore"
 )
@@ -21,26 +21,16 @@ type folder struct {
 	dir string
 }
 
-// newFolder skips the test without the tool, and logs the version that another
-// program of the same package prints.
-func newFolder(t *testing.T, tool string, version ...string) folder {
+func newFolder(t *testing.T, tool string) folder {
 	t.Helper()
-	for _, name := range []string{tool, version[0]} {
-		if _, err := exec.LookPath(name); err != nil {
-			t.Skip("no ", name, " here")
-		}
-	}
-	f := folder{t, t.TempDir()}
-	line, _, _ := strings.Cut(f.run(version[0], version[1:]...), "\n")
-	t.Log(line)
-	return f
+	testtool.Find(t, tool)
+	return folder{t, t.TempDir()}
 }
 
 func (f folder) run(tool string, args ...string) string {
 	f.t.Helper()
-	cmd := exec.Command(tool, args...)
+	cmd := testtool.Command(f.t, tool, args...)
 	cmd.Dir = f.dir
-	cmd.Env = append(os.Environ(), "LC_ALL=C")
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		f.t.Fatalf("%s %s: %v\n%s", tool, strings.Join(args, " "), err, out)
@@ -72,7 +62,7 @@ var everyKey = []keystore.KeyType{keystore.ECP256, keystore.ECP384, keystore.ECP
 // TestInteropOpenSSLVerifiesEveryPurpose has openssl judge the chains that are
 // generated here, in its strict mode, which is the linter used.
 func TestInteropOpenSSLVerifiesEveryPurpose(t *testing.T) {
-	f := newFolder(t, "openssl", "openssl", "version")
+	f := newFolder(t, "openssl")
 	u, _ := url.Parse("urn:partner:a")
 	host := keystore.CertificateOptions{DNSNames: []string{"a.example"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, URIs: []*url.URL{u}}
 	email := keystore.CertificateOptions{EmailAddresses: []string{"as2@a.example"}}
@@ -120,7 +110,7 @@ func TestInteropOpenSSLVerifiesEveryPurpose(t *testing.T) {
 // TestInteropOpenSSLRequests has openssl verify requests made here and sign
 // them; the replies install in several forms.
 func TestInteropOpenSSLRequests(t *testing.T) {
-	f := newFolder(t, "openssl", "openssl", "version")
+	f := newFolder(t, "openssl")
 	f.run("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", "root.key", "-out", "root.pem", "-subj", "/CN=OpenSSL Root", "-days", "2")
 	f.run("openssl", "req", "-newkey", "rsa:2048", "-nodes", "-keyout", "ca.key", "-out", "ca.csr", "-subj", "/CN=OpenSSL Intermediate")
 	f.write("ca.ext", []byte("basicConstraints=critical,CA:true,pathlen:0\nkeyUsage=critical,keyCertSign,cRLSign\nsubjectKeyIdentifier=hash\n"))
@@ -157,7 +147,7 @@ func TestInteropOpenSSLRequests(t *testing.T) {
 
 // TestInteropOpenSSLRequestSignedHere is the other direction.
 func TestInteropOpenSSLRequestSignedHere(t *testing.T) {
-	f := newFolder(t, "openssl", "openssl", "version")
+	f := newFolder(t, "openssl")
 	ca, root, intermediate := newCA(t, now())
 	f.write("root.pem", pemOf(root.Leaf()))
 	f.write("ca.pem", pemOf(intermediate.Leaf()))
@@ -180,7 +170,7 @@ func TestInteropOpenSSLRequestSignedHere(t *testing.T) {
 }
 
 func TestInteropKeytoolRequestSignedHere(t *testing.T) {
-	f := newFolder(t, "keytool", "java", "--version")
+	f := newFolder(t, "keytool")
 	ca, root, _ := newCA(t, now())
 	f.write("root.pem", pemOf(root.Leaf()))
 	store := []string{"-keystore", "a.jks", "-storepass", "changeit", "-alias"}
@@ -207,7 +197,7 @@ func TestInteropKeytoolRequestSignedHere(t *testing.T) {
 }
 
 func TestInteropKeytoolSignsRequest(t *testing.T) {
-	f := newFolder(t, "keytool", "java", "--version")
+	f := newFolder(t, "keytool")
 	store := []string{"-keystore", "ca.p12", "-storepass", "changeit", "-alias"}
 	f.run("keytool", append([]string{"-genkeypair", "-keyalg", "RSA", "-keysize", "2048", "-dname", "CN=Keytool Root", "-ext", "bc:c", "-ext", "ku:c=keyCertSign"}, append(store, "root")...)...)
 	f.run("keytool", append([]string{"-exportcert", "-rfc", "-file", "root.pem"}, append(store, "root")...)...)

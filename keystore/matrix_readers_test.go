@@ -3,7 +3,6 @@ package keystore_test
 import (
 	"fmt"
 	"os"
-	"os/exec"
 	"regexp"
 	"slices"
 	"strings"
@@ -12,6 +11,7 @@ import (
 
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/internal/testpki"
+	"github.com/trustkeep/trustkeep/internal/testtool"
 	"github.com/trustkeep/trustkeep/keystore"
 )
 
@@ -77,9 +77,7 @@ var readers = []reader{
 
 // try is run for what may fail.
 func (m *matrix) try(name string, args ...string) (string, error) {
-	cmd := exec.Command(name, args...)
-	cmd.Env = append(os.Environ(), "LC_ALL=C.UTF-8")
-	out, err := cmd.CombinedOutput()
+	out, err := testtool.Command(m.t, name, args...).CombinedOutput()
 	if err != nil {
 		return string(out), fmt.Errorf("%s: %w: %s", name, err, out)
 	}
@@ -116,8 +114,7 @@ func TestInteropMatrixReaders(t *testing.T) {
 	const certs = 4 // two leaves, their CA and its root
 	ran := false
 	for _, r := range readers {
-		if slices.ContainsFunc(r.tools, func(tool string) bool { _, err := exec.LookPath(tool); return err != nil }) {
-			t.Logf("%s is not installed", r.name)
+		if !testtool.Has(t, r.tools...) {
 			continue
 		}
 		ran = true

@@ -6,8 +6,6 @@ import (
 	"encoding/hex"
 	"encoding/pem"
 	"fmt"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -16,12 +14,13 @@ import (
 	"text/tabwriter"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/testtool"
 	"github.com/trustkeep/trustkeep/keystore"
 )
 
 // The matrix of real writers by this reader, and of this writer by real readers.
 //
-//	go test -run Matrix -v ./keystore
+//	TRUSTKEEP_INTEROP=1 go test -run Matrix -v ./keystore
 //
 // prints it. What a file holds is what the tool that wrote it says it holds.
 
@@ -79,28 +78,10 @@ func (m *matrix) row(cells ...string) { m.rows = append(m.rows, cells) }
 
 func (m *matrix) at(name string) string { return filepath.Join(m.dir, name) }
 
-// need skips the test without the tool.
-func need(t *testing.T, tools ...string) {
-	t.Helper()
-	for _, tool := range tools {
-		if _, err := exec.LookPath(tool); err != nil {
-			t.Skipf("%s is not installed", tool)
-		}
-	}
-}
-
 // run runs a tool and returns what it prints.
 func (m *matrix) run(name string, args ...string) string {
 	m.t.Helper()
-	cmd := exec.Command(name, args...)
-	cmd.Env = append(os.Environ(), "LC_ALL=C.UTF-8")
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
-	out, err := cmd.Output()
-	if err != nil {
-		m.t.Fatalf("%s %q: %v: %s%s", name, args, err, out, &stderr)
-	}
-	return string(out)
+	return testtool.Output(m.t, name, args...)
 }
 
 // read compares a file with what its writer says of it.

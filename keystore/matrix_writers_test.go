@@ -2,7 +2,6 @@ package keystore_test
 
 import (
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strconv"
@@ -10,13 +9,12 @@ import (
 	"testing"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/testtool"
 	"github.com/trustkeep/trustkeep/keystore"
 )
 
-const bouncyCastle = "/usr/share/java/bcprov.jar"
-
 func TestInteropMatrixKeytoolWrites(t *testing.T) {
-	need(t, "keytool")
+	testtool.Need(t, "keytool")
 	m := newMatrix(t)
 	for _, c := range []struct{ storeType, password string }{
 		{"PKCS12", "changeit"}, {"JKS", "changeit"}, {"JCEKS", "changeit"}, {"JKS", "größe €"},
@@ -58,10 +56,8 @@ func TestInteropMatrixKeytoolWrites(t *testing.T) {
 }
 
 func TestInteropMatrixBouncyCastleWrites(t *testing.T) {
-	need(t, "keytool")
-	if _, err := os.Stat(bouncyCastle); err != nil {
-		t.Skip("BouncyCastle is not installed: no " + bouncyCastle)
-	}
+	testtool.Need(t, "keytool")
+	bouncyCastle := testtool.File(t, testtool.BouncyCastle, "libbcprov-java")
 	m := newMatrix(t)
 	source := m.at("source")
 	from := []string{"-keystore", source, "-storetype", "PKCS12", "-storepass", "changeit"}
@@ -74,7 +70,7 @@ func TestInteropMatrixBouncyCastleWrites(t *testing.T) {
 		path := m.at(storeType)
 		destination := append([]string{"-importkeystore", "-noprompt", "-srckeystore", source, "-srcstoretype", "PKCS12", "-srcstorepass", "changeit",
 			"-destkeystore", path, "-deststoretype", storeType, "-deststorepass", "changeit"}, provider...)
-		if out, err := exec.Command("keytool", destination...).CombinedOutput(); err != nil {
+		if out, err := testtool.Command(t, "keytool", destination...).CombinedOutput(); err != nil {
 			t.Errorf("%s: %v: %s", storeType, err, out)
 			continue
 		}
@@ -86,7 +82,7 @@ func TestInteropMatrixBouncyCastleWrites(t *testing.T) {
 var friendlyName = regexp.MustCompile(`(?m)^\s*(?i:friendly ?name): (.*)$`)
 
 func TestInteropMatrixOpenSSLWrites(t *testing.T) {
-	need(t, "openssl")
+	testtool.Need(t, "openssl")
 	m := newMatrix(t)
 	algorithms := map[string][]string{"ed25519": {"ed25519"}, "ed448": {"ed448"}, "brainpool": {"ec", "-pkeyopt", "ec_paramgen_curve:brainpoolP256r1"}, "pss": {"rsa-pss", "-pkeyopt", "rsa_keygen_bits:2048"}}
 	for name, args := range rsaAndEC {
@@ -165,7 +161,7 @@ func (m *matrix) openssl(name, shape, password string, more ...string) {
 }
 
 func TestInteropMatrixNSSWrites(t *testing.T) {
-	need(t, "openssl", "certutil", "pk12util")
+	testtool.Need(t, "openssl", "certutil", "pk12util")
 	m := newMatrix(t)
 	m.pki(rsaAndEC)
 	db := m.at("db")
@@ -196,7 +192,7 @@ func TestInteropMatrixNSSWrites(t *testing.T) {
 }
 
 func TestInteropMatrixGnuTLSWrites(t *testing.T) {
-	need(t, "openssl", "certtool")
+	testtool.Need(t, "openssl", "certtool")
 	m := newMatrix(t)
 	m.pki(rsaAndEC)
 	for name := range rsaAndEC {
@@ -217,7 +213,7 @@ func TestInteropMatrixGnuTLSWrites(t *testing.T) {
 }
 
 func TestInteropMatrixSSHKeygenWrites(t *testing.T) {
-	need(t, "ssh-keygen")
+	testtool.Need(t, "ssh-keygen")
 	m := newMatrix(t)
 	for _, kind := range []string{"rsa", "ecdsa", "ed25519"} {
 		for shape, password := range map[string]string{"plain": "", "with a passphrase": "größe"} {

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -16,6 +15,8 @@ import (
 
 	"github.com/ProtonMail/go-crypto/openpgp/packet"
 	openpgp "github.com/ProtonMail/go-crypto/openpgp/v2"
+
+	"github.com/trustkeep/trustkeep/internal/testtool"
 )
 
 // benchMiB is the size of the messages; the acceptance run is
@@ -182,16 +183,11 @@ func BenchmarkGPG(b *testing.B) {
 // BenchmarkRNP is the AEAD of another implementation, OCB in the packets that
 // came before RFC 9580, which is what it has.
 func BenchmarkRNP(b *testing.B) {
-	if _, err := exec.LookPath("rnp"); err != nil {
-		b.Skip("rnp is not installed")
-	}
+	testtool.Need(b, "rnp")
 	home := b.TempDir()
 	run := func(name string, args ...string) {
 		b.Helper()
-		cmd := exec.Command(name, append([]string{"--homedir", home}, args...)...)
-		if out, err := cmd.CombinedOutput(); err != nil {
-			b.Fatalf("%s %v: %v\n%s", name, args, err, out)
-		}
+		testtool.Run(b, name, append([]string{"--homedir", home}, args...)...)
 	}
 	k := testKeys()[ProfileGnuPG22]
 	key := filepath.Join(home, "key.pgp")

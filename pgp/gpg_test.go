@@ -4,9 +4,10 @@ import (
 	"bytes"
 	"fmt"
 	"os"
-	"os/exec"
 	"strings"
 	"testing"
+
+	"github.com/trustkeep/trustkeep/internal/testtool"
 )
 
 // gpg is a GnuPG home of its own.
@@ -15,12 +16,9 @@ type gpg struct {
 	home string
 }
 
-// newGPG skips the test when gpg is missing.
 func newGPG(t testing.TB) *gpg {
 	t.Helper()
-	if _, err := exec.LookPath("gpg"); err != nil {
-		t.Skip("gpg is not installed")
-	}
+	testtool.Need(t, "gpg")
 	// Not t.TempDir: the agent's socket must fit into 108 bytes.
 	home, err := os.MkdirTemp("/tmp", "tk")
 	if err != nil {
@@ -32,13 +30,11 @@ func newGPG(t testing.TB) *gpg {
 	}
 	g := &gpg{t, home}
 	t.Cleanup(func() {
-		kill := exec.Command("gpgconf", "--kill", "all")
+		kill := testtool.Command(t, "gpgconf", "--kill", "all")
 		kill.Env = g.env()
 		kill.Run()
 		os.RemoveAll(home)
 	})
-	version := g.run(nil, "--version")
-	t.Log(strings.SplitN(version, "\n", 2)[0])
 	return g
 }
 
@@ -47,7 +43,7 @@ func (g *gpg) env() []string { return append(os.Environ(), "GNUPGHOME="+g.home, 
 // try runs gpg and returns its standard output, standard error and exit error.
 func (g *gpg) try(stdin []byte, args ...string) (string, string, error) {
 	g.t.Helper()
-	cmd := exec.Command("gpg", append([]string{
+	cmd := testtool.Command(g.t, "gpg", append([]string{
 		"--batch", "--no-tty", "--yes", "--pinentry-mode", "loopback", "--trust-model", "always",
 	}, args...)...)
 	cmd.Env = g.env()

@@ -3,19 +3,18 @@ package pgp
 import (
 	"bytes"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/trustkeep/trustkeep/internal/testtool"
 )
 
 // TestInteropSequoia passes keys and messages to sq and back. sq 0.27 knows
 // version 4 keys and version 1 of encrypted data.
 func TestInteropSequoia(t *testing.T) {
-	if _, err := exec.LookPath("sq"); err != nil {
-		t.Skip("sq is not installed")
-	}
+	testtool.Need(t, "sq")
 	dir := t.TempDir()
 	in := func(name string) string { return filepath.Join(dir, name) }
 	write := func(name string, data []byte) string {
@@ -27,7 +26,7 @@ func TestInteropSequoia(t *testing.T) {
 	}
 	try := func(args ...string) (string, error) {
 		t.Helper()
-		cmd := exec.Command("sq", append([]string{"--force"}, args...)...)
+		cmd := testtool.Command(t, "sq", append([]string{"--force"}, args...)...)
 		out, err := cmd.CombinedOutput()
 		return string(out), err
 	}
@@ -39,7 +38,6 @@ func TestInteropSequoia(t *testing.T) {
 		}
 		return out
 	}
-	t.Log(strings.TrimSpace(sq("--version")))
 	const content = "text for sequoia\n- dash\n"
 	write("content", []byte(content))
 	for _, suite := range []string{"cv25519", "rsa3k"} {

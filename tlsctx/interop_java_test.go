@@ -11,7 +11,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -19,28 +18,20 @@ import (
 
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/internal/testpki"
+	"github.com/trustkeep/trustkeep/internal/testtool"
 	"github.com/trustkeep/trustkeep/keystore"
 	"github.com/trustkeep/trustkeep/tlsctx"
 	"github.com/trustkeep/trustkeep/truststore"
 )
 
-// needJava skips without a JDK: java runs the source file as it is.
-func needJava(t *testing.T) string {
+// peer runs testdata/Peer.java.
+func peer(t *testing.T, args ...string) *testtool.Server {
 	t.Helper()
-	if _, err := exec.LookPath("javac"); err != nil {
-		t.Skip("no JDK: javac is not installed")
-	}
-	java, err := exec.LookPath("java")
-	if err != nil {
-		t.Skip("java is not installed")
-	}
-	version, err := exec.Command(java, "-version").CombinedOutput()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Logf("%s", strings.SplitN(string(version), "\n", 2)[0])
-	return java
+	return testtool.Start(t, "java", append(testtool.JavaArgs(t, "testdata/Peer.java"), args...)...)
 }
+
+// port is where a server of Peer.java listens.
+func port(s *testtool.Server) string { return strings.TrimPrefix(s.Line("PORT "), "PORT ") }
 
 // p12 writes an identity, or trusted certificates, for Java.
 func p12(t *testing.T, id *testpki.Identity, trusted ...*testpki.Identity) string {
@@ -67,36 +58,6 @@ func p12(t *testing.T, id *testpki.Identity, trusted ...*testpki.Identity) strin
 	return path
 }
 
-// started runs a tool until the test ends, which ends its standard input, and returns
-// its lines.
-func started(t *testing.T, name string, args ...string) (io.Writer, *bufio.Scanner) {
-	t.Helper()
-	ctx, cancel := context.WithCancel(context.Background())
-	cmd := exec.CommandContext(ctx, name, args...)
-	stdin, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	stdout, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	var stderr strings.Builder
-	cmd.Stderr = &stderr
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		stdin.Close()
-		cancel()
-		cmd.Wait()
-		if t.Failed() {
-			t.Logf("%s: %s", name, stderr.String())
-		}
-	})
-	return stdin, bufio.NewScanner(stdout)
-}
-
 // dialOnce makes a connection by the Dialer and reads the server's line.
 func dialOnce(t *testing.T, d *tlsctx.Dialer, address string) (string, tls.ConnectionState, error) {
 	t.Helper()
@@ -113,16 +74,11 @@ func dialOnce(t *testing.T, d *tlsctx.Dialer, address string) (string, tls.Conne
 }
 
 func TestInteropJavaServer(t *testing.T) {
-	java := needJava(t)
 	for name, keyType := range map[string]testpki.KeyType{"RSA": testpki.RSA2048, "ECDSA": testpki.P256} {
 		pki := testpki.New(t, testpki.Options{KeyType: keyType, Now: time.Now()})
 		a, b := pki.Server("localhost"), pki.Server("localhost")
 		me := pki.Client("me")
-		_, lines := started(t, java, "testdata/Peer.java", "server", p12(t, a), p12(t, nil, pki.Root))
-		if !lines.Scan() {
-			t.Fatal("the server did not start")
-		}
-		address := "localhost:" + strings.TrimPrefix(lines.Text(), "PORT ")
+		address := "localhost:" + port(peer(t, "server", p12(t, a), p12(t, nil, pki.Root)))
 		for _, version := range versions {
 			ok := tlsctx.Builder{Trusted: store(pki.Root), Identity: identity(me), MaxVersion: version}
 			d := mustDialer(t, ok)
@@ -164,14 +120,9 @@ func TestInteropJavaServer(t *testing.T) {
 // TestInteropJavaHTTPSServer makes requests of com.sun.net.httpserver.HttpsServer, over new
 // connections each.
 func TestInteropJavaHTTPSServer(t *testing.T) {
-	java := needJava(t)
 	pki, other := testpki.New(t, testpki.Options{Now: time.Now()}), testpki.New(t, testpki.Options{Name: "Other", Now: time.Now()})
 	a := pki.Server("localhost")
-	_, lines := started(t, java, "testdata/Peer.java", "https", p12(t, a), p12(t, nil, pki.Root))
-	if !lines.Scan() {
-		t.Fatal("the server did not start")
-	}
-	url := "https://localhost:" + strings.TrimPrefix(lines.Text(), "PORT ")
+	url := "https://localhost:" + port(peer(t, "https", p12(t, a), p12(t, nil, pki.Root)))
 	me := identity(pki.Client("me"))
 	for _, version := range versions {
 		for what, c := range map[string]struct {
@@ -214,7 +165,6 @@ func TestInteropJavaHTTPSServer(t *testing.T) {
 }
 
 func TestInteropJavaClient(t *testing.T) {
-	java := needJava(t)
 	pki := testpki.New(t, testpki.Options{KeyType: testpki.RSA2048, Now: time.Now()})
 	other := testpki.New(t, testpki.Options{Name: "Other", Now: time.Now()})
 	serve := func(b tlsctx.Builder) string {
@@ -237,14 +187,11 @@ func TestInteropJavaClient(t *testing.T) {
 		}
 		return port
 	}
-	in, lines := started(t, java, "testdata/Peer.java", "client")
+	client := peer(t, "client")
 	ask := func(how, port string, trust, keys string) string {
 		t.Helper()
-		fmt.Fprintln(in, how, "localhost", port, trust, keys)
-		if !lines.Scan() {
-			t.Fatal("the client has ended")
-		}
-		return lines.Text()
+		fmt.Fprintln(client.Stdin, how, "localhost", port, trust, keys)
+		return client.Line("OK ", "FAIL ")
 	}
 	root, me, stranger := p12(t, nil, pki.Root), p12(t, pki.Client("me")), p12(t, pki.SelfSigned("stranger"))
 	id := identity(pki.Server("localhost"))

@@ -1,7 +1,6 @@
 package tlsctx_test
 
 import (
-	"bufio"
 	"context"
 	"crypto/tls"
 	"encoding/pem"
@@ -10,13 +9,13 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/trustkeep/trustkeep/internal/testpki"
+	"github.com/trustkeep/trustkeep/internal/testtool"
 	"github.com/trustkeep/trustkeep/tlsctx"
 	"github.com/trustkeep/trustkeep/truststore"
 )
@@ -36,12 +35,7 @@ func pemFiles(t *testing.T, dir, name string, id *testpki.Identity) (chain, key 
 // TestInteropNginx talks to nginx by sockets in the file system, since it cannot choose
 // a free port.
 func TestInteropNginx(t *testing.T) {
-	nginx, err := exec.LookPath("nginx")
-	if err != nil {
-		if nginx = "/usr/sbin/nginx"; !isFile(nginx) {
-			t.Skip("nginx is not installed")
-		}
-	}
+	testtool.Need(t, "nginx")
 	pki, other := testpki.New(t, testpki.Options{Now: time.Now()}), testpki.New(t, testpki.Options{Name: "Other", Now: time.Now()})
 	// Not t.TempDir: a socket's name has room for 108 bytes.
 	dir, err := os.MkdirTemp("", "tk")
@@ -67,42 +61,7 @@ func TestInteropNginx(t *testing.T) {
 	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	cmd := exec.CommandContext(ctx, nginx, "-e", "stderr", "-c", conf)
-	log, err := cmd.StderrPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { cancel(); cmd.Wait() })
-	ready := make(chan string, 1)
-	go func() {
-		var said strings.Builder
-		lines := bufio.NewScanner(log)
-		for lines.Scan() {
-			said.WriteString(lines.Text() + "\n")
-			if strings.Contains(lines.Text(), "start worker process") || strings.Contains(lines.Text(), "using the") || strings.Contains(lines.Text(), "OS: ") {
-				select {
-				case ready <- "":
-				default:
-				}
-			}
-		}
-		select {
-		case ready <- said.String():
-		default:
-		}
-	}()
-	if said := <-ready; said != "" {
-		t.Fatalf("nginx: %s", said)
-	}
-	version, err := exec.Command(nginx, "-v").CombinedOutput()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Logf("%s", version)
+	testtool.Start(t, "nginx", "-e", "stderr", "-c", conf).Line("OS: ") // by then, it listens
 
 	routes := new(tlsctx.Routes)
 	for _, name := range []string{"a", "b"} {
@@ -157,17 +116,9 @@ func TestInteropNginx(t *testing.T) {
 	t.Log("nginx: SNI, client certificates by route, TLS 1.2 and 1.3, resumed")
 }
 
-func isFile(path string) bool {
-	info, err := os.Stat(path)
-	return err == nil && info.Mode().IsRegular()
-}
-
 // TestInteropOpenSSLClient has openssl s_client connect to servers of Builder.Server.
 func TestInteropOpenSSLClient(t *testing.T) {
-	openssl, err := exec.LookPath("openssl")
-	if err != nil {
-		t.Skip("openssl is not installed")
-	}
+	testtool.Need(t, "openssl")
 	for name, keyType := range map[string]testpki.KeyType{"RSA": testpki.RSA2048, "ECDSA": testpki.P256, "Ed25519": testpki.Ed25519} {
 		pki := testpki.New(t, testpki.Options{KeyType: keyType, Now: time.Now()})
 		dir := t.TempDir()
@@ -178,7 +129,7 @@ func TestInteropOpenSSLClient(t *testing.T) {
 			for _, conceal := range []bool{false, true} {
 				e := (&echo{hangsUp: true}).start(t, mustServer(t, tlsctx.Builder{Identity: identity(pki.Server(host)), ClientAuth: tlsctx.RequireClientAuth, Trusted: store(pki.Root), ConcealCAs: conceal, MaxVersion: version}))
 				run := func(args ...string) (string, error) {
-					cmd := exec.Command(openssl, append([]string{"s_client", "-connect", e.address, "-servername", host, "-verify_hostname", host, "-verify_return_error", "-CAfile", root, "-ign_eof"}, args...)...)
+					cmd := testtool.Command(t, "openssl", append([]string{"s_client", "-connect", e.address, "-servername", host, "-verify_hostname", host, "-verify_return_error", "-CAfile", root, "-ign_eof"}, args...)...)
 					cmd.Stdin = strings.NewReader("")
 					out, err := cmd.CombinedOutput()
 					return string(out), err

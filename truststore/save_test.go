@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -14,6 +13,7 @@ import (
 
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/internal/testpki"
+	"github.com/trustkeep/trustkeep/internal/testtool"
 	"github.com/trustkeep/trustkeep/truststore"
 )
 
@@ -201,13 +201,7 @@ func TestUpdate(t *testing.T) {
 // TestInteropKeytool: what is written here is listed by keytool, every alias
 // and every certificate as trusted.
 func TestInteropKeytool(t *testing.T) {
-	keytool, err := exec.LookPath("keytool")
-	if err != nil {
-		t.Skip("keytool (package openjdk-17-jre-headless) is not installed")
-	}
-	if version, err := exec.Command("java", "-version").CombinedOutput(); err == nil {
-		t.Logf("%s", bytes.SplitN(version, []byte("\n"), 2)[0])
-	}
+	testtool.Need(t, "keytool")
 	pki := testpki.New(t, testpki.Options{Name: "Interop"})
 	store := truststore.New()
 	for alias, id := range map[string]*testpki.Identity{"root": pki.Root, "sub ca": pki.Intermediate, "partner-ä": pki.SelfSigned("partner.example")} {
@@ -226,14 +220,10 @@ func TestInteropKeytool(t *testing.T) {
 			if err := store.SaveWith(path, o); err != nil {
 				t.Fatal(err)
 			}
-			out, err := exec.Command(keytool, "-J-Duser.language=en", "-J-Dfile.encoding=UTF-8", "-J-Dstdout.encoding=UTF-8",
-				"-list", "-v", "-keystore", path, "-storepass", "changeit").CombinedOutput()
-			if err != nil {
-				t.Fatalf("%v\n%s", err, out)
-			}
-			text := string(out)
+			text := testtool.Run(t, "keytool", "-J-Duser.language=en", "-J-Dfile.encoding=UTF-8", "-J-Dstdout.encoding=UTF-8",
+				"-list", "-v", "-keystore", path, "-storepass", "changeit")
 			if strings.Count(text, "trustedCertEntry") != 3 || !strings.Contains(text, "Alias name: sub ca") {
-				t.Errorf("keytool lists\n%s", out)
+				t.Errorf("keytool lists\n%s", text)
 			}
 			for _, id := range []*testpki.Identity{pki.Root, pki.Intermediate} {
 				sum := strings.ToUpper(truststore.Fingerprint(id.Cert))

@@ -1,14 +1,11 @@
 package main
 
 import (
-	"bufio"
-	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -16,6 +13,7 @@ import (
 	"time"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/testtool"
 	"github.com/trustkeep/trustkeep/keystore"
 	"github.com/trustkeep/trustkeep/pkitest"
 )
@@ -58,36 +56,7 @@ func mutual(t *testing.T, peer, address, name string, pki *pkitest.PKI, server *
 	t.Logf("%s: accepted, refused and resumed under TLS 1.2 and 1.3, with a client certificate", peer)
 }
 
-// started runs a tool until the test ends, which ends its standard input, and returns what
-// it says.
-func started(t *testing.T, name string, args ...string) *bufio.Scanner {
-	t.Helper()
-	ctx, cancel := context.WithCancel(context.Background())
-	cmd := exec.CommandContext(ctx, name, args...)
-	stdin, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmd.Stderr = cmd.Stdout
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { stdin.Close(); cancel(); cmd.Wait() })
-	return bufio.NewScanner(out)
-}
-
 func TestInteropJavaServers(t *testing.T) {
-	java, err := exec.LookPath("java")
-	if err != nil {
-		t.Skip("java is not installed")
-	}
-	if _, err := exec.LookPath("javac"); err != nil {
-		t.Skip("no JDK: javac is not installed")
-	}
 	for mode, peer := range map[string]string{"server": "SSLServerSocket", "https": "HttpsServer"} {
 		pki := pkitest.New(t)
 		server := pki.NewServer("localhost")
@@ -96,11 +65,8 @@ func TestInteropJavaServers(t *testing.T) {
 			t.Fatal(err)
 		}
 		o := keystore.SaveOptions{Format: trustkeep.PKCS12, Password: trustkeep.Password("changeit")}
-		lines := started(t, java, peerJava, mode, saved(t, keys, o), saved(t, trust, o))
-		if !lines.Scan() || !strings.HasPrefix(lines.Text(), "PORT ") {
-			t.Fatalf("the server did not start: %s", lines.Text())
-		}
-		mutual(t, peer, "localhost:"+lines.Text()[len("PORT "):], "localhost", pki, server, true)
+		java := testtool.Start(t, "java", append(testtool.JavaArgs(t, peerJava), mode, saved(t, keys, o), saved(t, trust, o))...)
+		mutual(t, peer, "localhost:"+strings.TrimPrefix(java.Line("PORT "), "PORT "), "localhost", pki, server, true)
 	}
 }
 
@@ -118,12 +84,7 @@ func saved(t *testing.T, ks *keystore.Keystore, o keystore.SaveOptions) string {
 // by the name that it is asked for. It cannot choose a free port, so it listens on a socket
 // in the file system, and a port leads there.
 func TestInteropNginxServer(t *testing.T) {
-	nginx, err := exec.LookPath("nginx")
-	if err != nil {
-		if nginx, err = exec.LookPath("/usr/sbin/nginx"); err != nil {
-			t.Skip("nginx is not installed")
-		}
-	}
+	testtool.Need(t, "nginx")
 	// Not t.TempDir: a socket's name has room for 108 bytes.
 	dir, err := os.MkdirTemp("", "tk")
 	if err != nil {
@@ -152,18 +113,7 @@ func TestInteropNginxServer(t *testing.T) {
 	if err := os.WriteFile(path, []byte(conf.String()), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	lines := started(t, nginx, "-e", "stderr", "-c", path)
-	said := ""
-	for !strings.Contains(lines.Text(), "OS: ") { // by then, it listens
-		if !lines.Scan() {
-			t.Fatalf("nginx did not start: %s", said)
-		}
-		said += lines.Text() + "\n"
-	}
-	go func() {
-		for lines.Scan() {
-		}
-	}()
+	testtool.Start(t, "nginx", "-e", "stderr", "-c", path).Line("OS: ") // by then, it listens
 	port, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

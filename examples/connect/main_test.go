@@ -11,7 +11,6 @@ import (
 	"maps"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -19,6 +18,7 @@ import (
 	"time"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/testtool"
 	"github.com/trustkeep/trustkeep/pkitest"
 	"github.com/trustkeep/trustkeep/tlsctx"
 	"github.com/trustkeep/trustkeep/truststore"
@@ -227,18 +227,13 @@ func TestJSONFields(t *testing.T) {
 
 // openssl s_server in its versions and with its keys.
 func TestInteropOpenSSLServer(t *testing.T) {
-	openssl, err := exec.LookPath("openssl")
-	if err != nil {
-		t.Skip("openssl is not installed")
-	}
+	testtool.Need(t, "openssl")
 	dir := t.TempDir()
 	for name, newKey := range map[string][]string{"RSA": {"rsa:2048"}, "ECDSA": {"ec", "-pkeyopt", "ec_paramgen_curve:P-256"}, "Ed25519": {"ed25519"}} {
 		key, cert := filepath.Join(dir, name+".key"), filepath.Join(dir, name+".pem")
 		args := append([]string{"req", "-x509", "-nodes", "-subj", "/CN=127.0.0.1", "-keyout", key, "-out", cert, "-newkey"}, newKey...)
-		if out, err := exec.Command(openssl, args...).CombinedOutput(); err != nil {
-			t.Fatalf("%v: %s", err, out)
-		}
-		address := sServer(t, openssl, "-cert", cert, "-key", key)
+		testtool.Run(t, "openssl", args...)
+		address := sServer(t, "-cert", cert, "-key", key)
 		for _, version := range []string{"1.2", "1.3"} {
 			status, r, errs := call(t, "-addr", address, "-tls", version, "-repeat", "2", "-trusted-cert", cert, "-allow", "any-name")
 			if status != exitAccepted || r.Rule != "exact" || !slices.Equal(r.Resumed, []bool{false, true}) {
@@ -253,29 +248,8 @@ func TestInteropOpenSSLServer(t *testing.T) {
 }
 
 // sServer starts openssl s_server on a free port, which it prints.
-func sServer(t *testing.T, openssl string, args ...string) (address string) {
+func sServer(t *testing.T, args ...string) (address string) {
 	t.Helper()
-	ctx, cancel := context.WithCancel(context.Background())
-	cmd := exec.CommandContext(ctx, openssl, append([]string{"s_server", "-accept", "127.0.0.1:0"}, args...)...)
-	stdin, err := cmd.StdinPipe() // at its end, the server would leave
-	if err != nil {
-		t.Fatal(err)
-	}
-	stdout, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { cancel(); stdin.Close(); cmd.Wait() })
-	lines := bufio.NewScanner(stdout)
-	for lines.Scan() {
-		if at, ok := strings.CutPrefix(lines.Text(), "ACCEPT "); ok {
-			go io.Copy(io.Discard, stdout)
-			return at
-		}
-	}
-	t.Fatalf("openssl s_server did not say where it listens: %v", lines.Err())
-	return ""
+	s := testtool.Start(t, "openssl", append([]string{"s_server", "-accept", "127.0.0.1:0"}, args...)...)
+	return strings.TrimPrefix(s.Line("ACCEPT "), "ACCEPT ")
 }

@@ -6,13 +6,13 @@ import (
 	"crypto/x509/pkix"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/testtool"
 	"github.com/trustkeep/trustkeep/keystore"
 	"github.com/trustkeep/trustkeep/truststore"
 )
@@ -322,18 +322,11 @@ func TestUsage(t *testing.T) {
 
 // The real tools open what was converted, from each format into each other.
 func TestInteropConverted(t *testing.T) {
-	keytool, err := exec.LookPath("keytool")
-	if err != nil {
-		t.Skip("keytool is not installed")
-	}
-	openssl, err := exec.LookPath("openssl")
-	if err != nil {
-		t.Skip("openssl is not installed")
-	}
+	testtool.Need(t, "keytool", "openssl")
 	output := func(name string, args ...string) string {
 		t.Helper()
 		var stderr bytes.Buffer
-		cmd := exec.Command(name, args...)
+		cmd := testtool.Command(t, name, args...)
 		cmd.Stderr = &stderr
 		out, err := cmd.Output()
 		if err != nil {
@@ -352,22 +345,22 @@ func TestInteropConverted(t *testing.T) {
 			return out
 		}
 		for ext, storeType := range map[string]string{"p12": "PKCS12", "jks": "JKS", "jceks": "JCEKS"} {
-			listed := output(keytool, "-list", "-v", "-keystore", convert(ext), "-storetype", storeType, "-storepass", "afterwards")
+			listed := output("keytool", "-list", "-v", "-keystore", convert(ext), "-storetype", storeType, "-storepass", "afterwards")
 			if strings.Count(listed, "Entry type: PrivateKeyEntry") != 2 || strings.Count(listed, "Certificate chain length: 2") != 2 || !strings.Contains(listed, "Alias name: eins") {
 				t.Errorf("%s to %s: %s", from, ext, listed)
 			}
 		}
 		for _, profile := range []string{"java8", "java17", "openssl11", "windows2016"} {
-			dump := output(openssl, "pkcs12", "-in", convert("p12", "-profile", profile), "-passin", "pass:afterwards", "-nodes")
+			dump := output("openssl", "pkcs12", "-in", convert("p12", "-profile", profile), "-passin", "pass:afterwards", "-nodes")
 			if strings.Count(dump, "BEGIN PRIVATE KEY") != 2 || strings.Count(dump, "BEGIN CERTIFICATE") != 3 {
 				t.Errorf("%s to PKCS#12 %s: %s", from, profile, dump)
 			}
 		}
-		output(openssl, "pkey", "-in", convert("pem", "-alias", "eins"), "-passin", "pass:afterwards", "-noout")
-		if printed := output(openssl, "pkcs7", "-inform", "DER", "-print_certs", "-noout", "-in", convert("p7b", "-drop", "keys")); strings.Count(printed, "subject=") != 3 {
+		output("openssl", "pkey", "-in", convert("pem", "-alias", "eins"), "-passin", "pass:afterwards", "-noout")
+		if printed := output("openssl", "pkcs7", "-inform", "DER", "-print_certs", "-noout", "-in", convert("p7b", "-drop", "keys")); strings.Count(printed, "subject=") != 3 {
 			t.Errorf("%s to PKCS#7: %s", from, printed)
 		}
-		if printed := output(openssl, "x509", "-inform", "DER", "-noout", "-subject", "-in", convert("der", "-alias", "eins", "-drop", "keys,chain")); !strings.Contains(printed, "eins") {
+		if printed := output("openssl", "x509", "-inform", "DER", "-noout", "-subject", "-in", convert("der", "-alias", "eins", "-drop", "keys,chain")); !strings.Contains(printed, "eins") {
 			t.Errorf("%s to DER: %s", from, printed)
 		}
 	}

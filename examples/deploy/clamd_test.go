@@ -1,30 +1,22 @@
 package main
 
 import (
-	"bytes"
-	"context"
 	"encoding/hex"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/trustkeep/trustkeep/clamd"
+	"github.com/trustkeep/trustkeep/internal/testtool"
 )
 
 // TestInteropClamd has a daemon scan what the story imports, with a signature for the EICAR
 // test file.
 func TestInteropClamd(t *testing.T) {
-	daemon, err := exec.LookPath("clamd")
-	if err != nil {
-		daemon = "/usr/sbin/clamd"
-		if _, err := os.Stat(daemon); err != nil {
-			t.Skip("clamd is not installed")
-		}
-	}
+	testtool.Need(t, "clamd")
 	dir, err := os.MkdirTemp("", "tk") // a socket's name has room for 108 bytes
 	if err != nil {
 		t.Fatal(err)
@@ -39,23 +31,14 @@ func TestInteropClamd(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	ctx, stop := context.WithCancel(context.Background())
-	cmd := exec.CommandContext(ctx, daemon, "-c", config)
-	var said bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &said, &said
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	ended := make(chan struct{})
-	go func() { cmd.Wait(); close(ended) }()
-	t.Cleanup(func() { stop(); <-ended })
+	daemon := testtool.Start(t, "clamd", "-c", config)
 	socket := filepath.Join(dir, "s")
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for (clamd.Scanner{Address: socket}).Scan(t.Context(), "", []byte("harmless")) != nil {
 		select {
-		case <-ended:
-			t.Skipf("clamd does not run here: %s", &said)
+		case <-daemon.Ended():
+			testtool.Missing(t, "clamd does not run here: %s", daemon.Said())
 		case <-tick.C:
 		}
 	}
@@ -64,9 +47,5 @@ func TestInteropClamd(t *testing.T) {
 	if !strings.Contains(notes, "Eicar") || strings.Contains(notes, "EICAR test file") {
 		t.Errorf("not found by the daemon: %s", notes)
 	}
-	version, err := exec.Command(daemon, "--version").Output()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Logf("imports scanned by %s", version)
+	t.Logf("imports scanned by %s", testtool.Version(t, "clamd"))
 }

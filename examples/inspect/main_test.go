@@ -6,7 +6,6 @@ import (
 	"crypto/x509/pkix"
 	"encoding/json"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -14,6 +13,7 @@ import (
 	"time"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/testtool"
 	"github.com/trustkeep/trustkeep/keystore"
 )
 
@@ -210,45 +210,32 @@ func TestNoSecretIsPrinted(t *testing.T) {
 }
 
 func TestInteropOpenSSH(t *testing.T) {
-	tool, err := exec.LookPath("ssh-keygen")
-	if err != nil {
-		t.Skip("ssh-keygen is not installed")
-	}
+	testtool.Need(t, "ssh-keygen")
 	for _, password := range []string{"", "secret"} {
 		path := filepath.Join(t.TempDir(), "id")
-		if out, err := exec.Command(tool, "-q", "-t", "ed25519", "-N", password, "-f", path).CombinedOutput(); err != nil {
-			t.Fatalf("%v: %s", err, out)
-		}
-		out, err := exec.Command(tool, "-l", "-f", path).Output()
-		if err != nil {
-			t.Fatal(err)
-		}
+		testtool.Run(t, "ssh-keygen", "-q", "-t", "ed25519", "-N", password, "-f", path)
+		out := testtool.Output(t, "ssh-keygen", "-l", "-f", path)
 		var args []string
 		if password != "" {
 			args = []string{"-password", password}
 		}
 		r := inspected(t, append(args, path)...)
 		e := r.Entries[0]
-		if r.Format != "openssh" || e.Kind != "key" || e.Algorithm != "Ed25519" || !e.Unlocked || strings.Fields(string(out))[1] != e.SSHFingerprint {
+		if r.Format != "openssh" || e.Kind != "key" || e.Algorithm != "Ed25519" || !e.Unlocked || strings.Fields(out)[1] != e.SSHFingerprint {
 			t.Errorf("%+v; ssh-keygen says %s", r, out)
 		}
 	}
 }
 
 func TestInteropOpaqueKeysAndCertificates(t *testing.T) {
-	tool, err := exec.LookPath("openssl")
-	if err != nil {
-		t.Skip("openssl is not installed")
-	}
+	testtool.Need(t, "openssl")
 	dir := t.TempDir()
 	key, cert, store := filepath.Join(dir, "key"), filepath.Join(dir, "cert"), filepath.Join(dir, "store")
 	for _, args := range [][]string{
 		{"req", "-x509", "-nodes", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:brainpoolP256r1", "-subj", "/CN=odd", "-keyout", key, "-out", cert},
 		{"pkcs12", "-export", "-inkey", key, "-in", cert, "-name", "odd", "-passout", "pass:pw", "-out", store},
 	} {
-		if out, err := exec.Command(tool, args...).CombinedOutput(); err != nil {
-			t.Fatalf("%v: %s", err, out)
-		}
+		testtool.Run(t, "openssl", args...)
 	}
 	r := inspected(t, "-password", "pw", store)
 	e := r.Entries[0]

@@ -4,10 +4,11 @@ import (
 	"bytes"
 	"encoding/json"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/trustkeep/trustkeep/internal/testtool"
 )
 
 // call runs the command in a folder and returns what it prints.
@@ -170,9 +171,7 @@ func TestUsage(t *testing.T) {
 
 // TestInteropGPG drives the command against gpg.
 func TestInteropGPG(t *testing.T) {
-	if _, err := exec.LookPath("gpg"); err != nil {
-		t.Skip("gpg is not installed")
-	}
+	testtool.Need(t, "gpg")
 	in := files(t)
 	home, err := os.MkdirTemp("/tmp", "tk")
 	if err != nil {
@@ -180,14 +179,14 @@ func TestInteropGPG(t *testing.T) {
 	}
 	env := append(os.Environ(), "GNUPGHOME="+home)
 	t.Cleanup(func() {
-		kill := exec.Command("gpgconf", "--kill", "all")
+		kill := testtool.Command(t, "gpgconf", "--kill", "all")
 		kill.Env = env
 		kill.Run()
 		os.RemoveAll(home)
 	})
 	gpg := func(stdin string, args ...string) string {
 		t.Helper()
-		cmd := exec.Command("gpg", append([]string{"--batch", "--yes", "--trust-model", "always", "--pinentry-mode", "loopback", "--passphrase", "pw"}, args...)...)
+		cmd := testtool.Command(t, "gpg", append([]string{"--batch", "--yes", "--trust-model", "always", "--pinentry-mode", "loopback", "--passphrase", "pw"}, args...)...)
 		cmd.Env, cmd.Stdin = env, strings.NewReader(stdin)
 		var stderr bytes.Buffer
 		cmd.Stderr = &stderr
@@ -197,7 +196,6 @@ func TestInteropGPG(t *testing.T) {
 		}
 		return string(out)
 	}
-	t.Log(strings.SplitN(gpg("", "--version"), "\n", 2)[0])
 	gpg("", "--import", in("me_priv.asc"))
 	gpg("", "--import", in("partner_pub.asc"))
 	message := must(t, "to gpg\n", "encrypt", "-to", in("me_pub.asc"), "-sign", in("partner_priv.asc"), "-passphrase", "pw")

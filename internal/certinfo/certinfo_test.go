@@ -3,7 +3,6 @@ package certinfo_test
 import (
 	"crypto/x509"
 	"encoding/pem"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -11,6 +10,7 @@ import (
 
 	"github.com/trustkeep/trustkeep/internal/certinfo"
 	"github.com/trustkeep/trustkeep/internal/testpki"
+	"github.com/trustkeep/trustkeep/internal/testtool"
 )
 
 func TestDescribe(t *testing.T) {
@@ -40,10 +40,7 @@ func TestDescribe(t *testing.T) {
 
 // openssl makes certificates whose keys crypto/x509 does not know.
 func TestInteropDescribe(t *testing.T) {
-	tool, err := exec.LookPath("openssl")
-	if err != nil {
-		t.Skip("openssl is not installed")
-	}
+	testtool.Need(t, "openssl")
 	for want, args := range map[string][]string{
 		"EC brainpoolP256r1": {"ec", "-pkeyopt", "ec_paramgen_curve:brainpoolP256r1"},
 		"EC secp256k1":       {"ec", "-pkeyopt", "ec_paramgen_curve:secp256k1"},
@@ -53,10 +50,10 @@ func TestInteropDescribe(t *testing.T) {
 	} {
 		dir := t.TempDir()
 		args = append([]string{"req", "-x509", "-nodes", "-subj", "/CN=odd", "-addext", "subjectAltName=DNS:odd.example", "-keyout", filepath.Join(dir, "key"), "-newkey"}, args...)
-		out, err := exec.Command(tool, args...).Output()
-		block, _ := pem.Decode(out)
-		if err != nil || block == nil {
-			t.Fatalf("%v: %v: %s", args, err, out)
+		out := testtool.Output(t, "openssl", args...)
+		block, _ := pem.Decode([]byte(out))
+		if block == nil {
+			t.Fatalf("%v: %s", args, out)
 		}
 		i := certinfo.Describe(block.Bytes)
 		if i.KeyAlgorithm != want || !strings.Contains(i.Subject, "CN=odd") || !slices.Equal(i.Names, []string{"odd.example"}) {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -14,6 +13,7 @@ import (
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/internal/entry"
 	"github.com/trustkeep/trustkeep/internal/testpki"
+	"github.com/trustkeep/trustkeep/internal/testtool"
 )
 
 // keyOf is WriteOptions.Key for stores that are read with password and written
@@ -169,11 +169,7 @@ func TestInteropTools(t *testing.T) {
 	}
 	run := func(t *testing.T, want string, args ...string) {
 		t.Helper()
-		tool, err := exec.LookPath(args[0])
-		if err != nil {
-			t.Skipf("%s is not installed", args[0])
-		}
-		out, err := exec.Command(tool, args[1:]...).CombinedOutput()
+		out, err := testtool.Command(t, args[0], args[1:]...).CombinedOutput()
 		if err != nil || !strings.Contains(string(out), want) {
 			t.Errorf("%v: %v, want %q in\n%s", args, err, want, out)
 		}

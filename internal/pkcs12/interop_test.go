@@ -3,7 +3,6 @@ package pkcs12
 import (
 	"bytes"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -12,19 +11,8 @@ import (
 	"software.sslmate.com/src/go-pkcs12"
 
 	"github.com/trustkeep/trustkeep/internal/entry"
+	"github.com/trustkeep/trustkeep/internal/testtool"
 )
-
-// tool finds a program or skips the test, and logs its version.
-func tool(t *testing.T, name string, versionArgs ...string) string {
-	t.Helper()
-	path, err := exec.LookPath(name)
-	if err != nil {
-		t.Skipf("%s is not installed", name)
-	}
-	version, _ := exec.Command(path, versionArgs...).CombinedOutput()
-	t.Logf("%s: %s", name, bytes.SplitN(version, []byte("\n"), 2)[0])
-	return path
-}
 
 // writtenStore is a file of ours and what is in it.
 type writtenStore struct {
@@ -88,20 +76,16 @@ func asJava(t *testing.T, s *entry.Store) string {
 }
 
 func TestInteropJavaReads(t *testing.T) {
-	javac, java := tool(t, "javac", "-version"), tool(t, "java", "-version")
-	classes := t.TempDir()
-	if out, err := exec.Command(javac, "-d", classes, "testdata/Dump.java").CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
+	dump := testtool.JavaArgs(t, "testdata/Dump.java")
 	for _, w := range writtenStores(t) {
 		if w.name == "modern2026" {
 			continue // needs JDK 26
 		}
-		args := []string{"-cp", classes, "Dump", w.path}
+		args := append(slices.Clone(dump), w.path)
 		if w.password != "" {
 			args = append(args, w.password)
 		}
-		out, err := exec.Command(java, args...).CombinedOutput()
+		out, err := testtool.Command(t, "java", args...).CombinedOutput()
 		lines := strings.Split(strings.TrimSpace(string(out)), "\n")
 		slices.Sort(lines)
 		if got, want := strings.Join(lines, "\n"), asJava(t, w.store); err != nil || got != want {
@@ -113,16 +97,14 @@ func TestInteropJavaReads(t *testing.T) {
 }
 
 func TestInteropKeytoolLists(t *testing.T) {
-	tool(t, "java", "-version") // keytool does not say
-	keytool := tool(t, "keytool", "-help")
 	for _, w := range writtenStores(t) {
 		if w.name == "modern2026" {
 			continue
 		}
 		args := []string{"-J-Dfile.encoding=UTF-8", "-J-Duser.language=en", "-list", "-v", "-keystore", w.path, "-storetype", "PKCS12"}
-		cmd := exec.Command(keytool, append(args, "-storepass", w.password)...)
+		cmd := testtool.Command(t, "keytool", append(args, "-storepass", w.password)...)
 		if w.password == "" {
-			cmd = exec.Command(keytool, args...)
+			cmd = testtool.Command(t, "keytool", args...)
 			cmd.Stdin = strings.NewReader("\n")
 		}
 		out, err := cmd.CombinedOutput()
@@ -140,7 +122,6 @@ func TestInteropKeytoolLists(t *testing.T) {
 }
 
 func TestInteropOpenSSLReads(t *testing.T) {
-	openssl := tool(t, "openssl", "version")
 	for _, w := range writtenStores(t) {
 		if w.name == "modern2026" {
 			continue // needs OpenSSL 3.4
@@ -149,7 +130,7 @@ func TestInteropOpenSSLReads(t *testing.T) {
 		if w.name == "legacy-rc2" {
 			args = append(args, "-legacy")
 		}
-		out, err := exec.Command(openssl, args...).CombinedOutput()
+		out, err := testtool.Command(t, "openssl", args...).CombinedOutput()
 		text := string(out)
 		keys, certs := 0, map[string]bool{}
 		for _, e := range w.store.Entries {

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -14,6 +13,7 @@ import (
 	"github.com/trustkeep/trustkeep/internal/entry"
 	"github.com/trustkeep/trustkeep/internal/limits"
 	"github.com/trustkeep/trustkeep/internal/testpki"
+	"github.com/trustkeep/trustkeep/internal/testtool"
 )
 
 func options() entry.ReadOptions {
@@ -198,11 +198,7 @@ func TestInteropTools(t *testing.T) {
 		{"keytool", "-printcert", "-file", path},
 	} {
 		t.Run(args[0], func(t *testing.T) {
-			tool, err := exec.LookPath(args[0])
-			if err != nil {
-				t.Skipf("%s is not installed", args[0])
-			}
-			out, err := exec.Command(tool, args[1:]...).CombinedOutput()
+			out, err := testtool.Command(t, args[0], args[1:]...).CombinedOutput()
 			if n := strings.Count(string(out), "interop.example"); err != nil || n == 0 && args[0] != "certtool" {
 				t.Errorf("%v\n%s", err, out)
 			}

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -14,6 +13,7 @@ import (
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/internal/limits"
 	"github.com/trustkeep/trustkeep/internal/pbe"
+	"github.com/trustkeep/trustkeep/internal/testtool"
 )
 
 const fixturePassword = "päss"
@@ -107,12 +107,7 @@ func TestOpenRefuses(t *testing.T) {
 }
 
 func TestInteropOpenSSLReadsSeal(t *testing.T) {
-	openssl, err := exec.LookPath("openssl")
-	if err != nil {
-		t.Skip("openssl is not installed")
-	}
-	version, _ := exec.Command(openssl, "version").Output()
-	t.Logf("%s", version)
+	testtool.Need(t, "openssl")
 	plain := fixtures(t)["plain"]
 	for _, p := range []pbe.Params{
 		pbe.Modern(10000), pbe.Legacy3DES(2000), pbe.LegacyRC2(2000),
@@ -126,11 +121,11 @@ func TestInteropOpenSSLReadsSeal(t *testing.T) {
 			t.Errorf("%v: %v", p, err)
 			continue
 		}
-		cmd := exec.Command(openssl, "pkcs8", "-inform", "DER", "-outform", "DER", "-passin", "pass:"+fixturePassword, "-provider", "legacy", "-provider", "default")
+		cmd := testtool.Command(t, "openssl", "pkcs8", "-inform", "DER", "-outform", "DER", "-passin", "pass:"+fixturePassword, "-provider", "legacy", "-provider", "default")
 		cmd.Stdin = bytes.NewReader(der)
 		got, err := cmd.CombinedOutput()
 		// OpenSSL 3.0 writes the traditional form for DER; compare the keys.
-		want := exec.Command(openssl, "pkcs8", "-inform", "DER", "-outform", "DER", "-nocrypt")
+		want := testtool.Command(t, "openssl", "pkcs8", "-inform", "DER", "-outform", "DER", "-nocrypt")
 		want.Stdin = bytes.NewReader(plain)
 		wantDER, wantErr := want.CombinedOutput()
 		if err != nil || wantErr != nil || !bytes.Equal(got, wantDER) {

@@ -8,11 +8,9 @@
 package testtool
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"errors"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -211,34 +209,4 @@ func Output(tb testing.TB, name string, args ...string) string {
 		tb.Fatalf("%s %q: %v\n%s%s", name, args, err, out, &stderr)
 	}
 	return string(out)
-}
-
-// Start starts a server, which ends with the test, and returns its standard input
-// and the lines of its standard output. Its standard error is logged if the test
-// fails.
-func Start(tb testing.TB, name string, args ...string) (io.Writer, *bufio.Scanner) {
-	tb.Helper()
-	cmd := command(tb, 0, Find(tb, name), append([]string{name}, args...)...)
-	stdin, err := cmd.StdinPipe()
-	if err != nil {
-		tb.Fatal(err)
-	}
-	stdout, err := cmd.StdoutPipe()
-	if err != nil {
-		tb.Fatal(err)
-	}
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
-	if err := cmd.Start(); err != nil {
-		tb.Fatal(err)
-	}
-	tb.Cleanup(func() {
-		stdin.Close()
-		cmd.Process.Kill()
-		cmd.Wait()
-		if tb.Failed() {
-			tb.Logf("%s: %s", name, &stderr)
-		}
-	})
-	return stdin, bufio.NewScanner(stdout)
 }

@@ -85,3 +85,16 @@ func TestInteropJava(t *testing.T) {
 		t.Errorf("kept %q, %v", kept, err)
 	}
 }
+
+func TestInteropServer(t *testing.T) {
+	s := Start(t, "openssl", "s_server", "-accept", "127.0.0.1:0", "-nocert")
+	if line := s.Line("ACCEPT "); !strings.HasPrefix(line, "ACCEPT 127.0.0.1:") {
+		t.Errorf("%q", line)
+	}
+	s = Start(t, "openssl", "no-such-command")
+	<-s.Ended()
+	o := end(t, "TestInteropX", func(tb testing.TB) { s.tb = tb; s.Line("ACCEPT ") })
+	if !strings.HasPrefix(o, "failed: openssl ended without saying") || !strings.Contains(o, "no-such-command") {
+		t.Errorf("%s", o)
+	}
+}

@@ -1,61 +1,37 @@
 package javatest
 
 import (
-	"bytes"
+	_ "embed"
 	"encoding/hex"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"runtime"
-	"strings"
+	"slices"
 	"testing"
+
+	"github.com/trustkeep/trustkeep/internal/testtool"
 )
 
-// bouncyCastle is where Debian's libbcprov-java puts the provider.
-const bouncyCastle = "/usr/share/java/bcprov.jar"
+//go:embed testdata/Describe.java
+var source []byte
 
-// Java runs a Java class path with Describe on it.
+// Java runs Describe.java and keytool.
 type Java struct {
-	java, keytool, classPath string
+	args []string // of java, up to the class
 }
 
-// NewJava compiles Describe.java into a temporary folder. The test is skipped
-// where there is no JDK or, for provider "BC", no BouncyCastle.
+// NewJava compiles Describe.java. It needs BouncyCastle for provider "BC".
 func NewJava(tb testing.TB, provider string) *Java {
 	tb.Helper()
-	j := &Java{java: lookPath(tb, "java"), keytool: lookPath(tb, "keytool"), classPath: tb.TempDir()}
-	_, self, _, _ := runtime.Caller(0)
-	source := filepath.Join(filepath.Dir(self), "testdata", "Describe.java")
-	run(tb, exec.Command(lookPath(tb, "javac"), "-d", j.classPath, source))
+	testtool.Need(tb, "java", "keytool")
+	var jars []string
 	if provider == "BC" {
-		if _, err := os.Stat(bouncyCastle); err != nil {
-			tb.Skipf("BouncyCastle: %v", err)
-		}
-		j.classPath += string(os.PathListSeparator) + bouncyCastle
+		jars = append(jars, testtool.File(tb, testtool.BouncyCastle, "libbcprov-java"))
 	}
-	version, _, _ := strings.Cut(string(run(tb, exec.Command(j.java, "--version"))), "\n")
-	tb.Logf("java: %s", version)
-	return j
-}
-
-func lookPath(tb testing.TB, tool string) string {
-	tb.Helper()
-	path, err := exec.LookPath(tool)
-	if err != nil {
-		tb.Skipf("%s is not installed: %v", tool, err)
+	file := filepath.Join(tb.TempDir(), "Describe.java")
+	if err := os.WriteFile(file, source, 0o600); err != nil {
+		tb.Fatal(err)
 	}
-	return path
-}
-
-func run(tb testing.TB, cmd *exec.Cmd) []byte {
-	tb.Helper()
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
-	out, err := cmd.Output()
-	if err != nil {
-		tb.Fatalf("%s: %v\n%s%s", filepath.Base(cmd.Path), err, out, stderr.String())
-	}
-	return out
+	return &Java{testtool.JavaArgs(tb, file, jars...)}
 }
 
 // Describe returns what Java reads from data as a store of that type, every
@@ -67,11 +43,11 @@ func (j *Java) Describe(tb testing.TB, provider, storeType string, data []byte, 
 		tb.Fatal(err)
 	}
 	text := func(s string) string { return hex.EncodeToString([]byte(s)) }
-	args := []string{"-cp", j.classPath, "Describe", provider, storeType, file, text(password)}
+	args := append(slices.Clone(j.args), provider, storeType, file, text(password))
 	for alias, p := range keyPasswords {
 		args = append(args, text(alias), text(p))
 	}
-	return decode(tb, run(tb, exec.Command(j.java, args...)))[0]
+	return decode(tb, []byte(testtool.Output(tb, "java", args...)))[0]
 }
 
 // List returns what keytool -list -v prints of data.
@@ -83,7 +59,7 @@ func (j *Java) List(tb testing.TB, provider, storeType string, data []byte, pass
 	}
 	args := []string{"-J-Duser.language=en", "-list", "-v", "-keystore", file, "-storetype", storeType, "-storepass", password}
 	if provider == "BC" {
-		args = append(args, "-providerpath", bouncyCastle, "-providerclass", "org.bouncycastle.jce.provider.BouncyCastleProvider")
+		args = append(args, "-providerpath", testtool.BouncyCastle, "-providerclass", "org.bouncycastle.jce.provider.BouncyCastleProvider")
 	}
-	return string(run(tb, exec.Command(j.keytool, args...)))
+	return testtool.Output(tb, "keytool", args...)
 }
