@@ -7,10 +7,18 @@ import (
 	"os"
 )
 
-// lockDir does nothing here: replacing is atomic on these systems too, but
+const nonblocking = 0
+
+// lock does nothing here: replacing is atomic on these systems too, but
 // two processes that update one file at once are told apart only by the
 // comparison that the caller makes in its change function.
-func lockDir(string) (unlock func(), err error) { return func() {}, nil }
+func (osCalls) lock(string) (locker, error) { return noLock{}, nil }
+
+type noLock struct{}
+
+func (noLock) try() (bool, error) { return true, nil }
+
+func (noLock) Close() error { return nil }
 
 func owner(fs.FileInfo) (uid, gid int, ok bool) { return 0, 0, false }
 

@@ -9,29 +9,37 @@ import (
 	"syscall"
 )
 
-// lockDir excludes other writers to the folder. The lock sits on the folder
-// itself, so no lock file is left behind; the kernel drops it when the process
-// dies. A file system without locks on folders (some NFS servers) is written
-// without one.
-func lockDir(dir string) (unlock func(), err error) {
+// nonblocking opens a pipe without waiting for its writer.
+const nonblocking = syscall.O_NONBLOCK
+
+// lock takes a lock that sits on the folder itself, so no lock file is left behind; the
+// kernel drops it when the process dies.
+func (osCalls) lock(dir string) (locker, error) {
 	d, err := os.Open(dir)
 	if err != nil {
 		return nil, err
 	}
+	return folderLock{d}, nil
+}
+
+type folderLock struct{ *os.File }
+
+// try takes the lock if nobody has it. A file system without locks on folders (some NFS
+// servers) is written without one.
+func (l folderLock) try() (bool, error) {
 	for {
-		err = syscall.Flock(int(d.Fd()), syscall.LOCK_EX)
-		if !errors.Is(err, syscall.EINTR) {
-			break
+		err := syscall.Flock(int(l.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		switch {
+		case err == nil,
+			errors.Is(err, syscall.EBADF), errors.Is(err, syscall.ENOLCK),
+			errors.Is(err, syscall.ENOTSUP), errors.Is(err, syscall.EINVAL):
+			return true, nil
+		case errors.Is(err, syscall.EWOULDBLOCK):
+			return false, nil
+		case !errors.Is(err, syscall.EINTR):
+			return false, &fs.PathError{Op: "lock", Path: l.Name(), Err: err}
 		}
 	}
-	switch {
-	case err == nil,
-		errors.Is(err, syscall.EBADF), errors.Is(err, syscall.ENOLCK),
-		errors.Is(err, syscall.ENOTSUP), errors.Is(err, syscall.EINVAL):
-		return func() { d.Close() }, nil
-	}
-	d.Close()
-	return nil, &fs.PathError{Op: "lock", Path: dir, Err: err}
 }
 
 func owner(info fs.FileInfo) (uid, gid int, ok bool) {

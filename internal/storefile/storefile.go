@@ -8,30 +8,36 @@
 package storefile
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/trustkeep/trustkeep"
 )
 
-// Options says how a file is written. The zero value is fine for secrets.
+// Options configures how a file is written. The zero value is fine for secrets.
 type Options struct {
-	// Mode of a file that does not exist yet; zero is 0600. A file that
+	// Mode of a file that does not exist yet. If zero, 0600. A file that
 	// exists keeps its mode and, where permitted, its owner, unless
 	// SetMode is true.
 	Mode    fs.FileMode
 	SetMode bool
-	// MaxSize bounds what Update reads; zero is trustkeep's default limit.
+	// New fails with fs.ErrExist where there is something at the path, if only a
+	// symbolic link.
+	New bool
+	// MaxSize bounds what Update reads. If zero, trustkeep's default limit.
 	MaxSize int64
+	// Wait bounds the waiting for other writers. If zero, DefaultWait.
+	Wait time.Duration
+
+	calls calls // nil is the system's
 }
 
-// Write replaces the content of the file at path.
+// Write replaces the content of the file at path. The errors are those of Update.
 func Write(path string, data []byte, o Options) error {
 	return Update(path, o, func([]byte, bool) ([]byte, error) { return data, nil })
 }
@@ -46,75 +52,94 @@ func Write(path string, data []byte, o Options) error {
 // written beside the target under a temporary name, flushed, renamed, and the
 // folder flushed. A temporary file left by a process that died is removed by
 // the next writer.
+//
+// The error wraps context.DeadlineExceeded where another process holds the lock of the
+// folder beyond Options.Wait, and fs.ErrPermission where a link or file of another user
+// lies in a folder that everybody may write to. Both have a hint.
 func Update(path string, o Options, change func(old []byte, exists bool) ([]byte, error)) error {
-	return update(path, o, change, osCalls{})
-}
-
-// calls are the system calls that change something, apart for fault injection.
-type calls interface {
-	create(name string) (file, error)
-	rename(from, to string) error
-	syncDir(dir string) error
-}
-
-type file interface {
-	io.Writer
-	Chmod(fs.FileMode) error
-	Chown(uid, gid int) error
-	Sync() error
-	Close() error
-}
-
-func update(path string, o Options, change func([]byte, bool) ([]byte, error), sys calls) error {
-	target, err := resolve(path)
+	target, err := o.resolve(path)
 	if err != nil {
 		return err
 	}
-	dir := filepath.Dir(target)
-	unlock, err := lockDir(dir)
+	return o.update(target, change)
+}
+
+func (o Options) resolve(path string) (string, error) {
+	if _, err := os.Lstat(path); o.New && err == nil {
+		return "", &fs.PathError{Op: "create", Path: path, Err: fs.ErrExist}
+	}
+	return resolve(path)
+}
+
+func (o Options) sys() calls {
+	if o.calls == nil {
+		return osCalls{}
+	}
+	return o.calls
+}
+
+func (o Options) update(target string, change func([]byte, bool) ([]byte, error)) error {
+	sys := o.sys()
+	unlock, err := lockDir(filepath.Dir(target), o.Wait, sys)
 	if err != nil {
 		return err
 	}
 	defer unlock()
-
-	old, info, err := read(target, o.MaxSize)
-	if err != nil {
+	old, info, err := readRegular(target, "replace", o.MaxSize)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	data, err := change(old, info != nil)
 	if err != nil {
 		return err
 	}
-	// One name is enough under the lock, and it is how the next writer
-	// finds what a dead one left.
-	temp := filepath.Join(dir, "."+filepath.Base(target)+tempSuffix)
-	if err := os.Remove(temp); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	if err := write(temp, data, o, info, sys); err != nil {
-		os.Remove(temp)
-		return err
-	}
-	if err := sys.rename(temp, target); err != nil {
-		os.Remove(temp)
-		return err
-	}
-	return sys.syncDir(dir)
+	return o.publish(target, info, sys, func(temp string) (file, error) {
+		f, err := sys.create(temp)
+		if err != nil {
+			return nil, err
+		}
+		_, err = f.Write(data)
+		return f, err
+	})
 }
 
-func write(temp string, data []byte, o Options, old fs.FileInfo, sys calls) (err error) {
-	f, err := sys.create(temp)
-	if err != nil {
+// publish gives the target's name to a file that make makes and names temp. It is called
+// with the lock of the folder. Old is the file that is replaced, nil for none.
+func (o Options) publish(target string, old fs.FileInfo, sys calls, make func(temp string) (file, error)) (err error) {
+	if err := removeTemps(target, sys); err != nil {
 		return err
 	}
-	defer func() {
+	// One name is enough under the lock, and it is how the next writer
+	// finds what a dead one left.
+	temp := tempName(target)
+	f, err := make(temp)
+	if f != nil {
+		if err == nil {
+			err = o.settle(f, old)
+		}
 		if closed := f.Close(); err == nil {
 			err = closed
 		}
-	}()
-	if _, err := f.Write(data); err != nil {
+		defer func() {
+			if err != nil {
+				sys.remove(temp)
+			}
+		}()
+	}
+	if err != nil {
 		return err
 	}
+	if o.New {
+		return o.claim(temp, target, sys)
+	}
+	if err := sys.rename(temp, target); err != nil {
+		return err
+	}
+	return sys.syncDir(filepath.Dir(target))
+}
+
+// settle gives a file that is complete its mode and owner, and flushes it.
+func (o Options) settle(f file, old fs.FileInfo) error {
 	mode := o.Mode
 	if mode == 0 {
 		mode = 0o600
@@ -135,109 +160,82 @@ func write(temp string, data []byte, o Options, old fs.FileInfo, sys calls) (err
 	return f.Sync()
 }
 
-// resolve follows symbolic links, also one whose target does not exist yet.
-func resolve(path string) (string, error) {
-	for range 40 {
-		info, err := os.Lstat(path)
-		if errors.Is(err, fs.ErrNotExist) || err == nil && info.Mode()&fs.ModeSymlink == 0 {
-			return path, nil
+// claim is the rename of a file that must be new: unlike a rename, a link fails if
+// somebody who does not lock was faster. Where there are no links, an empty file holds
+// the name until the rename.
+func (o Options) claim(temp, target string, sys calls) error {
+	err := sys.link(temp, target)
+	switch {
+	case err == nil:
+		err = sys.remove(temp)
+	case errors.Is(err, fs.ErrExist):
+		return &fs.PathError{Op: "create", Path: target, Err: fs.ErrExist}
+	default:
+		f, created := sys.create(target)
+		if created != nil {
+			return created
+		}
+		if err = f.Close(); err == nil {
+			err = sys.rename(temp, target)
 		}
 		if err != nil {
-			return "", err
+			sys.remove(target)
 		}
-		to, err := os.Readlink(path)
-		if err != nil {
-			return "", err
-		}
-		if !filepath.IsAbs(to) {
-			to = filepath.Join(filepath.Dir(path), to)
-		}
-		path = to
 	}
-	return "", &fs.PathError{Op: "open", Path: path, Err: errors.New("too many levels of symbolic links")}
-}
-
-func read(path string, maxSize int64) ([]byte, fs.FileInfo, error) {
-	f, err := os.Open(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil, nil
-	}
-	if err != nil {
-		return nil, nil, err
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, nil, err
-	}
-	if !info.Mode().IsRegular() {
-		return nil, nil, &fs.PathError{Op: "replace", Path: path, Err: errors.New("not a regular file")}
-	}
-	data, err := ReadAll(f, maxSize)
-	return data, info, err
-}
-
-// ReadAll reads r to its end. More than maxSize bytes (zero: trustkeep's
-// default limit) is an error that wraps trustkeep.ErrLimit.
-func ReadAll(r io.Reader, maxSize int64) ([]byte, error) {
-	maxSize = trustkeep.Limits{MaxSize: maxSize}.WithDefaults().MaxSize
-	return readInto(new(bytes.Buffer), r, maxSize)
-}
-
-// ReadFile is ReadAll of the file at path, with the buffer sized beforehand.
-func ReadFile(path string, maxSize int64) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
-	maxSize = trustkeep.Limits{MaxSize: maxSize}.WithDefaults().MaxSize
-	var buf bytes.Buffer
-	if info.Mode().IsRegular() && info.Size() <= maxSize {
-		buf.Grow(int(info.Size()) + bytes.MinRead)
-	}
-	return readInto(&buf, f, maxSize)
-}
-
-func readInto(buf *bytes.Buffer, r io.Reader, maxSize int64) ([]byte, error) {
-	if _, err := buf.ReadFrom(io.LimitReader(r, maxSize+1)); err != nil {
-		return nil, err
-	}
-	if int64(buf.Len()) > maxSize {
-		return nil, fmt.Errorf("input of more than %d bytes: %w", maxSize, trustkeep.ErrLimit)
-	}
-	return buf.Bytes(), nil
-}
-
-type osCalls struct{}
-
-func (osCalls) create(name string) (file, error) {
-	// O_EXCL does not follow a link that somebody put there.
-	return os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-}
-
-func (osCalls) rename(from, to string) error { return os.Rename(from, to) }
-
-func (osCalls) syncDir(dir string) error { return SyncDir(dir) }
-
-// SyncDir makes the names in a folder last.
-func SyncDir(dir string) error {
-	d, err := os.Open(dir)
 	if err != nil {
 		return err
 	}
-	defer d.Close()
-	return syncDirFile(d)
+	return sys.syncDir(filepath.Dir(target))
 }
 
-// tempSuffix ends the names of files that are being written, which begin with a dot.
-const tempSuffix = ".trustkeep-tmp"
+// examine returns the file that is to be replaced, nil for none.
+func examine(target string) (fs.FileInfo, error) {
+	info, err := os.Lstat(target)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, nil
+	case err != nil:
+		return nil, err
+	case !info.Mode().IsRegular():
+		return nil, &fs.PathError{Op: "replace", Path: target, Err: errNotRegular}
+	}
+	return info, nil
+}
+
+func removeTemps(target string, sys calls) error {
+	if err := sys.remove(tempName(target)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return &trustkeep.Error{Op: "remove a temporary file", Err: err, Hint: "somebody else may have put it there; remove it"}
+	}
+	for i := range maxSpools {
+		sys.remove(spoolName(target, i)) // one of a living process stays where that matters
+	}
+	return nil
+}
+
+const (
+	tempSuffix  = ".trustkeep-tmp"
+	spoolSuffix = ".trustkeep-spool"
+	maxSpools   = 8
+)
+
+// tempName is the name of the next content of a file before it has the file's own.
+func tempName(target string) string {
+	return filepath.Join(filepath.Dir(target), "."+filepath.Base(target)+tempSuffix)
+}
+
+func spoolName(target string, i int) string {
+	return filepath.Join(filepath.Dir(target), fmt.Sprintf(".%s%s%d", filepath.Base(target), spoolSuffix, i))
+}
 
 // IsTemp tells whether a file of that name is one that a writer has left, or is writing.
 func IsTemp(name string) bool {
-	return strings.HasPrefix(name, ".") && strings.HasSuffix(name, tempSuffix)
+	name, hidden := strings.CutPrefix(name, ".")
+	if !hidden {
+		return false
+	}
+	if strings.HasSuffix(name, tempSuffix) {
+		return true
+	}
+	_, number, ok := strings.Cut(name, spoolSuffix)
+	return ok && len(number) == 1 && number[0] >= '0' && number[0] < '0'+maxSpools
 }

@@ -176,7 +176,7 @@ func TestEveryStepMayFail(t *testing.T) {
 			t.Fatal(err)
 		}
 		left := step
-		err := update(path, Options{}, func([]byte, bool) ([]byte, error) { return []byte("new"), nil }, failing{left: &left})
+		err := Write(path, []byte("new"), Options{calls: failing{left: &left}})
 		onlyFile(t, path)
 		if err == nil {
 			if step < 6 {

@@ -1,0 +1,155 @@
+package storefile
+
+import (
+	"bytes"
+	"io"
+
+	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/redact"
+)
+
+// Kind is a kind of store, as a package makes it: what lies between a store and its
+// file is the same for all. S is the type of its stores.
+type Kind[S any] struct {
+	// Package begins the operations in errors: "keystore".
+	Package string
+	// MaxSize bounds what is read. If zero, trustkeep's default limit.
+	MaxSize int64
+	// Open makes a store. Its errors are returned as they are.
+	Open func(Input) (S, error)
+	// New makes an empty store with a password, for Update of a file that does not
+	// exist.
+	New func(password *redact.Secret) S
+	// Encode makes the content of a file for Update. Its errors are returned as they
+	// are. It may be called while the file is locked; o.Password does not wait.
+	Encode func(s S, path string, o trustkeep.SaveOptions) ([]byte, error)
+	// Close wipes a store that Update has opened. If nil, nothing is to be wiped.
+	Close func(S)
+}
+
+// Input is what a store is made of. Open owns the data and the password, which it wipes
+// if it fails.
+type Input struct {
+	Op       string // "keystore: load"
+	Path     string // empty without a file
+	Data     []byte
+	Password *redact.Secret // nil is none
+	Origin   Origin         // of Data
+}
+
+// Load opens the store in the file at path.
+func (k Kind[S]) Load(path string, password trustkeep.PasswordSource) (none S, err error) {
+	op := k.Package + ": load"
+	data, err := ReadFile(path, k.MaxSize)
+	if err != nil {
+		return none, &trustkeep.Error{Op: op, Path: path, Err: err}
+	}
+	secret, err := Reveal(password)
+	if err != nil {
+		return none, &trustkeep.Error{Op: op, Path: path, Err: err}
+	}
+	return k.Open(Input{op, path, data, secret, OriginOf(path, data)})
+}
+
+// Read opens the store in a stream, which is read to its end.
+func (k Kind[S]) Read(r io.Reader, password trustkeep.PasswordSource) (none S, err error) {
+	op := k.Package + ": read"
+	data, err := ReadAll(r, k.MaxSize)
+	if err != nil {
+		return none, &trustkeep.Error{Op: op, Err: err}
+	}
+	secret, err := Reveal(password)
+	if err != nil {
+		return none, &trustkeep.Error{Op: op, Err: err}
+	}
+	return k.Open(Input{Op: op, Data: data, Password: secret})
+}
+
+// Parse opens the store in data, which it copies.
+func (k Kind[S]) Parse(data []byte, password trustkeep.PasswordSource) (none S, err error) {
+	op := k.Package + ": parse"
+	secret, err := Reveal(password)
+	if err != nil {
+		return none, &trustkeep.Error{Op: op, Err: err}
+	}
+	// The entries share memory with what they were read from.
+	return k.Open(Input{Op: op, Data: bytes.Clone(data), Password: secret})
+}
+
+// Update opens the store in the file at path, or an empty one where there is none, lets
+// change work on it, and writes it, while other writers wait. Passwords are asked for
+// before the lock is taken.
+func (k Kind[S]) Update(path string, password trustkeep.PasswordSource, o trustkeep.SaveOptions, change func(S) error) error {
+	op := k.Package + ": update"
+	fail := func(err error) error { return &trustkeep.Error{Op: op, Path: path, Err: err} }
+	secret, err := Reveal(password)
+	if err != nil {
+		return fail(err)
+	}
+	defer secret.Wipe()
+	next, err := Reveal(o.Password)
+	if err != nil {
+		return fail(err)
+	}
+	defer next.Wipe()
+	o.Password = Revealed(next)
+	var typed error // names the path already
+	err = Update(path, Options{Mode: o.Mode, MaxSize: k.MaxSize}, func(old []byte, exists bool) (encoded []byte, err error) {
+		defer func() { typed = err }()
+		var s S
+		if exists {
+			s, err = k.Open(Input{op, path, old, redact.NewSecret(secret.Bytes()), OriginOf(path, old)})
+		} else {
+			s = k.New(redact.NewSecret(secret.Bytes()))
+		}
+		if err != nil {
+			return nil, err
+		}
+		if k.Close != nil {
+			defer k.Close(s)
+		}
+		if err := change(s); err != nil {
+			return nil, err
+		}
+		return k.Encode(s, path, o)
+	})
+	if err == nil || typed != nil {
+		return err
+	}
+	return fail(err)
+}
+
+// Reveal asks a source for its password. Nil is no password, which is nil too; a source
+// that answers has one, if an empty one.
+func Reveal(password trustkeep.PasswordSource) (*redact.Secret, error) {
+	if password == nil {
+		return nil, nil
+	}
+	b, err := password.Reveal()
+	if err != nil {
+		return nil, err
+	}
+	if b == nil {
+		b = []byte{}
+	}
+	secret := redact.NewSecret(b)
+	clear(b)
+	return secret, nil
+}
+
+// Revealed is a source of a password that is known already. Nil gives nil. It is valid
+// until the secret is wiped.
+func Revealed(secret *redact.Secret) trustkeep.PasswordSource {
+	if secret == nil {
+		return nil
+	}
+	return revealed{func() []byte { return bytes.Clone(secret.Bytes()) }}
+}
+
+// revealed keeps the secret in a closure, where no reflection finds it.
+type revealed struct{ reveal func() []byte }
+
+func (r revealed) Reveal() ([]byte, error) { return r.reveal(), nil }
+
+// String says nothing of the secret.
+func (revealed) String() string { return "[redacted]" }
