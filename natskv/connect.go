@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/url"
 	"strings"
 	"time"
 
@@ -17,8 +16,9 @@ import (
 // Server says where NATS is and how to get there. The zero value is a server without TLS
 // on this machine.
 type Server struct {
-	// URLs of one or more servers of a cluster, such as nats://nats.example:4222. Nil
-	// is nats://127.0.0.1:4222.
+	// URLs of one or more servers of a cluster, such as nats://nats.example:4222, also
+	// several in one string with commas between them. Nil is nats://127.0.0.1:4222. A user,
+	// password or token in one is printed nowhere.
 	URLs []string
 	// TLS makes the connections; see the function TLS. Nil is for servers without TLS:
 	// nothing keeps the records secret or the server honest then. (One that insists
@@ -33,37 +33,25 @@ type Server struct {
 
 // Connect connects to a server and opens the storage. The context bounds both; the
 // connection then lives until Close, and is made again whenever it is lost.
+// URLs that cannot be parsed are trustkeep.ErrInvalid.
 //
 // If it fails for reasons of TLS, the error is, or wraps, a *tlsctx.HandshakeError. See
 // Open for the others.
 func Connect(ctx context.Context, server Server, o Options) (*Storage, error) {
 	s, err := connect(ctx, server, o)
 	if err != nil {
-		return nil, &trustkeep.Error{Op: "natskv: connect", Path: server.redacted(), Err: err}
+		return nil, &trustkeep.Error{Op: "natskv: connect", Path: server.String(), Err: err}
 	}
 	return s, nil
-}
-
-// redacted is the URLs without passwords.
-func (s Server) redacted() string {
-	var out []string
-	for _, text := range s.URLs {
-		if u, err := url.Parse(text); err == nil {
-			out = append(out, u.Redacted())
-		} else {
-			out = append(out, "not a URL")
-		}
-	}
-	return strings.Join(out, ",")
 }
 
 func connect(ctx context.Context, server Server, o Options) (*Storage, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	urls := server.URLs
-	if len(urls) == 0 {
-		urls = []string{nats.DefaultURL}
+	urls, err := server.urls()
+	if err != nil {
+		return nil, err
 	}
 	options := []nats.Option{
 		nats.Name("trustkeep natskv"),
@@ -94,7 +82,7 @@ func connect(ctx context.Context, server Server, o Options) (*Storage, error) {
 	conn, err := nats.Connect(strings.Join(urls, ","), append(options, server.NATS...)...)
 	d.release()
 	if err != nil {
-		return nil, errors.Join(err, d.lastError())
+		return nil, errors.Join(withoutURL(err), d.lastError())
 	}
 	s, err := open(ctx, conn, func() error { return errors.Join(conn.LastError(), d.lastError()) }, o)
 	if err != nil {
