@@ -21,7 +21,7 @@ type Dialer struct {
 	// before the first is opened.
 	Track bool
 
-	b       Builder
+	b       func() Builder // see hidden
 	tracker tracker
 
 	mu          sync.Mutex
@@ -43,7 +43,7 @@ const maxIdentities = 256
 // Dialer returns a Dialer. Its errors are those of Client for the trust and
 // identity of now.
 func (b Builder) Dialer() (*Dialer, error) {
-	d := &Dialer{b: b.detached()}
+	d := &Dialer{b: hidden(b.detached())}
 	if _, err := b.clientTrust(); err != nil {
 		return nil, fmt.Errorf("tlsctx: dialer: %w", err)
 	}
@@ -99,11 +99,11 @@ func (d *Dialer) handshake(ctx context.Context, raw net.Conn, address string) (_
 	if err != nil {
 		return nil, false, fmt.Errorf("tlsctx: dial: %w", err)
 	}
-	name := d.b.ServerName
+	name := d.b().ServerName
 	if name == "" {
 		name = host
 	}
-	id, pattern := d.b.identityFor(host, port)
+	id, pattern := d.b().identityFor(host, port)
 	g, err := d.generation(id)
 	if err != nil {
 		return nil, false, fmt.Errorf("tlsctx: dial: %w", err)
@@ -120,10 +120,10 @@ func (d *Dialer) handshake(ctx context.Context, raw net.Conn, address string) (_
 	}
 	if err == nil && tracked != nil {
 		s := conn.ConnectionState()
-		err = tracked.accepted(d.b.openPeer(d.b.clientTrust, truststore.Server, name, s.PeerCertificates, s.OCSPResponse))
+		err = tracked.accepted(d.b().openPeer(d.b().clientTrust, truststore.Server, name, s.PeerCertificates, s.OCSPResponse))
 	}
 	if err != nil {
-		return nil, resumed, d.b.explainError(&HandshakeError{Err: err, ServerName: name, Identity: d.b.identityReport(id, pattern)})
+		return nil, resumed, d.b().explainError(&HandshakeError{Err: err, ServerName: name, Identity: d.b().identityReport(id, pattern)})
 	}
 	return conn, false, nil
 }
@@ -143,7 +143,7 @@ func (d *Dialer) config(g *clientGeneration, name string, refused *bool) *tls.Co
 			return err
 		}
 	}
-	cfg.VerifyConnection = d.b.noting(truststore.Server, name, decide)
+	cfg.VerifyConnection = d.b().noting(truststore.Server, name, decide)
 	return cfg
 }
 
@@ -161,7 +161,7 @@ func (d *Dialer) forget(g *clientGeneration) {
 // generation returns the configuration of now for an identity. Sessions are kept
 // with it, so that they end with the trust and the identity that they began with.
 func (d *Dialer) generation(id Identity) (*clientGeneration, error) {
-	trust, err := d.b.clientTrust()
+	trust, err := d.b().clientTrust()
 	if err != nil {
 		return nil, err
 	}
@@ -178,7 +178,7 @@ func (d *Dialer) generation(id Identity) (*clientGeneration, error) {
 	if g := d.generations[key]; g != nil && g.trust == trust && sameIdentity(g.cert, cert) {
 		return g, nil
 	}
-	b := d.b
+	b := d.b()
 	b.Identity, b.Routes = nil, nil
 	if cert != nil {
 		b.Identity = StaticIdentity(*cert)
@@ -196,7 +196,7 @@ func (d *Dialer) generation(id Identity) (*clientGeneration, error) {
 		}
 		delete(d.generations, key) // whichever: it costs one full handshake
 	}
-	g := &clientGeneration{trust: trust, cert: cert, config: cfg, decider: d.b.decider(trust, truststore.Server)}
+	g := &clientGeneration{trust: trust, cert: cert, config: cfg, decider: d.b().decider(trust, truststore.Server)}
 	d.generations[key] = g
 	return g, nil
 }

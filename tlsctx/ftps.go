@@ -20,7 +20,7 @@ import (
 // The identity is that of its beginning. Trust is followed: each connection, resumed or not,
 // is decided by the trust of its moment.
 type FTPS struct {
-	b       Builder
+	b       func() Builder // see hidden
 	name    string
 	id      *IdentityReport
 	config  *tls.Config
@@ -54,7 +54,7 @@ func (b Builder) ftps(address string) (*FTPS, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &FTPS{b: b, name: b.ServerName, session: tls.NewLRUClientSessionCache(1)}
+	f := &FTPS{b: hidden(b), name: b.ServerName, session: tls.NewLRUClientSessionCache(1)}
 	if f.name == "" {
 		f.name = host
 	}
@@ -76,13 +76,13 @@ func (b Builder) ftps(address string) (*FTPS, error) {
 }
 
 func (f *FTPS) decide(s tls.ConnectionState) error {
-	trust, err := f.b.trustNow()
+	trust, err := f.b().trustNow()
 	if err != nil {
 		return &setupError{fmt.Errorf("tlsctx: ftps: %w", err)}
 	}
 	f.mu.Lock()
 	if f.decider == nil || f.decider.trust != trust {
-		f.decider = f.b.decider(trust, truststore.Server)
+		f.decider = f.b().decider(trust, truststore.Server)
 	}
 	d := f.decider
 	f.mu.Unlock()
@@ -101,7 +101,7 @@ func (f *FTPS) Control(ctx context.Context, raw net.Conn) (*tls.Conn, error) {
 	conn := tls.Client(raw, f.config)
 	if err := conn.HandshakeContext(ctx); err != nil {
 		raw.Close()
-		return nil, f.b.explainError(&HandshakeError{Err: err, ServerName: f.name, Identity: f.id})
+		return nil, f.b().explainError(&HandshakeError{Err: err, ServerName: f.name, Identity: f.id})
 	}
 	return conn, nil
 }

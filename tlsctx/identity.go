@@ -11,6 +11,7 @@ import (
 	"slices"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/redact"
 )
 
 // Identity is a certificate chain with its private key. A *keystore.Identity is
@@ -24,13 +25,31 @@ type Identity interface {
 	TLSCertificate() (*tls.Certificate, error)
 }
 
-// StaticIdentity makes an Identity of a tls.Certificate that never changes.
-func StaticIdentity(c tls.Certificate) Identity { return (*staticIdentity)(&c) }
+// StaticIdentity makes an Identity of a tls.Certificate that never changes. Neither it nor
+// the certificate that it returns prints the private key, whose type there is this
+// library's; it signs, decrypts and agrees on keys as before.
+func StaticIdentity(c tls.Certificate) Identity {
+	return &staticIdentity{concealed(&c)}
+}
 
-type staticIdentity tls.Certificate
+// staticIdentity has no exported field, so that encoders find nothing in it.
+type staticIdentity struct{ cert *tls.Certificate }
 
-func (s *staticIdentity) TLSCertificate() (*tls.Certificate, error) {
-	return (*tls.Certificate)(s), nil
+func (s *staticIdentity) TLSCertificate() (*tls.Certificate, error) { return s.cert, nil }
+
+// concealed is the certificate with a key that does not print. Where a tls.Config goes,
+// logs and error reports are not far, and identities may be anybody's.
+func concealed(c *tls.Certificate) *tls.Certificate {
+	key, ok := c.PrivateKey.(crypto.Signer)
+	if !ok || isNil(key) {
+		return c // of no use for a handshake; see checkPair
+	}
+	if _, done := key.(redact.Revealer); done {
+		return c
+	}
+	other := *c
+	other.PrivateKey = redact.Key(key)
+	return &other
 }
 
 // certificate asks the identity and checks what it says: peers answer a chain
@@ -46,7 +65,7 @@ func certificate(id Identity) (*tls.Certificate, error) {
 	if _, err := checkPair(c); err != nil {
 		return nil, fmt.Errorf("identity: %w", err)
 	}
-	return c, nil
+	return concealed(c), nil
 }
 
 // presented asks an identity for what it presents now; nil for no identity. Whether key
@@ -109,14 +128,23 @@ func sameIdentity(a, b *tls.Certificate) bool {
 		slices.Equal(a.SupportedSignatureAlgorithms, b.SupportedSignatureAlgorithms)
 }
 
-// sameKey reports whether two keys are one and the same. It may say no of equal
-// keys: a new handle on a key in hardware is to be used.
+// sameKey reports whether two keys are one and the same, however they are wrapped. It may
+// say no of equal keys: a new handle on a key in hardware is to be used.
 func sameKey(a, b crypto.PrivateKey) bool {
+	a, b = revealed(a), revealed(b)
 	if a, ok := a.(ed25519.PrivateKey); ok {
 		return a.Equal(b)
 	}
-	t := reflect.TypeOf(a)
-	return t != nil && t == reflect.TypeOf(b) && t.Comparable() && a == b
+	va, vb := reflect.ValueOf(a), reflect.ValueOf(b)
+	return va.IsValid() && vb.IsValid() && va.Type() == vb.Type() && va.Comparable() && vb.Comparable() && a == b
+}
+
+// revealed is the key within its wrapping.
+func revealed(key crypto.PrivateKey) crypto.PrivateKey {
+	if r, ok := key.(redact.Revealer); ok {
+		return r.Reveal()
+	}
+	return key
 }
 
 // isNil reports whether v is nil or holds a nil pointer, which an interface

@@ -33,7 +33,7 @@ type Profiles struct {
 // profile is a Builder with what has been made of it so far; its address tells it from a
 // later one of its pattern.
 type profile struct {
-	b Builder
+	b func() Builder // see hidden
 
 	mu     sync.Mutex
 	dialer *Dialer
@@ -63,7 +63,7 @@ func (p *Profiles) Set(pattern string, b Builder) error {
 	if p.of == nil {
 		p.of = make(map[string]*profile)
 	}
-	p.of[key] = &profile{b: b.detached()}
+	p.of[key] = &profile{b: hidden(b.detached())}
 	return nil
 }
 
@@ -113,7 +113,7 @@ func (p *Profiles) BuilderFor(destination string) (Builder, error) {
 	if one == nil {
 		return Builder{}, errNoProfile(destination)
 	}
-	return one.b.detached(), nil
+	return one.b().detached(), nil
 }
 
 func errNoProfile(destination string) error {
@@ -150,7 +150,7 @@ func (one *profile) toDial(dial func(ctx context.Context, network, address strin
 	if one.dialer != nil {
 		return one.dialer, nil
 	}
-	d, err := one.b.Dialer()
+	d, err := one.b().Dialer()
 	if err != nil {
 		return nil, err
 	}
@@ -195,7 +195,7 @@ func (t *profileTransport) find(r *http.Request) (*Transport, error) {
 	if inner := t.of[one]; inner != nil {
 		return inner, nil
 	}
-	inner, err := one.b.Transport(t.base)
+	inner, err := one.b().Transport(t.base)
 	if err != nil {
 		return nil, err
 	}
@@ -256,7 +256,7 @@ func (one *profile) toServe() (*tls.Config, error) {
 	if one.server != nil {
 		return one.server, nil
 	}
-	cfg, err := one.b.Server()
+	cfg, err := one.b().Server()
 	if err == nil {
 		one.server = cfg
 	}

@@ -39,7 +39,7 @@ type Routes struct {
 // route is one of Routes; its address tells it from a later one of its pattern.
 type route struct {
 	pattern string
-	id      Identity
+	id      func() Identity // see hidden
 }
 
 // Set makes a route, in the place of that of the same pattern. It fails with
@@ -58,7 +58,7 @@ func (r *Routes) Set(pattern string, id Identity) error {
 	if r.routes == nil {
 		r.routes = make(map[string]*route)
 	}
-	r.routes[key] = &route{key, id}
+	r.routes[key] = &route{key, hidden(id)}
 	r.generation.Add(1)
 	return nil
 }
@@ -110,7 +110,7 @@ func (r *Routes) all() iter.Seq2[string, Identity] {
 			r.mu.RLock()
 			one := r.routes[p]
 			r.mu.RUnlock()
-			if one != nil && !yield(p, one.id) {
+			if one != nil && !yield(p, one.id()) {
 				return
 			}
 		}
@@ -183,7 +183,7 @@ func routeKey(pattern string) (string, error) {
 // pattern, or "" for Builder.Identity.
 func (b Builder) identityFor(host, port string) (Identity, string) {
 	if r := b.Routes.find(host, port); r != nil {
-		return r.id, r.pattern
+		return r.id(), r.pattern
 	}
 	return b.Identity, ""
 }

@@ -206,7 +206,7 @@ func (b Builder) serverConfig(g *generation) (*tls.Config, error) {
 	if err != nil {
 		return nil, fmt.Errorf("identity: %w", err)
 	}
-	cert := *g.cert
+	cert := *concealed(g.cert)
 	cert.Leaf = leaf // spares crypto/tls parsing it in each handshake
 	cfg.Certificates = []tls.Certificate{cert}
 	switch b.ClientAuth {

@@ -25,7 +25,8 @@ func (r *routedServers) find(name string) (*server, error) {
 	if one == nil {
 		return nil, nil
 	}
-	if one.id == nil {
+	id := one.id()
+	if id == nil {
 		return nil, &trustkeep.Error{Op: "route " + one.pattern, Err: trustkeep.ErrEmpty, Hint: "a server needs an identity"}
 	}
 	r.mu.Lock()
@@ -41,7 +42,7 @@ func (r *routedServers) find(name string) (*server, error) {
 		r.of = make(map[*route]*server)
 	}
 	b := r.b
-	b.Identity, b.Routes = one.id, nil
+	b.Identity, b.Routes = id, nil
 	s := &server{b: b}
 	if _, err := s.renew(true); err != nil {
 		return nil, fmt.Errorf("route %s: %w", one.pattern, err)

@@ -115,7 +115,7 @@ func (t *Transport) Stale() []StaleConn { return t.dialer.Stale() }
 // of now. If one of them has changed, those of before are not used again. Its cost does
 // not depend on how many routes there are.
 func (t *Transport) poolFor(u *url.URL) (*http.Transport, error) {
-	b := &t.dialer.b
+	b := t.dialer.b()
 	trust, err := b.clientTrust()
 	if err != nil {
 		return nil, err

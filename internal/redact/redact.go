@@ -4,6 +4,7 @@ package redact
 
 import (
 	"crypto"
+	"crypto/ecdh"
 	"fmt"
 	"io"
 	"log/slog"
@@ -15,54 +16,84 @@ const text = "[redacted]"
 // quiet is embedded by types that must not print what they hold.
 type quiet struct{}
 
-func (quiet) String() string               { return text }
-func (quiet) GoString() string             { return text }
-func (quiet) Format(f fmt.State, _ rune)   { io.WriteString(f, text) }
-func (quiet) MarshalText() ([]byte, error) { return []byte(text), nil }
-func (quiet) LogValue() slog.Value         { return slog.StringValue(text) }
+func (quiet) String() string                 { return text }
+func (quiet) GoString() string               { return text }
+func (quiet) Format(f fmt.State, _ rune)     { io.WriteString(f, text) }
+func (quiet) MarshalText() ([]byte, error)   { return []byte(text), nil }
+func (quiet) MarshalBinary() ([]byte, error) { return []byte(text), nil } // for gob
+func (quiet) LogValue() slog.Value           { return slog.StringValue(text) }
 
 // Signer is a private key that signs but does not print. Printing a bare
 // ed25519.PrivateKey or rsa.PrivateKey, even deep inside a tls.Config, shows
 // the key.
 type Signer struct {
 	quiet
-	key crypto.Signer
+	key func() crypto.Signer // a closure, see hidden
 }
 
+// hidden keeps a value where package fmt does not find it. It prints what unexported fields
+// hold without asking it how, and even what a pointer there points to, with verbs that do
+// not suit pointers, such as %s.
+func hidden[T any](v T) func() T { return func() T { return v } }
+
 // Public implements crypto.Signer.
-func (s *Signer) Public() crypto.PublicKey { return s.key.Public() }
+func (s *Signer) Public() crypto.PublicKey { return s.key().Public() }
 
 // Sign implements crypto.Signer.
 func (s *Signer) Sign(rand io.Reader, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
-	return s.key.Sign(rand, digest, opts)
+	return s.key().Sign(rand, digest, opts)
+}
+
+// SignMessage implements crypto.MessageSigner. A key that signs digests only gets the digest.
+func (s *Signer) SignMessage(rand io.Reader, msg []byte, opts crypto.SignerOpts) ([]byte, error) {
+	return crypto.SignMessage(s.key(), rand, msg, opts)
 }
 
 // Reveal returns the key itself.
-func (s *Signer) Reveal() crypto.Signer { return s.key }
+func (s *Signer) Reveal() crypto.Signer { return s.key() }
 
 // decrypter is a Signer whose key decrypts too.
 type decrypter struct {
 	*Signer
-	key crypto.Decrypter
+	key func() crypto.Decrypter
 }
 
 // Decrypt implements crypto.Decrypter.
 func (d *decrypter) Decrypt(rand io.Reader, msg []byte, opts crypto.DecrypterOpts) ([]byte, error) {
-	return d.key.Decrypt(rand, msg, opts)
+	return d.key().Decrypt(rand, msg, opts)
 }
+
+// agreeing is what an EC key in software can do besides signing.
+type agreeing interface {
+	ECDH() (*ecdh.PrivateKey, error)
+}
+
+// agreer is a Signer whose key agrees on keys too.
+type agreer struct {
+	*Signer
+	key func() agreeing
+}
+
+// ECDH returns the key for key agreement, as *ecdsa.PrivateKey does. It prints as nothing
+// but an address.
+func (a *agreer) ECDH() (*ecdh.PrivateKey, error) { return a.key().ECDH() }
 
 // Revealer is implemented by what Key returns.
 type Revealer interface{ Reveal() crypto.Signer }
 
-// Key wraps a private key. The result implements crypto.Decrypter exactly when
-// key does. A key that is wrapped already is returned as it is.
+// Key wraps a private key. The result implements crypto.Decrypter exactly when key does,
+// and has the method ECDH of *ecdsa.PrivateKey when key has it and does not decrypt. A key
+// that is wrapped already is returned as it is.
 func Key(key crypto.Signer) crypto.Signer {
 	if _, ok := key.(Revealer); ok {
 		return key
 	}
-	s := &Signer{key: key}
+	s := &Signer{key: hidden(key)}
 	if d, ok := key.(crypto.Decrypter); ok {
-		return &decrypter{s, d}
+		return &decrypter{s, hidden(d)}
+	}
+	if a, ok := key.(agreeing); ok {
+		return &agreer{s, hidden(a)}
 	}
 	return s
 }
@@ -71,7 +102,7 @@ func Key(key crypto.Signer) crypto.Signer {
 // which differs from an empty one.
 type Secret struct {
 	quiet
-	b []byte
+	b func() *[]byte // a closure, see hidden; nil is the empty secret
 }
 
 // NewSecret copies b; nil gives nil.
@@ -79,7 +110,7 @@ func NewSecret(b []byte) *Secret {
 	if b == nil {
 		return nil
 	}
-	return &Secret{b: append([]byte{}, b...)}
+	return &Secret{b: hidden(new(append([]byte{}, b...)))}
 }
 
 // Bytes returns the secret itself, not a copy, and nil for a nil Secret.
@@ -87,7 +118,10 @@ func (s *Secret) Bytes() []byte {
 	if s == nil {
 		return nil
 	}
-	return s.b
+	if s.b == nil {
+		return []byte{}
+	}
+	return *s.b()
 }
 
 // Equal compares two secrets. It is meant for secrets that the caller holds
@@ -99,8 +133,9 @@ func (s *Secret) Equal(o *Secret) bool {
 // Wipe overwrites the secret, as far as Go's memory management lets it: copies
 // that the runtime made are out of reach. It becomes the empty secret.
 func (s *Secret) Wipe() {
-	if s != nil {
-		clear(s.b)
-		s.b = s.b[:0]
+	if s != nil && s.b != nil {
+		b := s.b()
+		clear(*b)
+		*b = (*b)[:0]
 	}
 }

@@ -31,12 +31,17 @@ func TestNothingPrintsTheKey(t *testing.T) {
 		TLS    tls.Certificate
 		Secret *Secret
 		Any    any
-	}{tls.Certificate{PrivateKey: key}, secret, key}
+
+		cert   tls.Certificate
+		key    crypto.Signer
+		secret *Secret
+		whole  Secret
+	}{tls.Certificate{PrivateKey: key}, secret, key, tls.Certificate{PrivateKey: key}, key, secret, *secret}
 
 	var out bytes.Buffer
 	log := slog.New(slog.NewJSONHandler(&out, nil))
 	for _, v := range []any{key, secret, nested, &nested, []any{key}, map[string]any{"k": secret}} {
-		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
+		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d", "%o", "%b", "%c", "%U", "%t", "%e"} {
 			fmt.Fprintf(&out, verb+"\n", v)
 		}
 		if b, err := json.Marshal(v); err == nil {

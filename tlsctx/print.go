@@ -1,0 +1,44 @@
+package tlsctx
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"strings"
+
+	"github.com/trustkeep/trustkeep"
+)
+
+// hidden keeps a value in a closure. Package fmt prints what unexported fields hold
+// without asking it, and what a pointer there points to with verbs that do not suit
+// pointers, such as %s; an identity may be of any type, and print its key.
+func hidden[T any](v T) func() T { return func() T { return v } }
+
+// String names the trust that counts, whether there is an identity, and the server name. It
+// asks no source and shows nothing of the identity, which may be of a type that prints its
+// key. Explain says more.
+func (b Builder) String() string {
+	parts := []string{"trust " + string(b.origin())}
+	switch {
+	case b.Routes != nil:
+		parts = append(parts, "identity by routes")
+	case b.Identity != nil:
+		parts = append(parts, "with identity")
+	}
+	if b.ServerName != "" {
+		parts = append(parts, `server name "`+trustkeep.Printable(b.ServerName)+`"`)
+	}
+	return "tlsctx.Builder(" + strings.Join(parts, ", ") + ")"
+}
+
+// Format prints String whatever the verb.
+func (b Builder) Format(f fmt.State, _ rune) { io.WriteString(f, b.String()) }
+
+// MarshalText yields String, for JSON and XML.
+func (b Builder) MarshalText() ([]byte, error) { return []byte(b.String()), nil }
+
+// MarshalBinary yields String, for gob, which ignores MarshalText.
+func (b Builder) MarshalBinary() ([]byte, error) { return []byte(b.String()), nil }
+
+// LogValue implements slog.LogValuer through String.
+func (b Builder) LogValue() slog.Value { return slog.StringValue(b.String()) }
