@@ -48,8 +48,8 @@ func askAll(ids []Identity) ([]identity, error) {
 	for i, id := range ids {
 		// A nil *keystore.Identity from an ignored error arrives as a typed
 		// nil.
-		if v := reflect.ValueOf(id); !v.IsValid() || v.Kind() == reflect.Pointer && v.IsNil() {
-			return nil, fmt.Errorf("identity %d is nil: %w", i+1, trustkeep.ErrEmpty)
+		if v := reflect.ValueOf(id); !v.IsValid() || (v.Kind() == reflect.Pointer || v.Kind() == reflect.Func) && v.IsNil() {
+			return nil, fmt.Errorf("identity %d is nil: %w", i+1, trustkeep.ErrInvalid)
 		}
 		cert, err := id.TLSCertificate()
 		if err != nil {
@@ -64,7 +64,7 @@ func askAll(ids []Identity) ([]identity, error) {
 
 func newIdentity(cert *tls.Certificate) (id identity, err error) {
 	if cert == nil || len(cert.Certificate) == 0 || cert.PrivateKey == nil {
-		return id, fmt.Errorf("identity without key or certificate: %w", trustkeep.ErrEmpty)
+		return id, fmt.Errorf("identity without key or certificate: %w", trustkeep.ErrInvalid)
 	}
 	id = identity{leaf: cert.Leaf, chain: cert.Certificate, key: cert.PrivateKey}
 	if id.leaf == nil {

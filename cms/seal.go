@@ -123,7 +123,7 @@ func (o SealOptions) envelope(recipients []*x509.Certificate) (*envelope, error)
 	version := byte(0) // RFC 5652 section 6.1
 	for i, cert := range recipients {
 		if cert == nil {
-			return nil, fmt.Errorf("recipient %d is nil: %w", i+1, trustkeep.ErrEmpty)
+			return nil, fmt.Errorf("recipient %d is nil: %w", i+1, trustkeep.ErrInvalid)
 		}
 		if infos[i], err = o.recipientInfo(cert, key); err != nil {
 			return nil, fmt.Errorf("recipient %s: %w", quoted(cert), err)

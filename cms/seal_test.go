@@ -220,7 +220,7 @@ func TestSealRefuses(t *testing.T) {
 		want error
 	}{
 		"nobody":           {cms.SealOptions{}, nil, trustkeep.ErrEmpty},
-		"nil":              {cms.SealOptions{}, []*x509.Certificate{p.rsa.Cert, nil}, trustkeep.ErrEmpty},
+		"nil":              {cms.SealOptions{}, []*x509.Certificate{p.rsa.Cert, nil}, trustkeep.ErrInvalid},
 		"Ed25519":          {cms.SealOptions{}, certsOf(p.pick("rsa", "ed")), trustkeep.ErrUnsupported},
 		"empty":            {cms.SealOptions{}, []*x509.Certificate{{}}, trustkeep.ErrCorrupt},
 		"cipher":           {cms.SealOptions{Cipher: 99}, certsOf(p.pick("rsa")), trustkeep.ErrUnsupported},
@@ -267,9 +267,9 @@ func TestOpenRefusesIdentities(t *testing.T) {
 		want error
 	}{
 		"none":      {nil, trustkeep.ErrEmpty},
-		"nil":       {[]cms.Identity{nil}, trustkeep.ErrEmpty},
-		"typed nil": {[]cms.Identity{(*person)(nil)}, trustkeep.ErrEmpty},
-		"no key":    {[]cms.Identity{cms.IdentityFunc(func() (*tls.Certificate, error) { return &tls.Certificate{Certificate: [][]byte{{1}}}, nil })}, trustkeep.ErrEmpty},
+		"nil":       {[]cms.Identity{nil}, trustkeep.ErrInvalid},
+		"typed nil": {[]cms.Identity{(*person)(nil)}, trustkeep.ErrInvalid},
+		"no key":    {[]cms.Identity{cms.IdentityFunc(func() (*tls.Certificate, error) { return &tls.Certificate{Certificate: [][]byte{{1}}}, nil })}, trustkeep.ErrInvalid},
 		"rotten": {[]cms.Identity{cms.IdentityFunc(func() (*tls.Certificate, error) {
 			return &tls.Certificate{Certificate: [][]byte{{1}}, PrivateKey: p.rsa.Key}, nil
 		})}, trustkeep.ErrCorrupt},

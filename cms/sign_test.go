@@ -79,7 +79,7 @@ func testSignAndVerify(t *testing.T, o cms.SignOptions, who []person, trust trus
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got, err := r.Result(); !errors.Is(err, trustkeep.ErrEmpty) || got != nil {
+		if got, err := r.Result(); !errors.Is(err, trustkeep.ErrInvalid) || got != nil {
 			t.Errorf("%s: result before the end: %+v, %v", form, got, err)
 		}
 		if err := iotest.TestReader(r, content); err != nil {
@@ -247,8 +247,8 @@ func TestVerifyDecidesByTrust(t *testing.T) {
 		want error
 	}{
 		"good":               {p.rsa, cms.VerifyOptions{Trust: p.trust}, nil},
-		"no trust":           {p.rsa, cms.VerifyOptions{}, trustkeep.ErrEmpty},
-		"typed nil":          {p.rsa, cms.VerifyOptions{Trust: (*truststore.Truststore)(nil)}, trustkeep.ErrEmpty},
+		"no trust":           {p.rsa, cms.VerifyOptions{}, trustkeep.ErrInvalid},
+		"typed nil":          {p.rsa, cms.VerifyOptions{Trust: (*truststore.Truststore)(nil)}, trustkeep.ErrInvalid},
 		"empty store":        {p.rsa, cms.VerifyOptions{Trust: truststore.New()}, untrusted},
 		"stranger":           {stranger.rsa, cms.VerifyOptions{Trust: p.trust}, untrusted},
 		"stranger's chain":   {stranger.rsa, cms.VerifyOptions{Trust: p.trust, Certificates: stranger.rsa.Chain}, untrusted},
@@ -368,7 +368,7 @@ func TestAttachedAndDetachedAreKeptApart(t *testing.T) {
 	if r, err := (cms.VerifyOptions{Trust: p.trust}).Reader(bytes.NewReader(detached)); !errors.Is(err, trustkeep.ErrEmpty) || r != nil {
 		t.Errorf("detached as attached stream: %v", err)
 	}
-	if got, err := cms.VerifyDetached(detached, nil, p.trust); !errors.Is(err, trustkeep.ErrEmpty) || got != nil {
+	if got, err := cms.VerifyDetached(detached, nil, p.trust); !errors.Is(err, trustkeep.ErrInvalid) || got != nil {
 		t.Errorf("no content: %+v, %v", got, err)
 	}
 	boom := errors.New("disk on fire")
@@ -389,12 +389,12 @@ func TestSignRefuses(t *testing.T) {
 		want error
 	}{
 		"nobody":      {cms.SignOptions{}, nil, trustkeep.ErrEmpty},
-		"nil":         {cms.SignOptions{}, []cms.Identity{nil}, trustkeep.ErrEmpty},
+		"nil":         {cms.SignOptions{}, []cms.Identity{nil}, trustkeep.ErrInvalid},
 		"MD5":         {cms.SignOptions{Hash: crypto.MD5}, idsOf(p.pick("rsa")), trustkeep.ErrUnsupported},
 		"inclusion":   {cms.SignOptions{Include: 9}, idsOf(p.pick("rsa")), trustkeep.ErrUnsupported},
 		"key ID":      {cms.SignOptions{KeyIDs: true}, []cms.Identity{noKeyID}, trustkeep.ErrUnsupported},
 		"another key": {cms.SignOptions{}, []cms.Identity{person{&testpki.Identity{Cert: p.rsa.Cert, DER: p.rsa.DER, Key: p.p256.Key, Chain: p.rsa.Chain}}}, trustkeep.ErrKeyMismatch},
-		"year":        {cms.SignOptions{Clock: func() time.Time { return time.Date(12000, 1, 1, 0, 0, 0, 0, time.UTC) }}, idsOf(p.pick("rsa")), trustkeep.ErrUnsupported},
+		"year":        {cms.SignOptions{Clock: func() time.Time { return time.Date(12000, 1, 1, 0, 0, 0, 0, time.UTC) }}, idsOf(p.pick("rsa")), trustkeep.ErrInvalid},
 	} {
 		out, err := test.o.Sign([]byte("content"), test.who...)
 		if !errors.Is(err, test.want) || out != nil || !strings.HasPrefix(err.Error(), "cms: sign: ") {

@@ -59,7 +59,7 @@ func (o VerifyOptions) start(src io.Reader, size int64) (*verifier, error) {
 		}
 	}
 	if o.Trust == nil {
-		return nil, fmt.Errorf("no trust given: %w", trustkeep.ErrEmpty)
+		return nil, fmt.Errorf("no trust given: %w", trustkeep.ErrInvalid)
 	}
 	var err error
 	if v.snapshot, err = o.Trust.Snapshot(); err != nil {

@@ -134,7 +134,7 @@ func signingTime(t time.Time) ([]byte, error) {
 	}
 	der, err := asn1.MarshalWithParams(t, params)
 	if err != nil {
-		return nil, fmt.Errorf("signing time: %w", trustkeep.ErrUnsupported)
+		return nil, fmt.Errorf("signing time %s: %w", t.Format(time.RFC3339), trustkeep.ErrInvalid)
 	}
 	return der, nil
 }

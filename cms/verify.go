@@ -96,8 +96,8 @@ type Signer struct {
 // The error for a signature that does not count is a *SignerError, which wraps
 // trustkeep.ErrCorrupt after tampering, trustkeep.ErrNotFound for a missing
 // certificate, or a *truststore.VerifyError for a signer that is not trusted.
-// Other errors wrap trustkeep.ErrEmpty where there is no trust, no signature or
-// no content, trustkeep.ErrUnsupported and trustkeep.ErrLimit.
+// Other errors wrap trustkeep.ErrInvalid where no trust is given, trustkeep.ErrEmpty for a
+// message without signature or content, trustkeep.ErrUnsupported and trustkeep.ErrLimit.
 func (o VerifyOptions) Verify(data []byte) (*Verified, error) {
 	const op = "verify"
 	v, err := o.start(bytes.NewReader(data), int64(len(data)))
@@ -121,7 +121,7 @@ func (o VerifyOptions) Verify(data []byte) (*Verified, error) {
 func (o VerifyOptions) VerifyDetached(signature []byte, content io.Reader) (*Verified, error) {
 	const op = "verify"
 	if content == nil {
-		return nil, wrap(op, fmt.Errorf("no content: %w", trustkeep.ErrEmpty))
+		return nil, wrap(op, fmt.Errorf("no content: %w", trustkeep.ErrInvalid))
 	}
 	v, err := o.start(bytes.NewReader(signature), int64(len(signature)))
 	if err != nil {
@@ -181,7 +181,7 @@ func (r *VerifyReader) Result() (*Verified, error) {
 	case io.EOF:
 		return r.v.result, nil
 	case nil:
-		return nil, wrap("verify", fmt.Errorf("content not read to its end: %w", trustkeep.ErrEmpty))
+		return nil, wrap("verify", fmt.Errorf("content not read to its end: %w", trustkeep.ErrInvalid))
 	}
 	return nil, r.err
 }

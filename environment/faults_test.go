@@ -144,7 +144,7 @@ func furnished(t *testing.T, w *world) []verb {
 	must(t, w.SetConnection(ctx, environment.Connection{ID: "unused"}))
 	must(t, w.SetProcess(ctx, environment.Process{ID: "orders", Connections: []string{"out"}, Components: []string{"key"}}))
 	must(t, w.SetProcess(ctx, environment.Process{ID: "idle"}))
-	must(t, w.SetPartner(ctx, environment.Partner{ID: "acme", Members: []environment.PartnerMember{{Component: "a", Purposes: partner.Encrypt | partner.Verify}}}))
+	must(t, w.SetPartner(ctx, environment.Partner{ID: "acme", Members: []environment.PartnerMember{{Component: "a", Uses: partner.Encrypt | partner.Verify}}}))
 	must(t, w.test.Deploy(ctx, "a"))
 	must(t, w.test.Deploy(ctx, "b"))
 	must(t, w.test.DeployProcess(ctx, "orders"))
@@ -214,10 +214,10 @@ func furnished(t *testing.T, w *world) []verb {
 		}},
 		{"delete process", func(ctx context.Context, r R, _ E) error { return r.DeleteProcess(ctx, "idle") }},
 		{"new partner", func(ctx context.Context, r R, _ E) error {
-			return r.SetPartner(ctx, environment.Partner{ID: "new", Members: []environment.PartnerMember{{Component: "loose", Purposes: partner.Verify, Environment: "test"}}})
+			return r.SetPartner(ctx, environment.Partner{ID: "new", Members: []environment.PartnerMember{{Component: "loose", Uses: partner.Verify, Environment: "test"}}})
 		}},
 		{"changed partner", func(ctx context.Context, r R, _ E) error {
-			return r.SetPartner(ctx, environment.Partner{ID: "acme", Members: []environment.PartnerMember{{Component: "mine", Purposes: partner.Sign | partner.Decrypt}}})
+			return r.SetPartner(ctx, environment.Partner{ID: "acme", Members: []environment.PartnerMember{{Component: "mine", Uses: partner.Sign | partner.Decrypt}}})
 		}},
 		{"delete partner", func(ctx context.Context, r R, _ E) error { return r.DeletePartner(ctx, "acme") }},
 		{"create environment", func(ctx context.Context, r R, _ E) error { return second(r.CreateEnvironment(ctx, "new")) }},

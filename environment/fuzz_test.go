@@ -27,7 +27,7 @@ func FuzzRecords(f *testing.F) {
 	records := map[string]document{
 		"connections/c":               &connectionRecord{Connection: Connection{ID: "c", Trusted: []string{"x"}, Identity: "x"}},
 		"processes/p":                 &processRecord{Process: Process{ID: "p", Connections: []string{"c"}}},
-		"partners/p":                  &partnerRecord{Partner: Partner{ID: "p", Members: []PartnerMember{{Component: "p", Purposes: 3, Environment: "test"}}}},
+		"partners/p":                  &partnerRecord{Partner: Partner{ID: "p", Members: []PartnerMember{{Component: "p", Uses: 3, Environment: "test"}}}},
 		"environments/test":           &environmentRecord{Deployed: map[string]Deployment{"x": {}}, Roles: map[string]string{"tls": "x"}},
 		"environments/test/atoms/one": &atomRecord{Peers: []seenPeer{{Name: "localhost", Chain: x.RawChain()}}},
 	}

@@ -23,9 +23,9 @@ type Partner struct {
 // PartnerMember is a component and what it is used for with a partner.
 type PartnerMember struct {
 	Component string `json:"component"`
-	// Purposes are what it is used for; our own part, that is Sign, Decrypt, SignMDN
+	// Uses are what it is used for; our own part, that is Sign, Decrypt, SignMDN
 	// and ClientTLS, takes a private component.
-	Purposes partner.Purpose `json:"-"`
+	Uses partner.Use `json:"-"`
 	// PreferredFrom is from when on it is used to send although an older one is
 	// valid, too. Zero is as soon as it is valid.
 	PreferredFrom time.Time `json:"preferredFrom,omitzero"`
@@ -34,42 +34,42 @@ type PartnerMember struct {
 	Environment string `json:"environment,omitempty"`
 }
 
-// private are the purposes that take a private key.
+// private are the uses that take a private key.
 const private = partner.Sign | partner.Decrypt | partner.SignMDN | partner.ClientTLS
 
-// lastPurpose is the last of package partner.
-const lastPurpose = partner.ClientTLS
+// lastUse is the last of package partner.
+const lastUse = partner.ClientTLS
 
-// MarshalJSON spells purposes by their names.
+// MarshalJSON spells uses by their names.
 func (m PartnerMember) MarshalJSON() ([]byte, error) {
 	type plain PartnerMember // without this method
 	return json.Marshal(struct {
 		plain
-		Purposes []string `json:"purposes"`
-	}{plain(m), strings.Split(m.Purposes.String(), "|")})
+		Uses []string `json:"purposes"` // the name in records
+	}{plain(m), strings.Split(m.Uses.String(), "|")})
 }
 
-// UnmarshalJSON undoes MarshalJSON. The error wraps trustkeep.ErrUnsupported for a purpose
+// UnmarshalJSON undoes MarshalJSON. The error wraps trustkeep.ErrUnsupported for a use
 // that it does not know.
 func (m *PartnerMember) UnmarshalJSON(text []byte) error {
 	type plain PartnerMember
 	var s struct {
 		plain
-		Purposes []string `json:"purposes"`
+		Uses []string `json:"purposes"` // the name in records
 	}
 	if err := json.Unmarshal(text, &s); err != nil {
 		return err
 	}
 	out := PartnerMember(s.plain)
-	for _, name := range s.Purposes {
-		p := partner.Purpose(1)
-		for p <= lastPurpose && p.String() != name {
+	for _, name := range s.Uses {
+		p := partner.Use(1)
+		for p <= lastUse && p.String() != name {
 			p <<= 1
 		}
-		if p > lastPurpose {
-			return fmt.Errorf("purpose %q: %w", trustkeep.Printable(name), trustkeep.ErrUnsupported)
+		if p > lastUse {
+			return fmt.Errorf("use %q: %w", trustkeep.Printable(name), trustkeep.ErrUnsupported)
 		}
-		out.Purposes |= p
+		out.Uses |= p
 	}
 	*m = out
 	return nil
@@ -88,8 +88,8 @@ func (d *partnerRecord) check(id string) error {
 
 func (p Partner) checkMembers() error {
 	for _, m := range p.Members {
-		if m.Purposes == 0 || m.Purposes >= lastPurpose<<1 {
-			return fmt.Errorf("component %s has the purposes %v: %w", trustkeep.Printable(m.Component), m.Purposes, trustkeep.ErrUnsupported)
+		if m.Uses == 0 || m.Uses >= lastUse<<1 {
+			return fmt.Errorf("component %s has the uses %v: %w", trustkeep.Printable(m.Component), m.Uses, trustkeep.ErrUnsupported)
 		}
 	}
 	return nil
@@ -97,7 +97,7 @@ func (p Partner) checkMembers() error {
 
 // SetPartner stores a partner, new or changed. The error wraps trustkeep.ErrNotFound for a
 // component or environment that does not exist, and trustkeep.ErrUnsupported for a member
-// without a purpose, or with one that its component cannot serve.
+// without a use, or with one that its component cannot serve.
 func (r *Registry) SetPartner(ctx context.Context, p Partner) error {
 	if err := checkID("set partner", p.ID); err != nil {
 		return err
@@ -108,7 +108,7 @@ func (r *Registry) SetPartner(ctx context.Context, p Partner) error {
 	var needs []string
 	for _, m := range p.Members {
 		var visibility trustkeep.Visibility
-		if m.Purposes&private != 0 {
+		if m.Uses&private != 0 {
 			visibility = trustkeep.Private
 		}
 		if _, err := r.want(ctx, m.Component, 0, visibility); err != nil {
@@ -140,7 +140,7 @@ func (p *Partner) describe() string {
 	}
 	var text []string
 	for _, m := range p.Members {
-		one := m.Component + " to " + m.Purposes.String()
+		one := m.Component + " to " + m.Uses.String()
 		if m.Environment != "" {
 			one += " in " + m.Environment
 		}
@@ -207,7 +207,7 @@ func (a *Atom) Partner(id string) (*partner.Set[trustkeep.Component], error) {
 		h, err := v.current(m.Component)
 		if err == nil {
 			err = set.Add(partner.Member[trustkeep.Component]{
-				Item: h.component, Purposes: m.Purposes, PreferredFrom: m.PreferredFrom, Variant: m.Environment,
+				Item: h.component, Uses: m.Uses, PreferredFrom: m.PreferredFrom, Variant: m.Environment,
 			})
 		}
 		if err != nil {

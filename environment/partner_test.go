@@ -30,20 +30,20 @@ func TestPartnerHasOldAndNewSideBySide(t *testing.T) {
 	w.pgpKey("pgp")
 	day := w.clock.Now().AddDate(0, 0, 10)
 	p := environment.Partner{ID: "acme", Members: []environment.PartnerMember{
-		{Component: "us", Purposes: partner.Sign | partner.Decrypt | partner.SignMDN | partner.ClientTLS},
-		{Component: "old", Purposes: partner.Encrypt | partner.Verify | partner.VerifyMDN},
-		{Component: "new", Purposes: partner.Encrypt | partner.Verify, PreferredFrom: day},
-		{Component: "production-only", Purposes: partner.Verify, Environment: "production"},
-		{Component: "pgp", Purposes: partner.Verify, Environment: "test"},
+		{Component: "us", Uses: partner.Sign | partner.Decrypt | partner.SignMDN | partner.ClientTLS},
+		{Component: "old", Uses: partner.Encrypt | partner.Verify | partner.VerifyMDN},
+		{Component: "new", Uses: partner.Encrypt | partner.Verify, PreferredFrom: day},
+		{Component: "production-only", Uses: partner.Verify, Environment: "production"},
+		{Component: "pgp", Uses: partner.Verify, Environment: "test"},
 	}}
 	must(t, w.SetPartner(ctx, p))
-	if got := check(w.Partner(ctx, "acme"))(t); len(got.Members) != 5 || got.Members[0].Purposes != p.Members[0].Purposes || !got.Members[2].PreferredFrom.Equal(day) {
+	if got := check(w.Partner(ctx, "acme"))(t); len(got.Members) != 5 || got.Members[0].Uses != p.Members[0].Uses || !got.Members[2].PreferredFrom.Equal(day) {
 		t.Errorf("%+v", got)
 	}
 	atom := w.attach("one", environment.AtomOptions{})
 	set := check(atom.Partner("acme"))(t)
 	for _, c := range []struct {
-		purpose partner.Purpose
+		purpose partner.Use
 		at      time.Time
 		want    []string
 	}{
@@ -90,11 +90,11 @@ func TestPartnerMembersFitTheirPurposes(t *testing.T) {
 		m    environment.PartnerMember
 		want error
 	}{
-		{"signing by a partner's certificate", environment.PartnerMember{Component: "them", Purposes: partner.Sign}, trustkeep.ErrUnsupported},
+		{"signing by a partner's certificate", environment.PartnerMember{Component: "them", Uses: partner.Sign}, trustkeep.ErrUnsupported},
 		{"nothing", environment.PartnerMember{Component: "them"}, trustkeep.ErrUnsupported},
-		{"what there is not", environment.PartnerMember{Component: "them", Purposes: 1 << 12}, trustkeep.ErrUnsupported},
-		{"nobody", environment.PartnerMember{Component: "no", Purposes: partner.Verify}, trustkeep.ErrNotFound},
-		{"nowhere", environment.PartnerMember{Component: "them", Purposes: partner.Verify, Environment: "no"}, trustkeep.ErrNotFound},
+		{"what there is not", environment.PartnerMember{Component: "them", Uses: 1 << 12}, trustkeep.ErrUnsupported},
+		{"nobody", environment.PartnerMember{Component: "no", Uses: partner.Verify}, trustkeep.ErrNotFound},
+		{"nowhere", environment.PartnerMember{Component: "them", Uses: partner.Verify, Environment: "no"}, trustkeep.ErrNotFound},
 	} {
 		if err := w.SetPartner(ctx, environment.Partner{ID: "p", Members: []environment.PartnerMember{c.m}}); !errors.Is(err, c.want) {
 			t.Errorf("%s: %v", c.name, err)

@@ -71,10 +71,10 @@ func rivals(former func(environment.Change) bool) []rival {
 				return r.Delete(ctx, "brief")
 			}},
 		{"partner", func(ctx context.Context, r R, _ E) error {
-			return r.SetPartner(ctx, environment.Partner{ID: "acme", Members: []environment.PartnerMember{{Component: "spare", Purposes: partner.Sign}}})
+			return r.SetPartner(ctx, environment.Partner{ID: "acme", Members: []environment.PartnerMember{{Component: "spare", Uses: partner.Sign}}})
 		}, deletes("spare")},
 		{"partner in an environment", func(ctx context.Context, r R, _ E) error {
-			return r.SetPartner(ctx, environment.Partner{ID: "acme", Members: []environment.PartnerMember{{Component: "loose", Purposes: partner.Encrypt, Environment: "old"}}})
+			return r.SetPartner(ctx, environment.Partner{ID: "acme", Members: []environment.PartnerMember{{Component: "loose", Uses: partner.Encrypt, Environment: "old"}}})
 		}, func(ctx context.Context, r R) error { return r.DeleteEnvironment(ctx, "old") }},
 		{"replace", func(ctx context.Context, r R, _ E) error {
 			_, err := r.Rename(ctx, "loose", "another")

@@ -44,7 +44,8 @@ type Chain struct {
 // Accept returns the certificate of the chain whose SHA-256 is the fingerprint
 // given, in hex, with or without colons, blanks and the prefix "sha256:". It is
 // the certificate to put into a trust store or a component. If none has it, the
-// error wraps trustkeep.ErrRejected.
+// error wraps trustkeep.ErrRejected; for a text that is no fingerprint,
+// trustkeep.ErrInvalid.
 //
 // The fingerprint must have come another way than the chain. A connection can be
 // intercepted; the fingerprint of the certificate that it presents says nothing
@@ -55,7 +56,7 @@ func (c *Chain) Accept(fingerprint string) (*x509.Certificate, error) {
 	f = strings.NewReplacer(":", "", " ", "").Replace(f)
 	want, err := hex.DecodeString(f)
 	if err != nil || len(want) != sha256.Size {
-		return nil, fmt.Errorf("extract: fingerprint %q is not a SHA-256 in hex: %w", trustkeep.Printable(fingerprint), trustkeep.ErrCorrupt)
+		return nil, fmt.Errorf("extract: fingerprint %q is not a SHA-256 in hex: %w", trustkeep.Printable(fingerprint), trustkeep.ErrInvalid)
 	}
 	for _, cert := range c.All() {
 		if sum := sha256.Sum256(cert.Raw); bytes.Equal(sum[:], want) {

@@ -144,7 +144,7 @@ func TestFetchErrors(t *testing.T) {
 		"LDAP declines":           {ldapServer(nil, "\x30\x0c\x02\x01\x01\x78\x07\x0a\x01\x02\x04\x00\x04\x00"), LDAP, trustkeep.ErrUnsupported},
 		"LDAP is something else":  {ldapServer(nil, "HTTP/1.1 400 Bad Request\r\n\r\n"+strings.Repeat(" ", 100)), LDAP, trustkeep.ErrCorrupt},
 		"LDAP is endless":         {ldapServer(nil, "\x30\x84\x7f\xff\xff\xff"), LDAP, trustkeep.ErrLimit},
-		"unknown protocol":        {preamble(nil, "hello\r\n"), "xmpp", trustkeep.ErrUnsupported},
+		"unknown protocol":        {preamble(nil, "hello\r\n"), "xmpp", trustkeep.ErrInvalid},
 		"not a reply":             {preamble(nil, "hello\r\n"), SMTP, trustkeep.ErrCorrupt},
 		"words before TLS":        {preamble(cfg, "220 ready\r\n", "234 go on\r\n230 you are logged in\r\n"), FTP, trustkeep.ErrCorrupt},
 		"endless line":            {preamble(nil, strings.Repeat("2", maxLine+1)), FTP, trustkeep.ErrLimit},
@@ -256,7 +256,7 @@ func TestFetchThroughProxy(t *testing.T) {
 	if _, err := Fetch(t.Context(), plain, Options{Proxy: &stranger}); err == nil || !strings.Contains(err.Error(), "407") || strings.Contains(err.Error(), "hunter2") {
 		t.Errorf("%v", err)
 	}
-	if _, err := Fetch(t.Context(), plain, Options{Proxy: &url.URL{Scheme: "socks5", Host: "x"}}); !errors.Is(err, trustkeep.ErrUnsupported) {
+	if _, err := Fetch(t.Context(), plain, Options{Proxy: &url.URL{Scheme: "socks5", Host: "x"}}); !errors.Is(err, trustkeep.ErrInvalid) {
 		t.Errorf("%v", err)
 	}
 	// The proxy's own certificate is verified, unlike the one that is looked at.
@@ -337,7 +337,7 @@ func TestAccept(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 	for _, f := range []string{"", "abc", plain[:20], plain + "00"} {
-		if _, err := c.Accept(f); !errors.Is(err, trustkeep.ErrCorrupt) {
+		if _, err := c.Accept(f); !errors.Is(err, trustkeep.ErrInvalid) {
 			t.Errorf("%q: %v", f, err)
 		}
 	}

@@ -42,7 +42,8 @@ type Options struct {
 // that goes on to refuse the connection, for want of a client certificate for
 // instance, has been heard all the same.
 //
-// Errors: those of the network; trustkeep.ErrUnsupported for a server that does
+// Errors: those of the network; trustkeep.ErrInvalid for an address without port or an
+// option that cannot be meant; trustkeep.ErrUnsupported for a server that does
 // not offer TLS, trustkeep.ErrCorrupt for one that does not keep to the protocol,
 // trustkeep.ErrLimit for one that goes on and on, trustkeep.ErrEmpty for one
 // that presents nothing.
@@ -57,7 +58,12 @@ func Fetch(ctx context.Context, address string, o Options) (*Chain, error) {
 func (o Options) fetch(ctx context.Context, address string) (*Chain, error) {
 	host, _, err := net.SplitHostPort(address)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w: %w", trustkeep.ErrInvalid, err)
+	}
+	if o.StartTLS != "" {
+		if err := o.StartTLS.check(); err != nil {
+			return nil, err
+		}
 	}
 	if o.Timeout == 0 {
 		o.Timeout = 30 * time.Second

@@ -26,7 +26,7 @@ func (o Options) connect(ctx context.Context, address string) (net.Conn, error) 
 	port := o.Proxy.Port()
 	switch {
 	case o.Proxy.Scheme != "http" && o.Proxy.Scheme != "https":
-		return nil, fmt.Errorf("proxy of scheme %q: %w", trustkeep.Printable(o.Proxy.Scheme), trustkeep.ErrUnsupported)
+		return nil, fmt.Errorf("proxy of scheme %q: %w", trustkeep.Printable(o.Proxy.Scheme), trustkeep.ErrInvalid)
 	case port == "" && o.Proxy.Scheme == "http":
 		port = "80"
 	case port == "":

@@ -22,15 +22,26 @@ const (
 	LDAP Protocol = "ldap" // StartTLS, RFC 4511 section 4.14
 )
 
+func (p Protocol) check() error {
+	switch p {
+	case FTP, SMTP, IMAP, LDAP:
+		return nil
+	}
+	return fmt.Errorf("STARTTLS for %q: %w", trustkeep.Printable(string(p)), trustkeep.ErrInvalid)
+}
+
 // StartTLS asks the server to turn to TLS, up to the point where the handshake
 // begins. Deadlines are the caller's. What a server may say before that is
 // bounded: 64 KiB in all.
 //
-// It fails with trustkeep.ErrUnsupported for an unknown protocol and for a server
-// that declines, with trustkeep.ErrCorrupt for one that breaks the protocol or
+// It fails with trustkeep.ErrInvalid for an unknown protocol, with
+// trustkeep.ErrUnsupported for a server that declines, with trustkeep.ErrCorrupt for one that breaks the protocol or
 // sends more than its answer (which would be taken for words said under TLS,
 // CVE-2011-0411), and with trustkeep.ErrLimit for one that does not come to an end.
 func StartTLS(conn net.Conn, protocol Protocol) error {
+	if err := protocol.check(); err != nil {
+		return err
+	}
 	bounded := &io.LimitedReader{R: conn, N: maxPreamble}
 	d := &dialogue{r: bufio.NewReaderSize(bounded, maxLine), w: conn}
 	var err error
@@ -43,8 +54,6 @@ func StartTLS(conn net.Conn, protocol Protocol) error {
 		err = d.imap()
 	case LDAP:
 		err = d.ldap()
-	default:
-		return fmt.Errorf("STARTTLS for %q: %w", trustkeep.Printable(string(protocol)), trustkeep.ErrUnsupported)
 	}
 	if err != nil && bounded.N <= 0 {
 		err = fmt.Errorf("%w: more than %d bytes before TLS", trustkeep.ErrLimit, maxPreamble)

@@ -3,8 +3,8 @@
 // is sent uses the newest valid one, what arrives is accepted with all.
 //
 // A [Set] holds the items of one partner, or of ourselves towards that partner,
-// each with the purposes that it serves. [Set.Resolve] is the one place that
-// answers which to use, whatever the purpose. The items can be of any type
+// each with its uses. [Set.Resolve] is the one place that
+// answers which to take, whatever the use. The items can be of any type
 // that knows its fingerprint and validity: *pgp.Key, *pgp.Component and the
 // X.509 components of package keystore all do, and a program can bring its own.
 package partner
@@ -12,6 +12,7 @@ package partner
 import (
 	"cmp"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -35,13 +36,13 @@ type Item interface {
 // worth.
 type revocable interface{ Revoked() bool }
 
-// Purpose is what an item is used for.
-type Purpose uint16
+// Use is what an item is used for.
+type Use uint16
 
-// The purposes. They can be combined with | where an item is added.
+// The uses. They can be combined with | where an item is added.
 const (
 	// Encrypt what is sent to the partner: the partner's certificate.
-	Encrypt Purpose = 1 << iota
+	Encrypt Use = 1 << iota
 	// Sign what is sent: our key.
 	Sign
 	// Decrypt what arrives: our keys.
@@ -56,14 +57,14 @@ const (
 	ClientTLS
 )
 
-// sends are the purposes for which one item has to be chosen.
+// sends are the uses for which one item has to be chosen.
 const sends = Encrypt | Sign | SignMDN | ClientTLS
 
-// String returns the names of the purposes joined by "|".
-func (p Purpose) String() string {
+// String returns the names of the uses joined by "|".
+func (u Use) String() string {
 	var names []string
 	for i, name := range []string{"encrypt", "sign", "decrypt", "verify", "sign-mdn", "verify-mdn", "client-tls"} {
-		if p&(1<<i) != 0 {
+		if u&(1<<i) != 0 {
 			names = append(names, name)
 		}
 	}
@@ -76,8 +77,8 @@ func (p Purpose) String() string {
 // Member is an item with its place in a set.
 type Member[T Item] struct {
 	Item T
-	// Purposes are what the item is used for.
-	Purposes Purpose
+	// Uses are what the item is used for.
+	Uses Use
 	// PreferredFrom is from when on the item is used to send although an older
 	// one is valid, too: the day agreed with the partner. Zero means as soon
 	// as the item is valid. It does not matter for receiving.
@@ -94,16 +95,19 @@ type Set[T Item] struct {
 	members []Member[T]
 }
 
-// ErrNoneValid says that a set has items for a purpose but none that is valid.
+// ErrNoneValid says that a set has items for a use but none that is valid.
 // It wraps trustkeep.ErrExpired.
 var ErrNoneValid = fmt.Errorf("partner: no valid item: %w", trustkeep.ErrExpired)
 
 // Add puts an item into the set. An item with the same fingerprint and variant
-// is replaced, so that an extended expiry counts. The error wraps ErrEmpty when
-// the member serves no purpose.
+// is replaced, so that an extended expiry counts. The error wraps ErrInvalid when
+// the member has no item or no use.
 func (s *Set[T]) Add(m Member[T]) error {
-	if m.Purposes == 0 {
-		return fmt.Errorf("partner: item %s without purpose: %w", m.Item.Fingerprint(), trustkeep.ErrEmpty)
+	if v := reflect.ValueOf(m.Item); !v.IsValid() || v.Kind() == reflect.Pointer && v.IsNil() {
+		return fmt.Errorf("partner: nil item: %w", trustkeep.ErrInvalid)
+	}
+	if m.Uses == 0 {
+		return fmt.Errorf("partner: item %s without use: %w", trustkeep.Printable(m.Item.Fingerprint()), trustkeep.ErrInvalid)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -149,7 +153,7 @@ func (s *Set[T]) Variant(name string) *Set[T] {
 	return out
 }
 
-// Resolve returns the items for one purpose at a time.
+// Resolve returns the items for one use at a time.
 //
 // For sending (Encrypt, Sign, SignMDN, ClientTLS) it is exactly one: of the
 // items that are valid, not revoked and whose PreferredFrom has come, the one
@@ -162,17 +166,17 @@ func (s *Set[T]) Variant(name string) *Set[T] {
 // Expired keys still have to decrypt what was sent before, and what a signature
 // by one is worth is for the verification to say.
 //
-// The error wraps ErrNotFound when the set has no item for the purpose, and
-// ErrUnsupported for several purposes at once.
-func (s *Set[T]) Resolve(p Purpose, at time.Time) ([]T, error) {
-	if p == 0 || p&(p-1) != 0 {
-		return nil, fmt.Errorf("partner: purpose %s: %w", p, trustkeep.ErrUnsupported)
+// The error wraps ErrNotFound when the set has no item for the use, and
+// ErrInvalid for several uses at once.
+func (s *Set[T]) Resolve(u Use, at time.Time) ([]T, error) {
+	if u == 0 || u&(u-1) != 0 {
+		return nil, fmt.Errorf("partner: use %s: %w", u, trustkeep.ErrInvalid)
 	}
-	fit := slices.DeleteFunc(s.Members(), func(m Member[T]) bool { return m.Purposes&p == 0 })
+	fit := slices.DeleteFunc(s.Members(), func(m Member[T]) bool { return m.Uses&u == 0 })
 	if len(fit) == 0 {
-		return nil, fmt.Errorf("partner: item to %s: %w", p, trustkeep.ErrNotFound)
+		return nil, fmt.Errorf("partner: item to %s: %w", u, trustkeep.ErrNotFound)
 	}
-	if p&sends == 0 {
+	if u&sends == 0 {
 		slices.SortStableFunc(fit, func(a, b Member[T]) int {
 			if va, vb := a.valid(at), b.valid(at); va != vb {
 				if va {
@@ -190,7 +194,7 @@ func (s *Set[T]) Resolve(p Purpose, at time.Time) ([]T, error) {
 	}
 	valid := slices.DeleteFunc(fit, func(m Member[T]) bool { return !m.valid(at) })
 	if len(valid) == 0 {
-		return nil, fmt.Errorf("%w to %s", ErrNoneValid, p)
+		return nil, fmt.Errorf("%w to %s", ErrNoneValid, u)
 	}
 	due := func(m Member[T]) bool { return !m.PreferredFrom.After(at) }
 	best := slices.MaxFunc(valid, func(a, b Member[T]) int {
@@ -208,13 +212,13 @@ func (s *Set[T]) Resolve(p Purpose, at time.Time) ([]T, error) {
 	return []T{best.Item}, nil
 }
 
-// Send is Resolve for a purpose of sending, which has one answer.
-func (s *Set[T]) Send(p Purpose, at time.Time) (T, error) {
+// Send is Resolve for a use that sends, which has one answer.
+func (s *Set[T]) Send(u Use, at time.Time) (T, error) {
 	var none T
-	if p&sends == 0 {
-		return none, fmt.Errorf("partner: purpose %s has several items: %w", p, trustkeep.ErrUnsupported)
+	if u&sends == 0 {
+		return none, fmt.Errorf("partner: use %s has several items: %w", u, trustkeep.ErrInvalid)
 	}
-	items, err := s.Resolve(p, at)
+	items, err := s.Resolve(u, at)
 	if err != nil {
 		return none, err
 	}

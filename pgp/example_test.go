@@ -53,7 +53,7 @@ func Example_rollover() {
 	before, after := generate("before"), generate("after")
 	var keys partner.Set[*pgp.Key]
 	for _, k := range []*pgp.Key{before, after} {
-		keys.Add(partner.Member[*pgp.Key]{Item: k.Public(), Purposes: partner.Encrypt | partner.Verify})
+		keys.Add(partner.Member[*pgp.Key]{Item: k.Public(), Uses: partner.Encrypt | partner.Verify})
 	}
 	accept, err := keys.Resolve(partner.Verify, before.NotBefore())
 	fmt.Println(len(accept), err)

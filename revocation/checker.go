@@ -33,13 +33,13 @@ func (m Mode) String() string {
 	return "invalid"
 }
 
-// Scope says which certificates of a chain are checked.
-type Scope uint8
+// Coverage selects the certificates of a chain that are checked.
+type Coverage uint8
 
-// The scopes.
+// The coverages.
 const (
-	// WholeChain checks all but the anchor. The zero Scope.
-	WholeChain Scope = iota
+	// WholeChain checks all but the anchor. The zero Coverage.
+	WholeChain Coverage = iota
 	// LeafOnly checks the peer's own certificate.
 	LeafOnly
 )
@@ -47,8 +47,8 @@ const (
 // Options configures a Checker. The zero value checks the whole chain against
 // nothing but stapled answers, and refuses what has none.
 type Options struct {
-	Mode  Mode
-	Scope Scope
+	Mode     Mode
+	Coverage Coverage
 
 	// CRLs are lists at hand. See LoadCRLs.
 	CRLs []*CRL
@@ -98,11 +98,11 @@ type Checker struct {
 	cache *cache
 }
 
-// New returns a Checker. It fails with trustkeep.ErrUnsupported for a Mode or
-// Scope out of range and with trustkeep.ErrEmpty for a nil CRL.
+// New returns a Checker. It fails with trustkeep.ErrInvalid for a Mode or Coverage out of
+// range and for a nil CRL.
 func New(o Options) (*Checker, error) {
-	if o.Mode > SoftFail || o.Scope > LeafOnly {
-		return nil, fmt.Errorf("revocation: mode %d, scope %d: %w", o.Mode, o.Scope, trustkeep.ErrUnsupported)
+	if o.Mode > SoftFail || o.Coverage > LeafOnly {
+		return nil, fmt.Errorf("revocation: mode %d, coverage %d: %w", o.Mode, o.Coverage, trustkeep.ErrInvalid)
 	}
 	setDefault(&o.Timeout, 10*time.Second)
 	setDefault(&o.Skew, 5*time.Minute)
@@ -116,7 +116,7 @@ func New(o Options) (*Checker, error) {
 	c := &Checker{o: o, lists: map[string][]*CRL{}, cache: newCache(o.MaxCached, o.RetryAfter, o.Clock)}
 	for _, l := range o.CRLs {
 		if l == nil {
-			return nil, &trustkeep.Error{Op: "revocation: nil CRL", Err: trustkeep.ErrEmpty, Hint: "was the error of loading it checked?"}
+			return nil, &trustkeep.Error{Op: "revocation: nil CRL", Err: trustkeep.ErrInvalid, Hint: "was the error of loading it checked?"}
 		}
 		issuer := string(l.list.RawIssuer)
 		c.lists[issuer] = append(c.lists[issuer], l)
@@ -143,7 +143,7 @@ func (c *Checker) CheckRevocation(chain []*x509.Certificate, staple []byte, at t
 // Check is CheckRevocation with a context for the fetching.
 func (c *Checker) Check(ctx context.Context, chain []*x509.Certificate, staple []byte, at time.Time) error {
 	if c == nil || len(chain) == 0 {
-		return &trustkeep.Error{Op: "revocation: nothing to check", Err: trustkeep.ErrEmpty}
+		return &trustkeep.Error{Op: "revocation: nothing to check", Err: trustkeep.ErrInvalid}
 	}
 	ctx, cancel := context.WithTimeout(ctx, c.o.Timeout)
 	defer cancel()
@@ -151,7 +151,7 @@ func (c *Checker) Check(ctx context.Context, chain []*x509.Certificate, staple [
 		return c.checkExact(chain[0], staple, at)
 	}
 	n := len(chain) - 1
-	if c.o.Scope == LeafOnly {
+	if c.o.Coverage == LeafOnly {
 		n = 1
 	}
 	// The authorities first: what a revoked one says about others is void.

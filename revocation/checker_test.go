@@ -49,7 +49,7 @@ func TestStapledResponses(t *testing.T) {
 		"good, with SHA-256 of the issuer": {w.response(ocsp.Good, nil, func(r *ocsp.Response) { r.IssuerHash = 5 }), "good"},
 	} {
 		for _, mode := range []Mode{HardFail, SoftFail} {
-			ch := w.checker(Options{Mode: mode, Scope: LeafOnly})
+			ch := w.checker(Options{Mode: mode, Coverage: LeafOnly})
 			want := c.want
 			if mode == SoftFail && want == "unknown" {
 				want = "good"
@@ -72,7 +72,7 @@ func TestResponseOfAnotherIssuerWithTheSameSerial(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := w.checker(Options{Scope: LeafOnly}).CheckRevocation(w.chain(), der, w.now); outcome(err) != "unknown" || !strings.Contains(err.Error(), "another issuer") {
+	if err := w.checker(Options{Coverage: LeafOnly}).CheckRevocation(w.chain(), der, w.now); outcome(err) != "unknown" || !strings.Contains(err.Error(), "another issuer") {
 		t.Errorf("%v", err)
 	}
 }
@@ -154,7 +154,7 @@ func TestOCSPByHook(t *testing.T) {
 		var url string
 		n := 0
 		now := w.now
-		ch := w.checker(Options{Scope: LeafOnly, Clock: func() time.Time { return now }, FetchOCSP: func(_ context.Context, u string, request []byte) ([]byte, error) {
+		ch := w.checker(Options{Coverage: LeafOnly, Clock: func() time.Time { return now }, FetchOCSP: func(_ context.Context, u string, request []byte) ([]byte, error) {
 			n++
 			url = u
 			r, err := ocsp.ParseRequest(request)
@@ -183,7 +183,7 @@ func TestFailedFetchIsNotRepeatedAtOnce(t *testing.T) {
 	w := newWorld(t)
 	now := w.now
 	down := &fetcher{err: errors.New("down")}
-	ch := w.checker(Options{Scope: LeafOnly, FetchCRL: down.crl, FetchOCSP: down.ocsp, Clock: func() time.Time { return now }})
+	ch := w.checker(Options{Coverage: LeafOnly, FetchCRL: down.crl, FetchOCSP: down.ocsp, Clock: func() time.Time { return now }})
 	for range 5 {
 		if err := ch.CheckRevocation(w.chain(), nil, w.now); outcome(err) != "unknown" || !strings.Contains(err.Error(), "down") {
 			t.Errorf("%v", err)
@@ -204,11 +204,11 @@ func TestAnswerOfOneSourceIsEnough(t *testing.T) {
 	serial := w.leaf.Cert.SerialNumber
 	down := &fetcher{err: errors.New("down")}
 	list := &fetcher{data: w.list(w.pki.Intermediate, nil)}
-	if err := w.checker(Options{Scope: LeafOnly, FetchOCSP: down.ocsp, FetchCRL: list.crl}).CheckRevocation(w.chain(), nil, w.now); err != nil {
+	if err := w.checker(Options{Coverage: LeafOnly, FetchOCSP: down.ocsp, FetchCRL: list.crl}).CheckRevocation(w.chain(), nil, w.now); err != nil {
 		t.Error(err)
 	}
 	// What is stapled is chosen by the peer: a list at hand overrules it.
-	ch := w.checker(Options{Scope: LeafOnly, CRLs: []*CRL{w.parsed(w.list(w.pki.Intermediate, nil, serial))}})
+	ch := w.checker(Options{Coverage: LeafOnly, CRLs: []*CRL{w.parsed(w.list(w.pki.Intermediate, nil, serial))}})
 	if err := ch.CheckRevocation(w.chain(), w.response(ocsp.Good, nil, nil), w.now); outcome(err) != "revoked" {
 		t.Errorf("%v", err)
 	}
@@ -233,7 +233,7 @@ func TestRequiredStaple(t *testing.T) {
 	} {
 		for _, mode := range []Mode{HardFail, SoftFail} {
 			w.leaf = c.leaf
-			ch := w.checker(Options{Mode: mode, Scope: LeafOnly, CRLs: []*CRL{list}, RequireStaple: c.require})
+			ch := w.checker(Options{Mode: mode, Coverage: LeafOnly, CRLs: []*CRL{list}, RequireStaple: c.require})
 			if err := ch.CheckRevocation(w.chain(), nil, w.now); outcome(err) != c.want {
 				t.Errorf("%s, %v, without: %v", c.name, mode, err)
 			}
@@ -250,7 +250,7 @@ func TestIntermediates(t *testing.T) {
 	revoked := w.parsed(w.list(w.pki.Root, nil, w.pki.Intermediate.Cert.SerialNumber))
 	for _, c := range []struct {
 		name  string
-		scope Scope
+		scope Coverage
 		lists []*CRL
 		want  string
 	}{
@@ -259,7 +259,7 @@ func TestIntermediates(t *testing.T) {
 		{"silent", WholeChain, []*CRL{clean}, "unknown"},
 		{"clean", WholeChain, []*CRL{clean, w.rootList()}, "good"},
 	} {
-		if err := w.checker(Options{Scope: c.scope, CRLs: c.lists}).CheckRevocation(w.chain(), nil, w.now); outcome(err) != c.want {
+		if err := w.checker(Options{Coverage: c.scope, CRLs: c.lists}).CheckRevocation(w.chain(), nil, w.now); outcome(err) != c.want {
 			t.Errorf("%s: %v", c.name, err)
 		}
 	}
@@ -296,7 +296,7 @@ func TestManyAskOnce(t *testing.T) {
 	w := newWorld(t)
 	release := make(chan struct{})
 	f := &fetcher{data: w.list(w.pki.Intermediate, nil)}
-	ch := w.checker(Options{Scope: LeafOnly, FetchCRL: func(ctx context.Context, url string) ([]byte, error) {
+	ch := w.checker(Options{Coverage: LeafOnly, FetchCRL: func(ctx context.Context, url string) ([]byte, error) {
 		<-release
 		return f.crl(ctx, url)
 	}})
@@ -320,7 +320,7 @@ func TestCancelledFetchIsRepeated(t *testing.T) {
 	w := newWorld(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	f := &fetcher{data: w.list(w.pki.Intermediate, nil)}
-	ch := w.checker(Options{Scope: LeafOnly, FetchCRL: func(c context.Context, url string) ([]byte, error) {
+	ch := w.checker(Options{Coverage: LeafOnly, FetchCRL: func(c context.Context, url string) ([]byte, error) {
 		if ctx.Err() == nil {
 			cancel()
 			<-c.Done()
@@ -341,7 +341,7 @@ func TestCacheIsBounded(t *testing.T) {
 	list := w.list(w.pki.Intermediate, nil)
 	f := &fetcher{data: list}
 	limit := int64(5 * (4*len(list) + slotSize + 64))
-	ch := w.checker(Options{Scope: LeafOnly, FetchCRL: f.crl, MaxCached: limit})
+	ch := w.checker(Options{Coverage: LeafOnly, FetchCRL: f.crl, MaxCached: limit})
 	for i := range 50 {
 		leaf := w.pki.Issue(testpki.Request{Names: []string{"peer.example"}, Edit: func(c *x509.Certificate) {
 			c.CRLDistributionPoints = []string{"http://crl.example/" + string(rune('A'+i))}
@@ -362,13 +362,13 @@ func TestCacheIsBounded(t *testing.T) {
 }
 
 func TestMistakes(t *testing.T) {
-	for name, o := range map[string]Options{"mode": {Mode: 9}, "scope": {Scope: 9}, "nil list": {CRLs: []*CRL{nil}}} {
-		if _, err := New(o); !errors.Is(err, trustkeep.ErrUnsupported) && !errors.Is(err, trustkeep.ErrEmpty) {
+	for name, o := range map[string]Options{"mode": {Mode: 9}, "coverage": {Coverage: 9}, "nil list": {CRLs: []*CRL{nil}}} {
+		if _, err := New(o); !errors.Is(err, trustkeep.ErrInvalid) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
 	var missing *Checker
-	if err := missing.CheckRevocation(nil, nil, time.Time{}); !errors.Is(err, trustkeep.ErrEmpty) {
+	if err := missing.CheckRevocation(nil, nil, time.Time{}); !errors.Is(err, trustkeep.ErrInvalid) {
 		t.Errorf("%v", err)
 	}
 }

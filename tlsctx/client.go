@@ -26,7 +26,8 @@ import (
 // then empty, and a server that is dialled by its IP address needs ServerName or a
 // Dialer.
 //
-// Errors wrap trustkeep.ErrEmpty for trust that is empty or nil,
+// Errors wrap trustkeep.ErrEmpty for trust that is empty, trustkeep.ErrInvalid for a nil
+// pointer in a field of trust,
 // trustkeep.ErrKeyMismatch for an identity whose key does not fit, and
 // trustkeep.ErrUnsupported for versions out of range and for Routes without
 // ServerName.

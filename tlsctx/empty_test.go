@@ -59,7 +59,7 @@ func TestMayBeEmpty(t *testing.T) {
 	t.Run("a missing store is an error all the same", func(t *testing.T) {
 		var none *truststore.Truststore
 		for _, b := range []tlsctx.Builder{{Global: none, MayBeEmpty: true}, {Trusted: none, MayBeEmpty: true}} {
-			if _, err := b.Client(); !errors.Is(err, trustkeep.ErrEmpty) {
+			if _, err := b.Client(); !errors.Is(err, trustkeep.ErrInvalid) {
 				t.Errorf("%v", err)
 			}
 		}

@@ -73,7 +73,7 @@ func TestPlan(t *testing.T) {
 	if _, err := (tlsctx.Builder{}).Plan(trust); !errors.Is(err, trustkeep.ErrEmpty) {
 		t.Errorf("%v", err)
 	}
-	if _, err := b.Plan((*truststore.Truststore)(nil)); !errors.Is(err, trustkeep.ErrEmpty) {
+	if _, err := b.Plan((*truststore.Truststore)(nil)); !errors.Is(err, trustkeep.ErrInvalid) {
 		t.Errorf("%v", err)
 	}
 }

@@ -35,7 +35,7 @@ import (
 // are trusted.
 //
 // Errors wrap trustkeep.ErrEmpty for a missing identity and for trust that is
-// missing, empty or nil, trustkeep.ErrKeyMismatch for an identity whose key does
+// missing or empty, trustkeep.ErrInvalid for a nil pointer in a field of trust, trustkeep.ErrKeyMismatch for an identity whose key does
 // not fit, and trustkeep.ErrUnsupported for versions out of range.
 func (b Builder) Server() (*tls.Config, error) {
 	b = b.detached()

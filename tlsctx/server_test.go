@@ -114,7 +114,7 @@ func TestServerRefusesToBuild(t *testing.T) {
 		{"client authentication without trust", tlsctx.Builder{Identity: id, ClientAuth: tlsctx.RequireClientAuth}, trustkeep.ErrEmpty},
 		{"optional client authentication without trust", tlsctx.Builder{Identity: id, ClientAuth: tlsctx.RequestClientAuth}, trustkeep.ErrEmpty},
 		{"empty trust", tlsctx.Builder{Identity: id, ClientAuth: tlsctx.RequireClientAuth, Trusted: truststore.New(), Global: store(pki.Root)}, trustkeep.ErrEmpty},
-		{"nil trust", tlsctx.Builder{Identity: id, ClientAuth: tlsctx.RequireClientAuth, Trusted: none, Global: store(pki.Root)}, trustkeep.ErrEmpty},
+		{"nil trust", tlsctx.Builder{Identity: id, ClientAuth: tlsctx.RequireClientAuth, Trusted: none, Global: store(pki.Root)}, trustkeep.ErrInvalid},
 		{"unknown mode", tlsctx.Builder{Identity: id, ClientAuth: 7, Trusted: store(pki.Root)}, trustkeep.ErrUnsupported},
 		{"TLS 1.0", tlsctx.Builder{Identity: id, MinVersion: tls.VersionTLS10}, trustkeep.ErrUnsupported},
 		{"two halves", tlsctx.Builder{Identity: tlsctx.StaticIdentity(tls.Certificate{Certificate: pki.Client("a").DERChain(), PrivateKey: pki.Client("b").Key})}, trustkeep.ErrKeyMismatch},

@@ -18,7 +18,7 @@ import (
 func TestStapledAnswers(t *testing.T) {
 	pki := testpki.New(t, testpki.Options{})
 	now := &clock{now: pki.Now()}
-	checker, err := revocation.New(revocation.Options{RequireStaple: true, Scope: revocation.LeafOnly, Clock: now.Now})
+	checker, err := revocation.New(revocation.Options{RequireStaple: true, Coverage: revocation.LeafOnly, Clock: now.Now})
 	if err != nil {
 		t.Fatal(err)
 	}

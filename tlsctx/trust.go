@@ -64,14 +64,14 @@ func snapshotOf(origin Origin, source truststore.Source, mayBeEmpty bool) (*trus
 // use.
 func rawSnapshot(source truststore.Source) (*truststore.Snapshot, error) {
 	if isNil(source) {
-		return nil, &trustkeep.Error{Op: "nil store", Err: trustkeep.ErrEmpty, Hint: "was the error of loading it checked?"}
+		return nil, &trustkeep.Error{Op: "nil store", Err: trustkeep.ErrInvalid, Hint: "was the error of loading it checked?"}
 	}
 	s, err := source.Snapshot()
 	if err != nil {
 		return nil, err
 	}
 	if s == nil {
-		return nil, &trustkeep.Error{Op: "nil snapshot", Err: trustkeep.ErrEmpty}
+		return nil, &trustkeep.Error{Op: "nil snapshot", Err: trustkeep.ErrInvalid}
 	}
 	return s, nil
 }

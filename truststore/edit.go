@@ -20,9 +20,13 @@ import (
 // certificate's SHA-256 where that name is taken.
 //
 // It fails with trustkeep.ErrExists when the alias is taken, case not counting,
-// by this or another certificate. The same certificate may have two aliases.
+// by this or another certificate, and with trustkeep.ErrInvalid for a nil certificate.
+// The same certificate may have two aliases.
 func (t *Truststore) Add(alias string, cert *x509.Certificate) error {
-	return t.edit("add", alias, cert, func(b *editor) error {
+	return t.edit("add", alias, func(b *editor) error {
+		if err := parsed(cert); err != nil {
+			return err
+		}
 		if alias == "" {
 			alias = b.freeAlias(cert)
 		} else if b.old.find(alias) != nil {
@@ -36,7 +40,10 @@ func (t *Truststore) Add(alias string, cert *x509.Certificate) error {
 // Replace puts another certificate in the place of the one that has the alias,
 // which keeps its spelling. It fails with trustkeep.ErrNotFound.
 func (t *Truststore) Replace(alias string, cert *x509.Certificate) error {
-	return t.edit("replace", alias, cert, func(b *editor) error {
+	return t.edit("replace", alias, func(b *editor) error {
+		if err := parsed(cert); err != nil {
+			return err
+		}
 		old := b.old.find(alias)
 		if old == nil || old.Kind != entry.Trusted {
 			return trustkeep.ErrNotFound
@@ -50,7 +57,7 @@ func (t *Truststore) Replace(alias string, cert *x509.Certificate) error {
 // trustkeep.ErrNotFound. The certificate stays trusted where it is in the store
 // under a second alias; see RemoveCertificate.
 func (t *Truststore) Remove(alias string) error {
-	return t.edit("remove", alias, nil, func(b *editor) error {
+	return t.edit("remove", alias, func(b *editor) error {
 		old := b.old.find(alias)
 		if old == nil || old.Kind != entry.Trusted {
 			return trustkeep.ErrNotFound
@@ -64,7 +71,10 @@ func (t *Truststore) Remove(alias string) error {
 // RemoveCertificate ends the trust in a certificate under all its aliases. It
 // fails with trustkeep.ErrNotFound.
 func (t *Truststore) RemoveCertificate(cert *x509.Certificate) error {
-	return t.edit("remove", "", cert, func(b *editor) error {
+	return t.edit("remove", "", func(b *editor) error {
+		if err := parsed(cert); err != nil {
+			return err
+		}
 		n := len(b.entries)
 		b.entries = slices.DeleteFunc(b.entries, func(e *entry.Entry) bool {
 			if holds(e, cert) {
@@ -82,8 +92,8 @@ func (t *Truststore) RemoveCertificate(cert *x509.Certificate) error {
 
 // Set trusts these certificates in place of all that the store trusts, in one step: no
 // handshake sees a part of the change. Each gets an alias as in New; scopes end. Nothing
-// happens where the certificates are what the store has, in this order. An error of
-// trustkeep.ErrEmpty is that of a nil store.
+// happens where the certificates are what the store has, in this order. It
+// fails with trustkeep.ErrInvalid on a nil store.
 func (t *Truststore) Set(certs ...*x509.Certificate) error {
 	if t == nil {
 		return errNil("set")
@@ -102,12 +112,9 @@ func (t *Truststore) Set(certs ...*x509.Certificate) error {
 }
 
 // edit makes the next generation of the store, unless change fails.
-func (t *Truststore) edit(op, alias string, cert *x509.Certificate, change func(*editor) error) error {
+func (t *Truststore) edit(op, alias string, change func(*editor) error) error {
 	if t == nil {
 		return errNil(op)
-	}
-	if cert != nil && len(cert.Raw) == 0 || cert == nil && op != "remove" && op != "set scope" {
-		return &trustkeep.Error{Op: "truststore: " + op, Alias: alias, Err: trustkeep.ErrEmpty, Hint: "certificates come from x509.ParseCertificate"}
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -117,6 +124,14 @@ func (t *Truststore) edit(op, alias string, cert *x509.Certificate, change func(
 		return &trustkeep.Error{Op: "truststore: " + op, Path: old.origin.path, Alias: alias, Err: err}
 	}
 	t.advance(old, b.state(old.snapshot.generation+1))
+	return nil
+}
+
+// parsed refuses a certificate that the caller has made up.
+func parsed(c *x509.Certificate) error {
+	if c == nil || len(c.Raw) == 0 {
+		return fmt.Errorf("certificates come from x509.ParseCertificate: %w", trustkeep.ErrInvalid)
+	}
 	return nil
 }
 

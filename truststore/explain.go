@@ -17,10 +17,7 @@ import (
 func (s *Snapshot) explain(code trustkeep.Code, chain []*x509.Certificate, o VerifyOptions, err error) *VerifyError {
 	e := &VerifyError{
 		Chain: slices.Clone(chain), Purpose: o.Purpose, Name: o.Name, Time: o.Time,
-		Store: s.String(), Err: err,
-	}
-	if s != nil {
-		e.Generation = s.generation
+		Store: s.String(), Generation: s.generation, Err: err,
 	}
 	if code != "" {
 		e.Reason = callerReason(code)
@@ -29,7 +26,7 @@ func (s *Snapshot) explain(code trustkeep.Code, chain []*x509.Certificate, o Ver
 		}
 		if code == CodeNoCertificate && len(chain) > 0 {
 			e.Chain, e.Text = nil, "a certificate is nil or does not come from x509.ParseCertificate"
-			e.Remedy = ""
+			e.Remedy, e.Err = "", trustkeep.ErrInvalid
 		}
 		return e
 	}

@@ -1,17 +1,10 @@
 package truststore
 
 import (
-	"crypto/x509"
 	"reflect"
 
 	"github.com/trustkeep/trustkeep"
 )
-
-// CertificateHolder is something that certificates can be copied from. A
-// *keystore.Keystore is one.
-type CertificateHolder interface {
-	Certificates() []*x509.Certificate
-}
 
 // FromKeystore copies the certificates of a keystore, and nothing but them,
 // into a trust store that can be handed to others: everybody who gets it trusts
@@ -21,11 +14,11 @@ type CertificateHolder interface {
 //
 // This is the only way from a keystore to trust, since a keystore itself makes
 // nobody trusted. It fails with trustkeep.ErrEmpty when there is no
-// certificate.
-func FromKeystore(holder CertificateHolder) (*Truststore, error) {
+// certificate, and with trustkeep.ErrInvalid for a nil holder.
+func FromKeystore(holder trustkeep.CertificateHolder) (*Truststore, error) {
 	const op = "truststore: copy from keystore"
 	if v := reflect.ValueOf(holder); !v.IsValid() || v.Kind() == reflect.Pointer && v.IsNil() {
-		return nil, &trustkeep.Error{Op: op, Err: trustkeep.ErrEmpty, Hint: "the keystore is nil; was the error of Load checked?"}
+		return nil, &trustkeep.Error{Op: op, Err: trustkeep.ErrInvalid, Hint: "the keystore is nil; was the error of Load checked?"}
 	}
 	t := New(holder.Certificates()...)
 	if t.Len() == 0 {

@@ -19,17 +19,27 @@ type Pin struct {
 	sum [sha256.Size]byte
 }
 
-// PinCertificate returns the pin of that very certificate.
-func PinCertificate(c *x509.Certificate) Pin { return Pin{false, sha256.Sum256(c.Raw)} }
+// PinCertificate returns the pin of that very certificate, and the zero Pin for nil.
+func PinCertificate(c *x509.Certificate) Pin {
+	if c == nil {
+		return Pin{}
+	}
+	return Pin{false, sha256.Sum256(c.Raw)}
+}
 
 // PinKey returns the pin of the certificate's public key, which outlives the
-// certificate if the peer renews it for the same key.
-func PinKey(c *x509.Certificate) Pin { return Pin{true, sha256.Sum256(c.RawSubjectPublicKeyInfo)} }
+// certificate if the peer renews it for the same key; the zero Pin for nil.
+func PinKey(c *x509.Certificate) Pin {
+	if c == nil {
+		return Pin{}
+	}
+	return Pin{true, sha256.Sum256(c.RawSubjectPublicKeyInfo)}
+}
 
 // ParsePin reads a pin: the SHA-256 of a certificate in hex, with or without
 // colons and the prefix "sha256:"; or that of a SubjectPublicKeyInfo, "sha256/"
 // and base64 as in RFC 7469, or "spki-sha256:" and hex or base64. The error wraps
-// trustkeep.ErrCorrupt.
+// trustkeep.ErrInvalid.
 func ParsePin(text string) (Pin, error) {
 	value := strings.TrimSpace(text)
 	lower := strings.ToLower(value)
@@ -48,7 +58,7 @@ func ParsePin(text string) (Pin, error) {
 	}
 	if err != nil || len(sum) != sha256.Size {
 		return Pin{}, &trustkeep.Error{
-			Op: fmt.Sprintf("truststore: pin %q", trustkeep.Printable(text)), Err: trustkeep.ErrCorrupt,
+			Op: fmt.Sprintf("truststore: pin %q", trustkeep.Printable(text)), Err: trustkeep.ErrInvalid,
 			Hint: "want sha256:HEX of the certificate or sha256/BASE64 of its public key",
 		}
 	}

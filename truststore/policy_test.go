@@ -163,7 +163,7 @@ func TestParsePin(t *testing.T) {
 		}
 	}
 	for _, text := range []string{"", "sha256:", "sha256/", "sha256:zz", hex[:60], hex + "00", "sha1:" + hex[:40], "sha256/!!"} {
-		if p, err := truststore.ParsePin(text); !errors.Is(err, trustkeep.ErrCorrupt) || p != (truststore.Pin{}) {
+		if p, err := truststore.ParsePin(text); !errors.Is(err, trustkeep.ErrInvalid) || p != (truststore.Pin{}) {
 			t.Errorf("%q: %v, %v", text, p, err)
 		}
 	}

@@ -159,7 +159,7 @@ func TestSaveErrors(t *testing.T) {
 	if err := store.Save(path); !errors.Is(err, trustkeep.ErrConflict) {
 		t.Errorf("conflict: %v", err)
 	}
-	if err := (*truststore.Truststore)(nil).Save(path); !errors.Is(err, trustkeep.ErrEmpty) {
+	if err := (*truststore.Truststore)(nil).Save(path); !errors.Is(err, trustkeep.ErrInvalid) {
 		t.Errorf("nil store: %v", err)
 	}
 }

@@ -57,7 +57,7 @@ func nameInScope(pattern, name string) bool {
 // A certificate under two aliases has the scopes of both. One that two parts of a
 // Union trust in different scopes counts in each of them.
 func (t *Truststore) SetScope(alias string, scope Scope) error {
-	return t.edit("set scope", alias, nil, func(b *editor) error {
+	return t.edit("set scope", alias, func(b *editor) error {
 		e := b.old.find(alias)
 		c := (*x509.Certificate)(nil)
 		if e != nil {

@@ -47,7 +47,7 @@ func newSnapshot(generation uint64, certs []*x509.Certificate, platform *x509.Ce
 }
 
 // Snapshot implements Source: a snapshot is a source that never changes. It
-// fails with trustkeep.ErrEmpty on a nil *Snapshot.
+// fails with trustkeep.ErrInvalid on a nil *Snapshot.
 func (s *Snapshot) Snapshot() (*Snapshot, error) {
 	if s == nil {
 		return nil, errNil("snapshot")
@@ -105,6 +105,9 @@ func (s *Snapshot) Pool() *x509.CertPool {
 // Contains reports whether that very certificate, byte for byte, is in the
 // store. It does not know the platform's certificates.
 func (s *Snapshot) Contains(c *x509.Certificate) bool {
+	if c == nil {
+		return false
+	}
 	return slices.ContainsFunc(s.named(c.RawSubject), func(have *x509.Certificate) bool {
 		return bytes.Equal(have.Raw, c.Raw)
 	})
@@ -149,7 +152,7 @@ func count(n int, noun string) string {
 // keeps the result of a failed Load from being read as "not set".
 func errNil(what string) error {
 	return &trustkeep.Error{
-		Op: "truststore: " + what, Err: fmt.Errorf("nil store: %w", trustkeep.ErrEmpty),
+		Op: "truststore: " + what, Err: fmt.Errorf("nil store: %w", trustkeep.ErrInvalid),
 		Hint: "was the error of Load checked?",
 	}
 }

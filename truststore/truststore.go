@@ -99,9 +99,8 @@ func (t *Truststore) current() *state {
 	return t.state.Load()
 }
 
-// Snapshot implements Source. It fails with trustkeep.ErrEmpty on a nil
-// *Truststore; a store that is merely empty has a snapshot, which trusts
-// nobody.
+// Snapshot implements Source. It fails with trustkeep.ErrInvalid on a nil
+// *Truststore. An empty store has a snapshot, which trusts nobody.
 func (t *Truststore) Snapshot() (*Snapshot, error) {
 	if t == nil {
 		return nil, errNil("snapshot")

@@ -32,8 +32,8 @@ func TestEdit(t *testing.T) {
 		{func() error { return store.Replace("ROOT", pki.Intermediate.Cert) }, nil, "Root a-intermediate-ca", 4},
 		{func() error { return store.Replace("nobody", pki.Root.Cert) }, trustkeep.ErrNotFound, "Root a-intermediate-ca", 4},
 		{func() error { return store.Remove("nobody") }, trustkeep.ErrNotFound, "Root a-intermediate-ca", 4},
-		{func() error { return store.Add("nil", nil) }, trustkeep.ErrEmpty, "Root a-intermediate-ca", 4},
-		{func() error { return store.Add("unparsed", &x509.Certificate{}) }, trustkeep.ErrEmpty, "Root a-intermediate-ca", 4},
+		{func() error { return store.Add("nil", nil) }, trustkeep.ErrInvalid, "Root a-intermediate-ca", 4},
+		{func() error { return store.Add("unparsed", &x509.Certificate{}) }, trustkeep.ErrInvalid, "Root a-intermediate-ca", 4},
 		{func() error { return store.RemoveCertificate(pki.Root.Cert) }, trustkeep.ErrNotFound, "Root a-intermediate-ca", 4},
 		{func() error { return store.RemoveCertificate(pki.Intermediate.Cert) }, nil, "", 5}, // under both aliases
 		{func() error { return store.Add("root", pki.Root.Cert) }, nil, "root", 6},
@@ -56,7 +56,7 @@ func TestEdit(t *testing.T) {
 			t.Fatalf("step %d: the same snapshot: %v", i, after == before)
 		}
 	}
-	if err := (*truststore.Truststore)(nil).Add("x", pki.Root.Cert); !errors.Is(err, trustkeep.ErrEmpty) {
+	if err := (*truststore.Truststore)(nil).Add("x", pki.Root.Cert); !errors.Is(err, trustkeep.ErrInvalid) {
 		t.Errorf("nil store: %v", err)
 	}
 }
@@ -131,7 +131,7 @@ func TestUnion(t *testing.T) {
 		"snapshot":  truststore.Union(a, (*truststore.Snapshot)(nil)),
 		"mute":      truststore.Union(a, mute{}),
 	} {
-		if s, err := u.Snapshot(); s != nil || !errors.Is(err, trustkeep.ErrEmpty) {
+		if s, err := u.Snapshot(); s != nil || !errors.Is(err, trustkeep.ErrInvalid) {
 			t.Errorf("%s: %v, %v", name, s, err)
 		}
 	}
@@ -160,8 +160,11 @@ func TestFromKeystore(t *testing.T) {
 	if got := strings.Join(store.Aliases(), " "); got != "server-example a-intermediate-ca a-root-ca" || store.HasKeys() {
 		t.Errorf("copied %q", got)
 	}
-	for name, h := range map[string]truststore.CertificateHolder{"nil": nil, "typed nil": (*pointerHolder)(nil), "empty": holder{}} {
-		if store, err := truststore.FromKeystore(h); store != nil || !errors.Is(err, trustkeep.ErrEmpty) {
+	for name, test := range map[string]struct {
+		holder trustkeep.CertificateHolder
+		want   error
+	}{"nil": {nil, trustkeep.ErrInvalid}, "typed nil": {(*pointerHolder)(nil), trustkeep.ErrInvalid}, "empty": {holder{}, trustkeep.ErrEmpty}} {
+		if store, err := truststore.FromKeystore(test.holder); store != nil || !errors.Is(err, test.want) {
 			t.Errorf("%s: %v, %v", name, store, err)
 		}
 	}

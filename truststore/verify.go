@@ -97,7 +97,8 @@ type RevocationChecker interface {
 }
 
 // Verify decides whether a peer is trusted by this store now. See
-// Snapshot.Verify. A nil *Truststore trusts nobody.
+// Snapshot.Verify. A nil *Truststore trusts nobody: the error
+// is trustkeep.ErrInvalid.
 func (t *Truststore) Verify(chain []*x509.Certificate, o VerifyOptions) (*Verdict, error) {
 	if t == nil {
 		return nil, errNil("verify")
@@ -113,12 +114,16 @@ func (t *Truststore) Verify(chain []*x509.Certificate, o VerifyOptions) (*Verdic
 // crypto/x509 builds and checks the path, and what it refuses is refused here,
 // unless the peer's own certificate is in the store or pinned and a relaxation of
 // VerifyOptions.Allow names what is wrong with it.
-// The error is a *VerifyError, which explains the refusal, and wraps
-// trustkeep.ErrExpired, ErrRevoked, ErrEmpty or ErrUnsupported where one of them is
-// the reason.
+// The error is a *VerifyError, which explains the refusal. It wraps
+// trustkeep.ErrExpired, ErrRevoked or ErrUnsupported where one of them is the reason,
+// ErrEmpty for an empty store or a peer without certificate, and ErrInvalid for options
+// that cannot be meant. A nil *Snapshot is ErrInvalid, without a *VerifyError.
 func (s *Snapshot) Verify(chain []*x509.Certificate, o VerifyOptions) (*Verdict, error) {
 	if o.Time.IsZero() {
 		o.Time = time.Now()
+	}
+	if s == nil {
+		return nil, errNil("verify")
 	}
 	usage, code := s.precheck(chain, o)
 	if code != "" {
@@ -235,7 +240,7 @@ func (s *Snapshot) precheck(chain []*x509.Certificate, o VerifyOptions) (x509.Ex
 	switch {
 	case !ok:
 		return 0, CodeWrongPurpose
-	case s == nil || s.Empty():
+	case s.Empty():
 		return 0, CodeEmptyStore
 	case len(chain) == 0:
 		return 0, CodeNoCertificate

@@ -163,12 +163,15 @@ func TestVerifySentinels(t *testing.T) {
 	if !errors.As(err, &unknown) {
 		t.Errorf("unknown issuer: %v", err)
 	}
-	for _, empty := range []*truststore.Truststore{nil, {}, truststore.New(), truststore.New(nil, nil)} {
+	for _, empty := range []*truststore.Truststore{{}, truststore.New(), truststore.New(nil, nil)} {
 		if _, err := empty.Verify(sent(pki.Server(host)), o); !errors.Is(err, trustkeep.ErrEmpty) {
 			t.Errorf("%v: %v", empty, err)
 		}
 	}
-	if _, err := (*truststore.Snapshot)(nil).Verify(sent(pki.Server(host)), o); !errors.Is(err, trustkeep.ErrEmpty) {
+	if _, err := (*truststore.Truststore)(nil).Verify(sent(pki.Server(host)), o); !errors.Is(err, trustkeep.ErrInvalid) {
+		t.Errorf("nil store: %v", err)
+	}
+	if _, err := (*truststore.Snapshot)(nil).Verify(sent(pki.Server(host)), o); !errors.Is(err, trustkeep.ErrInvalid) {
 		t.Errorf("nil snapshot: %v", err)
 	}
 	if _, err := store.Verify(sent(pki.Server(host)), truststore.VerifyOptions{}); err == nil {

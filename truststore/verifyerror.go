@@ -3,6 +3,7 @@ package truststore
 import (
 	"crypto/x509"
 	"encoding/json"
+	"errors"
 	"log/slog"
 	"strings"
 	"time"
@@ -90,7 +91,8 @@ type VerifyError struct {
 	Store string
 	// Generation of the store's snapshot.
 	Generation uint64
-	// Err is the error of crypto/x509, nil where it was not asked.
+	// Err is the error of crypto/x509, nil where it was not asked; that of the
+	// RevocationChecker; or trustkeep.ErrInvalid for a chain that was not parsed.
 	Err error
 }
 
@@ -131,9 +133,15 @@ func (e *VerifyError) Unwrap() []error {
 		errs = append(errs, trustkeep.ErrExpired)
 	case CodeRevoked, CodeRevocationUnknown, CodePinMismatch, CodeOutOfScope:
 		// For revocation, Err wraps the sentinel.
-	case CodeEmptyStore, CodeNoCertificate:
+	case CodeNoCertificate:
+		if !errors.Is(e.Err, trustkeep.ErrInvalid) {
+			errs = append(errs, trustkeep.ErrEmpty)
+		}
+	case CodeEmptyStore:
 		errs = append(errs, trustkeep.ErrEmpty)
-	case CodeCriticalExtension, CodeWeakSignature, CodeWrongPurpose:
+	case CodeNoName, CodeWrongPurpose:
+		errs = append(errs, trustkeep.ErrInvalid)
+	case CodeCriticalExtension, CodeWeakSignature:
 		errs = append(errs, trustkeep.ErrUnsupported)
 	}
 	if e.Err != nil {

@@ -94,7 +94,7 @@ func TestWatch(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 	var none *truststore.Watched
-	if _, err := none.Snapshot(); !errors.Is(err, trustkeep.ErrEmpty) {
+	if _, err := none.Snapshot(); !errors.Is(err, trustkeep.ErrInvalid) {
 		t.Errorf("%v", err)
 	}
 }

@@ -1,0 +1,32 @@
+package revocation_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/revocation"
+)
+
+// A wrong call is ErrInvalid and nothing else.
+func TestWrongCallsAreInvalid(t *testing.T) {
+	_, mode := revocation.New(revocation.Options{Mode: 9})
+	_, scope := revocation.New(revocation.Options{Coverage: 9})
+	_, list := revocation.New(revocation.Options{CRLs: []*revocation.CRL{nil}})
+	var none *revocation.Checker
+	checker, err := revocation.New(revocation.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, err := range map[string]error{
+		"Mode": mode, "Coverage": scope, "nil CRL": list,
+		"nil Checker": none.Check(context.Background(), nil, nil, time.Now()),
+		"no chain":    checker.Check(context.Background(), nil, nil, time.Now()),
+	} {
+		if !errors.Is(err, trustkeep.ErrInvalid) || errors.Is(err, trustkeep.ErrEmpty) || errors.Is(err, trustkeep.ErrUnsupported) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
