@@ -48,27 +48,32 @@ func Consumers() []trustkeep.Profile {
 //
 // No key is unlocked, so the algorithm of a key without certificate is not seen.
 // The error is that of asking for the password.
-func (k *Keystore) CanRead(consumer trustkeep.Profile, o SaveOptions) ([]Incompatibility, error) {
+func (k *Keystore) CanRead(consumer trustkeep.Profile, o SaveOptions) (found []Incompatibility, err error) {
 	password, err := reveal(o.Password)
 	if err != nil {
 		return nil, fmt.Errorf("keystore: can read: %w", err)
 	}
 	defer password.Wipe()
-	k.mu.RLock()
-	defer k.mu.RUnlock()
-	c := &compatibility{k: k, format: o.Format, profile: o.Profile, password: password.Bytes()}
-	if c.format == "" {
-		c.format = k.format
-	}
-	if c.profile == "" && c.format == k.format {
-		c.profile = k.profile
-	}
-	switch {
-	case o.NoPassword || c.profile == trustkeep.Passwordless:
-		c.password = nil
-	case password == nil:
-		c.password = k.password.Bytes()
-	}
+	k.look(func(s *state) {
+		c := &compatibility{k: s, format: o.Format, profile: o.Profile, password: password.Bytes()}
+		if c.format == "" {
+			c.format = s.format
+		}
+		if c.profile == "" && c.format == s.format {
+			c.profile = s.profile
+		}
+		switch {
+		case o.NoPassword || c.profile == trustkeep.Passwordless:
+			c.password = nil
+		case password == nil:
+			c.password = s.password.Bytes()
+		}
+		found = c.check(consumer)
+	})
+	return found, nil
+}
+
+func (c *compatibility) check(consumer trustkeep.Profile) []Incompatibility {
 	consumers := []trustkeep.Profile{consumer}
 	if consumer == "" {
 		consumers = Consumers()
@@ -77,12 +82,12 @@ func (k *Keystore) CanRead(consumer trustkeep.Profile, o SaveOptions) ([]Incompa
 		c.store()
 		c.entries()
 	}
-	return c.found, nil
+	return c.found
 }
 
 // compatibility is one check.
 type compatibility struct {
-	k        *Keystore
+	k        *state
 	format   trustkeep.Format
 	profile  trustkeep.Profile
 	password []byte
@@ -276,7 +281,7 @@ func (c *compatibility) key(it *item) {
 			c.keyAlgorithm(it.e.Alias, it.e.Key.AlgorithmName())
 		}
 	}
-	if it.password != nil && !it.password.Equal(c.k.password) && c.format == trustkeep.PKCS12 && c.k.format == trustkeep.PKCS12 {
+	if c.k.ownPassword(it) && c.format == trustkeep.PKCS12 && c.k.format == trustkeep.PKCS12 {
 		c.add(it.e.Alias, "key-password", "the key has a password of its own, which consumers of PKCS#12 do not expect", "give it the store's password: ChangeKeyPassword")
 	}
 }

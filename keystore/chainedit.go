@@ -135,9 +135,7 @@ func (k *Keystore) CompleteChain(alias string, from ...CertificateSource) error 
 // editChain gives a private key the chain that change makes of the present one,
 // which has at least one certificate.
 func (k *Keystore) editChain(op, alias string, change func([]*entry.Certificate) ([]*entry.Certificate, error)) error {
-	k.mu.RLock()
-	it, err := k.keyItem(op, alias)
-	k.mu.RUnlock()
+	it, err := k.current().findKey(op, alias)
 	if err != nil {
 		return err
 	}

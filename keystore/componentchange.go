@@ -67,7 +67,7 @@ func (c *Component) open(password trustkeep.PasswordSource, o Options) (*Keystor
 func (k *Keystore) restoreChain(chain [][]byte) bool {
 	var key *item
 	var have [][]byte
-	for _, it := range k.items {
+	for _, it := range k.current().items {
 		switch {
 		case it.e.Kind == entry.Key && key == nil:
 			key = it
@@ -90,8 +90,7 @@ func (k *Keystore) restoreChain(chain [][]byte) bool {
 			e.Chain[i] = entry.NewCertificate(der)
 		}
 	})
-	k.items, k.byAlias = []*item{only}, map[string]*item{entry.Fold(only.e.Alias): only}
-	return true
+	return k.edit(func(s *state) (*state, error) { return s.with([]*item{only}), nil }) == nil
 }
 
 // Rename gives the component another name. Its version stays.

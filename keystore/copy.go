@@ -30,29 +30,37 @@ func (k *Keystore) CopyFrom(other *Keystore, aliases ...string) error {
 }
 
 func (k *Keystore) copies(op string, to trustkeep.Format, aliases []string) ([]*item, error) {
-	k.mu.RLock()
-	items := k.items
-	if len(aliases) > 0 {
-		items = make([]*item, len(aliases))
-		for i, alias := range aliases {
-			if items[i] = k.byAlias[entry.Fold(alias)]; items[i] == nil {
-				defer k.mu.RUnlock()
-				return nil, k.notFound(op, alias)
+	var (
+		from      trustkeep.Format
+		items     []*item
+		passwords []*redact.Secret
+		errs      []error
+		missing   error
+	)
+	k.look(func(s *state) {
+		from, items = s.format, s.items
+		if len(aliases) > 0 {
+			items = make([]*item, len(aliases))
+			for i, alias := range aliases {
+				if items[i], missing = s.find(op, alias); missing != nil {
+					return
+				}
 			}
 		}
+		passwords, errs = make([]*redact.Secret, len(items)), make([]error, len(items))
+		for i, it := range items {
+			passwords[i], errs[i] = s.credential(it, nil, false)
+		}
+	})
+	if missing != nil {
+		return nil, missing
 	}
-	passwords := make([]*redact.Secret, len(items))
-	for i, it := range items {
-		passwords[i] = redact.NewSecret(k.passwordOf(it).Bytes())
-	}
-	from := k.format
-	k.mu.RUnlock()
-
 	copies := make([]*item, len(items))
-	errs := make([]error, len(items))
 	entry.Parallel(len(items), func(i int) {
 		defer passwords[i].Wipe()
-		copies[i], errs[i] = items[i].copyOf(passwords[i].Bytes(), from == to)
+		if errs[i] == nil {
+			copies[i], errs[i] = items[i].copyOf(passwords[i].Bytes(), from == to)
+		}
 	})
 	for i, err := range errs {
 		if err != nil {
@@ -76,5 +84,6 @@ func (it *item) copyOf(password []byte, sameFormat bool) (*item, error) {
 		return nil, err
 	}
 	next.password, next.was = nil, nil
+	next.own.Store(false)
 	return next, nil
 }

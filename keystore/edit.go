@@ -3,6 +3,7 @@ package keystore
 import (
 	"crypto/x509"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -20,11 +21,15 @@ func (k *Keystore) SetIdentity(alias string, id *Identity) error {
 
 // SetIdentityWithPassword is SetIdentity with a password for this key alone,
 // which JKS, JCEKS, BouncyCastle's formats and PEM support. A PKCS#12 store refuses it with
-// ErrUnsupported, since its consumers expect the store's password.
+// ErrUnsupported, since its consumers expect the store's password. A nil or empty
+// password is ErrInvalid.
 func (k *Keystore) SetIdentityWithPassword(alias string, id *Identity, password trustkeep.PasswordSource) error {
 	secret, err := reveal(password)
 	if err == nil && secret == nil {
-		err = fmt.Errorf("key without a password: %w", trustkeep.ErrUnsupported)
+		err = fmt.Errorf("key without a password: %w", trustkeep.ErrInvalid)
+	}
+	if err == nil && len(secret.Bytes()) == 0 {
+		err = errEmptyPassword()
 	}
 	if err == nil && !hasKeyPasswords(k.Format()) {
 		err = fmt.Errorf("a key password of its own in %s: %w", k.Format(), trustkeep.ErrUnsupported)
@@ -71,22 +76,26 @@ func (k *Keystore) put(op string, it *item) error {
 		return &trustkeep.Error{Op: op, Err: fmt.Errorf("alias: %w", trustkeep.ErrEmpty)}
 	}
 	it.e.Created = k.now()
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	folded := entry.Fold(it.e.Alias)
-	old := k.byAlias[folded]
-	if old != nil && old.e.Alias != it.e.Alias {
-		return exists(op, it.e.Alias, old.e.Alias)
-	}
-	k.byAlias[folded] = it
-	k.index.Store(nil)
-	if old == nil {
-		k.items = append(k.items, it)
-		return nil
-	}
-	k.items = slices.Clone(k.items)
-	k.items[slices.Index(k.items, old)] = it
-	return nil
+	return k.edit(func(s *state) (*state, error) {
+		folded := entry.Fold(it.e.Alias)
+		old := s.byAlias[folded]
+		if old != nil && old.e.Alias != it.e.Alias {
+			return nil, exists(op, it.e.Alias, old.e.Alias)
+		}
+		next := s.copy()
+		next.index.Store(nil)
+		if next.byAlias = maps.Clone(s.byAlias); next.byAlias == nil {
+			next.byAlias = make(map[string]*item)
+		}
+		next.byAlias[folded] = it
+		if old == nil {
+			next.items = append(s.items[:len(s.items):len(s.items)], it)
+			return next, nil
+		}
+		next.items = slices.Clone(s.items)
+		next.items[slices.Index(next.items, old)] = it
+		return next, nil
+	})
 }
 
 func exists(op, alias, other string) error {
@@ -101,43 +110,30 @@ func (k *Keystore) Rename(from, to string) error {
 	if to == "" {
 		return &trustkeep.Error{Op: op, Alias: from, Err: fmt.Errorf("new alias: %w", trustkeep.ErrEmpty)}
 	}
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	it := k.byAlias[entry.Fold(from)]
-	if it == nil {
-		return k.notFound(op, from)
-	}
-	if other := k.byAlias[entry.Fold(to)]; other != nil && other != it {
-		return exists(op, to, other.e.Alias)
-	}
-	renamed := *it.e
-	renamed.Alias, renamed.Unnamed = to, false
-	next := &item{e: &renamed, password: it.password, set: it.set}
-	if id := it.identity.Load(); id != nil {
-		named := *id
-		named.alias = to
-		next.identity.Store(&named)
-	}
-	delete(k.byAlias, entry.Fold(it.e.Alias))
-	k.byAlias[entry.Fold(to)] = next
-	k.items = slices.Clone(k.items)
-	k.items[slices.Index(k.items, it)] = next
-	return nil
+	return k.edit(func(s *state) (*state, error) {
+		it, err := s.find(op, from)
+		if err != nil {
+			return nil, err
+		}
+		if other := s.byAlias[entry.Fold(to)]; other != nil && other != it {
+			return nil, exists(op, to, other.e.Alias)
+		}
+		items := slices.Clone(s.items)
+		items[slices.Index(items, it)] = it.renamed(to)
+		return s.with(items), nil
+	})
 }
 
 // Delete removes an entry. ErrNotFound when there is none.
 func (k *Keystore) Delete(alias string) error {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	it := k.byAlias[entry.Fold(alias)]
-	if it == nil {
-		return k.notFound("keystore: delete", alias)
-	}
-	delete(k.byAlias, entry.Fold(it.e.Alias))
-	k.index.Store(nil)
-	i := slices.Index(k.items, it)
-	k.items = append(slices.Clone(k.items[:i]), k.items[i+1:]...)
-	return nil
+	return k.edit(func(s *state) (*state, error) {
+		it, err := s.find("keystore: delete", alias)
+		if err != nil {
+			return nil, err
+		}
+		i := slices.Index(s.items, it)
+		return s.with(slices.Delete(slices.Clone(s.items), i, i+1)), nil
+	})
 }
 
 func (k *Keystore) now() time.Time {

@@ -85,7 +85,8 @@ type Entry struct {
 	item  *item
 }
 
-func (k *Keystore) describe(it *item) Entry {
+// describe is called under Keystore.secrets.
+func (s *state) describe(k *Keystore, it *item) Entry {
 	e := it.e
 	d := Entry{
 		Alias: e.Alias, Unnamed: e.Unnamed, Kind: kindOf(e.Kind), Created: e.Created, Err: e.Err,
@@ -93,7 +94,7 @@ func (k *Keystore) describe(it *item) Entry {
 
 		store: k, item: it.root(),
 
-		OwnPassword: it.password != nil && !it.password.Equal(k.password),
+		OwnPassword: s.ownPassword(it),
 	}
 	for i, c := range e.Chain {
 		d.RawChain[i] = append([]byte(nil), c.Raw...)

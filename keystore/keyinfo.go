@@ -39,20 +39,14 @@ type KeyInfo struct {
 // cannot be decrypted for lack of an algorithm.
 func (k *Keystore) CheckKey(alias string) (KeyInfo, error) {
 	const op = "keystore: check key"
-	k.mu.RLock()
-	it := k.byAlias[entry.Fold(alias)]
-	if it == nil {
-		defer k.mu.RUnlock()
-		return KeyInfo{}, k.notFound(op, alias)
+	s, it, password, err := k.key(op, alias)
+	if err != nil {
+		return KeyInfo{}, err
 	}
-	password := redact.NewSecret(k.passwordOf(it).Bytes())
-	path, format := k.origin.path, k.format
 	id := it.identity.Load()
-	k.mu.RUnlock()
 	defer password.Wipe()
 
 	var info KeyInfo
-	var err error
 	if it.set && id != nil {
 		info = KeyInfo{Algorithm: algorithmOf(id.Leaf()), Usable: true, Matched: true}
 		info.SSHFingerprint, _ = openssh.Fingerprint(id.Leaf().PublicKey)
@@ -60,9 +54,24 @@ func (k *Keystore) CheckKey(alias string) (KeyInfo, error) {
 		info, err = checkKey(it.e, password.Bytes())
 	}
 	if err != nil {
-		return KeyInfo{}, &trustkeep.Error{Op: op, Path: path, Format: string(format), Alias: it.e.Alias, Err: err}
+		return KeyInfo{}, s.fail(op, it.e.Alias, err, "")
 	}
 	return info, nil
+}
+
+// key returns the entry of that alias, of whatever kind, and a copy of the password that
+// the store knows for it.
+func (k *Keystore) key(op, alias string) (s *state, it *item, password *redact.Secret, err error) {
+	k.look(func(now *state) {
+		s = now
+		if it, err = s.find(op, alias); err != nil {
+			return
+		}
+		if password, err = s.credential(it, nil, false); err != nil {
+			err = s.fail(op, it.e.Alias, err, "")
+		}
+	})
+	return s, it, password, err
 }
 
 func checkKey(e *entry.Entry, password []byte) (info KeyInfo, err error) {

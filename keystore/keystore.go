@@ -1,7 +1,6 @@
 package keystore
 
 import (
-	"crypto"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -15,55 +14,17 @@ import (
 	"github.com/trustkeep/trustkeep/internal/redact"
 )
 
-// Keystore holds entries, most of them identities. It is safe for concurrent
-// use. It prints as a summary without secrets.
+// Keystore holds entries, most of them identities. It is safe for concurrent use:
+// readers work on immutable states and do not wait for writers; each edit and each save
+// makes a new state in one step. It prints as a summary without secrets. The zero
+// Keystore is empty and will be written as PKCS#12.
 type Keystore struct {
 	options Options
-	// source is the codec's record of how the store was written.
-	source          any
-	profile         trustkeep.Profile // last asked for in Save; empty: that of source
-	unauthenticated bool
-
-	mu       sync.RWMutex
-	format   trustkeep.Format
-	password *redact.Secret
-	items    []*item
-	byAlias  map[string]*item // by entry.Fold
-	findings []Finding
-	origin   origin
-	index    atomic.Pointer[entry.Index] // see issuers
-}
-
-// origin is the file that a store was loaded from or saved to.
-type origin struct {
-	path string
-	sum  [32]byte // SHA-256 of its content then
-}
-
-// item is one entry of a store.
-type item struct {
-	e *entry.Entry
-	// identity is what was set, or what unlocking yielded.
-	identity atomic.Pointer[Identity]
-	// password of the key alone; nil where it is the store's. Guarded by
-	// Keystore.mu.
-	password *redact.Secret
-	// set: the key comes from SetIdentity and not from what was read.
-	set bool
-	// was is the item of which this one is another form: the same key, chain and alias
-	// under another protection. Nil for the first form.
-	was *item
-	// key is what Signer unlocked; see root.
-	key atomic.Pointer[crypto.Signer]
-}
-
-// root returns the first form of the item, which stands for the entry while only its
-// protection changes.
-func (it *item) root() *item {
-	if it.was != nil {
-		return it.was
-	}
-	return it
+	mu      sync.Mutex // held by writers
+	state   atomic.Pointer[state]
+	// secrets is locked while passwords that were replaced are wiped, and locked for
+	// reading while passwords are copied or compared.
+	secrets sync.RWMutex
 }
 
 // Finding is a remark about a store or one of its entries that did not keep it
@@ -75,27 +36,21 @@ type Finding struct {
 }
 
 func (o Options) fromStore(store *entry.Store, password *redact.Secret) (*Keystore, error) {
-	k := o.New()
-	k.format, k.source, k.unauthenticated = store.Format, store.Source, store.Unauthenticated
-	k.password = password
-	k.items = make([]*item, 0, len(store.Entries))
-	k.byAlias = make(map[string]*item, len(store.Entries))
+	items := make([]*item, len(store.Entries))
+	for i, e := range store.Entries {
+		items[i] = &item{e: e}
+	}
+	s := (&state{format: store.Format, source: store.Source, unauthenticated: store.Unauthenticated, password: password}).with(items)
 	for _, f := range store.Findings {
-		k.findings = append(k.findings, Finding(f))
+		s.findings = append(s.findings, Finding(f))
 	}
 	for _, e := range store.Entries {
-		it := &item{e: e}
-		k.items = append(k.items, it)
-		folded := entry.Fold(e.Alias)
-		if _, taken := k.byAlias[folded]; !taken {
-			k.byAlias[folded] = it
-		}
 		if e.Err != nil {
-			k.findings = append(k.findings, Finding{e.Alias, "unusable-entry", e.Err.Error()})
+			s.findings = append(s.findings, Finding{e.Alias, "unusable-entry", e.Err.Error()})
 		}
 	}
 	for alias, source := range o.KeyPasswords {
-		it := k.byAlias[entry.Fold(alias)]
+		it := s.byAlias[entry.Fold(alias)]
 		if it == nil || it.e.Key == nil {
 			return nil, fmt.Errorf("password for key %q: %w", trustkeep.Printable(alias), trustkeep.ErrNotFound)
 		}
@@ -106,13 +61,21 @@ func (o Options) fromStore(store *entry.Store, password *redact.Secret) (*Keysto
 		it.password = secret
 	}
 	if o.Unlock {
-		if err := k.unlockAll(); err != nil {
+		if err := s.unlockAll(); err != nil {
 			return nil, err
 		}
 	}
-	if o.Strict && len(k.findings) > 0 {
-		return nil, strictError(store, k.findings)
+	for _, it := range items {
+		if it.e.Key != nil {
+			clear(it.e.Key.Opened)
+			it.e.Key.Opened = nil
+		}
 	}
+	if o.Strict && len(s.findings) > 0 {
+		return nil, strictError(store, s.findings)
+	}
+	k := o.New()
+	k.state.Store(s)
 	return k, nil
 }
 
@@ -126,44 +89,27 @@ func strictError(store *entry.Store, findings []Finding) error {
 }
 
 // Format is the format that the store was read in and will be saved in.
-func (k *Keystore) Format() trustkeep.Format {
-	k.mu.RLock()
-	defer k.mu.RUnlock()
-	return k.format
-}
+func (k *Keystore) Format() trustkeep.Format { return k.current().format }
 
 // Path is the file that the store was loaded from or last saved to, and empty
 // where there is none.
-func (k *Keystore) Path() string {
-	k.mu.RLock()
-	defer k.mu.RUnlock()
-	return k.origin.path
-}
+func (k *Keystore) Path() string { return k.current().origin.path }
 
 // Authenticated reports whether a MAC or digest vouched for the content when
 // the store was opened.
-func (k *Keystore) Authenticated() bool { return !k.unauthenticated }
+func (k *Keystore) Authenticated() bool { return !k.current().unauthenticated }
 
 // Findings returns what was remarkable about the store as it was read.
-func (k *Keystore) Findings() []Finding {
-	k.mu.RLock()
-	defer k.mu.RUnlock()
-	return slices.Clone(k.findings)
-}
+func (k *Keystore) Findings() []Finding { return slices.Clone(k.current().findings) }
 
 // Len is the number of entries.
-func (k *Keystore) Len() int {
-	k.mu.RLock()
-	defer k.mu.RUnlock()
-	return len(k.items)
-}
+func (k *Keystore) Len() int { return len(k.current().items) }
 
 // Aliases returns the aliases of all entries in the order of the store.
 func (k *Keystore) Aliases() []string {
-	k.mu.RLock()
-	defer k.mu.RUnlock()
-	aliases := make([]string, len(k.items))
-	for i, it := range k.items {
+	items := k.current().items
+	aliases := make([]string, len(items))
+	for i, it := range items {
 		aliases[i] = it.e.Alias
 	}
 	return aliases
@@ -171,40 +117,39 @@ func (k *Keystore) Aliases() []string {
 
 // Entries describes all entries in the order of the store. No key is unlocked.
 func (k *Keystore) Entries() []Entry {
-	k.mu.RLock()
-	defer k.mu.RUnlock()
 	var certs []*entry.Certificate
-	for _, it := range k.items {
+	for _, it := range k.current().items {
 		certs = append(certs, it.e.Chain...)
 	}
 	entry.ParseAll(certs)
-	entries := make([]Entry, len(k.items))
-	for i, it := range k.items {
-		entries[i] = k.describe(it)
-	}
+	var entries []Entry
+	k.look(func(s *state) {
+		entries = make([]Entry, len(s.items))
+		for i, it := range s.items {
+			entries[i] = s.describe(k, it)
+		}
+	})
 	return entries
 }
 
 // Entry describes the entry of that alias, or fails with ErrNotFound.
-func (k *Keystore) Entry(alias string) (Entry, error) {
-	k.mu.RLock()
-	defer k.mu.RUnlock()
-	it := k.byAlias[entry.Fold(alias)]
-	if it == nil {
-		return Entry{}, k.notFound("keystore: entry", alias)
-	}
-	return k.describe(it), nil
+func (k *Keystore) Entry(alias string) (e Entry, err error) {
+	k.look(func(s *state) {
+		var it *item
+		if it, err = s.find("keystore: entry", alias); err == nil {
+			e = s.describe(k, it)
+		}
+	})
+	return e, err
 }
 
 // Certificates returns every certificate of the store that can be parsed, in
 // the order of the entries, each once. It makes a Keystore a source for
 // truststore.FromKeystore.
 func (k *Keystore) Certificates() []*x509.Certificate {
-	k.mu.RLock()
-	defer k.mu.RUnlock()
 	var wrapped []*entry.Certificate
 	seen := make(map[string]bool)
-	for _, it := range k.items {
+	for _, it := range k.current().items {
 		for _, c := range it.e.Chain {
 			if !seen[string(c.Raw)] {
 				seen[string(c.Raw)] = true
@@ -227,19 +172,16 @@ func (k *Keystore) Certificates() []*x509.Certificate {
 // can no longer be unlocked without IdentityWithPassword, and the store can no
 // longer be saved with its own password.
 func (k *Keystore) Close() error {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	k.password.Wipe()
-	k.password = nil
-	for _, it := range k.items {
-		it.password.Wipe()
-		it.password = nil
-		if it.e.Key != nil {
-			clear(it.e.Key.Opened)
-			it.e.Key.Opened = nil
+	return k.edit(func(s *state) (*state, error) {
+		items := make([]*item, len(s.items))
+		for i, it := range s.items {
+			items[i] = it.again()
+			items[i].password = nil
 		}
-	}
-	return nil
+		next := s.with(items)
+		next.password, next.closed = nil, true
+		return next, nil
+	})
 }
 
 // String summarises the store without secrets: "pkcs12 keystore, 3 entries".
@@ -247,7 +189,8 @@ func (k *Keystore) String() string {
 	if k == nil {
 		return "keystore <nil>"
 	}
-	return fmt.Sprintf("%s keystore, %d entries", k.Format(), k.Len())
+	s := k.current()
+	return fmt.Sprintf("%s keystore, %d entries", s.format, len(s.items))
 }
 
 // GoString is String, so that %#v shows no more.
@@ -256,33 +199,17 @@ func (k *Keystore) GoString() string { return k.String() }
 // LogValue implements slog.LogValuer through String.
 func (k *Keystore) LogValue() slog.Value { return slog.StringValue(k.String()) }
 
-func (k *Keystore) notFound(op, alias string) error {
-	return &trustkeep.Error{Op: op, Path: k.origin.path, Format: string(k.format), Alias: alias,
-		Err: trustkeep.ErrNotFound, Hint: k.aliasHint()}
-}
-
-// aliasHint names what there is, since a wrong alias is most often a spelling.
-func (k *Keystore) aliasHint() string {
-	const most = 8
-	if len(k.items) == 0 {
-		return "the store is empty"
-	}
-	hint := "the store has "
-	for i, it := range k.items[:min(most, len(k.items))] {
-		if i > 0 {
-			hint += ", "
-		}
-		hint += `"` + trustkeep.Printable(it.e.Alias) + `"`
-	}
-	if len(k.items) > most {
-		hint += fmt.Sprintf(" and %d more", len(k.items)-most)
-	}
-	return hint
-}
-
 func hintFor(err error, password *redact.Secret) string {
 	if errors.Is(err, trustkeep.ErrIncorrectPassword) && password == nil {
 		return "no password was given"
 	}
 	return ""
+}
+
+// keyHint is hintFor a key.
+func keyHint(err error, password *redact.Secret) string {
+	if errors.Is(err, trustkeep.ErrIncorrectPassword) && password != nil {
+		return "the key may have a password of its own"
+	}
+	return hintFor(err, password)
 }

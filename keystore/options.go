@@ -77,7 +77,7 @@ func (o Options) Load(path string, password trustkeep.PasswordSource) (*Keystore
 	if err != nil {
 		return nil, err
 	}
-	k.origin = origin{path: path, sum: sha256.Sum256(data)}
+	k.current().origin = origin{path: path, sum: sha256.Sum256(data)}
 	return k, nil
 }
 
@@ -106,7 +106,7 @@ func New() *Keystore { return Options{}.New() }
 
 // New is the function New with these options.
 func (o Options) New() *Keystore {
-	return &Keystore{format: trustkeep.PKCS12, options: o, byAlias: map[string]*item{}}
+	return &Keystore{options: o}
 }
 
 // open makes a store of data, which it owns.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/subtle"
 	"fmt"
+	"slices"
 
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/internal/entry"
@@ -15,8 +16,8 @@ import (
 // keep it. A wrong current password changes nothing.
 //
 // It unlocks every key that shares the password. Errors: ErrIncorrectPassword;
-// ErrEmpty for a nil new password (SaveOptions.NoPassword writes a store without
-// one).
+// ErrInvalid for a nil new password (SaveOptions.NoPassword writes a store without
+// one) or an empty one.
 func (k *Keystore) ChangePassword(current, next trustkeep.PasswordSource) error {
 	const op = "keystore: change password"
 	old, secret, err := revealBoth(current, next)
@@ -24,45 +25,39 @@ func (k *Keystore) ChangePassword(current, next trustkeep.PasswordSource) error 
 	switch {
 	case err != nil:
 	case secret == nil:
-		err = fmt.Errorf("new password: %w", trustkeep.ErrEmpty)
-	case !k.HasPassword(old.Bytes()):
-		err = trustkeep.ErrIncorrectPassword
+		err = fmt.Errorf("no new password: %w", trustkeep.ErrInvalid)
+	case len(secret.Bytes()) == 0:
+		err = errEmptyPassword()
 	}
 	if err != nil {
 		secret.Wipe()
 		return &trustkeep.Error{Op: op, Path: k.Path(), Format: string(k.Format()), Err: err}
 	}
-	var sharing []*item
-	k.mu.RLock()
-	for _, it := range k.items {
-		if it.password == nil && it.e.Key != nil && !it.set {
-			sharing = append(sharing, it)
-		}
+	return k.edit(func(s *state) (*state, error) { return s.changePassword(op, old, secret) })
+}
+
+// changePassword takes over secret unless it fails.
+func (s *state) changePassword(op string, old, secret *redact.Secret) (*state, error) {
+	if !same(s.password, old) {
+		secret.Wipe()
+		return nil, s.fail(op, "", trustkeep.ErrIncorrectPassword, "")
 	}
-	k.mu.RUnlock()
 	// Once the password is another, what is stored cannot be opened with it.
 	// So each key is opened now and protected anew when the store is saved.
-	opened := make([]*item, len(sharing))
-	entry.Parallel(len(sharing), func(i int) {
+	items := slices.Clone(s.items)
+	entry.Parallel(len(items), func(i int) {
+		if it := items[i]; it.password != nil || it.e.Key == nil || it.held() {
+			return
+		}
 		// One that does not open has a password of its own, which it
 		// keeps, or cannot be used by anybody.
-		opened[i], _ = sharing[i].opened(old.Bytes())
-	})
-	var removed, added []*item
-	for i, it := range opened {
-		if it != nil {
-			removed, added = append(removed, sharing[i]), append(added, it)
+		if opened, err := items[i].opened(old.Bytes()); err == nil {
+			items[i] = opened
 		}
-	}
-	if err := k.exchange(op, removed, added); err != nil {
-		secret.Wipe()
-		return err
-	}
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	k.password.Wipe()
-	k.password = secret
-	return nil
+	})
+	next := s.with(items)
+	next.password = secret
+	return next, nil
 }
 
 // ChangeKeyPassword gives one key another password, which counts from the next
@@ -70,8 +65,8 @@ func (k *Keystore) ChangePassword(current, next trustkeep.PasswordSource) error 
 // key have a password of its own, unless next is nil. A wrong current password
 // changes nothing.
 //
-// Errors: ErrIncorrectPassword, ErrUnsupported, ErrNotFound and what opening the
-// key may yield.
+// Errors: ErrIncorrectPassword, ErrUnsupported, ErrNotFound, ErrInvalid for an empty
+// password and what opening the key may yield.
 func (k *Keystore) ChangeKeyPassword(alias string, current, next trustkeep.PasswordSource) error {
 	const op = "keystore: change key password"
 	old, secret, err := revealBoth(current, next)
@@ -79,46 +74,47 @@ func (k *Keystore) ChangeKeyPassword(alias string, current, next trustkeep.Passw
 	if err != nil {
 		return &trustkeep.Error{Op: op, Alias: alias, Err: err}
 	}
-	it, err := k.changedKey(op, alias, old, secret)
-	if err == nil {
-		err = k.exchange(op, []*item{it.from}, []*item{it.to})
+	if secret != nil && len(secret.Bytes()) == 0 {
+		return &trustkeep.Error{Op: op, Alias: alias, Err: errEmptyPassword()}
 	}
+	err = k.edit(func(s *state) (*state, error) {
+		from, err := s.findKey(op, alias)
+		if err != nil {
+			return nil, err
+		}
+		if secret != nil && !hasKeyPasswords(s.format) {
+			return nil, s.fail(op, from.e.Alias, fmt.Errorf("a key password of its own in %s: %w", s.format, trustkeep.ErrUnsupported), "")
+		}
+		checked, err := s.credential(from, old, true)
+		if err != nil {
+			return nil, s.fail(op, from.e.Alias, err, "")
+		}
+		defer checked.Wipe()
+		to, err := from.opened(checked.Bytes())
+		if err != nil {
+			return nil, s.fail(op, from.e.Alias, err, "")
+		}
+		to.password = secret
+		to.own.Store(false)
+		return s.exchange(op, []*item{from}, []*item{to})
+	})
 	if err != nil {
 		secret.Wipe()
 	}
 	return err
 }
 
-// replacement is an entry and what takes its place.
-type replacement struct{ from, to *item }
-
-func (k *Keystore) changedKey(op, alias string, old, secret *redact.Secret) (r replacement, err error) {
-	k.mu.RLock()
-	defer k.mu.RUnlock()
-	if r.from, err = k.keyItem(op, alias); err != nil {
-		return r, err
-	}
-	switch {
-	case secret != nil && !hasKeyPasswords(k.format):
-		err = fmt.Errorf("a key password of its own in %s: %w", k.format, trustkeep.ErrUnsupported)
-	case r.from.held() && !same(k.passwordOf(r.from), old):
-		err = trustkeep.ErrIncorrectPassword
-	default:
-		r.to, err = r.from.opened(old.Bytes())
-	}
-	if err != nil {
-		return r, &trustkeep.Error{Op: op, Path: k.origin.path, Format: string(k.format), Alias: r.from.e.Alias, Err: err}
-	}
-	r.to.password = secret
-	return r, nil
-}
-
 // HasPassword reports whether the store's password is this one, nil standing for
 // none. It is how an audit finds passwords that everybody knows.
-func (k *Keystore) HasPassword(password []byte) bool {
-	k.mu.RLock()
-	defer k.mu.RUnlock()
-	return same(k.password, redact.NewSecret(password))
+func (k *Keystore) HasPassword(password []byte) (has bool) {
+	k.look(func(s *state) { has = same(s.password, redact.NewSecret(password)) })
+	return has
+}
+
+// errEmptyPassword: a key under the empty password only looks protected. A store that was
+// read that way can be saved as it is.
+func errEmptyPassword() error {
+	return fmt.Errorf("an empty password protects nothing: %w", trustkeep.ErrInvalid)
 }
 
 // same compares in a time that does not depend on where passwords differ.
@@ -137,18 +133,11 @@ func revealBoth(current, next trustkeep.PasswordSource) (old, secret *redact.Sec
 	return old, secret, nil
 }
 
-// held reports whether the key is in memory in the clear, so that opening it
-// proves no password.
-func (it *item) held() bool { return it.set || it.e.Key != nil && it.e.Key.Protected == nil }
-
 // opened returns a copy of the item whose key is unlocked, to be protected anew
 // when the store is saved.
 func (it *item) opened(password []byte) (*item, error) {
 	if it.set {
-		next := it.variant(func(*entry.Entry) {})
-		next.was = it.root()
-		next.identity.Store(it.identity.Load())
-		return next, nil
+		return it.again(), nil
 	}
 	if it.e.Key == nil || it.e.Key.Open == nil {
 		return nil, fmt.Errorf("key cannot be opened: %w", trustkeep.ErrUnsupported)

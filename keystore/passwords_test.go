@@ -61,7 +61,7 @@ func TestChangePassword(t *testing.T) {
 			ks, path := stored(t, f)
 			wantError(t, ks.ChangePassword(second, third), trustkeep.ErrIncorrectPassword, "keystore: change password")
 			wantError(t, ks.ChangePassword(nil, third), trustkeep.ErrIncorrectPassword)
-			wantError(t, ks.ChangePassword(first, nil), trustkeep.ErrEmpty)
+			wantError(t, ks.ChangePassword(first, nil), trustkeep.ErrInvalid)
 			before, err := os.ReadFile(path)
 			if err != nil {
 				t.Fatal(err)

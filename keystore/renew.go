@@ -52,9 +52,7 @@ func (k *Keystore) Renew(alias string, o RenewOptions) (*Identity, error) {
 	if err != nil {
 		return nil, err
 	}
-	k.mu.RLock()
-	it, err := k.keyItem(op, alias)
-	k.mu.RUnlock()
+	it, err := k.current().findKey(op, alias)
 	if err != nil {
 		return nil, err
 	}

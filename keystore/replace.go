@@ -104,9 +104,7 @@ func (r *Replacement) check(k *Keystore, old Entry) error {
 
 // form returns the present form of an entry, nil if it is no longer in the store.
 func (k *Keystore) form(root *item) *item {
-	k.mu.RLock()
-	defer k.mu.RUnlock()
-	for _, it := range k.items {
+	for _, it := range k.current().items {
 		if it.root() == root {
 			return it
 		}
@@ -119,31 +117,32 @@ func (k *Keystore) target(op string, it *item, as string) (*item, error) {
 	if as == "" {
 		return it, nil
 	}
-	k.mu.RLock()
-	defer k.mu.RUnlock()
-	other := k.byAlias[entry.Fold(as)]
-	if other == nil {
-		return nil, k.notFound(op, as)
-	}
-	return other, nil
+	return k.current().find(op, as)
 }
 
 // successor makes what takes the place of an item, under the alias of target.
 func (k *Keystore) successor(it, target *item, r Replacement) (*item, error) {
-	// A copy, since Close may wipe the original while a key is being derived.
-	k.mu.RLock()
-	password, format := redact.NewSecret(k.passwordOf(it).Bytes()), k.format
+	var (
+		password *redact.Secret
+		format   trustkeep.Format
+		err      error
+	)
+	k.look(func(s *state) {
+		format = s.format
+		password, err = s.credential(it, nil, false)
+	})
+	if err != nil {
+		return nil, err
+	}
+	defer password.Wipe()
 	next := it.variant(func(e *entry.Entry) {
 		e.Chain, e.Err, e.Created = rewrap(r.Chain, target.e.Chain, it.e.Chain), nil, k.now()
 		if target != it {
 			e.Alias, e.Unnamed = target.e.Alias, false
 		}
 	})
-	k.mu.RUnlock()
-	defer password.Wipe()
 	key := r.Key
 	if key == nil {
-		var err error
 		if key, err = it.keyFor(r.Chain[0], password.Bytes()); err != nil {
 			return nil, err
 		}

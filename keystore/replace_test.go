@@ -149,13 +149,33 @@ func TestReplaceLeavesKeyLocked(t *testing.T) {
 // write one: it would go over to the store's in silence.
 func TestReplaceOfKeyPasswordThatTheFormatLacks(t *testing.T) {
 	pki := testpki.New(t, testpki.Options{})
-	ks := withKeyPassword(t, pki, trustkeep.JKS, knowing)
-	if err := ks.SaveWith(t.TempDir()+"/store.p12", keystore.SaveOptions{Format: trustkeep.PKCS12}); err != nil {
+	ks, err := keystore.Options{KeyPasswords: map[string]trustkeep.PasswordSource{"server": second}}.
+		Parse(pkcs12WithKeyPassword(t, pki), revealed(t, first))
+	if err != nil {
 		t.Fatal(err)
 	}
 	next := pki.Server("next")
-	_, err := ks.Replace(mustEntry(t, ks, "server"), keystore.Replacement{Key: next.Key, Chain: next.Chain})
+	_, err = ks.Replace(mustEntry(t, ks, "server"), keystore.Replacement{Key: next.Key, Chain: next.Chain})
 	wantError(t, err, trustkeep.ErrUnsupported, "ChangeKeyPassword")
+}
+
+// pkcs12WithKeyPassword makes a store under the first password whose key "server" has the
+// second one.
+func pkcs12WithKeyPassword(t *testing.T, pki *testpki.PKI) []byte {
+	t.Helper()
+	id := pki.Server("server")
+	e := &entry.Entry{Alias: "server", Kind: entry.Key, Key: new(entry.PrivateKey)}
+	for _, der := range id.DERChain() {
+		e.Chain = append(e.Chain, entry.NewCertificate(der))
+	}
+	data, err := formats.Encode(&entry.Store{Format: trustkeep.PKCS12, Entries: []*entry.Entry{e}}, "", entry.WriteOptions{
+		Password: revealed(t, first),
+		Key:      func(*entry.Entry) (plain, password []byte, err error) { return id.PKCS8(), revealed(t, second), nil },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
 }
 
 func TestReplaceRefused(t *testing.T) {

@@ -133,14 +133,15 @@ func requestedUsages(o *CertificateOptions, public crypto.PublicKey) ([]pkix.Ext
 // keyOf unlocks the key of an alias. Unlike identity, it takes a key that has
 // no certificate, or one that is not its own; leaf is nil then.
 func (k *Keystore) keyOf(op, alias string) (it *item, key crypto.Signer, leaf *x509.Certificate, err error) {
-	k.mu.RLock()
-	it, err = k.keyItem(op, alias)
+	var password *redact.Secret
+	k.look(func(s *state) {
+		if it, err = s.findKey(op, alias); err == nil {
+			password = redact.NewSecret(s.passwordOf(it).Bytes())
+		}
+	})
 	if err != nil {
-		k.mu.RUnlock()
 		return nil, nil, nil, err
 	}
-	password := redact.NewSecret(k.passwordOf(it).Bytes())
-	k.mu.RUnlock()
 	defer password.Wipe()
 
 	id, err := k.identity(op, it.e.Alias, nil, false)

@@ -56,19 +56,14 @@ func (s SecretKey) LogValue() slog.Value { return slog.StringValue(s.String()) }
 // ErrIncorrectPassword, ErrUnsupported, ErrCorrupt.
 func (k *Keystore) SecretKey(alias string) (*SecretKey, error) {
 	const op = "keystore: secret key"
-	k.mu.RLock()
-	it := k.byAlias[entry.Fold(alias)]
-	if it == nil {
-		defer k.mu.RUnlock()
-		return nil, k.notFound(op, alias)
+	s, it, password, err := k.key(op, alias)
+	if err != nil {
+		return nil, err
 	}
-	password := redact.NewSecret(k.passwordOf(it).Bytes())
-	path, format := k.origin.path, k.format
-	k.mu.RUnlock()
 	defer password.Wipe()
 	plain, err := openSecret(it.e, password.Bytes())
 	if err != nil {
-		return nil, &trustkeep.Error{Op: op, Path: path, Format: string(format), Alias: it.e.Alias, Err: err}
+		return nil, s.fail(op, it.e.Alias, err, "")
 	}
 	defer clear(plain)
 	return &SecretKey{it.e.Key.AlgorithmName(), redact.NewSecret(plain)}, nil

@@ -2,7 +2,6 @@ package keystore
 
 import (
 	"crypto"
-	"errors"
 	"fmt"
 
 	"github.com/trustkeep/trustkeep"
@@ -20,29 +19,30 @@ import (
 // ErrCorrupt.
 func (k *Keystore) Signer(alias string) (crypto.Signer, error) {
 	const op = "keystore: signer"
-	k.mu.RLock()
-	it, err := k.keyItem(op, alias)
-	if err != nil {
-		k.mu.RUnlock()
-		return nil, err
-	}
-	if key := it.signer(); key != nil {
-		k.mu.RUnlock()
-		return key, nil
-	}
-	password := redact.NewSecret(k.passwordOf(it).Bytes())
-	path, format := k.origin.path, k.format
-	k.mu.RUnlock()
-	defer password.Wipe()
-	key, err := openKey(it.e, password.Bytes())
-	if err != nil {
-		e := &trustkeep.Error{Op: op, Path: path, Format: string(format), Alias: it.e.Alias, Err: err}
-		if errors.Is(err, trustkeep.ErrIncorrectPassword) {
-			if e.Hint = hintFor(err, password); e.Hint == "" {
-				e.Hint = "the key may have a password of its own"
+	var (
+		s        *state
+		it       *item
+		password *redact.Secret
+		err      error
+	)
+	k.look(func(now *state) {
+		s = now
+		if it, err = s.findKey(op, alias); err == nil && it.signer() == nil {
+			if password, err = s.credential(it, nil, false); err != nil {
+				err = s.fail(op, it.e.Alias, err, "")
 			}
 		}
-		return nil, e
+	})
+	if err != nil {
+		return nil, err
+	}
+	defer password.Wipe()
+	if key := it.signer(); key != nil {
+		return key, nil
+	}
+	key, err := openKey(it.e, password.Bytes())
+	if err != nil {
+		return nil, s.fail(op, it.e.Alias, err, keyHint(err, password))
 	}
 	it.root().key.CompareAndSwap(nil, &key)
 	return *it.root().key.Load(), nil

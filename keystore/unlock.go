@@ -27,53 +27,58 @@ func (k *Keystore) Identity(alias string) (*Identity, error) {
 	return k.identity("keystore: identity", alias, nil, false)
 }
 
-// IdentityWithPassword unlocks the key of that alias with this password, also
-// when it is unlocked already. Errors are those of Identity.
+// IdentityWithPassword unlocks the key of that alias with this password, which is checked
+// in every case, also if the key is unlocked already. A key that was set, or that a save
+// or a change of passwords has unlocked, has its own password or else the store's; until
+// there is either, nil is its password. A key that its file holds in the clear is opened
+// by nil, and by the store's password if that vouches for the file; any other is
+// incorrect. Errors are those of Identity.
 func (k *Keystore) IdentityWithPassword(alias string, password trustkeep.PasswordSource) (*Identity, error) {
 	const op = "keystore: identity"
 	secret, err := reveal(password)
 	if err != nil {
-		return nil, &trustkeep.Error{Op: op, Path: k.origin.path, Alias: alias, Err: err}
+		return nil, &trustkeep.Error{Op: op, Path: k.Path(), Alias: alias, Err: err}
 	}
 	defer secret.Wipe()
 	return k.identity(op, alias, secret, true)
 }
 
-func (k *Keystore) identity(op, alias string, password *redact.Secret, explicit bool) (*Identity, error) {
-	k.mu.RLock()
-	it, err := k.keyItem(op, alias)
-	if err != nil {
-		k.mu.RUnlock()
-		return nil, err
-	}
-	if id := it.identity.Load(); id != nil && (!explicit || it.set) {
-		own := it.password
-		k.mu.RUnlock()
-		if explicit && own != nil && !own.Equal(password) {
-			return nil, &trustkeep.Error{Op: op, Alias: it.e.Alias, Err: trustkeep.ErrIncorrectPassword}
+func (k *Keystore) identity(op, alias string, given *redact.Secret, explicit bool) (*Identity, error) {
+	var (
+		s        *state
+		it       *item
+		id       *Identity
+		password *redact.Secret
+		differs  bool // from the store's password
+		err      error
+	)
+	k.look(func(now *state) {
+		s = now
+		if it, err = s.findKey(op, alias); err != nil {
+			return
 		}
+		if id = it.identity.Load(); id != nil && !explicit {
+			return
+		}
+		if password, err = s.credential(it, given, explicit); err != nil {
+			err = s.fail(op, it.e.Alias, err, "")
+			return
+		}
+		differs = !same(password, s.password)
+	})
+	defer password.Wipe()
+	switch {
+	case err != nil:
+		return nil, err
+	case id != nil && (!explicit || it.held()):
 		return id, nil
 	}
-	if !explicit {
-		// A copy, since Close may wipe the original while the key is
-		// being derived.
-		password = redact.NewSecret(k.passwordOf(it).Bytes())
-		defer password.Wipe()
+	id, err = unlock(it, password.Bytes(), s.issuers())
+	if it.e.Key != nil && it.e.Key.Encrypted && !it.held() && (password != nil || explicit) {
+		it.learn(differs, err)
 	}
-	others := k.issuers()
-	path, format := k.origin.path, k.format
-	k.mu.RUnlock()
-
-	id, err := unlock(it, password.Bytes(), others)
 	if err != nil {
-		e := &trustkeep.Error{Op: op, Path: path, Format: string(format), Alias: it.e.Alias, Err: err}
-		if errors.Is(err, trustkeep.ErrIncorrectPassword) {
-			e.Hint = "the key may have a password of its own"
-			if password == nil {
-				e.Hint = "no password was given"
-			}
-		}
-		return nil, e
+		return nil, s.fail(op, it.e.Alias, err, keyHint(err, password))
 	}
 	if it.identity.CompareAndSwap(nil, id) {
 		return id, nil
@@ -81,63 +86,24 @@ func (k *Keystore) identity(op, alias string, password *redact.Secret, explicit 
 	return it.identity.Load(), nil
 }
 
-// keyItem finds the entry of a private key. The caller holds the lock.
-func (k *Keystore) keyItem(op, alias string) (*item, error) {
-	if alias == "" && k.byAlias[""] == nil {
-		var only *item
-		for _, it := range k.items {
-			if it.e.Kind != entry.Key {
-				continue
-			}
-			if only != nil {
-				return nil, &trustkeep.Error{Op: op, Path: k.origin.path, Format: string(k.format),
-					Err: fmt.Errorf("several private keys and no alias: %w", trustkeep.ErrNotFound), Hint: k.aliasHint()}
-			}
-			only = it
-		}
-		if only == nil {
-			return nil, &trustkeep.Error{Op: op, Path: k.origin.path, Format: string(k.format),
-				Err: fmt.Errorf("no private key: %w", trustkeep.ErrNotFound), Hint: k.aliasHint()}
-		}
-		return only, nil
-	}
-	it := k.byAlias[entry.Fold(alias)]
-	if it == nil {
-		return nil, k.notFound(op, alias)
-	}
-	if it.e.Kind != entry.Key {
-		return nil, &trustkeep.Error{Op: op, Path: k.origin.path, Format: string(k.format), Alias: alias,
-			Err: fmt.Errorf("the entry is of kind %s and has no private key: %w", kindOf(it.e.Kind), trustkeep.ErrNotFound)}
-	}
-	return it, nil
-}
-
-func (k *Keystore) passwordOf(it *item) *redact.Secret {
-	if it.password != nil {
-		return it.password
-	}
-	return k.password
-}
-
 // issuers returns what may complete chains that the store spells out, as
 // Java's formats do; codecs that assemble chains have completed them already
 // and get nil. Built once until the store changes.
-func (k *Keystore) issuers() *entry.Index {
-	switch k.format {
+func (s *state) issuers() *entry.Index {
+	switch s.format {
 	case trustkeep.JKS, trustkeep.JCEKS, trustkeep.BKS, trustkeep.UBER, trustkeep.BCFKS:
 	default:
 		return nil
 	}
-	if x := k.index.Load(); x != nil {
+	if x := s.index.Load(); x != nil {
 		return x
 	}
 	var certs []*entry.Certificate
-	for _, it := range k.items {
+	for _, it := range s.items {
 		certs = append(certs, it.e.Chain...)
 	}
-	x := entry.NewIndex(certs)
-	k.index.Store(x)
-	return x
+	s.index.CompareAndSwap(nil, entry.NewIndex(certs))
+	return s.index.Load()
 }
 
 func unlock(it *item, password []byte, others *entry.Index) (*Identity, error) {
@@ -196,9 +162,9 @@ func parseKey(der []byte) (crypto.Signer, error) {
 // unlockAll makes identities of the keys that the codec opened, on the cores
 // there are. A key that cannot be used for another reason than its password is
 // reported and does not hide the rest.
-func (k *Keystore) unlockAll() error {
+func (s *state) unlockAll() error {
 	var keys []*item
-	for _, it := range k.items {
+	for _, it := range s.items {
 		if it.e.Kind == entry.Key {
 			keys = append(keys, it)
 		}
@@ -213,7 +179,7 @@ func (k *Keystore) unlockAll() error {
 				if i >= len(keys) {
 					return
 				}
-				errs[i] = k.unlockRead(keys[i])
+				errs[i] = s.unlockRead(keys[i])
 			}
 		})
 	}
@@ -223,7 +189,7 @@ func (k *Keystore) unlockAll() error {
 		case errors.Is(err, trustkeep.ErrIncorrectPassword), errors.Is(err, trustkeep.ErrLimit), errors.Is(err, trustkeep.ErrKeyMismatch):
 			return &trustkeep.Error{Op: "unlock", Alias: keys[i].e.Alias, Err: err}
 		case err != nil:
-			k.findings = append(k.findings, Finding{keys[i].e.Alias, "unusable-key", err.Error()})
+			s.findings = append(s.findings, Finding{keys[i].e.Alias, "unusable-key", err.Error()})
 		}
 	}
 	return nil
@@ -231,10 +197,15 @@ func (k *Keystore) unlockAll() error {
 
 // unlockRead unlocks a key just read, with what the codec opened already when
 // that was with the right password.
-func (k *Keystore) unlockRead(it *item) error {
+func (s *state) unlockRead(it *item) error {
 	der, err := it.e.Key.Opened, it.e.Key.OpenErr
 	if it.password != nil || der == nil && err == nil {
-		id, err := unlock(it, k.passwordOf(it).Bytes(), k.issuers())
+		password, err := s.credential(it, nil, false)
+		if err != nil {
+			return err
+		}
+		defer password.Wipe()
+		id, err := unlock(it, password.Bytes(), s.issuers())
 		if err == nil {
 			it.identity.Store(id)
 		}
@@ -244,7 +215,7 @@ func (k *Keystore) unlockRead(it *item) error {
 		return err
 	}
 	defer clear(der)
-	id, err := identityOf(it.e, der, k.issuers())
+	id, err := identityOf(it.e, der, s.issuers())
 	if err == nil {
 		it.identity.Store(id)
 	}

@@ -1,0 +1,189 @@
+package keystore
+
+import (
+	"bytes"
+	"crypto/x509"
+	"fmt"
+	"slices"
+	"sync"
+
+	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/entry"
+	"github.com/trustkeep/trustkeep/internal/formats"
+	"github.com/trustkeep/trustkeep/internal/redact"
+)
+
+// writer makes a file of a state and answers the codec's questions about keys.
+type writer struct {
+	s            *state
+	format       trustkeep.Format
+	profile      trustkeep.Profile
+	password     *redact.Secret // of the new store
+	sameCodec    bool           // format and algorithms stay
+	samePassword bool
+	items        map[*entry.Entry]*item
+	keys         map[*item]*keySecret
+
+	mu     sync.Mutex // codecs may protect keys on several cores
+	opened map[*item]*item
+}
+
+// keySecret is what a writer needs for one key. It is a copy, since passwords of the
+// store may be wiped while keys are derived.
+type keySecret struct {
+	own  *redact.Secret // the key's own password, if known
+	open *redact.Secret // what opens the key
+	err  error          // why nothing does
+}
+
+// newWriter takes over given. It copies the passwords that it needs; the caller holds
+// Keystore.mu or Keystore.secrets.
+func newWriter(s *state, o SaveOptions, given *redact.Secret) *writer {
+	w := &writer{s: s, format: o.Format, profile: o.Profile, password: given, opened: make(map[*item]*item)}
+	if w.format == "" {
+		w.format = s.format
+	}
+	w.sameCodec = w.format == s.format && (o.Profile == "" || o.Profile == s.profile)
+	if w.sameCodec {
+		w.profile = s.profile
+	}
+	switch {
+	case o.NoPassword || w.profile == trustkeep.Passwordless && w.format == trustkeep.PKCS12:
+		given.Wipe()
+		w.password = nil
+	case given == nil:
+		w.password = redact.NewSecret(s.password.Bytes())
+	}
+	w.samePassword = same(w.password, s.password)
+	w.items = make(map[*entry.Entry]*item, len(s.items))
+	w.keys = make(map[*item]*keySecret)
+	for _, it := range s.items {
+		w.items[it.e] = it
+		if it.e.Key == nil || w.keeps(it) {
+			continue
+		}
+		secret := &keySecret{own: redact.NewSecret(it.password.Bytes())}
+		secret.open, secret.err = s.credential(it, nil, false)
+		w.keys[it] = secret
+	}
+	return w
+}
+
+// encode leaves the password of the store to the caller, unless it fails.
+func (w *writer) encode(k *Keystore, o SaveOptions) (encoded []byte, err error) {
+	defer func() {
+		for _, secret := range w.keys {
+			secret.own.Wipe()
+			secret.open.Wipe()
+		}
+		if err != nil {
+			w.password.Wipe()
+		}
+	}()
+	if err := w.needsPassword(o.NoPassword); err != nil {
+		return nil, err
+	}
+	store := &entry.Store{Format: w.format, Entries: make([]*entry.Entry, len(w.s.items))}
+	if w.sameCodec {
+		store.Source = w.s.source
+	}
+	for i, it := range w.s.items {
+		store.Entries[i] = it.e
+	}
+	return formats.Encode(store, w.profile, entry.WriteOptions{
+		Password: w.password.Bytes(), Rand: o.Rand, Now: k.now(), Keep: w.keep, Key: w.key,
+	})
+}
+
+// needsPassword refuses to write private keys in the clear, unless that was
+// asked for by name, or read that way, in a format that is used so.
+func (w *writer) needsPassword(asked bool) error {
+	if w.password != nil || !slices.ContainsFunc(w.s.items, func(it *item) bool { return it.e.Kind == entry.Key || it.e.Kind == entry.Secret }) {
+		return nil
+	}
+	if w.format == trustkeep.PEM && (asked || w.s.format == trustkeep.PEM && w.s.password == nil) {
+		return nil
+	}
+	return &trustkeep.Error{Op: "password", Err: fmt.Errorf("private keys without a password in %s: %w", w.format, trustkeep.ErrUnsupported),
+		Hint: "give SaveOptions.Password; only PEM can be written with NoPassword"}
+}
+
+// keep reports whether a key may be written as it was read. That spares the
+// key derivations, and it is the only way to save a key whose own password
+// nobody gave.
+func (w *writer) keep(e *entry.Entry) bool { return w.keeps(w.items[e]) }
+
+func (w *writer) keeps(it *item) bool {
+	return w.sameCodec && !it.set && it.e.Key != nil && it.e.Key.Protected != nil && (w.samePassword || it.password != nil && hasKeyPasswords(w.format))
+}
+
+// key opens a key to be protected anew. What it returns is the codec's to wipe,
+// so the password is a copy.
+func (w *writer) key(e *entry.Entry) (plain, password []byte, err error) {
+	it := w.items[e]
+	secret := w.keys[it]
+	password = w.password.Bytes()
+	if secret.own != nil && hasKeyPasswords(w.format) {
+		password = secret.own.Bytes()
+	}
+	if password != nil && len(password) == 0 {
+		return nil, nil, &trustkeep.Error{Op: "key", Alias: e.Alias, Err: errEmptyPassword(),
+			Hint: "give SaveOptions.Password"}
+	}
+	password = bytes.Clone(password)
+	if it.set {
+		signer := it.identity.Load().signer
+		if r, ok := signer.(redact.Revealer); ok {
+			signer = r.Reveal()
+		}
+		plain, err = x509.MarshalPKCS8PrivateKey(signer)
+		if err != nil {
+			return nil, nil, &trustkeep.Error{Op: "key", Alias: e.Alias, Err: fmt.Errorf("%w: %v", trustkeep.ErrUnsupported, err),
+				Hint: "a key that stays in hardware cannot be saved"}
+		}
+		return plain, password, nil
+	}
+	var next *item
+	if err = secret.err; err == nil {
+		next, err = it.opened(secret.open.Bytes())
+	}
+	if err != nil {
+		return nil, nil, &trustkeep.Error{Op: "key", Alias: e.Alias, Err: err,
+			Hint: "its password is needed to write it in another way; give it in Options.KeyPasswords"}
+	}
+	w.mu.Lock()
+	w.opened[it] = next
+	w.mu.Unlock()
+	plain, err = next.e.Key.Open(nil)
+	return plain, password, err
+}
+
+// saved returns the state after the file is written: opened keys are in the place of
+// those that were stored in a way, or under a password, that is no longer the store's.
+func (w *writer) saved() *state {
+	items := slices.Clone(w.s.items)
+	for i, it := range items {
+		if w.keys[it] == nil {
+			continue
+		}
+		next := w.opened[it]
+		if next == nil {
+			if it.password == nil || hasKeyPasswords(w.format) {
+				continue
+			}
+			next = it.again()
+		}
+		if !hasKeyPasswords(w.format) {
+			next.password = nil // it has the store's now
+			next.own.Store(false)
+		}
+		items[i] = next
+	}
+	s := w.s.with(items)
+	s.index.Store(w.s.index.Load())
+	if w.format != s.format {
+		s.format, s.source, s.profile = w.format, nil, ""
+	}
+	s.password = w.password
+	return s
+}
