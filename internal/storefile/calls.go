@@ -68,10 +68,23 @@ func (osCalls) pause(d time.Duration) { <-time.After(d) }
 
 // SyncDir makes the names in a folder last.
 func SyncDir(dir string) error {
-	d, err := os.Open(dir)
+	return syncFolder(dir, func(dir string) (folder, error) { return os.Open(dir) })
+}
+
+// folder is an open folder, apart for tests.
+type folder interface {
+	Sync() error
+	Close() error
+}
+
+func syncFolder(dir string, open func(string) (folder, error)) error {
+	d, err := open(dir)
 	if err != nil {
 		return err
 	}
 	defer d.Close()
-	return syncDirFile(d)
+	if err := d.Sync(); err != nil && !cannotSync(err) {
+		return err
+	}
+	return nil
 }

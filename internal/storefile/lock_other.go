@@ -2,10 +2,7 @@
 
 package storefile
 
-import (
-	"io/fs"
-	"os"
-)
+import "io/fs"
 
 const nonblocking = 0
 
@@ -22,4 +19,5 @@ func (noLock) Close() error { return nil }
 
 func owner(fs.FileInfo) (uid, gid int, ok bool) { return 0, 0, false }
 
-func syncDirFile(*os.File) error { return nil }
+// cannotSync: folders cannot be flushed here.
+func cannotSync(error) bool { return true }

@@ -50,12 +50,8 @@ func owner(info fs.FileInfo) (uid, gid int, ok bool) {
 	return int(st.Uid), int(st.Gid), true
 }
 
-// syncDirFile makes the rename durable. File systems that cannot flush a
-// folder say EINVAL, or ENOTSUP; they order renames themselves or give no such
-// promise.
-func syncDirFile(d *os.File) error {
-	if err := d.Sync(); err != nil && !errors.Is(err, syscall.EINVAL) && !errors.Is(err, errors.ErrUnsupported) {
-		return err
-	}
-	return nil
+// cannotSync tells that a file system cannot flush a folder. Such systems order renames
+// themselves or give no such promise.
+func cannotSync(err error) bool {
+	return errors.Is(err, syscall.EINVAL) || errors.Is(err, errors.ErrUnsupported)
 }
