@@ -132,16 +132,12 @@ func setDefault(d *time.Duration, value time.Duration) {
 
 // CheckRevocation decides on a chain that is trusted otherwise: the peer's
 // certificate first, the anchor last. staple is the OCSP response that came with
-// the handshake, nil for none; at is the time of the decision.
+// the handshake, nil for none; at is the time of the decision. The context and
+// Options.Timeout end the fetching.
 //
 // The error is an *Error. It wraps trustkeep.ErrRevoked for a certificate that
 // was revoked; any other means that nothing could be learned.
-func (c *Checker) CheckRevocation(chain []*x509.Certificate, staple []byte, at time.Time) error {
-	return c.Check(context.Background(), chain, staple, at)
-}
-
-// Check is CheckRevocation with a context for the fetching.
-func (c *Checker) Check(ctx context.Context, chain []*x509.Certificate, staple []byte, at time.Time) error {
+func (c *Checker) CheckRevocation(ctx context.Context, chain []*x509.Certificate, staple []byte, at time.Time) error {
 	if c == nil || len(chain) == 0 {
 		return &trustkeep.Error{Op: "revocation: nothing to check", Err: trustkeep.ErrInvalid}
 	}

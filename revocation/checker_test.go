@@ -54,7 +54,7 @@ func TestStapledResponses(t *testing.T) {
 			if mode == SoftFail && want == "unknown" {
 				want = "good"
 			}
-			err := ch.CheckRevocation(w.chain(), c.staple, w.now)
+			err := ch.CheckRevocation(context.Background(), w.chain(), c.staple, w.now)
 			if got := outcome(err); got != want {
 				t.Errorf("%s, %v: %s, want %s: %v", name, mode, got, want, err)
 			}
@@ -72,7 +72,7 @@ func TestResponseOfAnotherIssuerWithTheSameSerial(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := w.checker(Options{Coverage: LeafOnly}).CheckRevocation(w.chain(), der, w.now); outcome(err) != "unknown" || !strings.Contains(err.Error(), "another issuer") {
+	if err := w.checker(Options{Coverage: LeafOnly}).CheckRevocation(context.Background(), w.chain(), der, w.now); outcome(err) != "unknown" || !strings.Contains(err.Error(), "another issuer") {
 		t.Errorf("%v", err)
 	}
 }
@@ -123,7 +123,7 @@ func TestLists(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			supplied := w.checker(Options{CRLs: []*CRL{w.rootList(), w.parsed(c.list)}})
-			if err := supplied.CheckRevocation(w.chain(), nil, w.now); outcome(err) != c.want {
+			if err := supplied.CheckRevocation(context.Background(), w.chain(), nil, w.now); outcome(err) != c.want {
 				t.Errorf("at hand: %v, want %s", err, c.want)
 			}
 			// A fetched list is dropped when it is stale, before its entries are looked at.
@@ -134,7 +134,7 @@ func TestLists(t *testing.T) {
 			f := &fetcher{data: c.list}
 			fetched := w.checker(Options{CRLs: []*CRL{w.rootList()}, FetchCRL: f.crl})
 			for range 3 {
-				if err := fetched.CheckRevocation(w.chain(), nil, w.now); outcome(err) != want {
+				if err := fetched.CheckRevocation(context.Background(), w.chain(), nil, w.now); outcome(err) != want {
 					t.Errorf("fetched: %v, want %s", err, want)
 				}
 			}
@@ -164,7 +164,7 @@ func TestOCSPByHook(t *testing.T) {
 			return w.response(c.status, nil, nil), nil
 		}})
 		for range 2 {
-			if err := ch.CheckRevocation(w.chain(), nil, w.now); outcome(err) != c.want || url != ocspURL {
+			if err := ch.CheckRevocation(context.Background(), w.chain(), nil, w.now); outcome(err) != c.want || url != ocspURL {
 				t.Errorf("%d: %v, want %s; asked %q", c.status, err, c.want, url)
 			}
 		}
@@ -172,7 +172,7 @@ func TestOCSPByHook(t *testing.T) {
 			t.Errorf("asked %d times while the answer was valid", n)
 		}
 		now = now.Add(2 * time.Hour)
-		ch.CheckRevocation(w.chain(), nil, w.now)
+		ch.CheckRevocation(context.Background(), w.chain(), nil, w.now)
 		if n != 2 {
 			t.Errorf("asked %d times after the answer had run out", n)
 		}
@@ -185,7 +185,7 @@ func TestFailedFetchIsNotRepeatedAtOnce(t *testing.T) {
 	down := &fetcher{err: errors.New("down")}
 	ch := w.checker(Options{Coverage: LeafOnly, FetchCRL: down.crl, FetchOCSP: down.ocsp, Clock: func() time.Time { return now }})
 	for range 5 {
-		if err := ch.CheckRevocation(w.chain(), nil, w.now); outcome(err) != "unknown" || !strings.Contains(err.Error(), "down") {
+		if err := ch.CheckRevocation(context.Background(), w.chain(), nil, w.now); outcome(err) != "unknown" || !strings.Contains(err.Error(), "down") {
 			t.Errorf("%v", err)
 		}
 	}
@@ -194,7 +194,7 @@ func TestFailedFetchIsNotRepeatedAtOnce(t *testing.T) {
 	}
 	now = now.Add(time.Minute)
 	down.data, down.err = w.list(w.pki.Intermediate, nil), nil
-	if err := ch.CheckRevocation(w.chain(), nil, w.now); err != nil {
+	if err := ch.CheckRevocation(context.Background(), w.chain(), nil, w.now); err != nil {
 		t.Error(err)
 	}
 }
@@ -204,12 +204,12 @@ func TestAnswerOfOneSourceIsEnough(t *testing.T) {
 	serial := w.leaf.Cert.SerialNumber
 	down := &fetcher{err: errors.New("down")}
 	list := &fetcher{data: w.list(w.pki.Intermediate, nil)}
-	if err := w.checker(Options{Coverage: LeafOnly, FetchOCSP: down.ocsp, FetchCRL: list.crl}).CheckRevocation(w.chain(), nil, w.now); err != nil {
+	if err := w.checker(Options{Coverage: LeafOnly, FetchOCSP: down.ocsp, FetchCRL: list.crl}).CheckRevocation(context.Background(), w.chain(), nil, w.now); err != nil {
 		t.Error(err)
 	}
 	// What is stapled is chosen by the peer: a list at hand overrules it.
 	ch := w.checker(Options{Coverage: LeafOnly, CRLs: []*CRL{w.parsed(w.list(w.pki.Intermediate, nil, serial))}})
-	if err := ch.CheckRevocation(w.chain(), w.response(ocsp.Good, nil, nil), w.now); outcome(err) != "revoked" {
+	if err := ch.CheckRevocation(context.Background(), w.chain(), w.response(ocsp.Good, nil, nil), w.now); outcome(err) != "revoked" {
 		t.Errorf("%v", err)
 	}
 }
@@ -234,10 +234,10 @@ func TestRequiredStaple(t *testing.T) {
 		for _, mode := range []Mode{HardFail, SoftFail} {
 			w.leaf = c.leaf
 			ch := w.checker(Options{Mode: mode, Coverage: LeafOnly, CRLs: []*CRL{list}, RequireStaple: c.require})
-			if err := ch.CheckRevocation(w.chain(), nil, w.now); outcome(err) != c.want {
+			if err := ch.CheckRevocation(context.Background(), w.chain(), nil, w.now); outcome(err) != c.want {
 				t.Errorf("%s, %v, without: %v", c.name, mode, err)
 			}
-			if err := ch.CheckRevocation(w.chain(), w.response(ocsp.Good, nil, nil), w.now); err != nil {
+			if err := ch.CheckRevocation(context.Background(), w.chain(), w.response(ocsp.Good, nil, nil), w.now); err != nil {
 				t.Errorf("%s, %v, with: %v", c.name, mode, err)
 			}
 		}
@@ -259,7 +259,7 @@ func TestIntermediates(t *testing.T) {
 		{"silent", WholeChain, []*CRL{clean}, "unknown"},
 		{"clean", WholeChain, []*CRL{clean, w.rootList()}, "good"},
 	} {
-		if err := w.checker(Options{Coverage: c.scope, CRLs: c.lists}).CheckRevocation(w.chain(), nil, w.now); outcome(err) != c.want {
+		if err := w.checker(Options{Coverage: c.scope, CRLs: c.lists}).CheckRevocation(context.Background(), w.chain(), nil, w.now); outcome(err) != c.want {
 			t.Errorf("%s: %v", c.name, err)
 		}
 	}
@@ -269,11 +269,11 @@ func TestIntermediates(t *testing.T) {
 func TestExactlyTrusted(t *testing.T) {
 	w := newWorld(t)
 	exact := w.chain()[:1]
-	if err := w.checker(Options{}).CheckRevocation(exact, nil, w.now); err != nil {
+	if err := w.checker(Options{}).CheckRevocation(context.Background(), exact, nil, w.now); err != nil {
 		t.Errorf("silence: %v", err)
 	}
 	list := w.parsed(w.list(w.pki.Intermediate, nil, w.leaf.Cert.SerialNumber))
-	if err := w.checker(Options{CRLs: []*CRL{list}}).CheckRevocation(exact, nil, w.now); outcome(err) != "revoked" {
+	if err := w.checker(Options{CRLs: []*CRL{list}}).CheckRevocation(context.Background(), exact, nil, w.now); outcome(err) != "revoked" {
 		t.Errorf("listed: %v", err)
 	}
 }
@@ -284,7 +284,7 @@ func TestSoftFailReports(t *testing.T) {
 	ch := w.checker(Options{Mode: SoftFail, OnUnknown: func(c *x509.Certificate, err error) {
 		told = append(told, c.Subject.CommonName+": "+err.Error())
 	}})
-	if err := ch.CheckRevocation(w.chain(), nil, w.now); err != nil {
+	if err := ch.CheckRevocation(context.Background(), w.chain(), nil, w.now); err != nil {
 		t.Fatal(err)
 	}
 	if len(told) != 2 || !strings.HasPrefix(told[1], "peer.example: no list") {
@@ -303,7 +303,7 @@ func TestManyAskOnce(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 16 {
 		wg.Go(func() {
-			if err := ch.CheckRevocation(w.chain(), nil, w.now); err != nil {
+			if err := ch.CheckRevocation(context.Background(), w.chain(), nil, w.now); err != nil {
 				t.Error(err)
 			}
 		})
@@ -328,10 +328,10 @@ func TestCancelledFetchIsRepeated(t *testing.T) {
 		}
 		return f.crl(c, url)
 	}})
-	if err := ch.Check(ctx, w.chain(), nil, w.now); outcome(err) != "unknown" || !errors.Is(err, context.Canceled) {
+	if err := ch.CheckRevocation(ctx, w.chain(), nil, w.now); outcome(err) != "unknown" || !errors.Is(err, context.Canceled) {
 		t.Errorf("%v", err)
 	}
-	if err := ch.CheckRevocation(w.chain(), nil, w.now); err != nil {
+	if err := ch.CheckRevocation(context.Background(), w.chain(), nil, w.now); err != nil {
 		t.Errorf("%v", err)
 	}
 }
@@ -346,7 +346,7 @@ func TestCacheIsBounded(t *testing.T) {
 		leaf := w.pki.Issue(testpki.Request{Names: []string{"peer.example"}, Edit: func(c *x509.Certificate) {
 			c.CRLDistributionPoints = []string{"http://crl.example/" + string(rune('A'+i))}
 		}})
-		if err := ch.CheckRevocation(leaf.Chain, nil, w.now); err != nil {
+		if err := ch.CheckRevocation(context.Background(), leaf.Chain, nil, w.now); err != nil {
 			t.Fatal(err)
 		}
 		if ch.cache.size > limit || len(ch.cache.entries) > 5 {
@@ -368,7 +368,7 @@ func TestMistakes(t *testing.T) {
 		}
 	}
 	var missing *Checker
-	if err := missing.CheckRevocation(nil, nil, time.Time{}); !errors.Is(err, trustkeep.ErrInvalid) {
+	if err := missing.CheckRevocation(context.Background(), nil, nil, time.Time{}); !errors.Is(err, trustkeep.ErrInvalid) {
 		t.Errorf("%v", err)
 	}
 }

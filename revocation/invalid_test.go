@@ -22,8 +22,8 @@ func TestWrongCallsAreInvalid(t *testing.T) {
 	}
 	for name, err := range map[string]error{
 		"Mode": mode, "Coverage": scope, "nil CRL": list,
-		"nil Checker": none.Check(context.Background(), nil, nil, time.Now()),
-		"no chain":    checker.Check(context.Background(), nil, nil, time.Now()),
+		"nil Checker": none.CheckRevocation(context.Background(), nil, nil, time.Now()),
+		"no chain":    checker.CheckRevocation(context.Background(), nil, nil, time.Now()),
 	} {
 		if !errors.Is(err, trustkeep.ErrInvalid) || errors.Is(err, trustkeep.ErrEmpty) || errors.Is(err, trustkeep.ErrUnsupported) {
 			t.Errorf("%s: %v", name, err)

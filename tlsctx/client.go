@@ -2,6 +2,7 @@ package tlsctx
 
 import (
 	"cmp"
+	"context"
 	"crypto/tls"
 	"fmt"
 
@@ -72,7 +73,7 @@ func (b Builder) clientConfig(trust *truststore.Snapshot) (*tls.Config, error) {
 		cfg.InsecureSkipVerify = true
 		d := b.decider(trust, truststore.Server)
 		cfg.VerifyConnection = func(s tls.ConnectionState) error {
-			return d.decide(cmp.Or(b.ServerName, s.ServerName), s)
+			return d.decide(context.Background(), cmp.Or(b.ServerName, s.ServerName), s)
 		}
 	} else {
 		cfg.RootCAs = trust.Pool()

@@ -113,7 +113,7 @@ func (d *Dialer) handshake(ctx context.Context, raw net.Conn, address string) (_
 		tracked = d.tracker.wrap(raw)
 		raw = tracked
 	}
-	conn := tls.Client(raw, d.config(g, name, &resumed))
+	conn := tls.Client(raw, d.config(ctx, g, name, &resumed))
 	err = conn.HandshakeContext(ctx)
 	if err != nil && resumed {
 		d.forget(g)
@@ -130,7 +130,7 @@ func (d *Dialer) handshake(ctx context.Context, raw net.Conn, address string) (_
 
 // config returns the configuration for one connection. refused is set when the
 // decision of VerifyConnection goes against a resumed session.
-func (d *Dialer) config(g *clientGeneration, name string, refused *bool) *tls.Config {
+func (d *Dialer) config(ctx context.Context, g *clientGeneration, name string, refused *bool) *tls.Config {
 	cfg := g.config.Clone()
 	cfg.ServerName = name
 	// ConnectionState.ServerName is what was sent, which addresses are not and
@@ -138,7 +138,7 @@ func (d *Dialer) config(g *clientGeneration, name string, refused *bool) *tls.Co
 	var decide func(tls.ConnectionState) error
 	if cfg.InsecureSkipVerify {
 		decide = func(s tls.ConnectionState) error {
-			err := g.decider.decide(name, s)
+			err := g.decider.decide(ctx, name, s)
 			*refused = err != nil && s.DidResume
 			return err
 		}

@@ -293,7 +293,7 @@ func TestDialerAfterRevocation(t *testing.T) {
 // revokes is a checker by predicate.
 type revokes func(*x509.Certificate) bool
 
-func (r revokes) CheckRevocation(chain []*x509.Certificate, _ []byte, _ time.Time) error {
+func (r revokes) CheckRevocation(_ context.Context, chain []*x509.Certificate, _ []byte, _ time.Time) error {
 	if r(chain[0]) {
 		return trustkeep.ErrRevoked
 	}

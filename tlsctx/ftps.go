@@ -70,12 +70,17 @@ func (b Builder) ftps(address string) (*FTPS, error) {
 	// and find none for the port of a data connection.
 	cfg.ServerName, cfg.ClientSessionCache = f.name, f.session
 	cfg.InsecureSkipVerify = true // decided below, by the trust of the moment
-	cfg.VerifyConnection = b.noting(truststore.Server, f.name, f.decide)
+	cfg.VerifyConnection = f.decide(context.Background())
 	f.config = cfg
 	return f, nil
 }
 
-func (f *FTPS) decide(s tls.ConnectionState) error {
+// decide makes the decision for a handshake of that context.
+func (f *FTPS) decide(ctx context.Context) func(tls.ConnectionState) error {
+	return f.b().noting(truststore.Server, f.name, func(s tls.ConnectionState) error { return f.decideNow(ctx, s) })
+}
+
+func (f *FTPS) decideNow(ctx context.Context, s tls.ConnectionState) error {
 	trust, err := f.b().trustNow()
 	if err != nil {
 		return &setupError{fmt.Errorf("tlsctx: ftps: %w", err)}
@@ -86,7 +91,7 @@ func (f *FTPS) decide(s tls.ConnectionState) error {
 	}
 	d := f.decider
 	f.mu.Unlock()
-	return d.decide(f.name, s)
+	return d.decide(ctx, f.name, s)
 }
 
 // Config returns the configuration of the session's connections, for FTP libraries that
@@ -98,7 +103,9 @@ func (f *FTPS) Config() *tls.Config { return f.config.Clone() }
 // the answer to AUTH TLS for explicit. The context bounds it. A failed handshake is a
 // *HandshakeError, and closes the connection.
 func (f *FTPS) Control(ctx context.Context, raw net.Conn) (*tls.Conn, error) {
-	conn := tls.Client(raw, f.config)
+	cfg := f.config.Clone()
+	cfg.VerifyConnection = f.decide(ctx)
+	conn := tls.Client(raw, cfg)
 	if err := conn.HandshakeContext(ctx); err != nil {
 		raw.Close()
 		return nil, f.b().explainError(&HandshakeError{Err: err, ServerName: f.name, Identity: f.id})

@@ -1,6 +1,7 @@
 package tlsctx
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -105,7 +106,7 @@ func TestKeptVerdictsCoverWhatDecides(t *testing.T) {
 			}
 			ask := func(d *decider, q question, resumed bool) error {
 				now = q.at
-				return d.decide(q.name, tls.ConnectionState{PeerCertificates: q.chain, DidResume: resumed, ServerName: q.name})
+				return d.decide(context.Background(), q.name, tls.ConnectionState{PeerCertificates: q.chain, DidResume: resumed, ServerName: q.name})
 			}
 			q := plain
 			if c.first != nil {
@@ -151,7 +152,7 @@ func TestKeptVerdictsCoverWhatDecides(t *testing.T) {
 		}}
 	d := b.decider(trustIn(commonName), truststore.Server)
 	resume := func() error {
-		return d.decide(keptHost, tls.ConnectionState{PeerCertificates: sent(commonName), DidResume: true})
+		return d.decide(context.Background(), keptHost, tls.ConnectionState{PeerCertificates: sent(commonName), DidResume: true})
 	}
 	if err := errors.Join(resume(), resume()); err != nil {
 		t.Fatal(err)
@@ -169,7 +170,9 @@ func TestKeptVerdictsCoverWhatDecides(t *testing.T) {
 
 type checker func() error
 
-func (c checker) CheckRevocation([]*x509.Certificate, []byte, time.Time) error { return c() }
+func (c checker) CheckRevocation(context.Context, []*x509.Certificate, []byte, time.Time) error {
+	return c()
+}
 
 // The memory for verdicts is bounded.
 func TestKeptVerdictsAreBounded(t *testing.T) {

@@ -2,6 +2,7 @@ package tlsctx
 
 import (
 	"cmp"
+	"context"
 	"crypto/tls"
 	"fmt"
 
@@ -44,7 +45,7 @@ func (b Builder) liveClient() (*tls.Config, error) {
 		if err != nil {
 			return &setupError{fmt.Errorf("tlsctx: live client: %w", err)}
 		}
-		return b.decider(trust, truststore.Server).decide(cmp.Or(b.ServerName, s.ServerName), s)
+		return b.decider(trust, truststore.Server).decide(context.Background(), cmp.Or(b.ServerName, s.ServerName), s)
 	})
 	if b.Routes != nil && b.ServerName == "" {
 		return nil, errRoutesWithoutName

@@ -1,6 +1,7 @@
 package tlsctx
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
@@ -52,8 +53,10 @@ func (b Builder) decider(trust *truststore.Snapshot, purpose truststore.Purpose)
 
 // decide is called on every handshake, resumed ones included. Those are spared the work
 // of building the path if a verdict is kept for the very same name and certificates.
-// Revocation and Authorize are asked each time.
-func (d *decider) decide(name string, s tls.ConnectionState) error {
+// Revocation and Authorize are asked each time. The context ends what Revocation waits for;
+// crypto/tls hands none to VerifyConnection, so where only a tls.Config is known it is the
+// background, and the checker has its own bound.
+func (d *decider) decide(ctx context.Context, name string, s tls.ConnectionState) error {
 	now := d.b.now()
 	var staple []byte
 	if d.purpose == truststore.Server {
@@ -63,12 +66,12 @@ func (d *decider) decide(name string, s tls.ConnectionState) error {
 	key := keyOf(name, s.PeerCertificates)
 	if keep && s.DidResume {
 		// What revocation objects to is explained below.
-		if v := d.kept.find(key, now); v != nil && d.b.unrevoked(v, staple, now) {
+		if v := d.kept.find(key, now); v != nil && d.b.unrevoked(ctx, v, staple, now) {
 			return d.b.authorize(s, v)
 		}
 	}
 	verdict, err := d.trust.Verify(s.PeerCertificates, truststore.VerifyOptions{
-		Purpose: d.purpose, Name: name, Time: now, Allow: d.b.Allow, Pins: d.b.Pins, Revocation: d.b.Revocation, Staple: staple,
+		Purpose: d.purpose, Name: name, Time: now, Allow: d.b.Allow, Pins: d.b.Pins, Revocation: d.b.Revocation, Staple: staple, Context: ctx,
 	})
 	if err != nil {
 		return err
@@ -79,8 +82,8 @@ func (d *decider) decide(name string, s tls.ConnectionState) error {
 	return d.b.authorize(s, verdict)
 }
 
-func (b Builder) unrevoked(v *truststore.Verdict, staple []byte, now time.Time) bool {
-	return b.Revocation == nil || b.Revocation.CheckRevocation(v.Chain, staple, now) == nil
+func (b Builder) unrevoked(ctx context.Context, v *truststore.Verdict, staple []byte, now time.Time) bool {
+	return b.Revocation == nil || b.Revocation.CheckRevocation(ctx, v.Chain, staple, now) == nil
 }
 
 // authorize asks the callback.

@@ -1,6 +1,7 @@
 package tlsctx_test
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -133,7 +134,7 @@ func TestPolicyCountsOnResumption(t *testing.T) {
 
 type revoker struct{ err atomic.Pointer[error] }
 
-func (r *revoker) CheckRevocation([]*x509.Certificate, []byte, time.Time) error {
+func (r *revoker) CheckRevocation(context.Context, []*x509.Certificate, []byte, time.Time) error {
 	if e := r.err.Load(); e != nil {
 		return *e
 	}

@@ -1,6 +1,7 @@
 package tlsctx
 
 import (
+	"context"
 	"crypto/rand"
 	"crypto/tls"
 	"fmt"
@@ -58,7 +59,7 @@ func (b Builder) Server() (*tls.Config, error) {
 		} else if r != nil {
 			chosen = r
 		}
-		return chosen.current()
+		return chosen.current(hello.Context())
 	}
 	return outer, nil
 }
@@ -77,6 +78,8 @@ type generation struct {
 	cert   *tls.Certificate
 	keys   []ticketKey // newest first
 	config *tls.Config
+	// decide is set where our own verification has the decision.
+	decide func(context.Context, tls.ConnectionState) error
 }
 
 // ticketKey protects session tickets. Keys are managed here and not by
@@ -95,8 +98,8 @@ const (
 )
 
 // current returns the configuration of now. Nothing in it is proportional to
-// the size of the store, unless something changed.
-func (s *server) current() (*tls.Config, error) {
+// the size of the store, unless something changed. The context is that of the handshake.
+func (s *server) current(ctx context.Context) (*tls.Config, error) {
 	g := s.state.Load()
 	trust, cert, err := s.sources()
 	if err == nil && !(g.trust == trust && sameIdentity(g.cert, cert) && g.fresh(s.b.now())) {
@@ -105,7 +108,12 @@ func (s *server) current() (*tls.Config, error) {
 	if err != nil {
 		return nil, &setupError{fmt.Errorf("tlsctx: server: %w", err)}
 	}
-	return g.config, nil
+	if s.b.Revocation == nil || g.decide == nil {
+		return g.config, nil
+	}
+	cfg := g.config.Clone() // what waits ends with the handshake
+	cfg.VerifyConnection = s.b.noting(truststore.Client, "", func(state tls.ConnectionState) error { return g.decide(ctx, state) })
+	return cfg, nil
 }
 
 // sources asks for trust and identity.
@@ -215,7 +223,7 @@ func (b Builder) serverConfig(g *generation) (*tls.Config, error) {
 			cfg.VerifyConnection = func(s tls.ConnectionState) error { return b.authorize(s, nil) }
 		}
 	case RequestClientAuth, RequireClientAuth:
-		b.askForCertificate(cfg, g.trust)
+		b.askForCertificate(cfg, g)
 	default:
 		return nil, fmt.Errorf("ClientAuth %d: %w", b.ClientAuth, trustkeep.ErrUnsupported)
 	}
@@ -246,7 +254,8 @@ func namesFit(trust *truststore.Snapshot) bool {
 }
 
 // askForCertificate makes the server ask, and decide about what it gets.
-func (b Builder) askForCertificate(cfg *tls.Config, trust *truststore.Snapshot) {
+func (b Builder) askForCertificate(cfg *tls.Config, g *generation) {
+	trust := g.trust
 	required := b.ClientAuth == RequireClientAuth
 	if !b.beyond(trust) && !b.ConcealCAs && !trust.Platform() && namesFit(trust) {
 		cfg.ClientCAs = trust.Pool()
@@ -264,10 +273,11 @@ func (b Builder) askForCertificate(cfg *tls.Config, trust *truststore.Snapshot) 
 		cfg.ClientCAs = trust.Pool() // to be sent; the decision is below
 	}
 	d := b.decider(trust, truststore.Client)
-	cfg.VerifyConnection = func(s tls.ConnectionState) error {
+	g.decide = func(ctx context.Context, s tls.ConnectionState) error {
 		if len(s.PeerCertificates) == 0 && !required {
 			return b.authorize(s, nil)
 		}
-		return d.decide("", s)
+		return d.decide(ctx, "", s)
 	}
+	cfg.VerifyConnection = func(s tls.ConnectionState) error { return g.decide(context.Background(), s) }
 }

@@ -79,7 +79,7 @@ func (b Builder) routedServer() (*tls.Config, error) {
 		case s == nil:
 			return nobody, nil
 		}
-		return s.current()
+		return s.current(hello.Context())
 	}
 	return cfg, nil
 }

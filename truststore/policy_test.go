@@ -1,6 +1,7 @@
 package truststore_test
 
 import (
+	"context"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
@@ -275,7 +276,7 @@ func TestScopesAreEditedAndNotLost(t *testing.T) {
 
 type checkerFunc func(chain []*x509.Certificate, staple []byte) error
 
-func (f checkerFunc) CheckRevocation(chain []*x509.Certificate, staple []byte, _ time.Time) error {
+func (f checkerFunc) CheckRevocation(_ context.Context, chain []*x509.Certificate, staple []byte, _ time.Time) error {
 	return f(chain, staple)
 }
 

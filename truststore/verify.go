@@ -1,6 +1,7 @@
 package truststore
 
 import (
+	"context"
 	"crypto/x509"
 	"errors"
 	"slices"
@@ -84,6 +85,16 @@ type VerifyOptions struct {
 	// otherwise. Staple is the OCSP response that came with the handshake.
 	Revocation RevocationChecker
 	Staple     []byte
+	// Context ends the waiting of Revocation, which is all that Verify may wait for.
+	// If nil, the checker's own bound does.
+	Context context.Context
+}
+
+func (o VerifyOptions) context() context.Context {
+	if o.Context == nil {
+		return context.Background()
+	}
+	return o.Context
 }
 
 // RevocationChecker finds out whether certificates were revoked. A
@@ -92,8 +103,9 @@ type RevocationChecker interface {
 	// CheckRevocation looks at the certificates of a verdict, the peer's
 	// first, the anchor last. The error wraps trustkeep.ErrRevoked for one
 	// that was revoked; any other refuses the chain too, because nothing
-	// could be learned.
-	CheckRevocation(chain []*x509.Certificate, staple []byte, at time.Time) error
+	// could be learned. It returns when the context ends, and within a bound of
+	// its own.
+	CheckRevocation(ctx context.Context, chain []*x509.Certificate, staple []byte, at time.Time) error
 }
 
 // Verify decides whether a peer is trusted by this store now. See
@@ -137,7 +149,7 @@ func (s *Snapshot) Verify(chain []*x509.Certificate, o VerifyOptions) (*Verdict,
 		return nil, s.explain(CodePinMismatch, chain, o, nil)
 	}
 	if o.Revocation != nil {
-		if err := o.Revocation.CheckRevocation(verdict.Chain, o.Staple, o.Time); err != nil {
+		if err := o.Revocation.CheckRevocation(o.context(), verdict.Chain, o.Staple, o.Time); err != nil {
 			code := CodeRevocationUnknown
 			if errors.Is(err, trustkeep.ErrRevoked) {
 				code = CodeRevoked

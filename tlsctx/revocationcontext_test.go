@@ -1,0 +1,85 @@
+package tlsctx_test
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"net"
+	"testing"
+	"time"
+
+	"github.com/trustkeep/trustkeep/internal/testpki"
+	"github.com/trustkeep/trustkeep/revocation"
+	"github.com/trustkeep/trustkeep/tlsctx"
+)
+
+// A handshake whose context ends does not wait for a list to be fetched.
+func TestRevocationEndsWithTheHandshake(t *testing.T) {
+	pki := testpki.New(t, testpki.Options{})
+	request := testpki.Request{Names: []string{"localhost"}, Edit: func(c *x509.Certificate) { c.CRLDistributionPoints = []string{"http://crl.example/"} }}
+	server, client := pki.Issue(request), pki.Issue(request)
+	for _, side := range []string{"dialer", "server", "ftps"} {
+		t.Run(side, func(t *testing.T) {
+			ctx, cancel := context.WithCancel(t.Context())
+			ended := make(chan error, 1)
+			checker, err := revocation.New(revocation.Options{Timeout: 5 * time.Second, Coverage: revocation.LeafOnly,
+				FetchCRL: func(fetching context.Context, _ string) ([]byte, error) {
+					cancel()
+					<-fetching.Done()
+					ended <- fetching.Err()
+					return nil, fetching.Err()
+				}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			sb := tlsctx.Builder{Identity: tlsctx.StaticIdentity(server.TLSCertificate()), Trusted: store(pki.Root), ClientAuth: tlsctx.RequireClientAuth}
+			cb := tlsctx.Builder{Identity: tlsctx.StaticIdentity(client.TLSCertificate()), Trusted: store(pki.Root), ServerName: "localhost"}
+			if side == "server" {
+				sb.Revocation = checker
+			} else {
+				cb.Revocation = checker
+			}
+			scfg, err := sb.Server()
+			if err != nil {
+				t.Fatal(err)
+			}
+			ours, theirs := net.Pipe()
+			done := make(chan struct{})
+			go func() {
+				defer close(done)
+				defer theirs.Close()
+				of := context.Background()
+				if side == "server" {
+					of = ctx
+				}
+				tls.Server(theirs, scfg).HandshakeContext(of)
+			}()
+			switch side {
+			case "dialer":
+				d, err := cb.Dialer()
+				if err != nil {
+					t.Fatal(err)
+				}
+				d.Handshake(ctx, ours, "localhost:443")
+			case "ftps":
+				f, err := cb.FTPS("localhost:21")
+				if err != nil {
+					t.Fatal(err)
+				}
+				f.Control(ctx, ours)
+			default:
+				cfg, err := cb.Client()
+				if err != nil {
+					t.Fatal(err)
+				}
+				tls.Client(ours, cfg).Handshake()
+				ours.Close()
+			}
+			<-done
+			if err := <-ended; !errors.Is(err, context.Canceled) {
+				t.Errorf("fetching ended by %v", err)
+			}
+		})
+	}
+}
