@@ -47,7 +47,7 @@ func (r *Registry) x509Options(o ComponentOptions) keystore.ComponentOptions {
 
 func (r *Registry) pgpOptions(o ComponentOptions) pgp.ComponentOptions {
 	return pgp.ComponentOptions{
-		Config: pgp.Config{Time: r.o.Clock, Rand: r.o.Rand}, Scanner: r.o.Scanner,
+		Options: pgp.Options{Clock: r.o.Clock, Rand: r.o.Rand}, Scanner: r.o.Scanner,
 		Passphrase: o.Password, NewPassphrase: o.NewPassword, ID: o.ID,
 	}
 }
@@ -330,7 +330,7 @@ func (r *Registry) ChangePassword(ctx context.Context, id string, current, next 
 		case *keystore.Component:
 			return or[trustkeep.Component](c.ChangePassword(current, next, r.x509Options(ComponentOptions{})))
 		case *pgp.Component:
-			return or[trustkeep.Component](c.ChangePassphrase(current, next, &pgp.Config{Time: r.o.Clock, Rand: r.o.Rand}))
+			return or[trustkeep.Component](c.ChangePassphrase(current, next, pgp.Options{Clock: r.o.Clock, Rand: r.o.Rand}))
 		}
 		return nil, errKind
 	})
@@ -357,7 +357,7 @@ func (r *Registry) Rollback(ctx context.Context, id string, version int) (trustk
 		case *keystore.Component:
 			return or[trustkeep.Component](c.Rollback(version, r.x509Options(ComponentOptions{})))
 		case *pgp.Component:
-			return or[trustkeep.Component](c.Rollback(version, &pgp.Config{Time: r.o.Clock, Rand: r.o.Rand}))
+			return or[trustkeep.Component](c.Rollback(version, pgp.Options{Clock: r.o.Clock, Rand: r.o.Rand}))
 		}
 		return nil, errKind
 	})

@@ -54,7 +54,7 @@ func (d *componentRecord) component() (trustkeep.Component, error) {
 	case d.Type == typeX509 && d.X509 != nil && d.PGP == nil:
 		return or[trustkeep.Component](keystore.RestoreComponent(*d.X509))
 	case d.Type == typePGP && d.PGP != nil && d.X509 == nil:
-		return or[trustkeep.Component](pgp.RestoreComponent(*d.PGP, nil))
+		return or[trustkeep.Component](pgp.RestoreComponent(*d.PGP, pgp.Options{}))
 	}
 	return nil, fmt.Errorf("component of type %q: %w", trustkeep.Printable(d.Type), trustkeep.ErrCorrupt)
 }
@@ -180,15 +180,16 @@ func (r *Registry) secretFor(ctx context.Context, c trustkeep.Component, old map
 
 // opens tells whether the password is that of a private component.
 func opens(c trustkeep.Component, password []byte) error {
+	source := trustkeep.PasswordFunc(func() ([]byte, error) { return slices.Clone(password), nil })
 	switch c := c.(type) {
 	case *keystore.Component:
-		_, err := c.Identity(trustkeep.PasswordFunc(func() ([]byte, error) { return slices.Clone(password), nil }))
+		_, err := c.Identity(source)
 		if errors.Is(err, trustkeep.ErrUnsupported) {
 			return nil // an algorithm that cannot be used; the store was opened
 		}
 		return err
 	case *pgp.Component:
-		_, err := c.Key().Unlock(password, nil)
+		_, err := c.Key().Unlock(source, pgp.Options{})
 		return err
 	}
 	return errKind

@@ -347,12 +347,7 @@ func (s scope) unlock(ctx context.Context, h *held, c *pgp.Component) (*pgp.Key,
 	if source == nil {
 		return nil, errors.New("no passphrase")
 	}
-	passphrase, err := source.Reveal()
-	if err != nil {
-		return nil, err
-	}
-	defer clear(passphrase)
-	o.key, err = c.Key().Unlock(passphrase, nil)
+	o.key, err = c.Key().Unlock(source, pgp.Options{})
 	return o.key, err
 }
 

@@ -82,7 +82,7 @@ func ExampleEnvironment_Substitute() {
 	show := func() {
 		key, err := process.PGP(ctx, "acme-test")
 		fatal(err)
-		fmt.Println(key.Info(nil).UserIDs[0].ID)
+		fmt.Println(key.Info(pgp.Options{}).UserIDs[0].ID)
 	}
 	show()
 	changed := atom.Changed()

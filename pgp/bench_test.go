@@ -102,7 +102,7 @@ func copyFile(b *testing.B, path string, f func(dst io.Writer, src io.Reader) er
 // go-crypto's v2 API with the same keys. aead is AES-256-GCM in chunks of 256
 // KiB, mdc what GnuPG 2.2 gets. Run gpg beside it with BenchmarkGPG.
 func BenchmarkMessage(b *testing.B) {
-	for name, profile := range map[string]Profile{"aead": ProfileRFC9580, "mdc": ProfileGnuPG22} {
+	for name, profile := range map[string]Preset{"aead": PresetRFC9580, "mdc": PresetGnuPG22} {
 		k := testKeys()[profile]
 		path := benchFile(b, "content")
 		benchContent(b, path)
@@ -113,7 +113,7 @@ func BenchmarkMessage(b *testing.B) {
 			b.Fatal(err)
 		}
 		config := &packet.Config{DefaultCipher: packet.CipherAES256, DefaultHash: crypto.SHA256}
-		if profile == ProfileRFC9580 {
+		if profile == PresetRFC9580 {
 			config.AEADConfig = &packet.AEADConfig{DefaultMode: packet.AEADModeGCM, ChunkSize: chunkSize}
 		}
 		run := func(what, file string, f func(dst io.Writer, src io.Reader) error) {
@@ -162,8 +162,8 @@ func BenchmarkMessage(b *testing.B) {
 // BenchmarkGPG is what BenchmarkMessage is compared with.
 func BenchmarkGPG(b *testing.B) {
 	g := newGPG(b)
-	k := testKeys()[ProfileGnuPG22]
-	g.run(join(k.packets), "--import")
+	k := testKeys()[PresetGnuPG22]
+	g.run(join(k.state().packets), "--import")
 	path := benchFile(b, "content")
 	benchContent(b, path)
 	b.Run("encrypt", func(b *testing.B) {
@@ -189,9 +189,9 @@ func BenchmarkRNP(b *testing.B) {
 		b.Helper()
 		testtool.Run(b, name, append([]string{"--homedir", home}, args...)...)
 	}
-	k := testKeys()[ProfileGnuPG22]
+	k := testKeys()[PresetGnuPG22]
 	key := filepath.Join(home, "key.pgp")
-	if err := os.WriteFile(key, join(k.packets), 0o600); err != nil {
+	if err := os.WriteFile(key, join(k.state().packets), 0o600); err != nil {
 		b.Fatal(err)
 	}
 	run("rnpkeys", "--import-keys", key)
@@ -216,7 +216,7 @@ func BenchmarkRNP(b *testing.B) {
 // BenchmarkSmallMessage is the cost of a message of 1 KiB: the keys.
 func BenchmarkSmallMessage(b *testing.B) {
 	content := randomBytes(b, 1024)
-	for _, profile := range []Profile{ProfileGnuPG22, ProfileRFC9580, ProfileRSA3072} {
+	for _, profile := range []Preset{PresetGnuPG22, PresetRFC9580, PresetRSA3072} {
 		k := testKeys()[profile]
 		message := encrypted(b, Encryption{To: []*Key{k}, Signers: []*Key{k}}, content)
 		b.Run(string(profile)+"/encrypt", func(b *testing.B) {
@@ -240,11 +240,11 @@ func BenchmarkSmallMessage(b *testing.B) {
 
 // BenchmarkParseRing reads a ring of 1,000 keys.
 func BenchmarkParseRing(b *testing.B) {
-	data := bytes.Repeat(testKeys()[ProfileGnuPG22].Marshal(), 1000)
+	data := bytes.Repeat(testKeys()[PresetGnuPG22].Marshal(), 1000)
 	b.SetBytes(int64(len(data)))
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := Parse(data, nil); err != nil {
+		if _, err := Parse(data); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -118,7 +118,7 @@ func (s *signerSet) write(p []byte) {
 func (s *signerSet) knows(c *candidate) []*Key {
 	var out []*Key
 	for _, k := range s.keys {
-		if slices.Contains(k.ids, c.keyID) {
+		if slices.Contains(k.state().ids, c.keyID) {
 			out = append(out, k)
 		}
 	}
@@ -179,8 +179,8 @@ func (m *message) verify() {
 	m.result.summarize()
 }
 
-func (m *message) judge(c *candidate) Signature {
-	out := Signature{State: SignatureUnknown, KeyID: keyID(c.keyID)}
+func (m *message) judge(c *candidate) SignatureInfo {
+	out := SignatureInfo{State: SignatureUnknown, KeyID: keyID(c.keyID)}
 	if c.hash != 0 {
 		out.Hash = c.hash.String()
 	}
@@ -205,7 +205,7 @@ func (m *message) judge(c *candidate) Signature {
 func (m *message) judgeFor(c *candidate, k *Key) (SignatureState, error) {
 	switch {
 	case c.weakHash:
-		return SignatureWeak, &PolicyError{k.Fingerprint(), "a signature by MD5 or RIPEMD-160", Strict}
+		return SignatureWeak, &WeaknessError{k.Fingerprint(), "a signature by MD5 or RIPEMD-160", Strict}
 	case c.problem != nil:
 		return SignatureInvalid, classify("signature", c.problem)
 	case c.sig == nil || c.digest == nil:
@@ -244,7 +244,7 @@ func (m *message) judgeFor(c *candidate, k *Key) (SignatureState, error) {
 func (m *message) judgeGood(c *candidate, k *Key, e *openpgp.Entity, by *packet.PublicKey, sub *openpgp.Subkey) (SignatureState, error) {
 	now := m.cfg.now()
 	at := evaluationTime(e, m.cfg)
-	pc := Config{Policy: Legacy}.packetConfig(at)
+	pc := Options{Allow: Legacy}.packetConfig(at)
 	invalid := func(format string, args ...any) (SignatureState, error) {
 		return SignatureInvalid, fail(trustkeep.ErrRejected, format, args...)
 	}
@@ -309,7 +309,7 @@ func (m *message) checkIntended(sig *packet.Signature) error {
 	}
 	if m.recipient != nil {
 		for _, r := range sig.IntendedRecipients {
-			if bytes.Equal(r.Fingerprint, m.recipient.primary.Fingerprint) {
+			if bytes.Equal(r.Fingerprint, m.recipient.state().primary.Fingerprint) {
 				return nil
 			}
 		}
@@ -317,13 +317,13 @@ func (m *message) checkIntended(sig *packet.Signature) error {
 	return fail(trustkeep.ErrRejected, "signature is meant for another recipient")
 }
 
-// judgeStrength compares what the signature rests on with the policy.
+// judgeStrength compares what the signature rests on with what is allowed.
 func (m *message) judgeStrength(c *candidate, k *Key, e *openpgp.Entity, by *packet.PublicKey, at time.Time, flagged bool) (SignatureState, error) {
-	var needs Policy
+	var needs Relaxations
 	what := ""
-	need := func(p Policy, reason string) {
+	need := func(p Relaxations, reason string) {
 		needs |= p
-		if !m.cfg.Policy.Allows(p) || p == Strict {
+		if !m.cfg.Allow.Allows(p) || p == Strict {
 			what = reason
 		}
 	}
@@ -342,15 +342,15 @@ func (m *message) judgeStrength(c *candidate, k *Key, e *openpgp.Entity, by *pac
 		need(LegacySHA1SelfSignatures, "self-signatures by SHA-1")
 	}
 	if what != "" {
-		return SignatureWeak, &PolicyError{k.Fingerprint(), what, needs &^ m.cfg.Policy}
+		return SignatureWeak, &WeaknessError{k.Fingerprint(), what, needs &^ m.cfg.Allow}
 	}
 	m.result.relax(needs)
 	return SignatureValid, nil
 }
 
 // soundUnder tells whether the self-signatures that a key or subkey rests on
-// hold under a policy.
-func (k *Key) soundUnder(p Policy, by *packet.PublicKey, at time.Time) bool {
+// hold with these relaxations.
+func (k *Key) soundUnder(p Relaxations, by *packet.PublicKey, at time.Time) bool {
 	e := k.view(p)
 	if _, err := e.PrimarySelfSignature(at, &packet.Config{}); err != nil {
 		return false

@@ -33,7 +33,7 @@ func (s Signing) Cleartext(dst io.Writer, src io.Reader) error {
 	if err != nil {
 		return err
 	}
-	pc := s.packetConfig(s.now())
+	pc := s.Options.packetConfig(s.Options.now())
 	var pending []*pendingSignature
 	var hashes []string
 	for _, key := range keys {

@@ -38,7 +38,7 @@ type Revision struct {
 // ComponentOptions says how to import or make the content of a component. The
 // zero value is fine for public keys.
 type ComponentOptions struct {
-	Config
+	Options
 	// Scanner sees the file before anything reads it. Nil means none.
 	Scanner trustkeep.Scanner
 	// Policy sees the component that would result, and refuses it by an error, as
@@ -111,7 +111,7 @@ func importKey(ctx context.Context, name string, data []byte, o ComponentOptions
 	if err := component.Admit(ctx, name, data, o.budget(), o.Scanner); err != nil {
 		return nil, &trustkeep.Error{Op: "pgp: import", Alias: name, Err: err}
 	}
-	ring, err := Parse(data, &o.Config)
+	ring, err := o.Parse(data)
 	if err != nil {
 		return nil, err
 	}
@@ -131,22 +131,14 @@ func lockedImport(key *Key, o ComponentOptions) (*Key, error) {
 	if o.protection() == nil {
 		return key, unprotected
 	}
-	var open *Key // some parts may be locked, others not
-	err := withPassphrase(o.Passphrase, func(passphrase []byte) (err error) {
-		open, err = key.Unlock(passphrase, &o.Config)
-		return err
-	})
+	open, err := key.Unlock(o.Passphrase, o.Options) // some parts may be locked, others not
 	if err != nil {
 		return nil, err
 	}
 	if unprotected == nil && o.NewPassphrase == nil {
 		return key, nil
 	}
-	err = withPassphrase(o.protection(), func(passphrase []byte) (err error) {
-		open, err = open.Lock(passphrase, &o.Config)
-		return err
-	})
-	return open, err
+	return open.Lock(o.protection(), o.Options)
 }
 
 // protection is the passphrase of a private component from then on.
@@ -157,35 +149,15 @@ func (o ComponentOptions) protection() trustkeep.PasswordSource {
 	return o.Passphrase
 }
 
-// withPassphrase reveals a passphrase for the time of a call; nil is none.
-func withPassphrase(source trustkeep.PasswordSource, use func([]byte) error) error {
-	if source == nil {
-		return use(nil)
-	}
-	passphrase, err := source.Reveal()
-	if err != nil {
-		return err
-	}
-	defer clear(passphrase)
-	return use(passphrase)
-}
-
 func generateLocked(ctx context.Context, g GenerateOptions, o ComponentOptions) (*Key, error) {
 	if o.protection() == nil || g.Passphrase != nil {
-		return nil, fail(trustkeep.ErrEmpty, "a private component needs a passphrase, in ComponentOptions")
+		return nil, fail(trustkeep.ErrInvalid, "a private component needs a passphrase, in ComponentOptions")
 	}
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	var key *Key
-	err := withPassphrase(o.protection(), func(passphrase []byte) (err error) {
-		if len(passphrase) == 0 {
-			return fail(trustkeep.ErrEmpty, "a private key needs a passphrase")
-		}
-		g.Passphrase = passphrase
-		key, _, err = Generate(g, &o.Config)
-		return err
-	})
+	g.Options, g.Passphrase = o.Options, o.protection()
+	key, _, err := Generate(g)
 	if err != nil {
 		return nil, err
 	}
@@ -194,9 +166,9 @@ func generateLocked(ctx context.Context, g GenerateOptions, o ComponentOptions) 
 
 // forget returns the key without what passphrases have opened.
 func (k *Key) forget() *Key {
-	out := *k
+	out := *k.state()
 	out.unlocked = nil
-	return &out
+	return keyOf(&out)
 }
 
 // String names the component, its version and its key.
@@ -279,7 +251,7 @@ func (c *Component) Reimport(ctx context.Context, data []byte, o ComponentOption
 			return nil, err
 		}
 	}
-	return admitted(c.replace(key.forget(), o.Config), o)
+	return admitted(c.replace(key.forget(), o.Options), o)
 }
 
 // Regenerate replaces the key of a private component by a new one. Without user
@@ -291,7 +263,7 @@ func (c *Component) Regenerate(ctx context.Context, key GenerateOptions, o Compo
 		return nil, fail(trustkeep.ErrUnsupported, "no key can be generated for a public component")
 	}
 	if key.UserIDs == nil {
-		for _, u := range c.Key().Info(&Config{Time: o.Time, Policy: Legacy}).UserIDs {
+		for _, u := range c.Key().Info(Options{Clock: o.Clock, Allow: Legacy}).UserIDs {
 			if u.Valid {
 				key.UserIDs = append(key.UserIDs, u.ID)
 			}
@@ -301,13 +273,13 @@ func (c *Component) Regenerate(ctx context.Context, key GenerateOptions, o Compo
 	if err != nil {
 		return nil, err
 	}
-	return admitted(c.replace(k, o.Config), o)
+	return admitted(c.replace(k, o.Options), o)
 }
 
 // Update replaces the content by a changed copy of the current key, such as one
 // with a later expiry. The error wraps ErrKeyMismatch for another key and
 // ErrRejected for a private key with a part that has no passphrase.
-func (c *Component) Update(key *Key, cfg *Config) (*Component, error) {
+func (c *Component) Update(key *Key, cfg Options) (*Component, error) {
 	if key.Fingerprint() != c.Fingerprint() || key.IsPrivate() != c.Key().IsPrivate() {
 		return nil, fail(trustkeep.ErrKeyMismatch, "key %s is not the one of component %q", key.Fingerprint(), trustkeep.Printable(c.name))
 	}
@@ -316,13 +288,13 @@ func (c *Component) Update(key *Key, cfg *Config) (*Component, error) {
 			return nil, err
 		}
 	}
-	return c.replace(key.forget(), config(cfg)), nil
+	return c.replace(key.forget(), cfg), nil
 }
 
 // ChangePassphrase locks the key of a private component by another passphrase.
 // A current one that is wrong is an error that wraps ErrIncorrectPassword; for a
 // public component the error wraps ErrUnsupported.
-func (c *Component) ChangePassphrase(current, replacement trustkeep.PasswordSource, cfg *Config) (*Component, error) {
+func (c *Component) ChangePassphrase(current, replacement trustkeep.PasswordSource, cfg Options) (*Component, error) {
 	if c.Visibility() != trustkeep.Private {
 		return nil, fail(trustkeep.ErrUnsupported, "a public component has no passphrase")
 	}
@@ -330,38 +302,28 @@ func (c *Component) ChangePassphrase(current, replacement trustkeep.PasswordSour
 	if err != nil {
 		return nil, err
 	}
-	return c.replace(key, config(cfg)), nil
+	return c.replace(key, cfg), nil
 }
 
-func (c *Component) relocked(current, replacement trustkeep.PasswordSource, cfg *Config) (*Key, error) {
+func (c *Component) relocked(current, replacement trustkeep.PasswordSource, cfg Options) (*Key, error) {
 	if current == nil || replacement == nil {
-		return nil, fail(trustkeep.ErrEmpty, "a private key needs a passphrase")
+		return nil, fail(trustkeep.ErrInvalid, "a private key needs a passphrase")
 	}
-	old, err := current.Reveal()
-	if err != nil {
-		return nil, err
-	}
-	defer clear(old)
-	fresh, err := replacement.Reveal()
-	if err != nil {
-		return nil, err
-	}
-	defer clear(fresh)
-	return c.Key().ChangePassphrase(old, fresh, cfg)
+	return c.Key().ChangePassphrase(current, replacement, cfg)
 }
 
 // Rollback makes the content of an earlier version current again, as a new
 // version. The error wraps ErrNotFound when there is no such version.
-func (c *Component) Rollback(version int, cfg *Config) (*Component, error) {
+func (c *Component) Rollback(version int, cfg Options) (*Component, error) {
 	for _, r := range c.versions {
 		if r.Number == version {
-			return c.replace(r.Key, config(cfg)), nil
+			return c.replace(r.Key, cfg), nil
 		}
 	}
 	return nil, fail(trustkeep.ErrNotFound, "version %d of component %q", version, trustkeep.Printable(c.name))
 }
 
-func (c *Component) replace(key *Key, cfg Config) *Component {
+func (c *Component) replace(key *Key, cfg Options) *Component {
 	out := *c
 	out.versions = append(slices.Clone(c.versions), Revision{c.Version() + 1, cfg.now().UTC(), key})
 	return &out
@@ -382,8 +344,8 @@ func (c *Component) ExportPublic() (fileName string, data []byte, err error) {
 
 // ExportPrivate returns the private key as text, locked by a passphrase of the
 // caller's choice, and a name for the file. The error wraps ErrUnsupported for
-// a public component, ErrEmpty when no passphrase is given.
-func (c *Component) ExportPrivate(current, passphrase trustkeep.PasswordSource, cfg *Config) (fileName string, data []byte, err error) {
+// a public component, ErrInvalid when no passphrase is given.
+func (c *Component) ExportPrivate(current, passphrase trustkeep.PasswordSource, cfg Options) (fileName string, data []byte, err error) {
 	if c.Visibility() != trustkeep.Private {
 		return "", nil, fail(trustkeep.ErrUnsupported, "a public component has no private key to export")
 	}
@@ -433,7 +395,7 @@ func (c *Component) State() (ComponentState, error) {
 // ErrCorrupt when the state contradicts itself or has a private key that no
 // passphrase protects, since State never does and any passphrase would seem to
 // open it.
-func RestoreComponent(s ComponentState, cfg *Config) (*Component, error) {
+func RestoreComponent(s ComponentState, cfg Options) (*Component, error) {
 	if s.ID == "" || len(s.Versions) == 0 {
 		return nil, fail(trustkeep.ErrCorrupt, "component state without ID or version")
 	}
@@ -442,7 +404,7 @@ func RestoreComponent(s ComponentState, cfg *Config) (*Component, error) {
 	}
 	c := &Component{id: s.ID, name: s.Name}
 	for i, v := range s.Versions {
-		ring, err := Parse(v.Data, cfg)
+		ring, err := cfg.Parse(v.Data)
 		if errors.Is(err, trustkeep.ErrEmpty) {
 			return nil, fail(trustkeep.ErrCorrupt, "version %d of component %s: %v", v.Number, trustkeep.Printable(s.ID), err)
 		}

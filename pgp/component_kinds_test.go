@@ -18,7 +18,7 @@ var componentStart = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 // under are options of that moment.
 func under(passphrase string) ComponentOptions {
 	return ComponentOptions{
-		Config:     Config{Time: func() time.Time { return componentStart }},
+		Options:    Options{Rand: quick.Rand, Clock: func() time.Time { return componentStart }},
 		Passphrase: trustkeep.Password(passphrase),
 	}
 }
@@ -46,7 +46,7 @@ func files(t testing.TB, c *Component, passphrase string) (public, private []byt
 		t.Fatal(err)
 	}
 	if c.Visibility() == trustkeep.Private {
-		if _, private, err = c.ExportPrivate(trustkeep.Password(passphrase), trustkeep.Password(passphrase), nil); err != nil {
+		if _, private, err = c.ExportPrivate(trustkeep.Password(passphrase), trustkeep.Password(passphrase), quick); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -55,7 +55,7 @@ func files(t testing.TB, c *Component, passphrase string) (public, private []byt
 
 func unlocks(t testing.TB, c *Component, passphrase string) {
 	t.Helper()
-	if _, err := c.Key().Unlock([]byte(passphrase), nil); err != nil || !c.Key().IsLocked() {
+	if _, err := c.Key().Unlock(trustkeep.Password(passphrase), quick); err != nil || !c.Key().IsLocked() {
 		t.Errorf("%v: %v", c, err)
 	}
 }
@@ -151,7 +151,7 @@ func TestImportRunsItsStagesInOrder(t *testing.T) {
 		t.Run(test.about, func(t *testing.T) {
 			var reached []string
 			o := ComponentOptions{
-				Config: Config{Limits: trustkeep.Limits{MaxSize: 64 << 10}},
+				Options: Options{Rand: quick.Rand, Limits: trustkeep.Limits{MaxSize: 64 << 10}},
 				Scanner: trustkeep.ScannerFunc(func(_ context.Context, name string, content []byte) error {
 					reached = append(reached, "scanner")
 					if !bytes.Equal(content, test.data) {
@@ -218,11 +218,11 @@ func TestNoKeyCanBeGeneratedForAPublicComponent(t *testing.T) {
 			return err
 		},
 		"change passphrase": func() error {
-			_, err := c.ChangePassphrase(trustkeep.Password("secret"), trustkeep.Password("new"), nil)
+			_, err := c.ChangePassphrase(trustkeep.Password("secret"), trustkeep.Password("new"), quick)
 			return err
 		},
 		"export": func() error {
-			_, _, err := c.ExportPrivate(trustkeep.Password("secret"), trustkeep.Password("new"), nil)
+			_, _, err := c.ExportPrivate(trustkeep.Password("secret"), trustkeep.Password("new"), quick)
 			return err
 		},
 	}
@@ -254,7 +254,7 @@ func TestPartnerEncryptsToTheExportedKey(t *testing.T) {
 	data, _ := files(t, c, "secret")
 	partners := mustComponent(t)(ImportComponent(t.Context(), "copy", data, ComponentOptions{}))
 	message := encrypted(t, Encryption{To: []*Key{partners.Key()}}, []byte("an order"))
-	open, err := c.Key().Unlock([]byte("secret"), nil)
+	open, err := c.Key().Unlock(pw("secret"), Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -266,7 +266,7 @@ func TestPartnerEncryptsToTheExportedKey(t *testing.T) {
 
 func TestExportedPrivateKeyHasThePasswordOfTheCallersChoice(t *testing.T) {
 	c := generated(t, "a")
-	name, data, err := c.ExportPrivate(trustkeep.Password("secret"), trustkeep.Password("chosen"), nil)
+	name, data, err := c.ExportPrivate(trustkeep.Password("secret"), trustkeep.Password("chosen"), quick)
 	if err != nil || name != "a"+PrivateSuffix {
 		t.Fatalf("%s: %v", name, err)
 	}
@@ -275,7 +275,7 @@ func TestExportedPrivateKeyHasThePasswordOfTheCallersChoice(t *testing.T) {
 	if _, err := ImportComponent(t.Context(), "b", data, ComponentOptions{NewPassphrase: trustkeep.Password("new")}); !errors.Is(err, trustkeep.ErrIncorrectPassword) {
 		t.Errorf("a new passphrase without the current one: %v", err)
 	}
-	if _, err := exported.Key().Unlock([]byte("secret"), nil); !errors.Is(err, trustkeep.ErrIncorrectPassword) {
+	if _, err := exported.Key().Unlock(pw("secret"), Options{}); !errors.Is(err, trustkeep.ErrIncorrectPassword) {
 		t.Errorf("%v", err)
 	}
 	unlocks(t, c, "secret") // which has not changed
@@ -287,12 +287,12 @@ func TestReplacingAnExpiredKeyKeepsReferencesValid(t *testing.T) {
 	o := under("secret")
 	c := mustComponent(t)(GenerateComponent(t.Context(), "a", GenerateOptions{UserIDs: []string{"A <a@example.com>"}, Expires: componentStart.AddDate(1, 0, 0)}, o))
 	later := componentStart.AddDate(1, 0, 1)
-	o.Time = func() time.Time { return later }
+	o.Clock = func() time.Time { return later }
 	r := mustComponent(t)(c.Regenerate(t.Context(), GenerateOptions{Expires: later.AddDate(1, 0, 0)}, o))
 	if r.ID() != c.ID() || !r.NotAfter().After(later) || c.NotAfter().After(later) || r.Versions()[1].Replaced != later {
 		t.Errorf("%v until %s", r, r.NotAfter())
 	}
-	if err := r.Key().CanEncrypt(&o.Config); err != nil {
+	if err := r.Key().CanEncrypt(o.Options); err != nil {
 		t.Error(err)
 	}
 }
@@ -301,7 +301,7 @@ func TestCloseDemandsToSaveAChangedPassphrase(t *testing.T) {
 	var stored *Component
 	draft := trustkeep.NewDraft(generated(t, "a"), func(c *Component) error { stored = c; return nil })
 	if err := draft.Change(func(c *Component) (*Component, error) {
-		return c.ChangePassphrase(trustkeep.Password("secret"), trustkeep.Password("new"), nil)
+		return c.ChangePassphrase(trustkeep.Password("secret"), trustkeep.Password("new"), quick)
 	}); err != nil {
 		t.Fatal(err)
 	}
@@ -319,7 +319,7 @@ func TestCloseDemandsToSaveAChangedPassphrase(t *testing.T) {
 
 func TestRestoreRefusesContradictions(t *testing.T) {
 	private := mustComponent(t)(generated(t, "a").Regenerate(t.Context(), GenerateOptions{}, under("secret")))
-	open := newKey(t, GenerateOptions{}, nil)
+	open := newKey(t, GenerateOptions{}, Options{})
 	public := open.Public().Marshal()
 	tests := map[string]func(*ComponentState){
 		"no ID":                   func(s *ComponentState) { s.ID = "" },
@@ -334,7 +334,7 @@ func TestRestoreRefusesContradictions(t *testing.T) {
 		"two keys":                func(s *ComponentState) { s.Versions[1].Data = append(s.Versions[1].Data, s.Versions[0].Data...) },
 		"private and then public": func(s *ComponentState) { s.Versions[1].Data = public },
 		"public and then private": func(s *ComponentState) { s.Versions[0].Data = public },
-		"key without passphrase":  func(s *ComponentState) { s.Versions[1].Data = join(open.packets) },
+		"key without passphrase":  func(s *ComponentState) { s.Versions[1].Data = join(open.state().packets) },
 	}
 	for about, change := range tests {
 		t.Run(about, func(t *testing.T) {
@@ -343,7 +343,7 @@ func TestRestoreRefusesContradictions(t *testing.T) {
 				t.Fatal(err)
 			}
 			change(&s)
-			if c, err := RestoreComponent(s, nil); !errors.Is(err, trustkeep.ErrCorrupt) || c != nil {
+			if c, err := RestoreComponent(s, Options{}); !errors.Is(err, trustkeep.ErrCorrupt) || c != nil {
 				t.Errorf("%v, %v", c, err)
 			}
 		})
@@ -355,7 +355,7 @@ func TestComponentsDoNotPrintSecrets(t *testing.T) {
 	c := mustComponent(t)(GenerateComponent(t.Context(), "a", GenerateOptions{UserIDs: []string{"A <a@example.com>"}}, under(canary)))
 	o := under(canary)
 	var all strings.Builder
-	for _, v := range []any{c, *c, []*Component{c}, o, &o, trustkeep.NewDraft(c, nil), c.Versions()} {
+	for _, v := range []any{c, c, []*Component{c}, o, &o, trustkeep.NewDraft(c, nil), c.Versions()} {
 		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
 			fmt.Fprintf(&all, verb+"\n", v)
 		}
@@ -379,7 +379,7 @@ func TestInteropGPGComponents(t *testing.T) {
 	ours := newGPG(t)
 	c := generated(t, "ACME orders")
 	public, _ := files(t, c, "secret")
-	_, private, err := c.ExportPrivate(trustkeep.Password("secret"), trustkeep.Password("chosen"), nil)
+	_, private, err := c.ExportPrivate(trustkeep.Password("secret"), trustkeep.Password("chosen"), quick)
 	if err != nil {
 		t.Fatal(err)
 	}

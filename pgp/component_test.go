@@ -16,33 +16,33 @@ import (
 func TestComponentPrivate(t *testing.T) {
 	ctx := context.Background()
 	start := time.Date(2025, 5, 1, 12, 0, 0, 0, time.UTC)
-	o := ComponentOptions{Config: Config{Time: func() time.Time { return start }}, Passphrase: trustkeep.Password("one")}
+	o := ComponentOptions{Options: Options{Rand: quick.Rand, Clock: func() time.Time { return start }}, Passphrase: trustkeep.Password("one")}
 	c, err := GenerateComponent(ctx, "ACME / orders", GenerateOptions{UserIDs: []string{"ACME <acme@example.com>"}, Expires: start.AddDate(1, 0, 0)}, o)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if c.Kind() != trustkeep.PGP || c.Visibility() != trustkeep.Private || c.Version() != 1 || len(c.ID()) != 32 ||
 		!c.NotBefore().Equal(start) || !c.NotAfter().Equal(start.AddDate(1, 0, 0)) || !c.Key().IsLocked() {
-		t.Errorf("%s: %v", c.Name(), c.Key().Info(&o.Config))
+		t.Errorf("%s: %v", c.Name(), c.Key().Info(o.Options))
 	}
 	// Export, both parts.
 	name, public, err := c.ExportPublic()
 	if err != nil || name != "ACME___orders_pub.asc" || mustParse(t, public).Keys()[0].IsPrivate() {
 		t.Errorf("%s: %v", name, err)
 	}
-	name, private, err := c.ExportPrivate(trustkeep.Password("one"), trustkeep.Password("export"), &o.Config)
+	name, private, err := c.ExportPrivate(trustkeep.Password("one"), trustkeep.Password("export"), o.Options)
 	if err != nil || name != "ACME___orders_priv.asc" {
 		t.Fatalf("%s: %v", name, err)
 	}
-	if _, err := mustParse(t, private).Keys()[0].Unlock([]byte("export"), nil); err != nil {
+	if _, err := mustParse(t, private).Keys()[0].Unlock(pw("export"), Options{}); err != nil {
 		t.Errorf("%v", err)
 	}
 	for _, pw := range []trustkeep.PasswordSource{nil, trustkeep.Password("")} {
-		if _, _, err := c.ExportPrivate(trustkeep.Password("one"), pw, nil); !errors.Is(err, trustkeep.ErrEmpty) {
+		if _, _, err := c.ExportPrivate(trustkeep.Password("one"), pw, Options{}); !errors.Is(err, trustkeep.ErrInvalid) {
 			t.Errorf("exported without passphrase: %v", err)
 		}
 	}
-	if _, _, err := c.ExportPrivate(trustkeep.Password("wrong"), trustkeep.Password("x"), nil); !errors.Is(err, trustkeep.ErrIncorrectPassword) {
+	if _, _, err := c.ExportPrivate(trustkeep.Password("wrong"), trustkeep.Password("x"), quick); !errors.Is(err, trustkeep.ErrIncorrectPassword) {
 		t.Errorf("%v", err)
 	}
 	// Regenerate in place.
@@ -50,26 +50,26 @@ func TestComponentPrivate(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r.ID() != c.ID() || r.Version() != 2 || r.Fingerprint() == c.Fingerprint() || r.Key().Info(&o.Config).UserIDs[0].ID != "ACME <acme@example.com>" || c.Version() != 1 {
+	if r.ID() != c.ID() || r.Version() != 2 || r.Fingerprint() == c.Fingerprint() || r.Key().Info(o.Options).UserIDs[0].ID != "ACME <acme@example.com>" || c.Version() != 1 {
 		t.Errorf("%s version %d", r.ID(), r.Version())
 	}
 	// Change the passphrase, rename, roll back.
-	p, err := r.ChangePassphrase(trustkeep.Password("one"), trustkeep.Password("two"), &o.Config)
+	p, err := r.ChangePassphrase(trustkeep.Password("one"), trustkeep.Password("two"), o.Options)
 	if err != nil || p.Version() != 3 {
 		t.Fatalf("%v", err)
 	}
-	if _, err := p.Key().Unlock([]byte("two"), nil); err != nil {
+	if _, err := p.Key().Unlock(pw("two"), Options{}); err != nil {
 		t.Error(err)
 	}
 	n, err := p.Rename("new")
 	if err != nil || n.Name() != "new" || n.Version() != 3 || n.ID() != c.ID() {
 		t.Errorf("%v", err)
 	}
-	back, err := n.Rollback(1, &o.Config)
+	back, err := n.Rollback(1, o.Options)
 	if err != nil || back.Version() != 4 || back.Fingerprint() != c.Fingerprint() || len(back.Versions()) != 4 {
 		t.Errorf("%v", err)
 	}
-	if _, err := n.Rollback(9, nil); !errors.Is(err, trustkeep.ErrNotFound) {
+	if _, err := n.Rollback(9, Options{}); !errors.Is(err, trustkeep.ErrNotFound) {
 		t.Errorf("%v", err)
 	}
 	// Store and restore.
@@ -85,7 +85,7 @@ func TestComponentPrivate(t *testing.T) {
 	if err := json.Unmarshal(stored, &again); err != nil {
 		t.Fatal(err)
 	}
-	restored, err := RestoreComponent(again, nil)
+	restored, err := RestoreComponent(again, Options{})
 	if err != nil || restored.Fingerprint() != back.Fingerprint() || restored.Version() != 4 || restored.Visibility() != trustkeep.Private {
 		t.Errorf("%v", err)
 	}
@@ -104,7 +104,7 @@ func TestComponentPrivate(t *testing.T) {
 
 func TestComponentPublic(t *testing.T) {
 	ctx := context.Background()
-	partner := newKey(t, GenerateOptions{Expires: time.Now().Add(time.Hour)}, nil)
+	partner := newKey(t, GenerateOptions{Expires: time.Now().Add(time.Hour)}, Options{})
 	c, err := ImportComponent(ctx, "partner", mustArmor(t, partner), ComponentOptions{})
 	if err != nil || c.Visibility() != trustkeep.Public {
 		t.Fatalf("%v", err)
@@ -112,15 +112,15 @@ func TestComponentPublic(t *testing.T) {
 	if _, err := c.Regenerate(ctx, GenerateOptions{}, ComponentOptions{Passphrase: trustkeep.Password("x")}); !errors.Is(err, trustkeep.ErrUnsupported) {
 		t.Errorf("regenerated a public component: %v", err)
 	}
-	if _, _, err := c.ExportPrivate(nil, nil, nil); !errors.Is(err, trustkeep.ErrUnsupported) {
+	if _, _, err := c.ExportPrivate(nil, nil, Options{}); !errors.Is(err, trustkeep.ErrUnsupported) {
 		t.Errorf("%v", err)
 	}
-	if _, err := c.ChangePassphrase(trustkeep.Password("a"), trustkeep.Password("b"), nil); !errors.Is(err, trustkeep.ErrUnsupported) {
+	if _, err := c.ChangePassphrase(trustkeep.Password("a"), trustkeep.Password("b"), quick); !errors.Is(err, trustkeep.ErrUnsupported) {
 		t.Errorf("%v", err)
 	}
 	// The partner extends the expiry: importing the copy again is enough.
 	later := time.Now().Add(100 * time.Hour).Truncate(time.Second)
-	extended, err := partner.SetExpiry(later, nil)
+	extended, err := partner.SetExpiry(later, Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -136,7 +136,7 @@ func TestComponentPublic(t *testing.T) {
 	if _, err := ImportComponent(ctx, "x", []byte("not a key"), ComponentOptions{Scanner: refusing}); !errors.Is(err, trustkeep.ErrRejected) {
 		t.Errorf("%v", err)
 	}
-	two := append(mustArmor(t, partner), mustArmor(t, newKey(t, GenerateOptions{}, nil))...)
+	two := append(mustArmor(t, partner), mustArmor(t, newKey(t, GenerateOptions{}, Options{}))...)
 	if _, err := ImportComponent(ctx, "x", two, ComponentOptions{}); !errors.Is(err, trustkeep.ErrUnsupported) {
 		t.Errorf("two keys: %v", err)
 	}
@@ -144,8 +144,8 @@ func TestComponentPublic(t *testing.T) {
 
 // TestComponentLocksWhatComesOpen: gpg exports keys without passphrase.
 func TestComponentLocksWhatComesOpen(t *testing.T) {
-	k := newKey(t, GenerateOptions{}, nil)
-	open := join(k.packets)
+	k := newKey(t, GenerateOptions{}, Options{})
+	open := join(k.state().packets)
 	if _, err := ImportComponent(context.Background(), "x", open, ComponentOptions{}); !errors.Is(err, trustkeep.ErrRejected) {
 		t.Errorf("%v", err)
 	}
@@ -157,7 +157,7 @@ func TestComponentLocksWhatComesOpen(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	secret := k.packets[0].body
+	secret := k.state().packets[0].body
 	if bytes.Contains(state.Versions[0].Data, secret[len(secret)-30:]) {
 		t.Error("the private part is stored in the clear")
 	}
@@ -166,24 +166,26 @@ func TestComponentLocksWhatComesOpen(t *testing.T) {
 // TestComponentGetsANewPassphraseWithItsImport: a file's passphrase need not be that of
 // the component.
 func TestComponentGetsANewPassphraseWithItsImport(t *testing.T) {
-	k := newKey(t, GenerateOptions{Passphrase: []byte("of the file")}, nil)
+	k := newKey(t, GenerateOptions{Passphrase: trustkeep.Password("of the file")}, Options{})
 	armored, err := k.ArmorPrivate()
 	if err != nil {
 		t.Fatal(err)
 	}
 	c, err := ImportComponent(context.Background(), "x", armored, ComponentOptions{
+		Options:    quick,
 		Passphrase: trustkeep.Password("of the file"), NewPassphrase: trustkeep.Password("next"),
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := c.Key().Unlock([]byte("next"), nil); err != nil {
+	if _, err := c.Key().Unlock(pw("next"), Options{}); err != nil {
 		t.Error(err)
 	}
-	if _, err := c.Key().Unlock([]byte("of the file"), nil); !errors.Is(err, trustkeep.ErrIncorrectPassword) {
+	if _, err := c.Key().Unlock(pw("of the file"), Options{}); !errors.Is(err, trustkeep.ErrIncorrectPassword) {
 		t.Errorf("the passphrase of the file opens the component: %v", err)
 	}
 	_, err = ImportComponent(context.Background(), "x", armored, ComponentOptions{
+		Options:    quick,
 		Passphrase: trustkeep.Password("wrong"), NewPassphrase: trustkeep.Password("next"),
 	})
 	if !errors.Is(err, trustkeep.ErrIncorrectPassword) {
@@ -194,9 +196,9 @@ func TestComponentGetsANewPassphraseWithItsImport(t *testing.T) {
 // TestNothingPrintsPrivateKeys prints keys in every way and looks for their
 // private parts.
 func TestNothingPrintsPrivateKeys(t *testing.T) {
-	k := newKey(t, GenerateOptions{Passphrase: []byte("canary-passphrase")}, nil)
+	k := newKey(t, GenerateOptions{Passphrase: trustkeep.Password("canary-passphrase")}, Options{})
 	var all strings.Builder
-	for _, v := range []any{k, *k, NewKeyring(k), k.Info(nil), &Decryption{Keys: []*Key{k}}, Encryption{Signers: []*Key{k}}} {
+	for _, v := range []any{k, *k, NewKeyring(k), k.Info(Options{}), &Decryption{Keys: []*Key{k}}, Encryption{Signers: []*Key{k}}} {
 		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x"} {
 			fmt.Fprintf(&all, verb, v)
 		}

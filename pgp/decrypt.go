@@ -3,6 +3,7 @@ package pgp
 import (
 	"bytes"
 	"io"
+	"slices"
 
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/internal/limits"
@@ -11,14 +12,16 @@ import (
 // Decryption says what may open a message and who is expected to have signed
 // it. It is safe to use one Decryption for many messages at once.
 type Decryption struct {
-	Config
+	// Options are the clock, the limits and the weaknesses to accept.
+	Options Options
 	// Keys are the private keys, each unlocked or to be opened by Passphrase.
 	Keys []*Key
 	// Passphrase opens the locked ones of Keys; it is asked only when such a
 	// key is needed, and each key is tried once.
 	Passphrase trustkeep.PasswordSource
-	// Passwords open messages that were encrypted to a password.
-	Passwords [][]byte
+	// Passwords open messages that were encrypted to a password. Each is asked
+	// for when such a message comes, once, and in their order.
+	Passwords []trustkeep.PasswordSource
 	// Signers are the expected signers. If there are any, a message without
 	// a valid signature by one of them is refused.
 	Signers []*Key
@@ -49,8 +52,8 @@ const defaultBuffer = 16 << 20
 //
 // The errors: ErrIncorrectPassword for a passphrase or password that is wrong
 // or missing, ErrNotFound when the message is to other keys, ErrCorrupt for
-// what is damaged or not a message, ErrLimit for bombs, *PolicyError for what
-// the policy refuses, *SignatureError when the expected signature is missing.
+// what is damaged or not a message, ErrLimit for bombs, *WeaknessError for what
+// is too weak and not allowed, *SignatureError when the expected signature is missing.
 func (d Decryption) Decrypt(dst io.Writer, src io.Reader) (*Result, error) {
 	limit := d.MaxBuffer
 	if limit == 0 {
@@ -116,14 +119,36 @@ func (m *message) envelope() *Result {
 	if m.container == nil && len(m.sessions) == 0 {
 		return nil
 	}
-	return &Result{Encrypted: true, Recipients: m.result.Recipients, Policy: m.result.Policy}
+	return &Result{Encrypted: true, Recipients: m.result.Recipients, Allowed: m.result.Allowed}
+}
+
+// check finds wrong calls.
+func (d Decryption) check() error {
+	if slices.Contains(d.Passwords, nil) {
+		return fail(trustkeep.ErrInvalid, "Passwords holds nil")
+	}
+	if err := noNil("Keys", d.Keys); err != nil {
+		return err
+	}
+	return noNil("Signers", d.Signers)
+}
+
+// noNil refuses a list of keys with a nil in it.
+func noNil(field string, keys []*Key) error {
+	if slices.ContainsFunc(keys, func(k *Key) bool { return k == nil || k.state == nil }) {
+		return fail(trustkeep.ErrInvalid, "%s holds nil", field)
+	}
+	return nil
 }
 
 // message reads a message up to its content. It returns one also with an error,
 // for its envelope.
 func (d Decryption) message(src io.Reader) (*message, error) {
-	m := newMessage(d.Config, d.Signers, d.MaxExpansion)
+	m := newMessage(d.Options, d.Signers, d.MaxExpansion)
 	m.open = &d
+	if err := d.check(); err != nil {
+		return m, err
+	}
 	if err := m.start(src); err != nil {
 		return m, err
 	}
@@ -133,13 +158,13 @@ func (d Decryption) message(src io.Reader) (*message, error) {
 	return m, nil
 }
 
-func newMessage(c Config, signers []*Key, expansion int) *message {
+func newMessage(c Options, signers []*Key, expansion int) *message {
 	m := &message{cfg: c, budget: limits.New(c.Limits), expansion: int64(expansion)}
 	if expansion <= 0 {
 		m.expansion = defaultExpansion
 	}
 	m.signers.keys = signers
-	m.result.Policy = c.Policy
+	m.result.Allowed = c.Allow
 	return m
 }
 
@@ -160,7 +185,7 @@ func (b *limitedBuffer) Write(p []byte) (int, error) {
 // UnverifiedReader streams the content of a message. What it reads before it
 // returns io.EOF may have been changed by anyone.
 type UnverifiedReader struct {
-	m       *message
+	m       func() *message // a function, so that nothing prints keys and content
 	signers []*Key
 	allow   bool
 	err     error
@@ -175,7 +200,7 @@ func (d Decryption) UnverifiedReader(src io.Reader) (*UnverifiedReader, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &UnverifiedReader{m: m, signers: d.Signers, allow: d.AllowUnsigned}, nil
+	return &UnverifiedReader{m: func() *message { return m }, signers: d.Signers, allow: d.AllowUnsigned}, nil
 }
 
 // Read reads content that is not yet authenticated.
@@ -183,9 +208,9 @@ func (r *UnverifiedReader) Read(p []byte) (int, error) {
 	if r.err != nil {
 		return 0, r.err
 	}
-	n, err := r.m.Read(p)
+	n, err := r.m().Read(p)
 	if err == io.EOF {
-		res, verr := r.m.verdict(r.signers, r.allow)
+		res, verr := r.m().verdict(r.signers, r.allow)
 		r.result = res
 		if verr != nil {
 			err = verr
@@ -196,10 +221,10 @@ func (r *UnverifiedReader) Read(p []byte) (int, error) {
 }
 
 // Result returns the verdict on the message. Before Read has returned io.EOF or
-// a *SignatureError, there is none: the error wraps ErrRejected.
+// a *SignatureError, there is none: the error wraps ErrInvalid.
 func (r *UnverifiedReader) Result() (*Result, error) {
 	if r.result == nil {
-		return nil, fail(trustkeep.ErrRejected, "the message has not been read to its end")
+		return nil, fail(trustkeep.ErrInvalid, "the message has not been read to its end")
 	}
 	return r.result, nil
 }

@@ -3,7 +3,7 @@
 //
 // A [Key] is one OpenPGP key with its user IDs and subkeys, public or private;
 // a [Keyring] is what a file held: keys, and a report of what could not be
-// read. [Generate] makes keys by [Profile]. The methods of Key change a key's
+// read. [Generate] makes keys by [Preset]. The methods of Key change a key's
 // life: [Key.SetExpiry], [Key.AddSubkey], [Key.Revoke] and the rest return a
 // new Key and leave the old one as it was.
 //

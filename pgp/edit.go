@@ -20,12 +20,11 @@ type edit struct {
 	packets []rawPacket
 }
 
-func newEdit(k *Key, e *openpgp.Entity, c *Config) *edit {
-	cfg := config(c)
-	at := evaluationTime(e, cfg)
-	pc := cfg.packetConfig(at)
+func newEdit(k *Key, e *openpgp.Entity, o Options) *edit {
+	at := evaluationTime(e, o)
+	pc := o.packetConfig(at)
 	pc.V6Keys = k.Version() == 6
-	return &edit{k, e, pc, at, slices.Clone(k.packets)}
+	return &edit{k, e, pc, at, slices.Clone(k.state().packets)}
 }
 
 // done reads the packets back. Private parts that were open stay open.
@@ -34,7 +33,7 @@ func (ed *edit) done() (*Key, error) {
 	if err != nil {
 		return nil, err
 	}
-	k.unlocked = ed.key.unlocked
+	k.state().unlocked = ed.key.state().unlocked
 	return k, nil
 }
 
@@ -156,7 +155,7 @@ func (ed *edit) addSubkey(o SubkeyOptions) error {
 	case UsageSign:
 		add = e.AddSigningSubkey
 	default:
-		return fail(trustkeep.ErrUnsupported, "subkey for %q", o.Usage)
+		return fail(trustkeep.ErrInvalid, "subkey for %q", o.Usage)
 	}
 	if err := guard("subkey", func() error { return add(ed.config) }); err != nil {
 		return classify("subkey", err)

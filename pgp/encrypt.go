@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/ProtonMail/go-crypto/openpgp/packet"
-	"github.com/ProtonMail/go-crypto/openpgp/s2k"
 	"github.com/trustkeep/trustkeep"
 )
 
@@ -27,14 +26,15 @@ const (
 // password is needed. It is safe to use one Encryption for many messages at
 // once.
 type Encryption struct {
-	Config
+	// Options are the clock, the randomness and the weaknesses to accept.
+	Options Options
 	// To are the recipients, named in the message by key ID.
 	To []*Key
 	// ToHidden are recipients that the message does not name. They have to
 	// try all their keys.
 	ToHidden []*Key
-	// Passwords each open the message, too. They must not be empty.
-	Passwords [][]byte
+	// Passwords each open the message, too. They must not be nil or empty.
+	Passwords []trustkeep.PasswordSource
 	// Signers sign the content; they must be unlocked.
 	Signers []*Key
 	// Armor writes text instead of binary.
@@ -76,19 +76,39 @@ func (e Encryption) Writer(dst io.Writer) (io.WriteCloser, error) {
 	if err := e.begin(out); err != nil {
 		return nil, err
 	}
-	return out, nil
+	return contentWriter{func() *messageWriter { return out }}, nil
 }
+
+// contentWriter is what callers get to see of a messageWriter: nothing prints
+// the keys and the content that it holds.
+type contentWriter struct{ m func() *messageWriter }
+
+func (c contentWriter) Write(p []byte) (int, error) { return c.m().Write(p) }
+func (c contentWriter) Close() error                { return c.m().Close() }
 
 func (e Encryption) begin(out *messageWriter) error {
 	plan, err := e.plan()
 	if err != nil {
 		return err
 	}
-	signers, err := signingKeys(e.Signers, e.Config)
+	signers, err := signingKeys(e.Signers, e.Options)
 	if err != nil {
 		return err
 	}
-	return classify("encrypt", guard("encrypt", func() error { return e.start(out, plan, signers) }))
+	var passwords [][]byte
+	defer func() {
+		for _, p := range passwords {
+			clear(p)
+		}
+	}()
+	for _, source := range e.Passwords {
+		p, err := revealNew(source)
+		if err != nil {
+			return err
+		}
+		passwords = append(passwords, p)
+	}
+	return classify("encrypt", guard("encrypt", func() error { return e.start(out, plan, signers, passwords) }))
 }
 
 // encryptionPlan is what the recipients' keys lead to.
@@ -106,18 +126,21 @@ func (e Encryption) plan() (encryptionPlan, error) {
 		suite: packet.CipherSuite{Cipher: packet.CipherAES256, Mode: packet.AEADModeOCB}, // the mode that all have
 	}
 	if e.Compression > ZLIB {
-		return p, fail(trustkeep.ErrUnsupported, "compression %d", e.Compression)
+		return p, fail(trustkeep.ErrInvalid, "compression %d", e.Compression)
 	}
 	if len(e.To)+len(e.ToHidden)+len(e.Passwords) == 0 {
-		return p, fail(trustkeep.ErrEmpty, "no recipient and no password")
+		return p, fail(trustkeep.ErrInvalid, "no recipient and no password")
 	}
-	for _, pw := range e.Passwords {
-		if len(pw) == 0 {
-			return p, fail(trustkeep.ErrEmpty, "empty password")
+	if slices.Contains(e.Passwords, nil) {
+		return p, fail(trustkeep.ErrInvalid, "Passwords holds nil")
+	}
+	for field, keys := range map[string][]*Key{"To": e.To, "ToHidden": e.ToHidden} {
+		if err := noNil(field, keys); err != nil {
+			return p, err
 		}
 	}
 	for i, k := range slices.Concat(e.To, e.ToHidden) {
-		r, err := k.recipient(e.Config)
+		r, err := k.recipient(e.Options)
 		if err != nil {
 			return p, err
 		}
@@ -155,17 +178,14 @@ func (e Encryption) plan() (encryptionPlan, error) {
 }
 
 // start writes everything before the content.
-func (e Encryption) start(out *messageWriter, plan encryptionPlan, signers []*packet.PrivateKey) error {
-	pc := e.packetConfig(e.now())
+func (e Encryption) start(out *messageWriter, plan encryptionPlan, signers []*packet.PrivateKey, passwords [][]byte) error {
+	pc := e.Options.packetConfig(e.Options.now())
 	pc.DefaultCipher = plan.cipher
-	pc.S2KConfig = &s2k.Config{S2KMode: s2k.IteratedSaltedS2K, S2KCount: iteratedCount}
+	pc.S2KConfig = e.Options.iterated()
 	if plan.aead {
 		pc.DefaultCipher = plan.suite.Cipher
 		pc.AEADConfig = &packet.AEADConfig{DefaultMode: plan.suite.Mode, ChunkSize: chunkSize}
-		pc.S2KConfig = &s2k.Config{
-			S2KMode:      s2k.Argon2S2K,
-			Argon2Config: &s2k.Argon2Config{NumberOfPasses: 3, DegreeOfParallelism: 4, Memory: argon2Memory},
-		}
+		pc.S2KConfig = e.Options.argon2()
 	}
 	var w io.Writer = out.buffered
 	if e.Armor {
@@ -178,7 +198,7 @@ func (e Encryption) start(out *messageWriter, plan encryptionPlan, signers []*pa
 	}
 	session := make([]byte, pc.DefaultCipher.KeySize())
 	defer clear(session)
-	if _, err := io.ReadFull(e.rand(), session); err != nil {
+	if _, err := io.ReadFull(e.Options.rand(), session); err != nil {
 		return err
 	}
 	for _, r := range plan.recipients {
@@ -186,7 +206,7 @@ func (e Encryption) start(out *messageWriter, plan encryptionPlan, signers []*pa
 			return err
 		}
 	}
-	for _, pw := range e.Passwords {
+	for _, pw := range passwords {
 		if err := packet.SerializeSymmetricKeyEncryptedAEADReuseKey(w, session, pw, plan.aead, pc); err != nil {
 			return err
 		}
@@ -196,7 +216,7 @@ func (e Encryption) start(out *messageWriter, plan encryptionPlan, signers []*pa
 	if plan.aead {
 		container, err = packet.SerializeSymmetricallyEncrypted(w, pc.DefaultCipher, true, plan.suite, session, pc)
 	} else {
-		container, err = newMDCWriter(w, session, e.rand())
+		container, err = newMDCWriter(w, session, e.Options.rand())
 	}
 	if err != nil {
 		return err
@@ -343,7 +363,7 @@ func (m *messageWriter) Close() error {
 	return m.err
 }
 
-var errClosed = fail(trustkeep.ErrRejected, "message writer is closed")
+var errClosed = fail(trustkeep.ErrInvalid, "message writer is closed")
 
 func (m *messageWriter) finish() error {
 	if err := m.literal.Close(); err != nil {
@@ -393,7 +413,10 @@ func copyAhead(w io.Writer, src io.Reader) error {
 }
 
 // signingKeys chooses the private parts to sign with.
-func signingKeys(signers []*Key, cfg Config) ([]*packet.PrivateKey, error) {
+func signingKeys(signers []*Key, cfg Options) ([]*packet.PrivateKey, error) {
+	if err := noNil("Signers", signers); err != nil {
+		return nil, err
+	}
 	var out []*packet.PrivateKey
 	for _, k := range signers {
 		p, err := k.signingKey(cfg)

@@ -43,28 +43,28 @@ func (e *KeyRevokedError) Error() string {
 // Unwrap returns trustkeep.ErrRejected.
 func (e *KeyRevokedError) Unwrap() error { return trustkeep.ErrRejected }
 
-// PolicyError says that a key or a message is weaker than the policy allows.
+// WeaknessError says that a key or a message is weaker than Options.Allow accepts.
 // It wraps trustkeep.ErrRejected.
-type PolicyError struct {
-	Fingerprint string // of the key, where there is one
-	What        string // such as "DSA key"
-	Needs       Policy // the relaxation that would accept it; Strict when none does
+type WeaknessError struct {
+	Fingerprint string      // of the key, where there is one
+	What        string      // such as "DSA key"
+	Needs       Relaxations // the relaxation that would accept it; Strict when none does
 }
 
-func (e *PolicyError) Error() string {
+func (e *WeaknessError) Error() string {
 	s := "pgp: "
 	if e.Fingerprint != "" {
 		s += "key " + e.Fingerprint + ": "
 	}
-	s += "policy refuses " + e.What
+	s += e.What + " is not allowed"
 	if e.Needs != Strict {
-		s += "; the policy " + e.Needs.String() + " would accept it"
+		s += "; allowing " + e.Needs.String() + " would accept it"
 	}
 	return s
 }
 
 // Unwrap returns trustkeep.ErrRejected.
-func (e *PolicyError) Unwrap() error { return trustkeep.ErrRejected }
+func (e *WeaknessError) Unwrap() error { return trustkeep.ErrRejected }
 
 // SignatureError says that a message lacks the signature that was asked for.
 // It wraps trustkeep.ErrRejected.
@@ -125,7 +125,7 @@ func hasSentinel(err error) bool {
 	for _, s := range []error{
 		trustkeep.ErrIncorrectPassword, trustkeep.ErrNotFound, trustkeep.ErrExists, trustkeep.ErrUnsupported,
 		trustkeep.ErrCorrupt, trustkeep.ErrEmpty, trustkeep.ErrKeyMismatch, trustkeep.ErrExpired,
-		trustkeep.ErrRejected, trustkeep.ErrLimit,
+		trustkeep.ErrRejected, trustkeep.ErrLimit, trustkeep.ErrInvalid,
 	} {
 		if errors.Is(err, s) {
 			return true

@@ -12,7 +12,7 @@ import (
 )
 
 func generate(name string) *pgp.Key {
-	key, _, err := pgp.Generate(pgp.GenerateOptions{UserIDs: []string{name + " <" + name + "@example.com>"}}, nil)
+	key, _, err := pgp.Generate(pgp.GenerateOptions{UserIDs: []string{name + " <" + name + "@example.com>"}})
 	if err != nil {
 		panic(err)
 	}
@@ -61,12 +61,12 @@ func Example_rollover() {
 }
 
 func ExampleKey_Unlock() {
-	key, _, _ := pgp.Generate(pgp.GenerateOptions{UserIDs: []string{"a"}, Passphrase: []byte("secret")}, nil)
+	key, _, _ := pgp.Generate(pgp.GenerateOptions{UserIDs: []string{"a"}, Passphrase: trustkeep.Password("secret")})
 	file, _ := key.ArmorPrivate()
 
-	ring, _ := pgp.Parse(file, nil)
+	ring, _ := pgp.Parse(file)
 	locked := ring.Keys()[0]
-	_, err := locked.Unlock([]byte("guess"), nil)
+	_, err := locked.Unlock(trustkeep.Password("guess"), pgp.Options{})
 	fmt.Println(locked.IsLocked(), errors.Is(err, trustkeep.ErrIncorrectPassword))
 	// Output: true true
 }

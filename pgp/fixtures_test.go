@@ -39,7 +39,7 @@ func TestKeysOfGPG(t *testing.T) {
 	for _, listing := range listings {
 		name := strings.TrimSuffix(filepath.Base(listing), ".colons")
 		k := fixtureKey(t, name+"_pub.asc")
-		info := k.Info(&Config{Policy: Legacy})
+		info := k.Info(Options{Allow: Legacy})
 		var got []string
 		line := func(kind, algorithm string, u Usage, created, expires time.Time, expired, revoked bool, fingerprint string) {
 			end := ""
@@ -106,17 +106,17 @@ func TestMessagesOfGPG(t *testing.T) {
 		}
 	}
 	var out bytes.Buffer
-	if _, err := (Decryption{Passwords: [][]byte{[]byte("password")}}).Decrypt(&out, bytes.NewReader(fixture(t, "gpg-symmetric.gpg"))); err != nil || out.String() != "hello\n" {
+	if _, err := (Decryption{Passwords: passwords("password")}).Decrypt(&out, bytes.NewReader(fixture(t, "gpg-symmetric.gpg"))); err != nil || out.String() != "hello\n" {
 		t.Errorf("%q, %v", out.String(), err)
 	}
-	var policy *PolicyError
+	var policy *WeaknessError
 	if _, err := (Decryption{Keys: []*Key{me}}).Decrypt(&out, bytes.NewReader(fixture(t, "gpg-no-mdc.gpg"))); !asError(err, &policy) || policy.Needs != LegacyMissingMDC {
 		t.Errorf("%v", err)
 	}
 	for _, tt := range []struct {
 		signature string
 		signer    *Key
-		policy    Policy
+		policy    Relaxations
 		want      SignatureState
 	}{
 		{"gpg-ed25519.sig", me, Strict, SignatureValid},
@@ -129,7 +129,7 @@ func TestMessagesOfGPG(t *testing.T) {
 		{"gpg-sha1.sig", fixtureKey(t, "gpg-sha1_pub.asc"), Legacy, SignatureValid},
 		{"gpg-expired.sig", fixtureKey(t, "gpg-expired_pub.asc"), Strict, SignatureExpired},
 	} {
-		v := Verification{Config: Config{Policy: tt.policy}, Signers: []*Key{tt.signer}}
+		v := Verification{Options: Options{Allow: tt.policy}, Signers: []*Key{tt.signer}}
 		res, err := v.Detached(strings.NewReader("hello\n"), bytes.NewReader(fixture(t, tt.signature)))
 		if res == nil || res.Signature != tt.want || (err == nil) != (tt.want == SignatureValid) {
 			t.Errorf("%s under %s: %v, %+v", tt.signature, tt.policy, err, res)
@@ -147,7 +147,7 @@ func TestRFC9580(t *testing.T) {
 	public, private := fixtureKey(t, "rfc9580-a3_pub.asc"), fixtureKey(t, "rfc9580-a4_priv.asc")
 	const fingerprint = "cb186c4f0609a697e4d52dfa6c722b0c1f1e27c18a56708f6525ec27bad9acc9"
 	for _, k := range []*Key{public, private, fixtureKey(t, "rfc9580-a5_priv.asc")} {
-		info := k.Info(nil)
+		info := k.Info(Options{})
 		if k.Fingerprint() != fingerprint || info.Version != 6 || info.Algorithm != "ed25519" || info.Usage != UsageSign|UsageCertify ||
 			len(info.Subkeys) != 1 || info.Subkeys[0].Usage != UsageEncrypt || info.Subkeys[0].Algorithm != "x25519" || info.Problem != nil ||
 			info.Subkeys[0].Fingerprint != "12c83f1e706f6308fe151a417743a1f033790e93e9978488d1db378da9930885" {
@@ -158,7 +158,7 @@ func TestRFC9580(t *testing.T) {
 		t.Error("A.4 without its private parts is not A.3")
 	}
 	// A.5 is locked by Argon2 in 2 GiB: over the default limit, before any is allocated.
-	if _, err := fixtureKey(t, "rfc9580-a5_priv.asc").Unlock([]byte("correct horse battery staple"), nil); !isSentinel(err, trustkeep.ErrLimit) {
+	if _, err := fixtureKey(t, "rfc9580-a5_priv.asc").Unlock(pw("correct horse battery staple"), Options{}); !isSentinel(err, trustkeep.ErrLimit) {
 		t.Errorf("A.5: %v", err)
 	}
 	const grocery = "What we need from the grocery store:\n\n- tofu\n- vegetables\n- noodles\n"
@@ -175,9 +175,9 @@ func TestRFC9580(t *testing.T) {
 	}
 	for name, d := range map[string]Decryption{
 		"rfc9580-a8.msg.asc":  {Keys: []*Key{private}},
-		"rfc9580-a9.msg.asc":  {Passwords: [][]byte{[]byte("password")}},
-		"rfc9580-a10.msg.asc": {Passwords: [][]byte{[]byte("password")}},
-		"rfc9580-a11.msg.asc": {Passwords: [][]byte{[]byte("password")}},
+		"rfc9580-a9.msg.asc":  {Passwords: passwords("password")},
+		"rfc9580-a10.msg.asc": {Passwords: passwords("password")},
+		"rfc9580-a11.msg.asc": {Passwords: passwords("password")},
 	} {
 		var out bytes.Buffer
 		res, err := d.Decrypt(&out, bytes.NewReader(fixture(t, name)))
@@ -185,7 +185,7 @@ func TestRFC9580(t *testing.T) {
 			t.Errorf("%s: %q, %v", name, out.String(), err)
 		}
 	}
-	d := Decryption{Passwords: [][]byte{[]byte("password")}}
+	d := Decryption{Passwords: passwords("password")}
 	if _, err := d.Decrypt(&bytes.Buffer{}, bytes.NewReader(fixture(t, "rfc9580-a12-1.msg.asc"))); !isSentinel(err, trustkeep.ErrLimit) {
 		t.Errorf("A.12.1: %v", err)
 	}
@@ -194,7 +194,7 @@ func TestRFC9580(t *testing.T) {
 // TestRFC9980 reads the samples of RFC 9980 for ML-DSA-65+Ed25519.
 func TestRFC9980(t *testing.T) {
 	public, private := fixtureKey(t, "rfc9980-mldsa65_pub.asc"), fixtureKey(t, "rfc9980-mldsa65_priv.asc")
-	if info := public.Info(nil); info.Algorithm != "mldsa65+ed25519" || info.Problem != nil || public.Fingerprint() != private.Fingerprint() {
+	if info := public.Info(Options{}); info.Algorithm != "mldsa65+ed25519" || info.Problem != nil || public.Fingerprint() != private.Fingerprint() {
 		t.Errorf("%+v", info)
 	}
 	var out bytes.Buffer

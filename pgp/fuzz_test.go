@@ -43,7 +43,7 @@ func typed(t *testing.T, err error) {
 // fuzzKey loads a fixture.
 func fuzzKey(f *testing.F, name string) *Key {
 	f.Helper()
-	ring, err := Load(filepath.Join("testdata", name), nil)
+	ring, err := Load(filepath.Join("testdata", name))
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -53,17 +53,17 @@ func fuzzKey(f *testing.F, name string) *Key {
 func FuzzKeys(f *testing.F) {
 	seeds(f, "*_pub.*", "*_priv.*")
 	f.Fuzz(func(t *testing.T, data []byte) {
-		ring, err := Parse(data, nil)
+		ring, err := Parse(data)
 		typed(t, err)
 		if err != nil {
 			return
 		}
 		for k := range ring.All() {
-			k.Info(nil)
+			k.Info(Options{})
 			k.NotAfter()
-			typed(t, k.CanEncrypt(nil))
-			typed(t, k.CanSign(&Config{Policy: Legacy}))
-			again, err := Parse(k.Marshal(), nil)
+			typed(t, k.CanEncrypt(Options{}))
+			typed(t, k.CanSign(Options{Allow: Legacy}))
+			again, err := Parse(k.Marshal())
 			if err != nil {
 				t.Fatalf("cannot read what was written: %v", err)
 			}
@@ -81,7 +81,7 @@ func FuzzMessages(f *testing.F) {
 	k := fuzzKey(f, "gpg-ed25519_priv.asc")
 	public := k.Public()
 	f.Fuzz(func(t *testing.T, data []byte) {
-		d := Decryption{Keys: []*Key{k}, Passwords: [][]byte{[]byte("password")}, Signers: []*Key{public}, AllowUnencrypted: true}
+		d := Decryption{Keys: []*Key{k}, Passwords: passwords("password"), Signers: []*Key{public}, AllowUnencrypted: true}
 		r, err := d.UnverifiedReader(bytes.NewReader(data))
 		if err == nil {
 			_, err = io.Copy(io.Discard, r)

@@ -9,34 +9,34 @@ import (
 	"github.com/trustkeep/trustkeep"
 )
 
-// Profile chooses the algorithms of a new key. Each profile makes a primary key
-// that signs and certifies, and a subkey that encrypts. The zero Profile is
-// ProfileGnuPG22.
-type Profile string
+// Preset chooses the algorithms of a new key. Each profile makes a primary key
+// that signs and certifies, and a subkey that encrypts. The zero Preset is
+// PresetGnuPG22.
+type Preset string
 
 // The profiles. The first group is version 4 and read by GnuPG 2.2 and all that
 // is younger; the second is version 6 of RFC 9580, which GnuPG does not read.
 const (
-	ProfileGnuPG22  Profile = "gnupg22"  // EdDSA and ECDH on Curve25519, in the encoding before RFC 9580
-	ProfileRSA3072  Profile = "rsa3072"  // for partners with old software
-	ProfileRSA4096  Profile = "rsa4096"  // for partners who ask for it
-	ProfileNISTP256 Profile = "nistp256" // ECDSA and ECDH
-	ProfileNISTP384 Profile = "nistp384"
-	ProfileNISTP521 Profile = "nistp521"
+	PresetGnuPG22  Preset = "gnupg22"  // EdDSA and ECDH on Curve25519, in the encoding before RFC 9580
+	PresetRSA3072  Preset = "rsa3072"  // for partners with old software
+	PresetRSA4096  Preset = "rsa4096"  // for partners who ask for it
+	PresetNISTP256 Preset = "nistp256" // ECDSA and ECDH
+	PresetNISTP384 Preset = "nistp384"
+	PresetNISTP521 Preset = "nistp521"
 
-	ProfileRFC9580 Profile = "rfc9580" // Ed25519 and X25519
-	ProfileEd448   Profile = "ed448"   // Ed448 and X448
-	// ProfilePostQuantum is ML-DSA-65+Ed25519 and ML-KEM-768+X25519, RFC 9980.
-	ProfilePostQuantum Profile = "post-quantum"
-	// ProfilePostQuantumHigh is ML-DSA-87+Ed448 and ML-KEM-1024+X448.
-	ProfilePostQuantumHigh Profile = "post-quantum-high"
+	PresetRFC9580 Preset = "rfc9580" // Ed25519 and X25519
+	PresetEd448   Preset = "ed448"   // Ed448 and X448
+	// PresetPostQuantum is ML-DSA-65+Ed25519 and ML-KEM-768+X25519, RFC 9980.
+	PresetPostQuantum Preset = "post-quantum"
+	// PresetPostQuantumHigh is ML-DSA-87+Ed448 and ML-KEM-1024+X448.
+	PresetPostQuantumHigh Preset = "post-quantum-high"
 )
 
 // Profiles lists the profiles, the default first.
-func Profiles() []Profile {
-	return []Profile{
-		ProfileGnuPG22, ProfileRSA3072, ProfileRSA4096, ProfileNISTP256, ProfileNISTP384, ProfileNISTP521,
-		ProfileRFC9580, ProfileEd448, ProfilePostQuantum, ProfilePostQuantumHigh,
+func Presets() []Preset {
+	return []Preset{
+		PresetGnuPG22, PresetRSA3072, PresetRSA4096, PresetNISTP256, PresetNISTP384, PresetNISTP521,
+		PresetRFC9580, PresetEd448, PresetPostQuantum, PresetPostQuantumHigh,
 	}
 }
 
@@ -52,30 +52,30 @@ func (f family) apply(c *packet.Config) {
 	c.Algorithm, c.Curve, c.RSABits, c.V6Keys = f.algorithm, f.curve, f.bits, f.v6
 }
 
-func (p Profile) family() (family, error) {
+func (p Preset) family() (family, error) {
 	switch p {
-	case ProfileGnuPG22, "":
+	case PresetGnuPG22, "":
 		return family{algorithm: packet.PubKeyAlgoEdDSA, curve: packet.Curve25519}, nil
-	case ProfileRSA3072:
+	case PresetRSA3072:
 		return family{algorithm: packet.PubKeyAlgoRSA, bits: 3072}, nil
-	case ProfileRSA4096:
+	case PresetRSA4096:
 		return family{algorithm: packet.PubKeyAlgoRSA, bits: 4096}, nil
-	case ProfileNISTP256:
+	case PresetNISTP256:
 		return family{algorithm: packet.PubKeyAlgoECDSA, curve: packet.CurveNistP256}, nil
-	case ProfileNISTP384:
+	case PresetNISTP384:
 		return family{algorithm: packet.PubKeyAlgoECDSA, curve: packet.CurveNistP384}, nil
-	case ProfileNISTP521:
+	case PresetNISTP521:
 		return family{algorithm: packet.PubKeyAlgoECDSA, curve: packet.CurveNistP521}, nil
-	case ProfileRFC9580:
+	case PresetRFC9580:
 		return family{algorithm: packet.PubKeyAlgoEd25519, v6: true}, nil
-	case ProfileEd448:
+	case PresetEd448:
 		return family{algorithm: packet.PubKeyAlgoEd448, v6: true}, nil
-	case ProfilePostQuantum:
+	case PresetPostQuantum:
 		return family{algorithm: packet.PubKeyAlgoMldsa65Ed25519, v6: true}, nil
-	case ProfilePostQuantumHigh:
+	case PresetPostQuantumHigh:
 		return family{algorithm: packet.PubKeyAlgoMldsa87Ed448, v6: true}, nil
 	}
-	return family{}, fail(trustkeep.ErrUnsupported, "profile %q", trustkeep.Printable(string(p)))
+	return family{}, fail(trustkeep.ErrInvalid, "preset %q", trustkeep.Printable(string(p)))
 }
 
 // minGeneratedRSA is the least that new RSA subkeys get, however small their
@@ -106,49 +106,54 @@ func familyOf(p *packet.PublicKey) (family, error) {
 
 // GenerateOptions says what key to make.
 type GenerateOptions struct {
+	// Options are the clock and the randomness.
+	Options Options
 	// UserIDs are the identities, the first one primary; see UserID. Version
 	// 4 keys need one at least.
 	UserIDs []string
-	// Profile is ProfileGnuPG22 unless set.
-	Profile Profile
+	// Preset is PresetGnuPG22 unless set.
+	Preset Preset
 	// Expires is when the key ends; zero for never. It can be moved later,
 	// see Key.SetExpiry.
 	Expires time.Time
 	// SigningSubkey adds a subkey for signing, so that the primary key can be
 	// kept elsewhere.
 	SigningSubkey bool
-	// Passphrase protects the private parts; nil leaves them without one, and
+	// Passphrase protects the private parts. If nil they have none, and
 	// MarshalPrivate will not write them. The key that is returned is
 	// unlocked either way.
-	Passphrase []byte
+	Passphrase trustkeep.PasswordSource
 }
 
 // Generate makes a key and, with it, a revocation certificate; see
 // Key.RevocationCertificate for what to do with that. RSA keys are never
 // shorter than 3072 bits.
-func Generate(o GenerateOptions, c *Config) (key *Key, revocation []byte, err error) {
-	f, err := o.Profile.family()
+func Generate(o GenerateOptions) (key *Key, revocation []byte, err error) {
+	f, err := o.Preset.family()
 	if err != nil {
 		return nil, nil, err
 	}
 	if len(o.UserIDs) == 0 && !f.v6 {
-		return nil, nil, fail(trustkeep.ErrEmpty, "a key needs a user ID")
-	}
-	if o.Passphrase != nil && len(o.Passphrase) == 0 {
-		return nil, nil, fail(trustkeep.ErrEmpty, "empty passphrase")
+		return nil, nil, fail(trustkeep.ErrInvalid, "a key needs a user ID")
 	}
 	for _, id := range o.UserIDs {
 		if err := checkUserID(id); err != nil {
 			return nil, nil, err
 		}
 	}
-	cfg := config(c)
-	now := cfg.now()
+	var passphrase []byte
+	if o.Passphrase != nil {
+		if passphrase, err = revealNew(o.Passphrase); err != nil {
+			return nil, nil, err
+		}
+		defer clear(passphrase)
+	}
+	now := o.Options.now()
 	lifetime, err := lifetimeSeconds(now, o.Expires)
 	if err != nil {
 		return nil, nil, err
 	}
-	pc := cfg.packetConfig(now)
+	pc := o.Options.packetConfig(now)
 	f.apply(pc)
 	var packets []rawPacket
 	err = guard("generate", func() error {
@@ -161,13 +166,13 @@ func Generate(o GenerateOptions, c *Config) (key *Key, revocation []byte, err er
 	if key, err = parseKey(packets); err != nil {
 		return nil, nil, err
 	}
-	if revocation, err = key.RevocationCertificate(ReasonNone, "", c); err != nil {
+	if revocation, err = key.RevocationCertificate(ReasonNone, "", o.Options); err != nil {
 		return nil, nil, err
 	}
 	if o.Passphrase == nil {
 		return key, revocation, nil
 	}
-	locked, err := key.Lock(o.Passphrase, c)
+	locked, err := key.lock(passphrase, o.Options)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -177,14 +182,14 @@ func Generate(o GenerateOptions, c *Config) (key *Key, revocation []byte, err er
 // openedLike returns the key opened by the private parts of another that holds
 // the same.
 func (k *Key) openedLike(open *Key) *Key {
-	out := *k
+	out := *k.state()
 	out.unlocked = make(map[string]*packet.PrivateKey)
 	for _, p := range privateKeys(open.view(Legacy)) {
 		if !p.Encrypted {
 			out.unlocked[string(p.Fingerprint)] = p
 		}
 	}
-	return &out
+	return keyOf(&out)
 }
 
 // generate lets go-crypto make the key material and signs what this package
@@ -246,13 +251,13 @@ func generate(o GenerateOptions, lifetime uint32, pc *packet.Config) ([]rawPacke
 }
 
 // UserID joins a name, a comment and an address into the conventional form
-// "Name (comment) <address>". Each may be empty. The error wraps ErrUnsupported
+// "Name (comment) <address>". Each may be empty. The error wraps ErrInvalid
 // when a part holds a character that has a meaning in that form, or a control
 // character.
 func UserID(name, comment, address string) (string, error) {
 	for _, part := range []string{name, comment, address} {
 		if strings.ContainsAny(part, "()<>") {
-			return "", fail(trustkeep.ErrUnsupported, "user ID part %q", trustkeep.Printable(part))
+			return "", fail(trustkeep.ErrInvalid, "user ID part %q", trustkeep.Printable(part))
 		}
 	}
 	var parts []string

@@ -11,12 +11,21 @@ import (
 
 // newKey makes a key for a test, unlocked and without passphrase unless one is
 // given.
-func newKey(t testing.TB, o GenerateOptions, c *Config) *Key {
+func newKey(t testing.TB, o GenerateOptions, c Options) *Key {
 	t.Helper()
 	if o.UserIDs == nil {
 		o.UserIDs = []string{"Test <test@example.com>"}
 	}
-	k, _, err := Generate(o, c)
+	o.Options = c
+	if c.Rand == nil {
+		o.Options.Rand = quick.Rand
+	}
+	return newKeyAsIs(t, o)
+}
+
+func newKeyAsIs(t testing.TB, o GenerateOptions) *Key {
+	t.Helper()
+	k, _, err := Generate(o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -24,32 +33,33 @@ func newKey(t testing.TB, o GenerateOptions, c *Config) *Key {
 }
 
 func TestGenerateProfiles(t *testing.T) {
-	want := map[Profile]struct {
+	want := map[Preset]struct {
 		version            int
 		primary, encrypter string
 	}{
-		ProfileGnuPG22:         {4, "ed25519", "cv25519"},
-		ProfileRSA3072:         {4, "rsa3072", "rsa3072"},
-		ProfileRSA4096:         {4, "rsa4096", "rsa4096"},
-		ProfileNISTP256:        {4, "nistp256", "nistp256"},
-		ProfileNISTP384:        {4, "nistp384", "nistp384"},
-		ProfileNISTP521:        {4, "nistp521", "nistp521"},
-		ProfileRFC9580:         {6, "ed25519", "x25519"},
-		ProfileEd448:           {6, "ed448", "x448"},
-		ProfilePostQuantum:     {6, "mldsa65+ed25519", "mlkem768+x25519"},
-		ProfilePostQuantumHigh: {6, "mldsa87+ed448", "mlkem1024+x448"},
+		PresetGnuPG22:         {4, "ed25519", "cv25519"},
+		PresetRSA3072:         {4, "rsa3072", "rsa3072"},
+		PresetRSA4096:         {4, "rsa4096", "rsa4096"},
+		PresetNISTP256:        {4, "nistp256", "nistp256"},
+		PresetNISTP384:        {4, "nistp384", "nistp384"},
+		PresetNISTP521:        {4, "nistp521", "nistp521"},
+		PresetRFC9580:         {6, "ed25519", "x25519"},
+		PresetEd448:           {6, "ed448", "x448"},
+		PresetPostQuantum:     {6, "mldsa65+ed25519", "mlkem768+x25519"},
+		PresetPostQuantumHigh: {6, "mldsa87+ed448", "mlkem1024+x448"},
 	}
-	for _, p := range Profiles() {
+	for _, p := range Presets() {
 		t.Run(string(p), func(t *testing.T) {
-			if p == ProfileRSA4096 && testing.Short() {
+			if p == PresetRSA4096 && testing.Short() {
 				t.Skip("slow")
 			}
 			w := want[p]
 			expires := time.Now().Add(24 * time.Hour).Truncate(time.Second).UTC()
 			k, revocation, err := Generate(GenerateOptions{
-				UserIDs: []string{"A <a@example.com>", "B <b@example.com>"}, Profile: p,
-				Expires: expires, SigningSubkey: true, Passphrase: []byte("secret"),
-			}, nil)
+				Options: quick,
+				UserIDs: []string{"A <a@example.com>", "B <b@example.com>"}, Preset: p,
+				Expires: expires, SigningSubkey: true, Passphrase: trustkeep.Password("secret"),
+			})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -60,7 +70,7 @@ func TestGenerateProfiles(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			ring, err := Parse(data, nil)
+			ring, err := Parse(data)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -71,7 +81,7 @@ func TestGenerateProfiles(t *testing.T) {
 			if !back.IsLocked() || !back.IsPrivate() {
 				t.Error("the key is written unlocked")
 			}
-			info := back.Info(nil)
+			info := back.Info(Options{})
 			if info.Problem != nil || len(info.Findings) != 0 {
 				t.Errorf("problem %v, findings %v", info.Problem, info.Findings)
 			}
@@ -92,7 +102,7 @@ func TestGenerateProfiles(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if !revoked.Revoked() || !revoked.Info(nil).Revoked || back.Revoked() {
+			if !revoked.Revoked() || !revoked.Info(Options{}).Revoked || back.Revoked() {
 				t.Error("the revocation certificate does not revoke")
 			}
 		})
@@ -104,17 +114,17 @@ func TestGenerateRefusals(t *testing.T) {
 		o    GenerateOptions
 		want error
 	}{
-		"no user ID":        {GenerateOptions{}, trustkeep.ErrEmpty},
-		"empty passphrase":  {GenerateOptions{UserIDs: []string{"a"}, Passphrase: []byte{}}, trustkeep.ErrEmpty},
-		"control character": {GenerateOptions{UserIDs: []string{"a\x1b[1m"}}, trustkeep.ErrUnsupported},
-		"not UTF-8":         {GenerateOptions{UserIDs: []string{"a\xff"}}, trustkeep.ErrUnsupported},
-		"unknown profile":   {GenerateOptions{UserIDs: []string{"a"}, Profile: "rsa1024"}, trustkeep.ErrUnsupported},
+		"no user ID":        {GenerateOptions{}, trustkeep.ErrInvalid},
+		"empty passphrase":  {GenerateOptions{UserIDs: []string{"a"}, Passphrase: pw("")}, trustkeep.ErrInvalid},
+		"control character": {GenerateOptions{UserIDs: []string{"a\x1b[1m"}}, trustkeep.ErrInvalid},
+		"not UTF-8":         {GenerateOptions{UserIDs: []string{"a\xff"}}, trustkeep.ErrInvalid},
+		"unknown preset":    {GenerateOptions{UserIDs: []string{"a"}, Preset: "rsa1024"}, trustkeep.ErrInvalid},
 		"expiry in the past": {GenerateOptions{UserIDs: []string{"a"}, Expires: time.Unix(1, 0)},
-			trustkeep.ErrExpired},
+			trustkeep.ErrInvalid},
 		"expiry too late": {GenerateOptions{UserIDs: []string{"a"}, Expires: time.Now().AddDate(200, 0, 0)},
 			trustkeep.ErrUnsupported},
 	} {
-		if _, _, err := Generate(tt.o, nil); !errors.Is(err, tt.want) || !strings.HasPrefix(err.Error(), "pgp: ") {
+		if _, _, err := Generate(tt.o); !errors.Is(err, tt.want) || !strings.HasPrefix(err.Error(), "pgp: ") {
 			t.Errorf("%s: %v, want %v", name, err, tt.want)
 		}
 	}
@@ -125,25 +135,25 @@ func TestUserID(t *testing.T) {
 	if err != nil || id != "Jane Doe (EDI) <edi@example.com>" {
 		t.Errorf("%q, %v", id, err)
 	}
-	if _, err := UserID("a<b", "", ""); !errors.Is(err, trustkeep.ErrUnsupported) {
+	if _, err := UserID("a<b", "", ""); !errors.Is(err, trustkeep.ErrInvalid) {
 		t.Errorf("%v", err)
 	}
 }
 
 func TestInteropGenerateGPG(t *testing.T) {
 	g := newGPG(t)
-	for _, p := range []Profile{ProfileGnuPG22, ProfileRSA3072, ProfileNISTP256, ProfileNISTP384, ProfileNISTP521} {
+	for _, p := range []Preset{PresetGnuPG22, PresetRSA3072, PresetNISTP256, PresetNISTP384, PresetNISTP521} {
 		t.Run(string(p), func(t *testing.T) {
 			k := newKey(t, GenerateOptions{
-				UserIDs: []string{"Müller <m@example.com>", "Second <s@example.com>"}, Profile: p, SigningSubkey: true,
-				Expires: time.Now().Add(1000 * time.Hour), Passphrase: []byte("sésame"),
-			}, nil)
+				UserIDs: []string{"Müller <m@example.com>", "Second <s@example.com>"}, Preset: p, SigningSubkey: true,
+				Expires: time.Now().Add(1000 * time.Hour), Passphrase: trustkeep.Password("sésame"),
+			}, Options{})
 			data, err := k.ArmorPrivate()
 			if err != nil {
 				t.Fatal(err)
 			}
 			g.run(data, "--passphrase", "sésame", "--import")
-			compareWithGPG(t, g, k, nil)
+			compareWithGPG(t, g, k, Options{})
 			// gpg can use the private part with the passphrase.
 			g.run([]byte("x"), "--passphrase", "sésame", "-u", k.Fingerprint(), "--detach-sign")
 			t.Logf("%s: imported, listed alike, signs", p)

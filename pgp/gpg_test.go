@@ -103,7 +103,7 @@ func lowercase(usage string) string {
 }
 
 // compareWithGPG checks that gpg sees a key as Info does.
-func compareWithGPG(t *testing.T, g *gpg, k *Key, c *Config) {
+func compareWithGPG(t *testing.T, g *gpg, k *Key, c Options) {
 	t.Helper()
 	info := k.Info(c)
 	keys, uids := g.list(k.Fingerprint())

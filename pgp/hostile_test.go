@@ -118,12 +118,12 @@ func iteratedSpec(hash, count byte) []byte {
 }
 
 func TestHostileMessages(t *testing.T) {
-	k := testKeys()[ProfileGnuPG22]
+	k := testKeys()[PresetGnuPG22]
 	nested := newRawPacket(tagLiteral, []byte("b\x00\x00\x00\x00\x00hi")).data
 	for range 1000 {
 		nested = compressed(t, nested)
 	}
-	onePass := newRawPacket(tagOnePass, append([]byte{3, 0, 8, 22}, append(binary.BigEndian.AppendUint64(nil, k.primary.KeyId), 0)...)).data
+	onePass := newRawPacket(tagOnePass, append([]byte{3, 0, 8, 22}, append(binary.BigEndian.AppendUint64(nil, k.state().primary.KeyId), 0)...)).data
 	marker := newRawPacket(tagMarker, []byte("PGP")).data
 	anonymous := newRawPacket(tagPKESK, append(append([]byte{3}, make([]byte, 8)...), 1, 0, 8, 0xFF)).data
 	for name, tt := range map[string]struct {
@@ -158,7 +158,7 @@ func TestHostileMessages(t *testing.T) {
 	} {
 		bounded(t, name, func() {
 			var out bytes.Buffer
-			d := Decryption{Keys: []*Key{k}, Signers: []*Key{k}, Passwords: [][]byte{[]byte("x")}, AllowUnencrypted: true, AllowUnsigned: true, MaxBuffer: 1 << 30}
+			d := Decryption{Keys: []*Key{k}, Signers: []*Key{k}, Passwords: passwords("x"), AllowUnencrypted: true, AllowUnsigned: true, MaxBuffer: 1 << 30}
 			r, err := d.UnverifiedReader(bytes.NewReader(tt.data))
 			if err == nil {
 				_, err = io.Copy(io.Discard, r)
@@ -177,21 +177,21 @@ func TestHostileArgon2Size(t *testing.T) {
 	if len(message) > 86 {
 		t.Errorf("%d bytes", len(message))
 	}
-	_, err := Decryption{Passwords: [][]byte{[]byte("x")}}.Decrypt(io.Discard, bytes.NewReader(message))
+	_, err := Decryption{Passwords: passwords("x")}.Decrypt(io.Discard, bytes.NewReader(message))
 	if !isSentinel(err, trustkeep.ErrLimit) {
 		t.Errorf("%v", err)
 	}
 }
 
 func TestHostileKeys(t *testing.T) {
-	k := newKey(t, GenerateOptions{Passphrase: []byte("pw")}, nil)
+	k := newKey(t, GenerateOptions{Passphrase: trustkeep.Password("pw")}, Options{})
 	private, err := k.MarshalPrivate()
 	if err != nil {
 		t.Fatal(err)
 	}
 	// The private part with its specifier replaced: 254 (SHA-1), AES-256, S2K.
 	relock := func(usage byte, spec []byte) []byte {
-		public, err := rawOf(k.primary)
+		public, err := rawOf(k.state().primary)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -200,7 +200,7 @@ func TestHostileKeys(t *testing.T) {
 			body = append(body, 2)
 		}
 		body = append(append(body, spec...), make([]byte, 64)...)
-		rest := join(k.packets[1:])
+		rest := join(k.state().packets[1:])
 		return append(newRawPacket(tagSecretKey, body).data, rest...)
 	}
 	bigRSA := func(bits int) []byte {
@@ -210,7 +210,7 @@ func TestHostileKeys(t *testing.T) {
 		body = append(append(body, n...), 0, 17, 1, 0, 1)
 		return append(newRawPacket(tagPublicKey, body).data, newRawPacket(tagUserID, []byte("big")).data...)
 	}
-	selfSignature := k.packets[2].data
+	selfSignature := k.state().packets[2].data
 	for name, tt := range map[string]struct {
 		data []byte
 		want error
@@ -221,16 +221,16 @@ func TestHostileKeys(t *testing.T) {
 		"GNU smart card":        {relock(254, []byte{101, 0, 'G', 'N', 'U', 2}), trustkeep.ErrUnsupported},
 		"unknown specifier":     {relock(254, []byte{77, 8}), trustkeep.ErrUnsupported},
 		"RSA of 65,535 bits":    {bigRSA(65535), trustkeep.ErrCorrupt}, // no self-signature in it either
-		"9,000 self-signatures": {append(k.Public().packets[0].data, append(newRawPacket(tagUserID, []byte("x")).data, bytes.Repeat(selfSignature, 9_000)...)...), trustkeep.ErrLimit},
-		"100,000 signatures":    {append(k.Public().packets[0].data, append(newRawPacket(tagUserID, []byte("x")).data, bytes.Repeat(selfSignature, 100_000)...)...), trustkeep.ErrLimit},
+		"9,000 self-signatures": {append(k.Public().state().packets[0].data, append(newRawPacket(tagUserID, []byte("x")).data, bytes.Repeat(selfSignature, 9_000)...)...), trustkeep.ErrLimit},
+		"100,000 signatures":    {append(k.Public().state().packets[0].data, append(newRawPacket(tagUserID, []byte("x")).data, bytes.Repeat(selfSignature, 100_000)...)...), trustkeep.ErrLimit},
 		"truncated":             {private[:len(private)/3], trustkeep.ErrCorrupt},
 		"packet of 4 GiB":       {[]byte{0xC6, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 4}, trustkeep.ErrCorrupt},
 		"a million packets":     {bytes.Repeat([]byte{0xCD, 0}, 1_000_000), trustkeep.ErrLimit},
 	} {
 		bounded(t, name, func() {
-			ring, err := Parse(tt.data, nil)
+			ring, err := Parse(tt.data)
 			if err == nil {
-				_, err = ring.Keys()[0].Unlock([]byte("x"), nil)
+				_, err = ring.Keys()[0].Unlock(pw("x"), Options{})
 			}
 			if !isSentinel(err, tt.want) || !strings.HasPrefix(err.Error(), "pgp: ") {
 				t.Errorf("%s: %v, want %v", name, err, tt.want)
@@ -240,7 +240,7 @@ func TestHostileKeys(t *testing.T) {
 }
 
 func TestTenThousandKeys(t *testing.T) {
-	k := testKeys()[ProfileGnuPG22]
+	k := testKeys()[PresetGnuPG22]
 	one := k.Marshal()
 	data := bytes.Repeat(one, 10_000)
 	bounded(t, "10,000 keys", func() {
@@ -254,8 +254,8 @@ func TestTenThousandKeys(t *testing.T) {
 // TestSubkeyTheft: a signing subkey of somebody else, bound by a thief who
 // cannot make its back-signature, does not sign for the thief.
 func TestSubkeyTheft(t *testing.T) {
-	victim := newKey(t, GenerateOptions{SigningSubkey: true}, nil)
-	thief := newKey(t, GenerateOptions{}, nil)
+	victim := newKey(t, GenerateOptions{SigningSubkey: true}, Options{})
+	thief := newKey(t, GenerateOptions{}, Options{})
 	stolen := victim.view(Legacy).Subkeys[1].PublicKey
 	e, err := thief.certifier()
 	if err != nil {
@@ -267,7 +267,7 @@ func TestSubkeyTheft(t *testing.T) {
 			s.EmbeddedSignature = victim.view(Legacy).Subkeys[1].Bindings[0].Packet.EmbeddedSignature
 		},
 	} {
-		ed := newEdit(thief, e, nil)
+		ed := newEdit(thief, e, Options{})
 		s := newSignature(e.PrimaryKey, packet.SigTypeSubkeyBinding, ed.at)
 		s.FlagsValid, s.FlagSign = true, true
 		embed(s)
@@ -282,7 +282,7 @@ func TestSubkeyTheft(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		fake, err := parseKey(append(thief.Public().packets, head, binding))
+		fake, err := parseKey(append(thief.Public().state().packets, head, binding))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -291,7 +291,7 @@ func TestSubkeyTheft(t *testing.T) {
 		if err == nil || res.Signature == SignatureValid {
 			t.Errorf("%s: the thief signed", name)
 		}
-		if info := fake.Info(nil); info.Subkeys[1].Problem == nil {
+		if info := fake.Info(Options{}); info.Subkeys[1].Problem == nil {
 			t.Errorf("%s: the subkey looks sound", name)
 		}
 	}

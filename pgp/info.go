@@ -53,7 +53,7 @@ func (s SecretState) String() string {
 	return [...]string{"none", "elsewhere", "locked", "open"}[s&3]
 }
 
-// Info describes a key at one moment under one policy.
+// Info describes a key at one moment.
 type Info struct {
 	Fingerprint string
 	KeyID       string
@@ -68,13 +68,13 @@ type Info struct {
 	// RevocationReason is the reason that the owner gave; it may hold any text.
 	RevocationReason string
 	// Problem says why the key cannot be used other than by expiry and
-	// revocation, such as for want of a self-signature that the policy
-	// accepts. Nil when there is none.
+	// revocation, such as a self-signature that is not
+	// allowed. Nil when there is none.
 	Problem error
 	UserIDs []UserIDInfo // in the order of the key
 	Subkeys []SubkeyInfo // in the order of the key
-	// Findings are weaknesses: what Strict refuses and what no policy minds
-	// but an owner should know.
+	// Findings are weaknesses: what Strict refuses, and what is always
+	// accepted but an owner should know.
 	Findings []string
 }
 
@@ -104,10 +104,10 @@ type SubkeyInfo struct {
 	Problem     error // as in Info
 }
 
-// Info describes the key at the time and under the policy of c.
-func (k *Key) Info(c *Config) Info {
-	cfg := config(c)
-	e := k.view(cfg.Policy)
+// Info describes the key at the time of o.Clock, as far as o.Allow accepts it.
+func (k *Key) Info(o Options) Info {
+	cfg := o
+	e := k.view(cfg.Allow)
 	at := evaluationTime(e, cfg)
 	pc := cfg.packetConfig(at)
 	info := Info{
@@ -139,13 +139,13 @@ func (k *Key) Info(c *Config) Info {
 
 func expiredAt(expires, at time.Time) bool { return !expires.IsZero() && !at.Before(expires) }
 
-// selfSignatureProblem tells a key that the policy refuses from one that
+// selfSignatureProblem tells a key that is not allowed from one that
 // nobody vouches for.
-func (k *Key) selfSignatureProblem(e *openpgp.Entity, cfg Config) error {
-	if !cfg.Policy.Allows(LegacySHA1SelfSignatures) {
-		legacy := k.view(cfg.Policy | LegacySHA1SelfSignatures)
+func (k *Key) selfSignatureProblem(e *openpgp.Entity, cfg Options) error {
+	if !cfg.Allow.Allows(LegacySHA1SelfSignatures) {
+		legacy := k.view(cfg.Allow | LegacySHA1SelfSignatures)
 		if _, err := legacy.PrimarySelfSignature(time.Time{}, &packet.Config{}); err == nil {
-			return &PolicyError{k.Fingerprint(), "self-signatures by SHA-1", LegacySHA1SelfSignatures}
+			return &WeaknessError{k.Fingerprint(), "self-signatures by SHA-1", LegacySHA1SelfSignatures}
 		}
 	}
 	for _, id := range e.Identities {
@@ -159,7 +159,7 @@ func (k *Key) selfSignatureProblem(e *openpgp.Entity, cfg Config) error {
 func (k *Key) userIDs(e *openpgp.Entity, at time.Time, pc *packet.Config) []UserIDInfo {
 	_, primary := e.PrimaryIdentity(at, pc)
 	var out []UserIDInfo
-	for _, p := range k.packets {
+	for _, p := range k.state().packets {
 		if p.tag != tagUserID {
 			continue
 		}
@@ -178,7 +178,7 @@ func (k *Key) userIDs(e *openpgp.Entity, at time.Time, pc *packet.Config) []User
 	return out
 }
 
-func (k *Key) subkeyInfo(s *openpgp.Subkey, cfg Config, at time.Time, pc *packet.Config) SubkeyInfo {
+func (k *Key) subkeyInfo(s *openpgp.Subkey, cfg Options, at time.Time, pc *packet.Config) SubkeyInfo {
 	info := SubkeyInfo{
 		Fingerprint: hex.EncodeToString(s.PublicKey.Fingerprint), KeyID: keyID(s.PublicKey.KeyId),
 		Algorithm: algorithmName(s.PublicKey), Created: s.PublicKey.CreationTime.UTC(), Secret: secretState(s.PrivateKey),
@@ -186,7 +186,7 @@ func (k *Key) subkeyInfo(s *openpgp.Subkey, cfg Config, at time.Time, pc *packet
 	sig, err := s.LatestValidBindingSignature(at, pc)
 	if err != nil {
 		info.Problem = fail(trustkeep.ErrRejected, "subkey %s: no valid binding signature", info.Fingerprint)
-		if cfg.Policy != Legacy {
+		if cfg.Allow != Legacy {
 			legacy := k.view(Legacy)
 			for i := range legacy.Subkeys {
 				if legacy.Subkeys[i].PublicKey == s.PublicKey {
@@ -194,7 +194,7 @@ func (k *Key) subkeyInfo(s *openpgp.Subkey, cfg Config, at time.Time, pc *packet
 				}
 			}
 			if err == nil {
-				info.Problem = &PolicyError{k.Fingerprint(), "subkey bound by SHA-1", LegacySHA1SelfSignatures}
+				info.Problem = &WeaknessError{k.Fingerprint(), "subkey bound by SHA-1", LegacySHA1SelfSignatures}
 			}
 		}
 	}
@@ -254,7 +254,7 @@ func secretState(p *packet.PrivateKey) SecretState {
 	return SecretOpen
 }
 
-// findings lists weaknesses, whatever the policy.
+// findings lists weaknesses, whatever is allowed.
 func (k *Key) findings() []string {
 	var out []string
 	e := k.view(Legacy)
@@ -280,7 +280,7 @@ func weakAlgorithm(p *packet.PublicKey) string {
 	return weak
 }
 
-func weakness(p *packet.PublicKey) (string, Policy) {
+func weakness(p *packet.PublicKey) (string, Relaxations) {
 	switch p.PubKeyAlgo {
 	case packet.PubKeyAlgoDSA:
 		return "DSA", LegacyDSAElGamal

@@ -40,7 +40,7 @@ func (g *gpg) generate(name, spec, extra, passphrase string, args ...string) []b
 // each kind pass in both directions.
 func TestInteropGPG(t *testing.T) {
 	g := newGPG(t)
-	ours := testKeys()[ProfileGnuPG22]
+	ours := testKeys()[PresetGnuPG22]
 	g.run(mustArmor(t, ours), "--import")
 	const passphrase = "gpg's own"
 	content := bytes.Repeat([]byte("the quick brown fox\n"), 20_000)
@@ -52,15 +52,15 @@ func TestInteropGPG(t *testing.T) {
 				t.Fatalf("%d keys, skipped %+v", ring.Len(), ring.Skipped())
 			}
 			locked := ring.Keys()[0]
-			c := &Config{}
+			c := Options{}
 			if name == "dsa" {
-				if err := locked.CanEncrypt(nil); err == nil {
+				if err := locked.CanEncrypt(Options{}); err == nil {
 					t.Error("ElGamal passes the strict policy")
 				}
-				c.Policy = LegacyDSAElGamal
+				c.Allow = LegacyDSAElGamal
 			}
 			compareWithGPG(t, g, locked, c)
-			theirs, err := locked.Unlock([]byte(passphrase), nil)
+			theirs, err := locked.Unlock(pw(passphrase), Options{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -69,7 +69,7 @@ func TestInteropGPG(t *testing.T) {
 				{}, {Armor: true}, {Compression: ZIP}, {Compression: ZLIB, Armor: true}, {ToHidden: []*Key{theirs}},
 				{Signers: []*Key{ours}}, {Signers: []*Key{ours, theirs}},
 			} {
-				e.Config = *c
+				e.Options = c
 				if e.ToHidden == nil {
 					e.To = []*Key{theirs}
 				}
@@ -84,7 +84,7 @@ func TestInteropGPG(t *testing.T) {
 			}
 			for _, how := range []string{"message", "detached", "cleartext"} {
 				for _, armored := range []bool{false, true} {
-					data := signed(t, Signing{Config: *c, Signers: []*Key{theirs}, Armor: armored, Text: armored}, how, "some text\n- dash\n")
+					data := signed(t, Signing{Options: c, Signers: []*Key{theirs}, Armor: armored, Text: armored}, how, "some text\n- dash\n")
 					args := []string{"--verify"}
 					if how == "detached" {
 						path := filepath.Join(g.home, "data")
@@ -107,7 +107,7 @@ func TestInteropGPG(t *testing.T) {
 				message := []byte(g.run(content, all...))
 				for _, k := range []*Key{ours, theirs} {
 					var out bytes.Buffer
-					d := Decryption{Config: *c, Keys: []*Key{k}}
+					d := Decryption{Options: c, Keys: []*Key{k}}
 					if len(args) > 1 && args[1] == "--sign" {
 						d.Signers = []*Key{theirs.Public()}
 					}
@@ -125,7 +125,7 @@ func TestInteropGPG(t *testing.T) {
 					}
 				}
 			}
-			v := Verification{Config: *c, Signers: []*Key{theirs.Public()}}
+			v := Verification{Options: c, Signers: []*Key{theirs.Public()}}
 			for how, arg := range map[string]string{"message": "--sign", "detached": "--detach-sign", "cleartext": "--clear-sign"} {
 				const text = "hello  \n- dash\n\nend\n"
 				data := g.run([]byte(text), "--passphrase", passphrase, "-u", theirs.Fingerprint(), arg)
@@ -144,11 +144,11 @@ func TestInteropGPG(t *testing.T) {
 	t.Run("password", func(t *testing.T) {
 		message := []byte(g.run(content, "--passphrase", "symmetric", "--symmetric"))
 		var out bytes.Buffer
-		res, err := Decryption{Passwords: [][]byte{[]byte("symmetric")}}.Decrypt(&out, bytes.NewReader(message))
+		res, err := Decryption{Passwords: passwords("symmetric")}.Decrypt(&out, bytes.NewReader(message))
 		if err != nil || !res.ByPassword || !bytes.Equal(out.Bytes(), content) {
 			t.Errorf("%v", err)
 		}
-		message = encrypted(t, Encryption{Passwords: [][]byte{[]byte("symmetric")}}, content)
+		message = encrypted(t, Encryption{Passwords: passwords("symmetric")}, content)
 		if got := g.run(message, "--passphrase", "symmetric", "--decrypt"); got != string(content) {
 			t.Error("gpg decrypts to something else")
 		}
@@ -158,40 +158,40 @@ func TestInteropGPG(t *testing.T) {
 // TestInteropLifecycleGPG: what becomes of a key here is what gpg sees.
 func TestInteropLifecycleGPG(t *testing.T) {
 	g := newGPG(t)
-	past := Config{Time: func() time.Time { return time.Now().Add(-100 * 24 * time.Hour) }}
+	past := Options{Clock: func() time.Time { return time.Now().Add(-100 * 24 * time.Hour) }}
 	base := newKey(t, GenerateOptions{
 		UserIDs: []string{"One <one@example.com>", "Two <two@example.com>"}, Expires: time.Now().Add(-time.Hour), SigningSubkey: true,
-	}, &past)
-	subkeys := base.Info(nil).Subkeys
+	}, past)
+	subkeys := base.Info(Options{}).Subkeys
 	// Each step is an hour later: two self-signatures of the same second have
 	// no order.
 	at := time.Now().Add(-50 * 24 * time.Hour)
-	c := &Config{Time: func() time.Time { return at }}
+	c := Options{Clock: func() time.Time { return at }}
 	step := func(name string, k *Key, err error) *Key {
 		t.Helper()
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
 		g.run(mustArmor(t, k), "--import", "--import-options", "import-clean")
-		compareWithGPG(t, g, k, nil)
+		compareWithGPG(t, g, k, Options{})
 		t.Logf("%s: as in gpg", name)
 		at = at.Add(time.Hour)
 		return k
 	}
 	k := step("expired", base, nil)
-	if !k.Info(nil).Expired {
+	if !k.Info(Options{}).Expired {
 		t.Error("not expired")
 	}
 	k, err := k.SetExpiry(time.Now().Add(30*24*time.Hour), c)
 	k = step("extended", k, err)
-	k, err = k.AddSubkey(SubkeyOptions{Usage: UsageEncrypt, Expires: time.Now().Add(24 * time.Hour)}, c)
+	k, err = k.AddSubkey(SubkeyOptions{Options: c, Usage: UsageEncrypt, Expires: time.Now().Add(24 * time.Hour)})
 	k = step("subkey added", k, err)
-	if r, err := k.recipient(Config{}); err != nil || r.public.KeyId == base.ids[1] {
+	if r, err := k.recipient(Options{}); err != nil || r.public.KeyId == base.state().ids[1] {
 		t.Errorf("the new subkey is not used: %v", err)
 	}
 	k, err = k.SetExpiry(time.Now().Add(60*24*time.Hour), c)
 	k = step("extended with its subkeys", k, err)
-	k, err = k.RotateSubkey(subkeys[1].Fingerprint, SubkeyOptions{RevokeOld: true}, c)
+	k, err = k.RotateSubkey(subkeys[1].Fingerprint, SubkeyOptions{Options: c, RevokeOld: true})
 	k = step("signing subkey rotated", k, err)
 	if sig := signed(t, Signing{Signers: []*Key{k}}, "detached", "x"); len(sig) == 0 {
 		t.Error("cannot sign")
@@ -202,11 +202,11 @@ func TestInteropLifecycleGPG(t *testing.T) {
 	k = step("user ID added", k, err)
 	k, err = k.RevokeUserID("One <one@example.com>", "left", c)
 	k = step("user ID revoked", k, err)
-	k, err = k.SetSubkeyExpiry(k.Info(nil).Subkeys[2].Fingerprint, time.Now().Add(48*time.Hour), c)
+	k, err = k.SetSubkeyExpiry(k.Info(Options{}).Subkeys[2].Fingerprint, time.Now().Add(48*time.Hour), c)
 	k = step("subkey expiry", k, err)
 	k, err = k.SetExpiry(time.Time{}, c)
 	k = step("never expires", k, err)
-	certificate, err := k.RevocationCertificate(ReasonRetired, "", nil)
+	certificate, err := k.RevocationCertificate(ReasonRetired, "", Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -215,7 +215,7 @@ func TestInteropLifecycleGPG(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	compareWithGPG(t, g, k, nil)
+	compareWithGPG(t, g, k, Options{})
 }
 
 // TestInteropLegacyGPG: what old partners send passes under the policy that
@@ -223,34 +223,34 @@ func TestInteropLifecycleGPG(t *testing.T) {
 func TestInteropLegacyGPG(t *testing.T) {
 	g := newGPG(t)
 	sha1 := mustParse(t, g.generate("old", gpgKeySpecs()["rsa"], "Expire-Date: 0\n", "", "--cert-digest-algo", "SHA1")).Keys()[0]
-	if info := sha1.Info(nil); info.Problem == nil || len(info.Findings) == 0 || len(info.UserIDs) != 1 {
+	if info := sha1.Info(Options{}); info.Problem == nil || len(info.Findings) == 0 || len(info.UserIDs) != 1 {
 		t.Errorf("%+v", info)
 	}
-	var policy *PolicyError
-	if err := sha1.CanEncrypt(nil); !asError(err, &policy) || policy.Needs != LegacySHA1SelfSignatures {
+	var policy *WeaknessError
+	if err := sha1.CanEncrypt(Options{}); !asError(err, &policy) || policy.Needs != LegacySHA1SelfSignatures {
 		t.Errorf("%v", err)
 	}
-	c := Config{Policy: LegacySHA1SelfSignatures}
-	compareWithGPG(t, g, sha1, &c)
-	if err := sha1.CanEncrypt(&c); err != nil {
+	c := Options{Allow: LegacySHA1SelfSignatures}
+	compareWithGPG(t, g, sha1, c)
+	if err := sha1.CanEncrypt(c); err != nil {
 		t.Error(err)
 	}
 	signature := []byte(g.run([]byte("x"), "-u", sha1.Fingerprint(), "--detach-sign"))
 	sha1Signature := []byte(g.run([]byte("x"), "-u", sha1.Fingerprint(), "--digest-algo", "SHA1", "--detach-sign"))
 	for _, tt := range []struct {
 		signature []byte
-		policy    Policy
+		policy    Relaxations
 		want      SignatureState
-		relaxed   Policy
+		relaxed   Relaxations
 	}{
 		{signature, Strict, SignatureWeak, Strict},
 		{signature, LegacySHA1SelfSignatures, SignatureValid, LegacySHA1SelfSignatures},
 		{sha1Signature, LegacySHA1SelfSignatures, SignatureWeak, Strict},
 		{sha1Signature, Legacy, SignatureValid, LegacySHA1SelfSignatures | LegacySHA1Signatures},
 	} {
-		v := Verification{Config: Config{Policy: tt.policy}, Signers: []*Key{sha1}}
+		v := Verification{Options: Options{Allow: tt.policy}, Signers: []*Key{sha1}}
 		res, _ := v.Detached(strings.NewReader("x"), bytes.NewReader(tt.signature))
-		if res == nil || res.Signature != tt.want || res.Relaxations != tt.relaxed {
+		if res == nil || res.Signature != tt.want || res.Needed != tt.relaxed {
 			t.Errorf("policy %s: %+v", tt.policy, res)
 		}
 	}
@@ -265,24 +265,24 @@ func TestInteropLegacyGPG(t *testing.T) {
 			t.Errorf("%v", err)
 		}
 		var out bytes.Buffer
-		res, err := Decryption{Config: Config{Policy: LegacyMissingMDC}, Keys: []*Key{sha1}}.Decrypt(&out, bytes.NewReader(noMDC))
-		if err != nil || out.String() != "old" || res.Relaxations != LegacyMissingMDC || res.Integrity != "" {
+		res, err := Decryption{Options: Options{Allow: LegacyMissingMDC}, Keys: []*Key{sha1}}.Decrypt(&out, bytes.NewReader(noMDC))
+		if err != nil || out.String() != "old" || res.Needed != LegacyMissingMDC || res.Integrity != "" {
 			t.Errorf("%v, %+v", err, res)
 		}
 	}
 	small := mustParse(t, g.generate("small", "Key-Type: RSA\nKey-Length: 1024\nSubkey-Type: RSA\nSubkey-Length: 1024\n", "Expire-Date: 0\n", "")).Keys()[0]
-	if err := small.CanEncrypt(nil); !asError(err, &policy) || policy.Needs != LegacyRSA1024 {
+	if err := small.CanEncrypt(Options{}); !asError(err, &policy) || policy.Needs != LegacyRSA1024 {
 		t.Errorf("%v", err)
 	}
-	if err := small.CanEncrypt(&Config{Policy: LegacyRSA1024}); err != nil {
+	if err := small.CanEncrypt(Options{Allow: LegacyRSA1024}); err != nil {
 		t.Errorf("%v", err)
 	}
 	// Wrong passphrase: one try, typed.
 	locked := mustParse(t, g.generate("locked", gpgKeySpecs()["ed25519"], "Expire-Date: 0\n", "right")).Keys()[0]
-	if _, err := locked.Unlock([]byte("wrong"), nil); fmt.Sprint(err) == "" || !isSentinel(err, trustkeep.ErrIncorrectPassword) {
+	if _, err := locked.Unlock(pw("wrong"), Options{}); fmt.Sprint(err) == "" || !isSentinel(err, trustkeep.ErrIncorrectPassword) {
 		t.Errorf("%v", err)
 	}
-	changed, err := locked.ChangePassphrase([]byte("right"), []byte("new"), nil)
+	changed, err := locked.ChangePassphrase(pw("right"), pw("new"), Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

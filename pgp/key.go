@@ -22,6 +22,13 @@ import (
 // A Key keeps every packet that it was read from, also those that this library
 // does not understand, and writes them back as they were.
 type Key struct {
+	// state returns what the key consists of. It is a function because package
+	// fmt looks into structs and behind pointers where it cannot call methods,
+	// as in unexported fields, but not into functions.
+	state func() *keyState
+}
+
+type keyState struct {
 	packets []rawPacket // the primary key first
 	primary *packet.PublicKey
 	ids     []uint64 // key IDs of the primary key and the subkeys
@@ -31,6 +38,8 @@ type Key struct {
 	unlocked map[string]*packet.PrivateKey
 	parsed   *parsedKey
 }
+
+func keyOf(s *keyState) *Key { return &Key{func() *keyState { return s }} }
 
 // parsedKey is go-crypto's view of the packets, made when it is first needed:
 // most keys of a large ring never are.
@@ -53,13 +62,13 @@ func parseKey(packets []rawPacket) (*Key, error) {
 	for _, s := range entity.Subkeys {
 		ids = append(ids, s.PublicKey.KeyId)
 	}
-	return &Key{
+	return keyOf(&keyState{
 		packets: packets,
 		primary: entity.PrimaryKey,
 		ids:     ids,
 		secret:  packets[0].tag == tagSecretKey,
 		parsed:  new(parsedKey),
-	}, nil
+	}), nil
 }
 
 func readEntity(packets []rawPacket) (entity *openpgp.Entity, err error) {
@@ -87,24 +96,24 @@ func readEntity(packets []rawPacket) (entity *openpgp.Entity, err error) {
 
 // Fingerprint returns the fingerprint of the primary key in lower-case hex:
 // 40 digits for version 4, 64 for version 6 (RFC 9580 section 5.5.4).
-func (k *Key) Fingerprint() string { return hex.EncodeToString(k.primary.Fingerprint) }
+func (k *Key) Fingerprint() string { return hex.EncodeToString(k.state().primary.Fingerprint) }
 
 // KeyID returns the key ID of the primary key, 16 digits of upper-case hex as
 // GnuPG prints them. Key IDs can be forged; identify keys by fingerprint.
-func (k *Key) KeyID() string { return keyID(k.primary.KeyId) }
+func (k *Key) KeyID() string { return keyID(k.state().primary.KeyId) }
 
 func keyID(id uint64) string { return fmt.Sprintf("%016X", id) }
 
 // Version returns the version of the key format: 4 or 6.
-func (k *Key) Version() int { return k.primary.Version }
+func (k *Key) Version() int { return k.state().primary.Version }
 
 // IsPrivate tells whether the key has private parts, locked or not.
-func (k *Key) IsPrivate() bool { return k.secret }
+func (k *Key) IsPrivate() bool { return k.state().secret }
 
 // IsLocked tells whether a passphrase is needed before every private part of
 // the key can be used. It is false for public keys.
 func (k *Key) IsLocked() bool {
-	if !k.secret {
+	if !k.state().secret {
 		return false
 	}
 	e := k.view(Legacy)
@@ -117,13 +126,13 @@ func (k *Key) IsLocked() bool {
 }
 
 // NotBefore returns when the key was created.
-func (k *Key) NotBefore() time.Time { return k.primary.CreationTime.UTC() }
+func (k *Key) NotBefore() time.Time { return k.state().primary.CreationTime.UTC() }
 
 // NotAfter returns when the primary key expires by its newest valid
 // self-signature; zero when it does not.
 func (k *Key) NotAfter() time.Time {
 	e := k.view(Legacy)
-	sig, err := e.PrimarySelfSignature(time.Time{}, Config{Policy: Legacy}.packetConfig(time.Time{}))
+	sig, err := e.PrimarySelfSignature(time.Time{}, Options{Allow: Legacy}.packetConfig(time.Time{}))
 	if err != nil {
 		return time.Time{}
 	}
@@ -146,8 +155,11 @@ func validRevocation(list []*packet.VerifiableSignature) *packet.Signature {
 
 // String identifies the key for people: fingerprint and first user ID.
 func (k Key) String() string {
+	if k.state == nil {
+		return "no key"
+	}
 	s := k.Fingerprint()
-	for _, p := range k.packets {
+	for _, p := range k.state().packets {
 		if p.tag == tagUserID {
 			return s + " " + trustkeep.Printable(string(p.body))
 		}
@@ -162,32 +174,37 @@ func (k Key) GoString() string { return k.String() }
 func (k Key) Format(f fmt.State, _ rune) { io.WriteString(f, k.String()) }
 
 // MarshalText yields the fingerprint, for JSON and logs.
-func (k Key) MarshalText() ([]byte, error) { return []byte(k.Fingerprint()), nil }
+func (k Key) MarshalText() ([]byte, error) {
+	if k.state == nil {
+		return nil, nil
+	}
+	return []byte(k.Fingerprint()), nil
+}
 
 // template returns go-crypto's view of the packets. It is shared: nothing may
 // change it.
 func (k *Key) template() (*openpgp.Entity, map[*packet.Signature]bool) {
-	k.parsed.once.Do(func() {
-		entity, err := readEntity(k.packets)
+	k.state().parsed.once.Do(func() {
+		entity, err := readEntity(k.state().packets)
 		if err != nil { // parseKey has read the same packets
 			panic("pgp: key became unreadable: " + err.Error())
 		}
-		k.parsed.entity = entity
-		k.parsed.valid = verifySelfSignatures(entity)
+		k.state().parsed.entity = entity
+		k.state().parsed.valid = verifySelfSignatures(entity)
 	})
-	return k.parsed.entity, k.parsed.valid
+	return k.state().parsed.entity, k.state().parsed.valid
 }
 
 // view returns an entity for one operation. go-crypto notes in the entity
-// which signatures it found good under the policy and clock of the first
-// caller, so an entity must not be shared between policies or goroutines; the
+// which signatures it found good under the relaxations and clock of the first
+// caller, so an entity must not be shared between relaxations or goroutines; the
 // keys and signatures themselves are.
-func (k *Key) view(policy Policy) *openpgp.Entity {
+func (k *Key) view(allow Relaxations) *openpgp.Entity {
 	t, good := k.template()
 	wrap := func(sigs []*packet.VerifiableSignature) []*packet.VerifiableSignature {
 		out := make([]*packet.VerifiableSignature, len(sigs))
 		for i, s := range sigs {
-			valid := good[s.Packet] && acceptable(s.Packet, policy)
+			valid := good[s.Packet] && acceptable(s.Packet, allow)
 			out[i] = &packet.VerifiableSignature{Valid: &valid, Packet: s.Packet}
 		}
 		return out
@@ -196,7 +213,7 @@ func (k *Key) view(policy Policy) *openpgp.Entity {
 		if p == nil {
 			return nil
 		}
-		if u, ok := k.unlocked[string(p.Fingerprint)]; ok {
+		if u, ok := k.state().unlocked[string(p.Fingerprint)]; ok {
 			return u
 		}
 		return p
@@ -230,15 +247,15 @@ func (k *Key) view(policy Policy) *openpgp.Entity {
 	return e
 }
 
-// acceptable tells whether the policy admits the algorithms of a
+// acceptable tells whether it is allowed to use the algorithms of a
 // self-signature.
-func acceptable(sig *packet.Signature, policy Policy) bool {
+func acceptable(sig *packet.Signature, allow Relaxations) bool {
 	for _, n := range sig.Notations {
 		if n.IsCritical {
 			return false // section 5.2.3.24: a critical notation that is not understood
 		}
 	}
-	if policy.Allows(LegacySHA1SelfSignatures) {
+	if allow.Allows(LegacySHA1SelfSignatures) {
 		return true
 	}
 	if sig.Hash == crypto.SHA1 {
@@ -298,9 +315,9 @@ func privateKeys(e *openpgp.Entity) []*packet.PrivateKey {
 
 // evaluationTime is when to judge the key: now, or up to the tolerated skew
 // later when the key or a self-signature was made by a clock that runs ahead.
-func evaluationTime(e *openpgp.Entity, c Config) time.Time {
-	now := c.now()
-	at, latest := now, now.Add(c.skew())
+func evaluationTime(e *openpgp.Entity, o Options) time.Time {
+	now := o.now()
+	at, latest := now, now.Add(o.skew())
 	note := func(t time.Time) {
 		if t.After(at) && !t.After(latest) {
 			at = t

@@ -28,7 +28,7 @@ type Skipped struct {
 	// Err says what is wrong; it wraps ErrCorrupt, ErrUnsupported or ErrLimit.
 	Err error
 
-	raw []byte
+	raw func() []byte // may hold a private key: see Key.state
 }
 
 // UnreadableError says that an input holds something like keys, none of which
@@ -43,26 +43,35 @@ func (e *UnreadableError) Unwrap() error { return e.Skipped[0].Err }
 // NewKeyring makes a keyring of keys.
 func NewKeyring(keys ...*Key) *Keyring { return &Keyring{keys: slices.Clone(keys)} }
 
+// Load reads the keys of the file at path. See Options.Parse.
+func Load(path string) (*Keyring, error) { return Options{}.Load(path) }
+
+// Read reads keys from r, to its end. See Options.Parse.
+func Read(r io.Reader) (*Keyring, error) { return Options{}.Read(r) }
+
+// Parse reads keys. See Options.Parse.
+func Parse(data []byte) (*Keyring, error) { return Options{}.Parse(data) }
+
 // Load reads the keys of the file at path. See Parse.
-func Load(path string, c *Config) (*Keyring, error) {
-	data, err := storefile.ReadFile(path, config(c).Limits.MaxSize)
+func (o Options) Load(path string) (*Keyring, error) {
+	data, err := storefile.ReadFile(path, o.Limits.MaxSize)
 	if err != nil {
 		return nil, &trustkeep.Error{Op: "pgp: load", Path: path, Err: err}
 	}
-	ring, err := Parse(data, c)
+	ring, err := o.Parse(data)
 	if err != nil {
 		return nil, &trustkeep.Error{Op: "pgp: load", Path: path, Err: err}
 	}
 	return ring, nil
 }
 
-// Read reads the keys that r holds, to its end. See Parse.
-func Read(r io.Reader, c *Config) (*Keyring, error) {
-	data, err := storefile.ReadAll(r, config(c).Limits.MaxSize)
+// Read reads keys from r, to its end. See Parse.
+func (o Options) Read(r io.Reader) (*Keyring, error) {
+	data, err := storefile.ReadAll(r, o.Limits.MaxSize)
 	if err != nil {
 		return nil, withPrefix(err)
 	}
-	return Parse(data, c)
+	return o.Parse(data)
 }
 
 // Parse reads keys, public and private: armored or binary, told apart by
@@ -75,8 +84,8 @@ func Read(r io.Reader, c *Config) (*Keyring, error) {
 // looks like a key, else an *UnreadableError. ErrLimit ends the reading.
 //
 // The keyring keeps no reference to data.
-func Parse(data []byte, c *Config) (*Keyring, error) {
-	budget := config(c).budget()
+func (o Options) Parse(data []byte) (*Keyring, error) {
+	budget := o.budget()
 	if err := budget.Size(int64(len(data))); err != nil {
 		return nil, withPrefix(err)
 	}
@@ -105,7 +114,7 @@ type parser struct {
 }
 
 func (p *parser) skip(offset int64, raw []byte, err error) {
-	p.ring.skipped = append(p.ring.skipped, Skipped{Offset: offset, Err: err, raw: raw})
+	p.ring.skipped = append(p.ring.skipped, Skipped{Offset: offset, Err: err, raw: func() []byte { return raw }})
 }
 
 // armored reads the blocks of a file. The error is for the file as a whole.
@@ -230,7 +239,7 @@ func (r *Keyring) Key(fingerprint string) (*Key, error) {
 		}
 	}
 	for _, k := range r.keys {
-		for _, s := range k.Info(nil).Subkeys {
+		for _, s := range k.Info(Options{}).Subkeys {
 			if s.Fingerprint == want {
 				return k, nil
 			}
@@ -244,7 +253,7 @@ func (r *Keyring) Key(fingerprint string) (*Key, error) {
 func (r *Keyring) Find(email string) []*Key {
 	var found []*Key
 	for _, k := range r.keys {
-		if slices.ContainsFunc(k.packets, func(p rawPacket) bool {
+		if slices.ContainsFunc(k.state().packets, func(p rawPacket) bool {
 			return p.tag == tagUserID && strings.EqualFold(addressOf(string(p.body)), email)
 		}) {
 			found = append(found, k)
@@ -267,6 +276,9 @@ func addressOf(userID string) string {
 // With returns a keyring to which keys have been added. A key that the ring
 // has already is merged into its place, see Key.Merge.
 func (r *Keyring) With(keys ...*Key) (*Keyring, error) {
+	if err := noNil("With", keys); err != nil {
+		return nil, err
+	}
 	out := &Keyring{keys: slices.Clone(r.keys), skipped: slices.Clone(r.skipped)}
 	for _, k := range keys {
 		i := slices.IndexFunc(out.keys, func(o *Key) bool { return o.Fingerprint() == k.Fingerprint() })
@@ -299,7 +311,7 @@ func (r *Keyring) Public() *Keyring {
 func (r *Keyring) Marshal() ([]byte, error) {
 	var out []byte
 	for _, k := range r.keys {
-		if k.secret {
+		if k.state().secret {
 			b, err := k.MarshalPrivate()
 			if err != nil {
 				return nil, err
@@ -310,7 +322,7 @@ func (r *Keyring) Marshal() ([]byte, error) {
 		out = append(out, k.Marshal()...)
 	}
 	for _, s := range r.skipped {
-		out = append(out, s.raw...)
+		out = append(out, s.raw()...)
 	}
 	return out, nil
 }

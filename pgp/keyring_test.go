@@ -11,7 +11,7 @@ import (
 
 func mustParse(t testing.TB, data []byte) *Keyring {
 	t.Helper()
-	ring, err := Parse(data, nil)
+	ring, err := Parse(data)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -28,7 +28,7 @@ func mustArmor(t testing.TB, k *Key) []byte {
 }
 
 func TestParseForms(t *testing.T) {
-	a, b, c := newKey(t, GenerateOptions{}, nil), newKey(t, GenerateOptions{}, nil), newKey(t, GenerateOptions{Profile: ProfileRFC9580}, nil)
+	a, b, c := newKey(t, GenerateOptions{}, Options{}), newKey(t, GenerateOptions{}, Options{}), newKey(t, GenerateOptions{Preset: PresetRFC9580}, Options{})
 	binary := bytes.Join([][]byte{a.Marshal(), b.Marshal(), c.Marshal()}, nil)
 	oneBlock, err := enarmor(blockPublicKey, binary, withChecksum)
 	if err != nil {
@@ -53,7 +53,7 @@ func TestParseForms(t *testing.T) {
 					t.Errorf("key %d is not the one written", i)
 				}
 			}
-			if _, err := ring.Key(strings.ToUpper(b.Info(nil).Subkeys[0].Fingerprint)); err != nil {
+			if _, err := ring.Key(strings.ToUpper(b.Info(Options{}).Subkeys[0].Fingerprint)); err != nil {
 				t.Error(err)
 			}
 			if got := ring.Find("TEST@example.com"); len(got) != 3 {
@@ -64,7 +64,7 @@ func TestParseForms(t *testing.T) {
 }
 
 func TestParseReportsWhatItCannotRead(t *testing.T) {
-	a, b := newKey(t, GenerateOptions{}, nil), newKey(t, GenerateOptions{}, nil)
+	a, b := newKey(t, GenerateOptions{}, Options{}), newKey(t, GenerateOptions{}, Options{})
 	unknown := newRawPacket(tagPublicKey, []byte{3, 0, 0, 0, 0, 0, 0, 1, 0, 8, 255, 0, 8, 3}).data // version 3
 	data := bytes.Join([][]byte{a.Marshal(), unknown, b.Marshal()}, nil)
 	ring := mustParse(t, data)
@@ -93,10 +93,10 @@ func TestParseReportsWhatItCannotRead(t *testing.T) {
 // TestParseTruncated cuts a ring at every place: the whole keys before the cut
 // are there, and a cut inside a packet is reported.
 func TestParseTruncated(t *testing.T) {
-	a, b := newKey(t, GenerateOptions{}, nil), newKey(t, GenerateOptions{}, nil)
+	a, b := newKey(t, GenerateOptions{}, Options{}), newKey(t, GenerateOptions{}, Options{})
 	whole := append(a.Marshal(), b.Marshal()...)
 	for n := range whole {
-		ring, err := Parse(whole[:n], nil)
+		ring, err := Parse(whole[:n])
 		if err != nil {
 			if n > len(a.Marshal()) || !errors.Is(err, trustkeep.ErrEmpty) && !errors.Is(err, trustkeep.ErrCorrupt) {
 				t.Fatalf("cut at %d: %v", n, err)
@@ -123,34 +123,34 @@ func TestParseRefusals(t *testing.T) {
 		"random bytes":    {bytes.Repeat([]byte{0xFF}, 100), trustkeep.ErrCorrupt},
 		"keybox":          {append([]byte{0x80, 0, 0, 32, 1, 1, 0, 2}, "KBXf and more"...), trustkeep.ErrUnsupported},
 	} {
-		if _, err := Parse(tt.data, nil); !errors.Is(err, tt.want) || !strings.HasPrefix(err.Error(), "pgp: ") {
+		if _, err := Parse(tt.data); !errors.Is(err, tt.want) || !strings.HasPrefix(err.Error(), "pgp: ") {
 			t.Errorf("%s: %v, want %v", name, err, tt.want)
 		}
 	}
-	big := Config{Limits: trustkeep.Limits{MaxSize: 100}}
-	if _, err := Parse(make([]byte, 101), &big); !errors.Is(err, trustkeep.ErrLimit) {
+	big := Options{Limits: trustkeep.Limits{MaxSize: 100}}
+	if _, err := big.Parse(make([]byte, 101)); !errors.Is(err, trustkeep.ErrLimit) {
 		t.Errorf("oversized: %v", err)
 	}
 }
 
 func TestMergeAddsAndKeeps(t *testing.T) {
-	private := newKey(t, GenerateOptions{Passphrase: []byte("pw")}, nil)
+	private := newKey(t, GenerateOptions{Passphrase: trustkeep.Password("pw")}, Options{})
 	old := private.Public()
-	changed, err := private.AddUserID("New <new@example.com>", nil)
+	changed, err := private.AddUserID("New <new@example.com>", Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if changed, err = changed.AddSubkey(SubkeyOptions{Usage: UsageSign}, nil); err != nil {
+	if changed, err = changed.AddSubkey(SubkeyOptions{Usage: UsageSign}); err != nil {
 		t.Fatal(err)
 	}
-	if changed, err = changed.RevokeUserID("Test <test@example.com>", "left", nil); err != nil {
+	if changed, err = changed.RevokeUserID("Test <test@example.com>", "left", Options{}); err != nil {
 		t.Fatal(err)
 	}
 	merged, err := old.Merge(changed.Public())
 	if err != nil {
 		t.Fatal(err)
 	}
-	info := merged.Info(nil)
+	info := merged.Info(Options{})
 	if len(info.Subkeys) != 2 || len(info.UserIDs) != 2 || !info.UserIDs[0].Revoked || !info.UserIDs[1].Primary {
 		t.Errorf("%+v", info)
 	}
@@ -163,7 +163,7 @@ func TestMergeAddsAndKeeps(t *testing.T) {
 	if err != nil || !up.IsPrivate() {
 		t.Errorf("private %v: %v", up.IsPrivate(), err)
 	}
-	if _, err := old.Merge(newKey(t, GenerateOptions{}, nil)); !errors.Is(err, trustkeep.ErrKeyMismatch) {
+	if _, err := old.Merge(newKey(t, GenerateOptions{}, Options{})); !errors.Is(err, trustkeep.ErrKeyMismatch) {
 		t.Errorf("another key: %v", err)
 	}
 }

@@ -20,9 +20,9 @@ import (
 
 // SetExpiry makes the key expire at the given time, or never for the zero time.
 // Valid subkeys that have an expiry of their own get the same; those without
-// one end with the key anyway. The error wraps ErrExpired when the time is not
+// one end with the key anyway. The error wraps ErrInvalid when the time is not
 // after the key's creation. It may lie in the past.
-func (k *Key) SetExpiry(expires time.Time, c *Config) (*Key, error) {
+func (k *Key) SetExpiry(expires time.Time, o Options) (*Key, error) {
 	e, err := k.certifier()
 	if err != nil {
 		return nil, err
@@ -31,7 +31,7 @@ func (k *Key) SetExpiry(expires time.Time, c *Config) (*Key, error) {
 	if err != nil {
 		return nil, err
 	}
-	ed := newEdit(k, e, c)
+	ed := newEdit(k, e, o)
 	renew := func(old *packet.Signature, sign func(*packet.Signature) error, where func(rawPacket) bool) error {
 		s, err := renewed(old, e.PrimaryKey, ed.at, ed.config)
 		if err != nil {
@@ -74,7 +74,7 @@ func (k *Key) SetExpiry(expires time.Time, c *Config) (*Key, error) {
 
 // SetSubkeyExpiry makes one subkey expire at the given time, or with the key
 // for the zero time.
-func (k *Key) SetSubkeyExpiry(fingerprint string, expires time.Time, c *Config) (*Key, error) {
+func (k *Key) SetSubkeyExpiry(fingerprint string, expires time.Time, o Options) (*Key, error) {
 	e, err := k.certifier()
 	if err != nil {
 		return nil, err
@@ -83,7 +83,7 @@ func (k *Key) SetSubkeyExpiry(fingerprint string, expires time.Time, c *Config) 
 	if err != nil {
 		return nil, err
 	}
-	ed := newEdit(k, e, c)
+	ed := newEdit(k, e, o)
 	sig, err := s.Verify(time.Time{}, ed.config)
 	if err != nil {
 		return nil, fail(trustkeep.ErrRejected, "subkey %s is not valid", hex.EncodeToString(s.PublicKey.Fingerprint))
@@ -96,6 +96,8 @@ func (k *Key) SetSubkeyExpiry(fingerprint string, expires time.Time, c *Config) 
 
 // SubkeyOptions says what subkey to make.
 type SubkeyOptions struct {
+	// Options are the clock and the randomness.
+	Options Options
 	// Usage is UsageEncrypt or UsageSign.
 	Usage Usage
 	// Expires is zero for a subkey that ends with the key.
@@ -110,12 +112,12 @@ type SubkeyOptions struct {
 // AddSubkey makes a subkey of the same family of algorithms as the key. The
 // private part has no passphrase until the key is locked again, and
 // MarshalPrivate refuses to write it before.
-func (k *Key) AddSubkey(o SubkeyOptions, c *Config) (*Key, error) {
+func (k *Key) AddSubkey(o SubkeyOptions) (*Key, error) {
 	e, err := k.certifier()
 	if err != nil {
 		return nil, err
 	}
-	ed := newEdit(k, e, c)
+	ed := newEdit(k, e, o.Options)
 	if err := ed.addSubkey(o); err != nil {
 		return nil, err
 	}
@@ -125,7 +127,7 @@ func (k *Key) AddSubkey(o SubkeyOptions, c *Config) (*Key, error) {
 // RotateSubkey makes a successor for a subkey, of the same use unless
 // o.Usage is set. See SubkeyOptions.RevokeOld for what becomes of the old one,
 // and AddSubkey for the passphrase.
-func (k *Key) RotateSubkey(fingerprint string, o SubkeyOptions, c *Config) (*Key, error) {
+func (k *Key) RotateSubkey(fingerprint string, o SubkeyOptions) (*Key, error) {
 	e, err := k.certifier()
 	if err != nil {
 		return nil, err
@@ -134,7 +136,7 @@ func (k *Key) RotateSubkey(fingerprint string, o SubkeyOptions, c *Config) (*Key
 	if err != nil {
 		return nil, err
 	}
-	ed := newEdit(k, e, c)
+	ed := newEdit(k, e, o.Options)
 	if o.Usage == 0 {
 		sig, err := old.LatestValidBindingSignature(time.Time{}, ed.config)
 		if err != nil {
@@ -154,9 +156,9 @@ func (k *Key) RotateSubkey(fingerprint string, o SubkeyOptions, c *Config) (*Key
 }
 
 // AddUserID adds a user ID, by convention "Name <address>". The error wraps
-// ErrExists when the key has it already and ErrUnsupported when it is empty, is
+// ErrExists when the key has it already and ErrInvalid when it is empty, is
 // not UTF-8, or holds control characters.
-func (k *Key) AddUserID(id string, c *Config) (*Key, error) {
+func (k *Key) AddUserID(id string, o Options) (*Key, error) {
 	if err := checkUserID(id); err != nil {
 		return nil, err
 	}
@@ -164,7 +166,7 @@ func (k *Key) AddUserID(id string, c *Config) (*Key, error) {
 	if err != nil {
 		return nil, err
 	}
-	ed := newEdit(k, e, c)
+	ed := newEdit(k, e, o)
 	old := e.Identities[id]
 	if old != nil {
 		if _, err := old.Verify(time.Time{}, ed.config); err == nil {
@@ -196,7 +198,7 @@ func (k *Key) AddUserID(id string, c *Config) (*Key, error) {
 
 func checkUserID(id string) error {
 	if id == "" || len(id) > maxUserIDLength || !utf8.ValidString(id) || strings.ContainsFunc(id, unicode.IsControl) {
-		return fail(trustkeep.ErrUnsupported, "user ID %q", trustkeep.Printable(id))
+		return fail(trustkeep.ErrInvalid, "user ID %q", trustkeep.Printable(id))
 	}
 	return nil
 }

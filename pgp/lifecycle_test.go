@@ -10,16 +10,16 @@ import (
 )
 
 func TestLifecycleRefusals(t *testing.T) {
-	k := newKey(t, GenerateOptions{Passphrase: []byte("pw")}, nil)
+	k := newKey(t, GenerateOptions{Passphrase: trustkeep.Password("pw")}, Options{})
 	locked := k.forget()
-	subkey := k.Info(nil).Subkeys[0].Fingerprint
+	subkey := k.Info(Options{}).Subkeys[0].Fingerprint
 	for name, change := range map[string]func(*Key) (*Key, error){
-		"expiry":        func(k *Key) (*Key, error) { return k.SetExpiry(time.Time{}, nil) },
-		"subkey expiry": func(k *Key) (*Key, error) { return k.SetSubkeyExpiry(subkey, time.Time{}, nil) },
-		"subkey":        func(k *Key) (*Key, error) { return k.AddSubkey(SubkeyOptions{Usage: UsageSign}, nil) },
-		"rotation":      func(k *Key) (*Key, error) { return k.RotateSubkey(subkey, SubkeyOptions{}, nil) },
-		"user ID":       func(k *Key) (*Key, error) { return k.AddUserID("x", nil) },
-		"revocation":    func(k *Key) (*Key, error) { return k.Revoke(ReasonNone, "", nil) },
+		"expiry":        func(k *Key) (*Key, error) { return k.SetExpiry(time.Time{}, Options{}) },
+		"subkey expiry": func(k *Key) (*Key, error) { return k.SetSubkeyExpiry(subkey, time.Time{}, Options{}) },
+		"subkey":        func(k *Key) (*Key, error) { return k.AddSubkey(SubkeyOptions{Usage: UsageSign}) },
+		"rotation":      func(k *Key) (*Key, error) { return k.RotateSubkey(subkey, SubkeyOptions{}) },
+		"user ID":       func(k *Key) (*Key, error) { return k.AddUserID("x", Options{}) },
+		"revocation":    func(k *Key) (*Key, error) { return k.Revoke(ReasonNone, "", Options{}) },
 	} {
 		if _, err := change(k.Public()); !errors.Is(err, trustkeep.ErrNotFound) {
 			t.Errorf("%s of a public key: %v", name, err)
@@ -27,11 +27,11 @@ func TestLifecycleRefusals(t *testing.T) {
 		if _, err := change(locked); !errors.Is(err, trustkeep.ErrIncorrectPassword) {
 			t.Errorf("%s of a locked key: %v", name, err)
 		}
-		before := join(k.packets)
+		before := join(k.state().packets)
 		if changed, err := change(k); err != nil || changed.IsLocked() {
 			t.Errorf("%s: %v", name, err)
 		}
-		if !bytes.Equal(before, join(k.packets)) {
+		if !bytes.Equal(before, join(k.state().packets)) {
 			t.Errorf("%s changed the old key", name)
 		}
 	}
@@ -39,14 +39,14 @@ func TestLifecycleRefusals(t *testing.T) {
 		err  func() error
 		want error
 	}{
-		"unknown subkey":     {func() error { _, err := k.RevokeSubkey("00", ReasonNone, "", nil); return err }, trustkeep.ErrNotFound},
-		"user ID twice":      {func() error { _, err := k.AddUserID("Test <test@example.com>", nil); return err }, trustkeep.ErrExists},
-		"only user ID":       {func() error { _, err := k.RevokeUserID("Test <test@example.com>", "", nil); return err }, trustkeep.ErrRejected},
-		"unknown user ID":    {func() error { _, err := k.RevokeUserID("x", "", nil); return err }, trustkeep.ErrNotFound},
-		"expiry before 1970": {func() error { _, err := k.SetExpiry(time.Unix(-1, 0), nil); return err }, trustkeep.ErrExpired},
-		"subkey for nothing": {func() error { _, err := k.AddSubkey(SubkeyOptions{}, nil); return err }, trustkeep.ErrUnsupported},
+		"unknown subkey":     {func() error { _, err := k.RevokeSubkey("00", ReasonNone, "", Options{}); return err }, trustkeep.ErrNotFound},
+		"user ID twice":      {func() error { _, err := k.AddUserID("Test <test@example.com>", Options{}); return err }, trustkeep.ErrExists},
+		"only user ID":       {func() error { _, err := k.RevokeUserID("Test <test@example.com>", "", Options{}); return err }, trustkeep.ErrRejected},
+		"unknown user ID":    {func() error { _, err := k.RevokeUserID("x", "", Options{}); return err }, trustkeep.ErrNotFound},
+		"expiry before 1970": {func() error { _, err := k.SetExpiry(time.Unix(-1, 0), Options{}); return err }, trustkeep.ErrInvalid},
+		"subkey for nothing": {func() error { _, err := k.AddSubkey(SubkeyOptions{}); return err }, trustkeep.ErrInvalid},
 		"foreign revocation": {func() error {
-			_, other, err := Generate(GenerateOptions{UserIDs: []string{"o"}}, nil)
+			_, other, err := Generate(GenerateOptions{UserIDs: []string{"o"}})
 			if err != nil {
 				return err
 			}
@@ -59,21 +59,21 @@ func TestLifecycleRefusals(t *testing.T) {
 		}
 	}
 	// A new subkey has no passphrase until the key is locked again.
-	added, err := k.AddSubkey(SubkeyOptions{Usage: UsageEncrypt}, nil)
+	added, err := k.AddSubkey(SubkeyOptions{Usage: UsageEncrypt})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if _, err := added.MarshalPrivate(); !errors.Is(err, trustkeep.ErrRejected) {
 		t.Errorf("%v", err)
 	}
-	relocked, err := added.Lock([]byte("pw"), nil)
+	relocked, err := added.Lock(pw("pw"), Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if _, err := relocked.MarshalPrivate(); err != nil {
 		t.Error(err)
 	}
-	if _, err := relocked.Unlock([]byte("pw"), nil); err != nil {
+	if _, err := relocked.Unlock(pw("pw"), Options{}); err != nil {
 		t.Error(err)
 	}
 }
@@ -83,8 +83,8 @@ func TestLifecycleRefusals(t *testing.T) {
 func TestLifecycleVersion6(t *testing.T) {
 	start := time.Date(2025, 1, 1, 0, 0, 0, 0, time.UTC)
 	at := start
-	c := &Config{Time: func() time.Time { return at }}
-	k := newKey(t, GenerateOptions{Profile: ProfileRFC9580, Expires: start.Add(time.Hour), SigningSubkey: true}, c)
+	c := Options{Clock: func() time.Time { return at }}
+	k := newKey(t, GenerateOptions{Preset: PresetRFC9580, Expires: start.Add(time.Hour), SigningSubkey: true}, c)
 	at = start.Add(2 * time.Hour)
 	if info := k.Info(c); !info.Expired || !info.Subkeys[0].Expired {
 		t.Errorf("%+v", info)
@@ -99,7 +99,7 @@ func TestLifecycleVersion6(t *testing.T) {
 	old := k.Info(c).Subkeys
 	for _, s := range old {
 		at = at.Add(time.Hour)
-		if k, err = k.RotateSubkey(s.Fingerprint, SubkeyOptions{RevokeOld: true}, c); err != nil {
+		if k, err = k.RotateSubkey(s.Fingerprint, SubkeyOptions{Options: c, RevokeOld: true}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -116,17 +116,17 @@ func TestLifecycleVersion6(t *testing.T) {
 		t.Errorf("%+v", info)
 	}
 	var message, out bytes.Buffer
-	if err := (Encryption{Config: *c, To: []*Key{k}, Signers: []*Key{k}}).Encrypt(&message, bytes.NewReader([]byte("x"))); err != nil {
+	if err := (Encryption{Options: c, To: []*Key{k}, Signers: []*Key{k}}).Encrypt(&message, bytes.NewReader([]byte("x"))); err != nil {
 		t.Fatal(err)
 	}
-	if res, err := (Decryption{Config: *c, Keys: []*Key{k}, Signers: []*Key{k}}).Decrypt(&out, &message); err != nil || res.Signatures[0].KeyID != info.Subkeys[3].KeyID {
+	if res, err := (Decryption{Options: c, Keys: []*Key{k}, Signers: []*Key{k}}).Decrypt(&out, &message); err != nil || res.Signatures[0].KeyID != info.Subkeys[3].KeyID {
 		t.Errorf("%v", err)
 	}
 }
 
 // TestConcurrentUse lets goroutines use one key in every way.
 func TestConcurrentUse(t *testing.T) {
-	k := newKey(t, GenerateOptions{}, nil)
+	k := newKey(t, GenerateOptions{}, Options{})
 	done := make(chan error)
 	const workers = 8
 	for i := range workers {
@@ -135,16 +135,16 @@ func TestConcurrentUse(t *testing.T) {
 			if i%2 == 1 {
 				policy = Legacy
 			}
-			c := Config{Policy: policy}
+			c := Options{Allow: policy}
 			var message, out bytes.Buffer
-			err := Encryption{Config: c, To: []*Key{k}, Signers: []*Key{k}}.Encrypt(&message, bytes.NewReader(make([]byte, 100_000)))
+			err := Encryption{Options: c, To: []*Key{k}, Signers: []*Key{k}}.Encrypt(&message, bytes.NewReader(make([]byte, 100_000)))
 			if err == nil {
-				_, err = Decryption{Config: c, Keys: []*Key{k}, Signers: []*Key{k}}.Decrypt(&out, &message)
+				_, err = Decryption{Options: c, Keys: []*Key{k}, Signers: []*Key{k}}.Decrypt(&out, &message)
 			}
 			if err == nil {
-				_, err = k.SetExpiry(time.Time{}, &c)
+				_, err = k.SetExpiry(time.Time{}, c)
 			}
-			k.Info(&c)
+			k.Info(c)
 			done <- err
 		}()
 	}

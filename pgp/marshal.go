@@ -7,12 +7,12 @@ import (
 
 // Public returns the public part of the key. A public key is returned as it is.
 func (k *Key) Public() *Key {
-	if !k.secret {
+	if !k.state().secret {
 		return k
 	}
 	var packets []rawPacket
 	drop := false // inside a subkey whose public part cannot be told from its private one
-	for _, p := range k.packets {
+	for _, p := range k.state().packets {
 		if p.tag != tagSignature {
 			drop = false
 		}
@@ -48,7 +48,7 @@ func publicPart(p rawPacket) (rawPacket, bool) {
 }
 
 // Marshal writes the public part of the key in binary.
-func (k *Key) Marshal() []byte { return join(k.Public().packets) }
+func (k *Key) Marshal() []byte { return join(k.Public().state().packets) }
 
 // Armor writes the public part of the key as text.
 func (k *Key) Armor() ([]byte, error) {
@@ -59,7 +59,7 @@ func (k *Key) Armor() ([]byte, error) {
 // the passphrase that they have. The error wraps ErrRejected when one of them
 // has none (Lock gives it one), ErrNotFound when the key is public.
 func (k *Key) MarshalPrivate() ([]byte, error) {
-	if !k.secret {
+	if !k.state().secret {
 		return nil, fail(trustkeep.ErrNotFound, "key %s has no private part", k.Fingerprint())
 	}
 	e, _ := k.template() // as the packets have it, whatever has been unlocked
@@ -68,7 +68,7 @@ func (k *Key) MarshalPrivate() ([]byte, error) {
 			return nil, fail(trustkeep.ErrRejected, "key %s has a private part without passphrase", k.Fingerprint())
 		}
 	}
-	return join(k.packets), nil
+	return join(k.state().packets), nil
 }
 
 // ArmorPrivate is MarshalPrivate as text.

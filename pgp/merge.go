@@ -15,24 +15,27 @@ import (
 //
 // The error wraps ErrKeyMismatch when the other is a different key.
 func (k *Key) Merge(other *Key) (*Key, error) {
+	if err := noNil("Merge", []*Key{other}); err != nil {
+		return nil, err
+	}
 	if k.Fingerprint() != other.Fingerprint() {
 		return nil, fail(trustkeep.ErrKeyMismatch, "key %s is not key %s", other.Fingerprint(), k.Fingerprint())
 	}
-	ed := &edit{key: k, packets: slices.Clone(k.packets)}
-	if !k.secret && other.secret {
+	ed := &edit{key: k, packets: slices.Clone(k.state().packets)}
+	if !k.state().secret && other.state().secret {
 		// A private key may not come with public subkeys: start from the other.
 		k, other = other, k
-		ed = &edit{key: k, packets: slices.Clone(k.packets)}
+		ed = &edit{key: k, packets: slices.Clone(k.state().packets)}
 	}
-	for i := 0; i < len(other.packets); {
-		end := endOfComponent(other.packets, i)
-		head, sigs := other.packets[i], other.packets[i+1:end]
+	for i := 0; i < len(other.state().packets); {
+		end := endOfComponent(other.state().packets, i)
+		head, sigs := other.state().packets[i], other.state().packets[i+1:end]
 		at := slices.IndexFunc(ed.packets, func(p rawPacket) bool { return sameComponent(p, head) })
 		switch {
 		case at < 0 && head.tag == tagSignature: // a stray one at the start
-		case at < 0 && k.secret && head.tag == tagPublicSub:
+		case at < 0 && k.state().secret && head.tag == tagPublicSub:
 			// GnuPG does not import a private key with public subkeys.
-		case at < 0 && !k.secret && head.tag == tagSecretSub:
+		case at < 0 && !k.state().secret && head.tag == tagSecretSub:
 			if public, ok := publicPart(head); ok {
 				ed.packets = append(append(ed.packets, public), sigs...)
 			}
@@ -43,7 +46,7 @@ func (k *Key) Merge(other *Key) (*Key, error) {
 			if before < 0 {
 				before = len(ed.packets)
 			}
-			ed.packets = slices.Insert(ed.packets, before, other.packets[i:end]...)
+			ed.packets = slices.Insert(ed.packets, before, other.state().packets[i:end]...)
 		default:
 			for _, s := range sigs {
 				ed.insert(at, s)

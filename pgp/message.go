@@ -36,7 +36,7 @@ const (
 // layers are left again from the inside, which is where the signatures and the
 // integrity code stand.
 type message struct {
-	cfg       Config
+	cfg       Options
 	budget    *limits.Budget
 	open      *Decryption // nil where an encrypted message is not expected
 	expansion int64

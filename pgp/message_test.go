@@ -17,10 +17,10 @@ import (
 )
 
 // testKeys are made once: key generation is not what most tests are about.
-var testKeys = sync.OnceValue(func() map[Profile]*Key {
-	keys := make(map[Profile]*Key)
-	for _, p := range []Profile{ProfileGnuPG22, ProfileRSA3072, ProfileNISTP256, ProfileNISTP384, ProfileNISTP521, ProfileRFC9580, ProfileEd448, ProfilePostQuantum, ProfilePostQuantumHigh} {
-		k, _, err := Generate(GenerateOptions{Profile: p, UserIDs: []string{string(p) + " <" + string(p) + "@example.com>"}}, nil)
+var testKeys = sync.OnceValue(func() map[Preset]*Key {
+	keys := make(map[Preset]*Key)
+	for _, p := range []Preset{PresetGnuPG22, PresetRSA3072, PresetNISTP256, PresetNISTP384, PresetNISTP521, PresetRFC9580, PresetEd448, PresetPostQuantum, PresetPostQuantumHigh} {
+		k, _, err := Generate(GenerateOptions{Preset: p, UserIDs: []string{string(p) + " <" + string(p) + "@example.com>"}})
 		if err != nil {
 			panic(err)
 		}
@@ -40,6 +40,9 @@ func randomBytes(t testing.TB, n int) []byte {
 
 func encrypted(t testing.TB, e Encryption, content []byte) []byte {
 	t.Helper()
+	if e.Options.Rand == nil {
+		e.Options.Rand = quick.Rand
+	}
 	var buf bytes.Buffer
 	if err := e.Encrypt(&buf, bytes.NewReader(content)); err != nil {
 		t.Fatal(err)
@@ -73,7 +76,7 @@ func TestMessageRoundTrip(t *testing.T) {
 							integrity = "aead"
 						}
 						if res.Signature != SignatureValid || !res.Encrypted || res.Integrity != integrity || res.FileName != "a.txt" ||
-							res.DecryptedWith != k.Fingerprint() || len(res.SignedBy()) != 1 || res.Size != int64(n) || res.Relaxations != Strict {
+							res.DecryptedWith != k.Fingerprint() || len(res.SignedBy()) != 1 || res.Size != int64(n) || res.Needed != Strict {
 							t.Errorf("%d bytes: %+v", n, res)
 						}
 					}
@@ -85,10 +88,10 @@ func TestMessageRoundTrip(t *testing.T) {
 
 func TestMessageToManyAndByPassword(t *testing.T) {
 	keys := testKeys()
-	a, b, c := keys[ProfileGnuPG22], keys[ProfileRSA3072], keys[ProfileRFC9580]
+	a, b, c := keys[PresetGnuPG22], keys[PresetRSA3072], keys[PresetRFC9580]
 	content := randomBytes(t, 100_000)
 	for _, aead := range []bool{false, true} {
-		e := Encryption{Passwords: [][]byte{[]byte("one"), []byte("zwei")}, Signers: []*Key{a, c}, AEAD: aead}
+		e := Encryption{Passwords: passwords("one", "zwei"), Signers: []*Key{a, c}, AEAD: aead}
 		if !aead {
 			e.To, e.ToHidden = []*Key{a, c}, []*Key{b}
 		}
@@ -113,11 +116,11 @@ func TestMessageToManyAndByPassword(t *testing.T) {
 				t.Errorf("hidden recipient: %v", err)
 			}
 		}
-		res, err := open(Decryption{Passwords: [][]byte{[]byte("wrong"), []byte("zwei")}})
+		res, err := open(Decryption{Passwords: passwords("wrong", "zwei")})
 		if err != nil || !res.ByPassword {
 			t.Errorf("aead %v: %v", aead, err)
 		}
-		if _, err := open(Decryption{Passwords: [][]byte{[]byte("wrong")}}); !errors.Is(err, trustkeep.ErrIncorrectPassword) {
+		if _, err := open(Decryption{Passwords: passwords("wrong")}); !errors.Is(err, trustkeep.ErrIncorrectPassword) {
 			t.Errorf("wrong password: %v", err)
 		}
 		if _, err := open(Decryption{}); !errors.Is(err, trustkeep.ErrIncorrectPassword) {
@@ -131,7 +134,7 @@ func TestMessageToManyAndByPassword(t *testing.T) {
 }
 
 func TestMessageLockedKey(t *testing.T) {
-	k := newKey(t, GenerateOptions{Passphrase: []byte("right")}, nil)
+	k := newKey(t, GenerateOptions{Passphrase: trustkeep.Password("right")}, Options{})
 	data, err := k.MarshalPrivate()
 	if err != nil {
 		t.Fatal(err)
@@ -168,7 +171,7 @@ func TestMessageLockedKey(t *testing.T) {
 // never is a byte of content handed out, and every error is typed.
 func TestMessageTampered(t *testing.T) {
 	keys := testKeys()
-	for _, p := range []Profile{ProfileGnuPG22, ProfileRFC9580} {
+	for _, p := range []Preset{PresetGnuPG22, PresetRFC9580} {
 		k := keys[p]
 		message := encrypted(t, Encryption{To: []*Key{k}, Signers: []*Key{k}}, bytes.Repeat([]byte("payload "), 30))
 		try := func(what string, data []byte) {
@@ -199,7 +202,7 @@ func TestMessageTampered(t *testing.T) {
 }
 
 func TestDecryptFileKeepsTheOldFile(t *testing.T) {
-	k := testKeys()[ProfileGnuPG22]
+	k := testKeys()[PresetGnuPG22]
 	content := randomBytes(t, 3*chunkSize)
 	message := encrypted(t, Encryption{To: []*Key{k}}, content)
 	dir := t.TempDir()
@@ -231,14 +234,14 @@ func TestDecryptFileKeepsTheOldFile(t *testing.T) {
 }
 
 func TestUnverifiedReader(t *testing.T) {
-	k := testKeys()[ProfileGnuPG22]
+	k := testKeys()[PresetGnuPG22]
 	content := randomBytes(t, 3*chunkSize)
 	message := encrypted(t, Encryption{To: []*Key{k}, Signers: []*Key{k}}, content)
 	r, err := Decryption{Keys: []*Key{k}, Signers: []*Key{k}}.UnverifiedReader(bytes.NewReader(message))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := r.Result(); !errors.Is(err, trustkeep.ErrRejected) {
+	if _, err := r.Result(); !errors.Is(err, trustkeep.ErrInvalid) {
 		t.Errorf("a verdict before the end: %v", err)
 	}
 	got, err := io.ReadAll(r)
@@ -262,7 +265,7 @@ func TestUnverifiedReader(t *testing.T) {
 }
 
 func TestWriterErrorsStop(t *testing.T) {
-	k := testKeys()[ProfileGnuPG22]
+	k := testKeys()[PresetGnuPG22]
 	boom := errors.New("boom")
 	w := &failing{left: 1 << 20, err: boom}
 	if err := (Encryption{To: []*Key{k}, Signers: []*Key{k}}).Encrypt(w, bytes.NewReader(make([]byte, 4<<20))); !errors.Is(err, boom) {
@@ -298,39 +301,39 @@ func (f *failing) Write(p []byte) (int, error) {
 
 func TestRecipientErrors(t *testing.T) {
 	start := time.Date(2025, 1, 1, 0, 0, 0, 0, time.UTC)
-	at := func(t time.Time) Config { return Config{Time: func() time.Time { return t }} }
+	at := func(t time.Time) Options { return Options{Clock: func() time.Time { return t }} }
 	then := at(start)
-	expiring := newKey(t, GenerateOptions{Expires: start.Add(time.Hour)}, &then)
+	expiring := newKey(t, GenerateOptions{Expires: start.Add(time.Hour)}, then)
 	later := at(start.Add(2 * time.Hour))
 	var expired *KeyExpiredError
-	err := Encryption{Config: later, To: []*Key{expiring}}.Encrypt(io.Discard, strings.NewReader(""))
+	err := Encryption{Options: later, To: []*Key{expiring}}.Encrypt(io.Discard, strings.NewReader(""))
 	if !errors.As(err, &expired) || !expired.When.Equal(start.Add(time.Hour)) || expired.Fingerprint != expiring.Fingerprint() || !errors.Is(err, trustkeep.ErrExpired) {
 		t.Errorf("%v", err)
 	}
-	if err := expiring.CanEncrypt(&then); err != nil {
+	if err := expiring.CanEncrypt(then); err != nil {
 		t.Errorf("%v", err)
 	}
 	// A clock that is behind by less than the tolerated skew does no harm.
 	early, tooEarly := at(start.Add(-time.Minute)), at(start.Add(-time.Hour))
-	if err := expiring.CanEncrypt(&early); err != nil {
+	if err := expiring.CanEncrypt(early); err != nil {
 		t.Errorf("%v", err)
 	}
-	if err := expiring.CanEncrypt(&tooEarly); !errors.Is(err, trustkeep.ErrRejected) {
+	if err := expiring.CanEncrypt(tooEarly); !errors.Is(err, trustkeep.ErrRejected) {
 		t.Errorf("%v", err)
 	}
-	revoked, err := expiring.Revoke(ReasonCompromised, "stolen", &then)
+	revoked, err := expiring.Revoke(ReasonCompromised, "stolen", then)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var revocation *KeyRevokedError
-	err = Encryption{Config: then, To: []*Key{revoked}}.Encrypt(io.Discard, strings.NewReader(""))
+	err = Encryption{Options: then, To: []*Key{revoked}}.Encrypt(io.Discard, strings.NewReader(""))
 	if !errors.As(err, &revocation) || revocation.Reason != "stolen" {
 		t.Errorf("%v", err)
 	}
-	if err := revoked.CanSign(&then); !errors.As(err, &revocation) {
+	if err := revoked.CanSign(then); !errors.As(err, &revocation) {
 		t.Errorf("%v", err)
 	}
-	if err := (Encryption{}).Encrypt(io.Discard, strings.NewReader("")); !errors.Is(err, trustkeep.ErrEmpty) {
+	if err := (Encryption{}).Encrypt(io.Discard, strings.NewReader("")); !errors.Is(err, trustkeep.ErrInvalid) {
 		t.Errorf("%v", err)
 	}
 }

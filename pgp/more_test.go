@@ -20,7 +20,7 @@ import (
 // that they made themselves. The packet is built here from its description in
 // draft-koch-openpgp-2015-rfc4880bis section 5.16.
 func TestOCBEncryptedData(t *testing.T) {
-	k := testKeys()[ProfileGnuPG22]
+	k := testKeys()[PresetGnuPG22]
 	content := randomBytes(t, 200)
 	session, nonce := randomBytes(t, 32), randomBytes(t, 15)
 	block, err := aes.NewCipher(session)
@@ -50,12 +50,12 @@ func TestOCBEncryptedData(t *testing.T) {
 		rest = rest[n:]
 	}
 	seal(index, nil, binary.BigEndian.AppendUint64(nil, uint64(len(plain))))
-	r, err := k.recipient(Config{})
+	r, err := k.recipient(Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	var message bytes.Buffer
-	pc := Config{}.packetConfig(time.Now())
+	pc := Options{}.packetConfig(time.Now())
 	if err := packet.SerializeEncryptedKeyAEAD(&message, r.public, packet.CipherAES256, false, session, pc); err != nil {
 		t.Fatal(err)
 	}
@@ -79,7 +79,7 @@ func TestOCBEncryptedData(t *testing.T) {
 }
 
 func TestWriterInPieces(t *testing.T) {
-	k := testKeys()[ProfileGnuPG22]
+	k := testKeys()[PresetGnuPG22]
 	content := randomBytes(t, 3*workSize+17)
 	for _, piece := range []int{1000, 100_000, workSize + 1, len(content)} {
 		var message, out bytes.Buffer
@@ -97,7 +97,7 @@ func TestWriterInPieces(t *testing.T) {
 		if err := w.Close(); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := w.Write([]byte("x")); !errors.Is(err, trustkeep.ErrRejected) {
+		if _, err := w.Write([]byte("x")); !errors.Is(err, trustkeep.ErrInvalid) {
 			t.Errorf("write after close: %v", err)
 		}
 		if _, err := (Decryption{Keys: []*Key{k}, Signers: []*Key{k}}).Decrypt(&out, &message); err != nil || !bytes.Equal(out.Bytes(), content) {
@@ -107,34 +107,34 @@ func TestWriterInPieces(t *testing.T) {
 }
 
 func TestFiles(t *testing.T) {
-	k := newKey(t, GenerateOptions{Passphrase: []byte("pw")}, nil)
+	k := newKey(t, GenerateOptions{Passphrase: trustkeep.Password("pw")}, Options{})
 	dir := t.TempDir()
 	path := filepath.Join(dir, "ring.asc")
-	ring, err := NewKeyring(k).With(testKeys()[ProfileRFC9580])
+	ring, err := NewKeyring(k).With(testKeys()[PresetRFC9580])
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := ring.SavePublic(path); err != nil {
 		t.Fatal(err)
 	}
-	back, err := Load(path, nil)
+	back, err := Load(path)
 	if err != nil || back.Len() != 2 || back.Keys()[0].IsPrivate() {
 		t.Fatalf("%v", err)
 	}
 	var e *trustkeep.Error
-	if _, err := Load(filepath.Join(dir, "none"), nil); !errors.As(err, &e) || !errors.Is(err, os.ErrNotExist) {
+	if _, err := Load(filepath.Join(dir, "none")); !errors.As(err, &e) || !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("%v", err)
 	}
-	if _, err := Read(bytes.NewReader(nil), nil); !errors.Is(err, trustkeep.ErrEmpty) {
+	if _, err := Read(bytes.NewReader(nil)); !errors.Is(err, trustkeep.ErrEmpty) {
 		t.Errorf("%v", err)
 	}
 	// With merges a key that is there already.
-	renamed, err := k.AddUserID("Other", nil)
+	renamed, err := k.AddUserID("Other", Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	merged, err := ring.With(renamed)
-	if err != nil || merged.Len() != 2 || len(merged.Keys()[0].Info(nil).UserIDs) != 2 {
+	if err != nil || merged.Len() != 2 || len(merged.Keys()[0].Info(Options{}).UserIDs) != 2 {
 		t.Errorf("%v", err)
 	}
 	if merged.Public().Keys()[0].IsPrivate() {

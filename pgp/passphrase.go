@@ -8,6 +8,7 @@ import (
 	"github.com/ProtonMail/go-crypto/openpgp/packet"
 	"github.com/ProtonMail/go-crypto/openpgp/s2k"
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/quickkdf"
 )
 
 // iteratedCount is what GnuPG 2.2 reaches on a machine of its day: 100 ms of
@@ -18,25 +19,84 @@ const iteratedCount = 65011712
 // by default.
 const argon2Memory = 32 << 10
 
+// iterated is how passwords become keys where everybody has to follow.
+func (o Options) iterated() *s2k.Config {
+	count := iteratedCount
+	if quickkdf.Is(o.Rand) {
+		count = quickkdf.Iterations
+	}
+	return &s2k.Config{S2KMode: s2k.IteratedSaltedS2K, S2KCount: count}
+}
+
+// argon2 is how they do in version 6.
+func (o Options) argon2() *s2k.Config {
+	c := &s2k.Argon2Config{NumberOfPasses: 3, DegreeOfParallelism: 4, Memory: argon2Memory}
+	if quickkdf.Is(o.Rand) {
+		c = &s2k.Argon2Config{NumberOfPasses: 1, DegreeOfParallelism: 1, Memory: quickkdf.Memory}
+	}
+	return &s2k.Config{S2KMode: s2k.Argon2S2K, Argon2Config: c}
+}
+
+// reveal asks for a password. The caller clears it after use.
+func reveal(source trustkeep.PasswordSource) ([]byte, error) {
+	password, err := source.Reveal()
+	if err != nil {
+		clear(password)
+		return nil, &trustkeep.Error{Op: "pgp: password", Err: err}
+	}
+	return password, nil
+}
+
+// revealNew asks for a password that is to protect something.
+func revealNew(source trustkeep.PasswordSource) ([]byte, error) {
+	if source == nil {
+		return nil, fail(trustkeep.ErrInvalid, "no password given")
+	}
+	password, err := reveal(source)
+	if err == nil && len(password) == 0 {
+		err = fail(trustkeep.ErrInvalid, "empty password")
+	}
+	return password, err
+}
+
 // Unlock opens the private parts with the passphrase and returns a key that can
 // sign and decrypt. Its packets stay locked: what is written later is still
 // protected by that passphrase.
 //
 // The passphrase is tried once. The error wraps ErrIncorrectPassword when it
-// does not open every part, ErrLimit when trying it would cost more than the
-// limits allow, ErrNotFound when there is no private part. A key that is not
-// locked is returned as it is, whatever the passphrase.
-func (k *Key) Unlock(passphrase []byte, c *Config) (*Key, error) {
-	if !k.secret {
+// does not open every part or is nil, ErrLimit when trying it would cost more
+// than the limits allow, ErrNotFound when there is no private part. A key that
+// is not locked is returned as it is, and the passphrase is not asked for.
+func (k *Key) Unlock(passphrase trustkeep.PasswordSource, o Options) (*Key, error) {
+	if !k.state().secret {
 		return nil, fail(trustkeep.ErrNotFound, "key %s has no private part", k.Fingerprint())
 	}
 	locked := k.lockedParts()
 	if len(locked) == 0 {
 		return k, nil
 	}
-	if err := k.chargeUnlock(locked, c); err != nil {
+	if passphrase == nil {
+		return nil, k.lockedError()
+	}
+	if err := k.chargeUnlock(locked, o); err != nil {
 		return nil, err
 	}
+	secret, err := reveal(passphrase)
+	if err != nil {
+		return nil, err
+	}
+	defer clear(secret)
+	return k.unlock(locked, secret)
+}
+
+// lockedError is for a key whose passphrase is missing.
+func (k *Key) lockedError() error {
+	return &trustkeep.Error{
+		Op: "pgp: key " + k.Fingerprint() + " is locked", Err: trustkeep.ErrIncorrectPassword, Hint: "its passphrase is needed",
+	}
+}
+
+func (k *Key) unlock(locked []*packet.PrivateKey, passphrase []byte) (*Key, error) {
 	copies := make([]*packet.PrivateKey, len(locked))
 	for i, p := range locked {
 		part := *p
@@ -54,15 +114,15 @@ func (k *Key) Unlock(passphrase []byte, c *Config) (*Key, error) {
 		}
 		return nil, fail(trustkeep.ErrIncorrectPassword, "key %s", k.Fingerprint())
 	}
-	out := *k
-	out.unlocked = maps.Clone(k.unlocked)
+	out := *k.state()
+	out.unlocked = maps.Clone(k.state().unlocked)
 	if out.unlocked == nil {
 		out.unlocked = make(map[string]*packet.PrivateKey)
 	}
 	for _, p := range copies {
 		out.unlocked[string(p.Fingerprint)] = p
 	}
-	return &out, nil
+	return keyOf(&out), nil
 }
 
 func (k *Key) lockedParts() []*packet.PrivateKey {
@@ -77,14 +137,14 @@ func (k *Key) lockedParts() []*packet.PrivateKey {
 
 // chargeUnlock takes the cost of the derivations from a budget, each distinct
 // one once, as go-crypto derives it.
-func (k *Key) chargeUnlock(locked []*packet.PrivateKey, c *Config) error {
-	budget := config(c).budget()
+func (k *Key) chargeUnlock(locked []*packet.PrivateKey, o Options) error {
+	budget := o.budget()
 	paid := make(map[s2kSpec]bool)
 	public := make(map[string]*packet.PublicKey, len(locked))
 	for _, p := range locked {
 		public[string(p.Fingerprint)] = &p.PublicKey
 	}
-	for _, raw := range k.packets {
+	for _, raw := range k.state().packets {
 		if raw.tag != tagSecretKey && raw.tag != tagSecretSub {
 			continue
 		}
@@ -123,30 +183,32 @@ func (k *Key) chargeUnlock(locked []*packet.PrivateKey, c *Config) error {
 // Version 4 keys get what GnuPG 2.2 reads: AES-256 by an iterated SHA-256 of
 // 65,011,712 bytes; version 6 keys Argon2 (3 passes, 4 lanes, 32 MiB) and
 // AES-256-OCB, RFC 9580 section 3.7.2.1. An empty passphrase is an error that
-// wraps ErrEmpty.
-func (k *Key) Lock(passphrase []byte, c *Config) (*Key, error) {
-	if len(passphrase) == 0 {
-		return nil, fail(trustkeep.ErrEmpty, "a private key needs a passphrase")
+// wraps ErrInvalid, and so is nil.
+func (k *Key) Lock(passphrase trustkeep.PasswordSource, o Options) (*Key, error) {
+	secret, err := revealNew(passphrase)
+	if err != nil {
+		return nil, err
 	}
-	if !k.secret {
+	defer clear(secret)
+	return k.lock(secret, o)
+}
+
+func (k *Key) lock(passphrase []byte, o Options) (*Key, error) {
+	if !k.state().secret {
 		return nil, fail(trustkeep.ErrNotFound, "key %s has no private part", k.Fingerprint())
 	}
 	var parts []*packet.PrivateKey
 	for _, p := range privateKeys(k.view(Legacy)) {
 		if p.Encrypted {
-			return nil, fail(trustkeep.ErrIncorrectPassword, "key %s is locked", k.Fingerprint())
+			return nil, k.lockedError()
 		}
 		part := *p
 		parts = append(parts, &part)
 	}
-	cfg := config(c)
-	pc := cfg.packetConfig(cfg.now())
-	pc.S2KConfig = &s2k.Config{S2KMode: s2k.IteratedSaltedS2K, S2KCount: iteratedCount}
+	pc := o.packetConfig(o.now())
+	pc.S2KConfig = o.iterated()
 	if k.Version() >= 6 {
-		pc.S2KConfig = &s2k.Config{
-			S2KMode:      s2k.Argon2S2K,
-			Argon2Config: &s2k.Argon2Config{NumberOfPasses: 3, DegreeOfParallelism: 4, Memory: argon2Memory},
-		}
+		pc.S2KConfig = o.argon2()
 		pc.AEADConfig = &packet.AEADConfig{DefaultMode: packet.AEADModeOCB}
 	}
 	if err := guard("lock", func() error { return packet.EncryptPrivateKeys(parts, passphrase, pc) }); err != nil {
@@ -161,8 +223,8 @@ func (k *Key) replaceSecrets(parts []*packet.PrivateKey) (*Key, error) {
 	for _, p := range parts {
 		byFingerprint[string(p.Fingerprint)] = p
 	}
-	packets := make([]rawPacket, len(k.packets))
-	for i, raw := range k.packets {
+	packets := make([]rawPacket, len(k.state().packets))
+	for i, raw := range k.state().packets {
 		packets[i] = raw
 		if raw.tag != tagSecretKey && raw.tag != tagSecretSub {
 			continue
@@ -185,10 +247,10 @@ func (k *Key) replaceSecrets(parts []*packet.PrivateKey) (*Key, error) {
 // ChangePassphrase protects the private parts with another passphrase. The
 // current one is needed unless the key is open already; one that is wrong is an
 // error that wraps ErrIncorrectPassword.
-func (k *Key) ChangePassphrase(current, replacement []byte, c *Config) (*Key, error) {
-	open, err := k.Unlock(current, c)
+func (k *Key) ChangePassphrase(current, replacement trustkeep.PasswordSource, o Options) (*Key, error) {
+	open, err := k.Unlock(current, o)
 	if err != nil {
 		return nil, err
 	}
-	return open.Lock(replacement, c)
+	return open.Lock(replacement, o)
 }

@@ -16,7 +16,7 @@ import (
 
 // TestFilesFollowLinks writes through a symbolic link whose target does not exist yet.
 func TestFilesFollowLinks(t *testing.T) {
-	k := testKeys()[ProfileGnuPG22]
+	k := testKeys()[PresetGnuPG22]
 	content := []byte("content")
 	message := encrypted(t, Encryption{To: []*Key{k}}, content)
 	for name, write := range map[string]func(string) error{
@@ -62,7 +62,7 @@ func (s stuckReader) Read(p []byte) (int, error) {
 func TestKilledDecryption(t *testing.T) {
 	const env = "TRUSTKEEP_TEST_DECRYPT"
 	if path := os.Getenv(env); path != "" {
-		k := testKeys()[ProfileGnuPG22]
+		k := testKeys()[PresetGnuPG22]
 		var content []byte
 		for len(content) < 4<<20 {
 			content = append(append(content, "plaintext "...), randomBytes(t, 1000)...) // which compression leaves long

@@ -21,7 +21,7 @@ const (
 	SignatureInvalid                   // does not fit the content, or its key may not sign
 	SignatureExpired                   // good, but the key or the signature has expired
 	SignatureRevoked                   // good, but the key has been revoked
-	SignatureWeak                      // good, but by algorithms that the policy refuses
+	SignatureWeak                      // good, but by algorithms that are not allowed
 )
 
 // String returns the word that stands for the state in JSON.
@@ -44,7 +44,7 @@ type Result struct {
 	// signature is valid, else the state of the one that came closest.
 	Signature SignatureState
 	// Signatures are all signatures of the message.
-	Signatures []Signature
+	Signatures []SignatureInfo
 
 	Encrypted bool
 	// Integrity is how the encrypted content is protected: "aead" or "mdc";
@@ -64,14 +64,14 @@ type Result struct {
 	ModTime  time.Time
 	Size     int64 // of the content, in bytes
 
-	// Policy is the one that was in force, Relaxations what of it this
-	// message needed.
-	Policy      Policy
-	Relaxations Policy
+	// Allowed are the relaxations that were in force, Needed those of them
+	// without which the message would have been refused.
+	Allowed Relaxations
+	Needed  Relaxations
 }
 
-// Signature is one signature and the verdict on it.
-type Signature struct {
+// SignatureInfo describes one signature of a message and the verdict on it.
+type SignatureInfo struct {
 	State SignatureState
 	// Signer is the expected signer who made it; nil when the state is
 	// SignatureUnknown. Only SignatureValid says that the signer meant it.
@@ -96,7 +96,7 @@ func (r *Result) SignedBy() []*Key {
 	return out
 }
 
-func (r *Result) relax(p Policy) { r.Relaxations |= p }
+func (r *Result) relax(by Relaxations) { r.Needed |= by }
 
 // summarize sets the verdict on the message.
 func (r *Result) summarize() {
@@ -109,7 +109,7 @@ func (r *Result) summarize() {
 		SignatureValid, SignatureWeak, SignatureExpired, SignatureRevoked, SignatureInvalid, SignatureUnknown,
 	}
 	for _, state := range order {
-		if slices.ContainsFunc(r.Signatures, func(s Signature) bool { return s.State == state }) {
+		if slices.ContainsFunc(r.Signatures, func(s SignatureInfo) bool { return s.State == state }) {
 			r.Signature = state
 			return
 		}

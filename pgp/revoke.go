@@ -26,12 +26,12 @@ const (
 
 // Revoke revokes the key. There is no way back. The text may explain it to
 // people.
-func (k *Key) Revoke(reason Reason, text string, c *Config) (*Key, error) {
+func (k *Key) Revoke(reason Reason, text string, o Options) (*Key, error) {
 	e, err := k.certifier()
 	if err != nil {
 		return nil, err
 	}
-	ed := newEdit(k, e, c)
+	ed := newEdit(k, e, o)
 	s := ed.revocation(packet.SigTypeKeyRevocation, reason, text)
 	if err := ed.add(s, ed.signRevocation, isPrimary); err != nil {
 		return nil, err
@@ -40,7 +40,7 @@ func (k *Key) Revoke(reason Reason, text string, c *Config) (*Key, error) {
 }
 
 // RevokeSubkey revokes one subkey.
-func (k *Key) RevokeSubkey(fingerprint string, reason Reason, text string, c *Config) (*Key, error) {
+func (k *Key) RevokeSubkey(fingerprint string, reason Reason, text string, o Options) (*Key, error) {
 	e, err := k.certifier()
 	if err != nil {
 		return nil, err
@@ -49,7 +49,7 @@ func (k *Key) RevokeSubkey(fingerprint string, reason Reason, text string, c *Co
 	if err != nil {
 		return nil, err
 	}
-	ed := newEdit(k, e, c)
+	ed := newEdit(k, e, o)
 	if err := ed.revokeSubkey(s, reason, text); err != nil {
 		return nil, err
 	}
@@ -59,7 +59,7 @@ func (k *Key) RevokeSubkey(fingerprint string, reason Reason, text string, c *Co
 // RevokeUserID revokes a user ID. The error wraps ErrNotFound when the key does
 // not have it, and ErrRejected when it is the only valid one: a version 4 key
 // without a user ID cannot be used, so revoke the key instead.
-func (k *Key) RevokeUserID(id, text string, c *Config) (*Key, error) {
+func (k *Key) RevokeUserID(id, text string, o Options) (*Key, error) {
 	e, err := k.certifier()
 	if err != nil {
 		return nil, err
@@ -67,7 +67,7 @@ func (k *Key) RevokeUserID(id, text string, c *Config) (*Key, error) {
 	if e.Identities[id] == nil {
 		return nil, fail(trustkeep.ErrNotFound, "user ID %q", trustkeep.Printable(id))
 	}
-	ed := newEdit(k, e, c)
+	ed := newEdit(k, e, o)
 	valid := validIdentities(e, ed.config)
 	if k.Version() < 6 && len(valid) == 1 && valid[0].Name == id {
 		return nil, fail(trustkeep.ErrRejected, "%q is the only valid user ID", trustkeep.Printable(id))
@@ -83,12 +83,12 @@ func (k *Key) RevokeUserID(id, text string, c *Config) (*Key, error) {
 // RevocationCertificate makes a certificate that revokes the key when it is
 // applied, by ApplyRevocation or gpg --import. Keep it where whoever loses the
 // key or its passphrase still gets at it, and nobody else does.
-func (k *Key) RevocationCertificate(reason Reason, text string, c *Config) ([]byte, error) {
+func (k *Key) RevocationCertificate(reason Reason, text string, o Options) ([]byte, error) {
 	e, err := k.certifier()
 	if err != nil {
 		return nil, err
 	}
-	ed := newEdit(k, e, c)
+	ed := newEdit(k, e, o)
 	s := ed.revocation(packet.SigTypeKeyRevocation, reason, text)
 	if err := ed.signRevocation(s); err != nil {
 		return nil, classify("sign", err)
@@ -127,10 +127,10 @@ func (k *Key) ApplyRevocation(certificate []byte) (*Key, error) {
 		return nil, classify("revocation certificate", err)
 	}
 	s := parsed.(*packet.Signature)
-	if s.SigType != packet.SigTypeKeyRevocation || k.primary.VerifyRevocationSignature(s) != nil {
+	if s.SigType != packet.SigTypeKeyRevocation || k.state().primary.VerifyRevocationSignature(s) != nil {
 		return nil, fail(trustkeep.ErrKeyMismatch, "revocation certificate is not for key %s", k.Fingerprint())
 	}
-	ed := &edit{key: k, packets: append([]rawPacket(nil), k.packets...)}
+	ed := &edit{key: k, packets: append([]rawPacket(nil), k.state().packets...)}
 	ed.insert(0, raw)
 	return ed.done()
 }

@@ -20,14 +20,14 @@ type recipient struct {
 
 // CanEncrypt tells whether a message can be encrypted to the key now; a nil
 // error means that it can. The errors are *KeyExpiredError, *KeyRevokedError,
-// *PolicyError, or one that wraps ErrRejected.
-func (k *Key) CanEncrypt(c *Config) error {
-	_, err := k.recipient(config(c))
+// *WeaknessError, or one that wraps ErrRejected.
+func (k *Key) CanEncrypt(o Options) error {
+	_, err := k.recipient(o)
 	return err
 }
 
-func (k *Key) recipient(cfg Config) (recipient, error) {
-	e := k.view(cfg.Policy)
+func (k *Key) recipient(cfg Options) (recipient, error) {
+	e := k.view(cfg.Allow)
 	at := evaluationTime(e, cfg)
 	pc := cfg.packetConfig(at)
 	if err := k.usable(e, cfg, at); err != nil {
@@ -43,8 +43,8 @@ func (k *Key) recipient(cfg Config) (recipient, error) {
 // CanSign tells whether the key can sign now, apart from being locked; see
 // CanEncrypt for the errors. The error wraps ErrNotFound when the key has no
 // private part.
-func (k *Key) CanSign(c *Config) error {
-	_, err := k.signingKey(config(c))
+func (k *Key) CanSign(o Options) error {
+	_, err := k.signingKey(o)
 	if errors.Is(err, trustkeep.ErrIncorrectPassword) {
 		return nil
 	}
@@ -52,8 +52,8 @@ func (k *Key) CanSign(c *Config) error {
 }
 
 // signingKey chooses the private part to sign with.
-func (k *Key) signingKey(cfg Config) (*packet.PrivateKey, error) {
-	e := k.view(cfg.Policy)
+func (k *Key) signingKey(cfg Options) (*packet.PrivateKey, error) {
+	e := k.view(cfg.Allow)
 	at := evaluationTime(e, cfg)
 	pc := cfg.packetConfig(at)
 	if err := k.usable(e, cfg, at); err != nil {
@@ -67,13 +67,13 @@ func (k *Key) signingKey(cfg Config) (*packet.PrivateKey, error) {
 	case SecretNone, SecretElsewhere:
 		return nil, fail(trustkeep.ErrNotFound, "the private part of signing key %s", keyID(chosen.PublicKey.KeyId))
 	case SecretLocked:
-		return nil, fail(trustkeep.ErrIncorrectPassword, "key %s is locked", k.Fingerprint())
+		return nil, k.lockedError()
 	}
 	return chosen.PrivateKey, nil
 }
 
 // usable checks the primary key: every use depends on it.
-func (k *Key) usable(e *openpgp.Entity, cfg Config, at time.Time) error {
+func (k *Key) usable(e *openpgp.Entity, cfg Options, at time.Time) error {
 	if r := validRevocation(e.Revocations); r != nil {
 		return &KeyRevokedError{k.Fingerprint(), trustkeep.Printable(r.RevocationReasonText)}
 	}
@@ -87,16 +87,16 @@ func (k *Key) usable(e *openpgp.Entity, cfg Config, at time.Time) error {
 	if when := expiry(e.PrimaryKey, self, directSignature(e)); expiredAt(when, at) {
 		return &KeyExpiredError{k.Fingerprint(), when}
 	}
-	if what, needs := weakness(e.PrimaryKey); what != "" && (needs == Strict || !cfg.Policy.Allows(needs)) {
-		return &PolicyError{k.Fingerprint(), "a key that is " + what, needs}
+	if what, needs := weakness(e.PrimaryKey); what != "" && (needs == Strict || !cfg.Allow.Allows(needs)) {
+		return &WeaknessError{k.Fingerprint(), "a key that is " + what, needs}
 	}
 	return nil
 }
 
 // whyNot explains why no key for the use was found. The most telling reason
 // among the subkeys wins.
-func (k *Key) whyNot(cause error, u Usage, cfg Config, at time.Time) error {
-	info := k.Info(&cfg)
+func (k *Key) whyNot(cause error, u Usage, cfg Options, at time.Time) error {
+	info := k.Info(cfg)
 	var expired *KeyExpiredError
 	var problem error
 	for _, s := range info.Subkeys {
@@ -113,12 +113,12 @@ func (k *Key) whyNot(cause error, u Usage, cfg Config, at time.Time) error {
 		}
 	}
 	for _, s := range k.view(Legacy).Subkeys {
-		if what, needs := weakness(s.PublicKey); what != "" && !cfg.Policy.Allows(needs) {
-			problem = &PolicyError{k.Fingerprint(), "a subkey that is " + what, needs}
+		if what, needs := weakness(s.PublicKey); what != "" && !cfg.Allow.Allows(needs) {
+			problem = &WeaknessError{k.Fingerprint(), "a subkey that is " + what, needs}
 		}
 	}
-	if info.Usage == 0 && !cfg.Policy.Allows(LegacyNoKeyFlags) && problem == nil && expired == nil {
-		problem = &PolicyError{k.Fingerprint(), "a key without key flags", LegacyNoKeyFlags}
+	if info.Usage == 0 && !cfg.Allow.Allows(LegacyNoKeyFlags) && problem == nil && expired == nil {
+		problem = &WeaknessError{k.Fingerprint(), "a key without key flags", LegacyNoKeyFlags}
 	}
 	var weak pgperrors.WeakAlgorithmError
 	switch {
@@ -127,7 +127,7 @@ func (k *Key) whyNot(cause error, u Usage, cfg Config, at time.Time) error {
 	case problem != nil:
 		return problem
 	case errors.As(cause, &weak):
-		return &PolicyError{k.Fingerprint(), trustkeep.Printable(string(weak)), Strict}
+		return &WeaknessError{k.Fingerprint(), trustkeep.Printable(string(weak)), Strict}
 	}
 	return fail(trustkeep.ErrRejected, "key %s has no part that may %s", k.Fingerprint(), map[Usage]string{UsageEncrypt: "encrypt", UsageSign: "sign"}[u])
 }

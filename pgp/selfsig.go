@@ -111,7 +111,7 @@ func (k *Key) certifier() (*openpgp.Entity, error) {
 	case SecretElsewhere:
 		return nil, fail(trustkeep.ErrNotFound, "the private part of primary key %s is kept elsewhere", k.Fingerprint())
 	case SecretLocked:
-		return nil, fail(trustkeep.ErrIncorrectPassword, "key %s is locked", k.Fingerprint())
+		return nil, k.lockedError()
 	}
 	return e, nil
 }

@@ -89,8 +89,8 @@ func (m *message) decrypt(tag byte, body *packetBody) error {
 	if err != nil {
 		return err
 	}
-	if c.protection == "" && !m.cfg.Policy.Allows(LegacyMissingMDC) {
-		return &PolicyError{"", "a message without integrity protection", LegacyMissingMDC}
+	if c.protection == "" && !m.cfg.Allow.Allows(LegacyMissingMDC) {
+		return &WeaknessError{"", "a message without integrity protection", LegacyMissingMDC}
 	}
 	if c.protection == "" {
 		m.result.relax(LegacyMissingMDC)
@@ -127,13 +127,13 @@ func (m *message) openContainer(c *container) (io.ReadCloser, error) {
 func (m *message) openByKey(c *container) (io.ReadCloser, error) {
 	attempts := 0
 	var failed error
-	pc := Config{Policy: Legacy, Rand: m.cfg.Rand}.packetConfig(m.cfg.now())
+	pc := Options{Allow: Legacy, Rand: m.cfg.Rand}.packetConfig(m.cfg.now())
 	for _, s := range m.sessions {
 		if s.toKey == nil || (s.toKey.Version == 6) != (c.version == 2) {
 			continue // section 10.3.2.1: the versions go together
 		}
 		for _, k := range m.open.Keys {
-			if s.toKey.KeyId != 0 && !slices.Contains(k.ids, s.toKey.KeyId) {
+			if s.toKey.KeyId != 0 && !slices.Contains(k.state().ids, s.toKey.KeyId) {
 				continue
 			}
 			for _, private := range k.decryptionKeys(s.toKey.KeyId, pc) {
@@ -187,19 +187,11 @@ func (k *Key) decryptionKeys(id uint64, pc *packet.Config) []*packet.PrivateKey 
 
 // unlock opens a private part with the passphrase, which is asked for once.
 func (m *message) unlock(k *Key, private *packet.PrivateKey) (*packet.PrivateKey, error) {
-	if m.open.Passphrase == nil {
-		return nil, fail(trustkeep.ErrIncorrectPassword, "key %s is locked", k.Fingerprint())
-	}
-	passphrase, err := m.open.Passphrase.Reveal()
+	open, err := k.Unlock(m.open.Passphrase, m.cfg)
 	if err != nil {
 		return nil, err
 	}
-	defer clear(passphrase)
-	open, err := k.Unlock(passphrase, &m.cfg)
-	if err != nil {
-		return nil, err
-	}
-	return open.unlocked[string(private.Fingerprint)], nil
+	return open.state().unlocked[string(private.Fingerprint)], nil
 }
 
 // openByPassword tries each password once on each session key.
@@ -214,30 +206,69 @@ func (m *message) openByPassword(c *container) (io.ReadCloser, error) {
 	if len(m.open.Passwords) == 0 {
 		return nil, fail(trustkeep.ErrIncorrectPassword, "the message needs a password")
 	}
+	var unrevealed error
+	passwords := newRevealed(m.open.Passwords)
+	defer passwords.clear()
 	for _, s := range m.sessions {
 		if s.toPassword == nil || (s.toPassword.Version == 6) != (c.version == 2) {
 			continue
 		}
-		for _, pw := range m.open.Passwords {
+		for i := range m.open.Passwords {
 			if err := s.spec.charge(m.budget, s.keySize); err != nil {
 				return nil, withPrefix(err)
 			}
+			password, err := passwords.get(i)
+			if err != nil {
+				unrevealed = err
+				continue
+			}
 			var key []byte
 			var algorithm packet.CipherFunction
-			err := guard("session key", func() (err error) {
-				key, algorithm, err = s.toPassword.Decrypt(pw)
+			err = guard("session key", func() (err error) {
+				key, algorithm, err = s.toPassword.Decrypt(password)
 				return err
 			})
 			if err != nil {
 				continue
 			}
 			if r, err := c.open(algorithm, key, true); err == nil {
+				clear(key)
 				m.result.ByPassword = true
 				return r, nil
 			}
 		}
 	}
+	if unrevealed != nil {
+		return nil, unrevealed
+	}
 	return nil, fail(trustkeep.ErrIncorrectPassword, "none of the passwords opens the message")
+}
+
+// revealed asks each source at most once.
+type revealed struct {
+	sources   []trustkeep.PasswordSource
+	passwords [][]byte
+	errs      []error
+	asked     []bool
+}
+
+func newRevealed(sources []trustkeep.PasswordSource) *revealed {
+	n := len(sources)
+	return &revealed{sources, make([][]byte, n), make([]error, n), make([]bool, n)}
+}
+
+func (r *revealed) get(i int) ([]byte, error) {
+	if !r.asked[i] {
+		r.asked[i] = true
+		r.passwords[i], r.errs[i] = reveal(r.sources[i])
+	}
+	return r.passwords[i], r.errs[i]
+}
+
+func (r *revealed) clear() {
+	for _, p := range r.passwords {
+		clear(p)
+	}
 }
 
 func recipients(ids []string) string {

@@ -12,7 +12,8 @@ import (
 // Signing says how something is to be signed. It is safe to use one Signing
 // for many at once.
 type Signing struct {
-	Config
+	// Options are the clock, the randomness and the weaknesses to accept.
+	Options Options
 	// Signers sign, each; they must be unlocked.
 	Signers []*Key
 	// Armor writes text instead of binary. Cleartext is always text.
@@ -24,9 +25,9 @@ type Signing struct {
 
 func (s Signing) keys() ([]*packet.PrivateKey, error) {
 	if len(s.Signers) == 0 {
-		return nil, fail(trustkeep.ErrEmpty, "no signer")
+		return nil, fail(trustkeep.ErrInvalid, "no signer")
 	}
-	return signingKeys(s.Signers, s.Config)
+	return signingKeys(s.Signers, s.Options)
 }
 
 // checksum for armor: left out when every signature is of version 6.
@@ -56,7 +57,7 @@ func (s Signing) Sign(dst io.Writer, src io.Reader) error {
 		out.push(a)
 		w = a
 	}
-	pc := s.packetConfig(s.now())
+	pc := s.Options.packetConfig(s.Options.now())
 	if err := guard("sign", func() error { return out.content(w, keys, literalHints{}, nil, pc) }); err != nil {
 		return classify("sign", err)
 	}
@@ -73,7 +74,7 @@ func (s Signing) Detached(dst io.Writer, src io.Reader) error {
 	if s.Text {
 		kind = packet.SigTypeText
 	}
-	pc := s.packetConfig(s.now())
+	pc := s.Options.packetConfig(s.Options.now())
 	var writers []io.Writer
 	var pending []*pendingSignature
 	for _, key := range keys {

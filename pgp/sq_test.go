@@ -47,11 +47,11 @@ func TestInteropSequoia(t *testing.T) {
 			t.Fatal(err)
 		}
 		theirs := mustParse(t, data).Keys()[0]
-		info := theirs.Info(nil)
+		info := theirs.Info(Options{})
 		if info.Problem != nil || info.Expires.IsZero() || len(info.Subkeys) < 2 {
 			t.Errorf("%s: %+v", suite, info)
 		}
-		for _, p := range []Profile{ProfileGnuPG22, ProfileRSA3072, ProfileNISTP256, ProfileNISTP521} {
+		for _, p := range []Preset{PresetGnuPG22, PresetRSA3072, PresetNISTP256, PresetNISTP521} {
 			ours := testKeys()[p]
 			cert := write("ours.pgp", mustArmor(t, ours))
 			// Ours to sq. The private part of sq's key is without passphrase.
@@ -95,14 +95,14 @@ func TestInteropSequoia(t *testing.T) {
 	}
 	// What becomes of a key here, sq sees too. It does not encrypt to an expired
 	// key; it does to a revoked one, of GnuPG's as well, but says what it is.
-	base := newKey(t, GenerateOptions{}, nil)
-	revoked, err := base.Revoke(ReasonCompromised, "", nil)
+	base := newKey(t, GenerateOptions{}, Options{})
+	revoked, err := base.Revoke(ReasonCompromised, "", Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	past := Config{Time: func() time.Time { return time.Now().Add(-48 * time.Hour) }}
-	expired := newKey(t, GenerateOptions{Expires: time.Now().Add(-24 * time.Hour)}, &past)
-	extended, err := expired.SetExpiry(time.Now().Add(24*time.Hour), &Config{Time: func() time.Time { return time.Now().Add(-time.Hour) }})
+	past := Options{Clock: func() time.Time { return time.Now().Add(-48 * time.Hour) }}
+	expired := newKey(t, GenerateOptions{Expires: time.Now().Add(-24 * time.Hour)}, past)
+	extended, err := expired.SetExpiry(time.Now().Add(24*time.Hour), Options{Clock: func() time.Time { return time.Now().Add(-time.Hour) }})
 	if err != nil {
 		t.Fatal(err)
 	}

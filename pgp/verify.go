@@ -14,7 +14,8 @@ import (
 // *SignatureError comes with the Result that explains it. It is safe to use one
 // Verification for many at once.
 type Verification struct {
-	Config
+	// Options are the clock, the limits and the weaknesses to accept.
+	Options Options
 	// Signers are the expected signers. Without any, no signature is valid.
 	Signers []*Key
 	// MaxExpansion and MaxBuffer are as in Decryption.
@@ -25,6 +26,9 @@ type Verification struct {
 // Detached verifies detached signatures, armored or binary, over the content of
 // signed. A signature file of more than 1 MiB is refused with ErrLimit.
 func (v Verification) Detached(signed, signature io.Reader) (*Result, error) {
+	if err := noNil("Signers", v.Signers); err != nil {
+		return nil, err
+	}
 	data, err := io.ReadAll(io.LimitReader(signature, maxSignatureFile+1))
 	if err != nil {
 		return nil, err
@@ -32,7 +36,7 @@ func (v Verification) Detached(signed, signature io.Reader) (*Result, error) {
 	if len(data) > maxSignatureFile {
 		return nil, fail(trustkeep.ErrLimit, "signature of more than %d bytes", maxSignatureFile)
 	}
-	m := newMessage(v.Config, v.Signers, v.MaxExpansion)
+	m := newMessage(v.Options, v.Signers, v.MaxExpansion)
 	if err := m.detached(data); err != nil {
 		return nil, err
 	}
@@ -133,7 +137,10 @@ func (v Verification) MessageFile(path string, src io.Reader) (*Result, error) {
 }
 
 func (v Verification) into(w io.Writer, src io.Reader) (*Result, error) {
-	m := newMessage(v.Config, v.Signers, v.MaxExpansion)
+	if err := noNil("Signers", v.Signers); err != nil {
+		return nil, err
+	}
+	m := newMessage(v.Options, v.Signers, v.MaxExpansion)
 	err := m.start(src)
 	if errors.Is(err, errCleartext) {
 		if err := m.cleartext(w); err != nil {

@@ -68,16 +68,16 @@ func TestSignAndVerify(t *testing.T) {
 // kind of signature.
 func TestSignatureStates(t *testing.T) {
 	start := time.Date(2025, 1, 1, 0, 0, 0, 0, time.UTC)
-	clock := func(t time.Time) Config { return Config{Time: func() time.Time { return t }} }
+	clock := func(t time.Time) Options { return Options{Clock: func() time.Time { return t }} }
 	then, later := clock(start), clock(start.Add(48*time.Hour))
-	good := newKey(t, GenerateOptions{}, &then)
-	other := newKey(t, GenerateOptions{}, &then)
-	expiring := newKey(t, GenerateOptions{Expires: start.Add(time.Hour)}, &then)
-	revoked, err := good.Revoke(ReasonSuperseded, "", &later)
+	good := newKey(t, GenerateOptions{}, then)
+	other := newKey(t, GenerateOptions{}, then)
+	expiring := newKey(t, GenerateOptions{Expires: start.Add(time.Hour)}, then)
+	revoked, err := good.Revoke(ReasonSuperseded, "", later)
 	if err != nil {
 		t.Fatal(err)
 	}
-	extended, err := expiring.SetExpiry(start.Add(1000*time.Hour), &then)
+	extended, err := expiring.SetExpiry(start.Add(1000*time.Hour), then)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -85,7 +85,7 @@ func TestSignatureStates(t *testing.T) {
 	for name, tt := range map[string]struct {
 		signer   *Key
 		signers  []*Key
-		now      Config
+		now      Options
 		changed  bool
 		want     SignatureState
 		sentinel error
@@ -102,13 +102,13 @@ func TestSignatureStates(t *testing.T) {
 		"clock a minute behind": {good, []*Key{good}, clock(start.Add(-time.Minute)), false, SignatureValid, nil},
 	} {
 		for _, how := range []string{"message", "detached", "cleartext"} {
-			data := signed(t, Signing{Config: then, Signers: []*Key{tt.signer}}, how, content)
+			data := signed(t, Signing{Options: then, Signers: []*Key{tt.signer}}, how, content)
 			text := content
 			if tt.changed {
 				text = "test\n"
 				data = bytes.Replace(data, []byte("text\n"), []byte("test\n"), 1)
 			}
-			res, got, err := verified(Verification{Config: tt.now, Signers: tt.signers}, how, text, data)
+			res, got, err := verified(Verification{Options: tt.now, Signers: tt.signers}, how, text, data)
 			if !errors.Is(err, tt.sentinel) || res == nil || res.Signature != tt.want {
 				t.Errorf("%s, %s: %v, %+v", name, how, err, res)
 				continue
@@ -135,7 +135,7 @@ func TestSignatureStates(t *testing.T) {
 
 func TestSignedWithinEncryption(t *testing.T) {
 	keys := testKeys()
-	me, partner, third := keys[ProfileGnuPG22], keys[ProfileNISTP256], keys[ProfileRFC9580]
+	me, partner, third := keys[PresetGnuPG22], keys[PresetNISTP256], keys[PresetRFC9580]
 	message := encrypted(t, Encryption{To: []*Key{me}, Signers: []*Key{partner}}, []byte("order"))
 	unsigned := encrypted(t, Encryption{To: []*Key{me}}, []byte("order"))
 	for name, tt := range map[string]struct {
@@ -171,14 +171,14 @@ func TestSignedWithinEncryption(t *testing.T) {
 // and encrypts it again to a third, who must not believe that we wrote to them.
 func TestIntendedRecipient(t *testing.T) {
 	keys := testKeys()
-	sender, partner, third := keys[ProfileGnuPG22], keys[ProfileNISTP256], keys[ProfileNISTP384]
+	sender, partner, third := keys[PresetGnuPG22], keys[PresetNISTP256], keys[PresetNISTP384]
 	message := encrypted(t, Encryption{To: []*Key{partner}, Signers: []*Key{sender}}, []byte("you are fired"))
 	// Open the outer layer and keep the signed packets.
 	inner := innerPackets(t, partner, message)
 	var forwarded bytes.Buffer
-	pc := Config{}.packetConfig(time.Now())
+	pc := Options{}.packetConfig(time.Now())
 	session := make([]byte, 32)
-	r, err := third.recipient(Config{})
+	r, err := third.recipient(Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -211,7 +211,7 @@ func innerPackets(t *testing.T, k *Key, message []byte) []byte {
 		t.Fatal(err)
 	}
 	ek := parsed.(*packet.EncryptedKey)
-	pc := Config{}.packetConfig(time.Now())
+	pc := Options{}.packetConfig(time.Now())
 	private := k.decryptionKeys(ek.KeyId, pc)[0]
 	if err := ek.Decrypt(private, pc); err != nil {
 		t.Fatal(err)
@@ -232,7 +232,7 @@ func innerPackets(t *testing.T, k *Key, message []byte) []byte {
 }
 
 func TestCleartextSpoofing(t *testing.T) {
-	k := testKeys()[ProfileGnuPG22]
+	k := testKeys()[PresetGnuPG22]
 	message := string(signed(t, Signing{Signers: []*Key{k}}, "cleartext", "pay 10\n"))
 	detached := signed(t, Signing{Signers: []*Key{k}, Armor: true}, "detached", "pay 10")
 	v := Verification{Signers: []*Key{k}}
@@ -270,7 +270,7 @@ func TestCleartextSpoofing(t *testing.T) {
 // TestCleartextAgainstGoCrypto reads what the other implementation in Go writes
 // and the reverse.
 func TestCleartextAgainstGoCrypto(t *testing.T) {
-	k := testKeys()[ProfileGnuPG22]
+	k := testKeys()[PresetGnuPG22]
 	for _, text := range []string{"", "one line", "a\nb\n\nc", "- dash\n  indented"} {
 		ours := signed(t, Signing{Signers: []*Key{k}}, "cleartext", text+"\n")
 		block, _ := clearsign.Decode(ours)
@@ -281,7 +281,7 @@ func TestCleartextAgainstGoCrypto(t *testing.T) {
 		if err != nil || res.Signature != SignatureValid {
 			t.Errorf("%q: %v", text, err)
 		}
-		private, err := k.signingKey(Config{})
+		private, err := k.signingKey(Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -304,8 +304,8 @@ func TestCleartextAgainstGoCrypto(t *testing.T) {
 	}
 }
 
-func TestPolicyNames(t *testing.T) {
-	for p, want := range map[Policy]string{
+func TestNamesOfRelaxations(t *testing.T) {
+	for p, want := range map[Relaxations]string{
 		Strict: "strict", LegacyMissingMDC: "missing-mdc",
 		LegacySHA1SelfSignatures | LegacyDSAElGamal: "sha1-self-signatures+dsa-elgamal",
 		Legacy: "sha1-self-signatures+sha1-signatures+missing-mdc+dsa-elgamal+rsa-1024+no-key-flags",

@@ -26,7 +26,7 @@ func (s *story) substitution(ctx context.Context) error {
 		to         **pgp.Key
 		userID, id string
 	}{{&s.partner.test, testKey, "partner"}, {&s.partner.production, productionKey, "partner-live"}} {
-		made, _, err := pgp.Generate(pgp.GenerateOptions{UserIDs: []string{key.userID}}, &pgp.Config{Time: s.clock.Now})
+		made, _, err := pgp.Generate(pgp.GenerateOptions{UserIDs: []string{key.userID}, Options: pgp.Options{Clock: s.clock.Now}})
 		if err != nil {
 			return err
 		}
@@ -77,7 +77,7 @@ func (p partner) opens(message string, c *clock) string {
 		key    *pgp.Key
 	}{{testKey, p.test}, {productionKey, p.production}} {
 		var content bytes.Buffer
-		d := pgp.Decryption{Config: pgp.Config{Time: c.Now}, Keys: []*pgp.Key{key.key}}
+		d := pgp.Decryption{Options: pgp.Options{Clock: c.Now}, Keys: []*pgp.Key{key.key}}
 		if _, err := d.Decrypt(&content, strings.NewReader(message)); err == nil && content.String() == secret {
 			with = append(with, key.userID)
 		}

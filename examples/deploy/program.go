@@ -174,10 +174,10 @@ func (p *program) encrypt(ctx context.Context, q question) answer {
 	if err != nil {
 		return outcome(err)
 	}
-	config := pgp.Config{Time: p.clock.Now}
+	options := pgp.Options{Clock: p.clock.Now}
 	var message bytes.Buffer
-	if err := (pgp.Encryption{Config: config, To: []*pgp.Key{key}, Armor: true}).Encrypt(&message, strings.NewReader(secret)); err != nil {
+	if err := (pgp.Encryption{Options: options, To: []*pgp.Key{key}, Armor: true}).Encrypt(&message, strings.NewReader(secret)); err != nil {
 		return outcome(err)
 	}
-	return answer{Outcome: trustkeep.Printable(key.Info(&config).UserIDs[0].ID), Detail: message.String()}
+	return answer{Outcome: trustkeep.Printable(key.Info(options).UserIDs[0].ID), Detail: message.String()}
 }

@@ -46,19 +46,11 @@ func (s secret) source() trustkeep.PasswordSource {
 	return nil
 }
 
-// reveal returns nil for nil.
-func reveal(s trustkeep.PasswordSource) ([]byte, error) {
-	if s == nil {
-		return nil, nil
-	}
-	return s.Reveal()
-}
-
 // keys loads all keys of the files.
 func keys(files []string) ([]*pgp.Key, error) {
 	out := make([]*pgp.Key, 0, len(files))
 	for _, f := range files {
-		ring, err := pgp.Load(f, nil)
+		ring, err := pgp.Load(f)
 		if err != nil {
 			return nil, err
 		}
@@ -73,12 +65,8 @@ func unlocked(files []string, passphrase trustkeep.PasswordSource) ([]*pgp.Key, 
 	if err != nil {
 		return nil, err
 	}
-	pw, err := reveal(passphrase)
-	if err != nil {
-		return nil, err
-	}
 	for i, k := range found {
-		if found[i], err = k.Unlock(pw, nil); err != nil {
+		if found[i], err = k.Unlock(passphrase, pgp.Options{}); err != nil {
 			return nil, err
 		}
 	}
@@ -97,7 +85,7 @@ func oneKey(file string, passphrase trustkeep.PasswordSource) (*pgp.Key, error) 
 	return found[0], nil
 }
 
-func policy(name string) (pgp.Policy, error) {
+func relaxations(name string) (pgp.Relaxations, error) {
 	switch name {
 	case "strict":
 		return pgp.Strict, nil

@@ -14,7 +14,7 @@ import (
 func generate(c *command, args []string) error {
 	var uids list
 	c.Var(&uids, "uid", `user ID such as "Name <address>"; can be repeated`)
-	profile := c.String("profile", string(pgp.ProfileGnuPG22), fmt.Sprint("one of ", pgp.Profiles()))
+	profile := c.String("profile", string(pgp.PresetGnuPG22), fmt.Sprint("one of ", pgp.Presets()))
 	expires := c.String("expires", "3y", "when the key ends: 2y, 90d, 2030-12-31, never")
 	signing := c.Bool("signing-subkey", false, "sign with a subkey instead of the primary key")
 	passphrase := c.secret("passphrase", "passphrase of the new key")
@@ -31,16 +31,12 @@ func generate(c *command, args []string) error {
 	if len(uids) == 0 {
 		return usage("-uid is missing")
 	}
-	pw, err := reveal(passphrase.source())
-	if err != nil {
-		return err
-	}
-	if len(pw) == 0 {
+	if passphrase.source() == nil {
 		return usage("-passphrase is missing")
 	}
 	key, certificate, err := pgp.Generate(pgp.GenerateOptions{
-		UserIDs: uids, Profile: pgp.Profile(*profile), Expires: end, SigningSubkey: *signing, Passphrase: pw,
-	}, nil)
+		UserIDs: uids, Preset: pgp.Preset(*profile), Expires: end, SigningSubkey: *signing, Passphrase: passphrase.source(),
+	})
 	if err != nil {
 		return err
 	}
@@ -119,7 +115,7 @@ func inspect(c *command, args []string) error {
 		return err
 	}
 	defer in.Close()
-	ring, refused := pgp.Read(in, nil)
+	ring, refused := pgp.Read(in)
 	skipped := []pgp.Skipped(nil)
 	var unreadable *pgp.UnreadableError
 	switch {
@@ -133,7 +129,7 @@ func inspect(c *command, args []string) error {
 	out := inspectJSON{Keys: []keyJSON{}, Skipped: []skippedJSON{}}
 	for k := range ring.All() {
 		// As GnuPG shows it: with whatever self-signature there is.
-		info := k.Info(&pgp.Config{Policy: pgp.Legacy})
+		info := k.Info(pgp.Options{Allow: pgp.Legacy})
 		if !*asJSON {
 			c.print(info)
 		}
@@ -216,9 +212,9 @@ func extend(c *command, args []string) error {
 		return err
 	}
 	if *subkey != "" {
-		key, err = key.SetSubkeyExpiry(*subkey, end, nil)
+		key, err = key.SetSubkeyExpiry(*subkey, end, pgp.Options{})
 	} else {
-		key, err = key.SetExpiry(end, nil)
+		key, err = key.SetExpiry(end, pgp.Options{})
 	}
 	if err != nil {
 		return err
@@ -271,11 +267,11 @@ func revoke(c *command, args []string) error {
 	}
 	switch {
 	case *subkey != "":
-		key, err = key.RevokeSubkey(*subkey, why, *text, nil)
+		key, err = key.RevokeSubkey(*subkey, why, *text, pgp.Options{})
 	case *uid != "":
-		key, err = key.RevokeUserID(*uid, *text, nil)
+		key, err = key.RevokeUserID(*uid, *text, pgp.Options{})
 	default:
-		key, err = key.Revoke(why, *text, nil)
+		key, err = key.Revoke(why, *text, pgp.Options{})
 	}
 	if err != nil {
 		return err

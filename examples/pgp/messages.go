@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 
+	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/pgp"
 )
 
@@ -58,7 +59,7 @@ func decrypt(c *command, args []string) error {
 	if err != nil {
 		return err
 	}
-	p, err := policy(*policyName)
+	allow, err := relaxations(*policyName)
 	if err != nil {
 		return err
 	}
@@ -71,7 +72,7 @@ func decrypt(c *command, args []string) error {
 	}
 	var res *pgp.Result
 	err = func() error {
-		d := pgp.Decryption{Config: pgp.Config{Policy: p}, Passphrase: passphrase.source()}
+		d := pgp.Decryption{Options: pgp.Options{Allow: allow}, Passphrase: passphrase.source()}
 		var err error
 		if d.Keys, err = keys(keyFiles); err != nil {
 			return err
@@ -83,7 +84,7 @@ func decrypt(c *command, args []string) error {
 		// whom it should be.
 		d.AllowUnencrypted = len(d.Signers) > 0
 		for _, pw := range passwords {
-			d.Passwords = append(d.Passwords, []byte(pw))
+			d.Passwords = append(d.Passwords, trustkeep.Password(pw))
 		}
 		in, err := c.open(file)
 		if err != nil {
@@ -109,7 +110,7 @@ func verify(c *command, args []string) error {
 	if err != nil {
 		return err
 	}
-	p, err := policy(*policyName)
+	allow, err := relaxations(*policyName)
 	if err != nil {
 		return err
 	}
@@ -126,7 +127,7 @@ func verify(c *command, args []string) error {
 	var res *pgp.Result
 	state := pgp.SignatureNone // before anything has been read
 	err = func() error {
-		v := pgp.Verification{Config: pgp.Config{Policy: p}}
+		v := pgp.Verification{Options: pgp.Options{Allow: allow}}
 		var err error
 		if v.Signers, err = keys(signers); err != nil {
 			return err
@@ -179,7 +180,7 @@ func encrypt(c *command, args []string) error {
 	if err != nil {
 		return err
 	}
-	p, err := policy(*policyName)
+	allow, err := relaxations(*policyName)
 	if err != nil {
 		return err
 	}
@@ -190,7 +191,7 @@ func encrypt(c *command, args []string) error {
 	if len(to)+len(hidden)+len(passwords) == 0 {
 		return usage("-to or -password is missing")
 	}
-	e := pgp.Encryption{Config: pgp.Config{Policy: p}, Armor: *armor, Compression: compression}
+	e := pgp.Encryption{Options: pgp.Options{Allow: allow}, Armor: *armor, Compression: compression}
 	if e.To, err = keys(to); err != nil {
 		return err
 	}
@@ -201,7 +202,7 @@ func encrypt(c *command, args []string) error {
 		return err
 	}
 	for _, pw := range passwords {
-		e.Passwords = append(e.Passwords, []byte(pw))
+		e.Passwords = append(e.Passwords, trustkeep.Password(pw))
 	}
 	in, err := c.open(file)
 	if err != nil {
@@ -227,14 +228,14 @@ func sign(c *command, args []string) error {
 	if err != nil {
 		return err
 	}
-	p, err := policy(*policyName)
+	allow, err := relaxations(*policyName)
 	if err != nil {
 		return err
 	}
 	if len(keyFiles) == 0 || *detach && *clear {
 		return usage("-key is missing, or both -detach and -clear are there")
 	}
-	s := pgp.Signing{Config: pgp.Config{Policy: p}, Armor: *armor}
+	s := pgp.Signing{Options: pgp.Options{Allow: allow}, Armor: *armor}
 	if s.Signers, err = unlocked(keyFiles, passphrase.source()); err != nil {
 		return err
 	}

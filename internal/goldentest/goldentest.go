@@ -335,8 +335,7 @@ func publicKeyOf(cert []byte) string {
 }
 
 func unlocked(t testing.TB, key *pgp.Key, password trustkeep.PasswordSource) string {
-	passphrase := check(password.Reveal())(t)
-	if open := check(key.Unlock(passphrase, nil))(t); open.IsLocked() {
+	if open := check(key.Unlock(password, pgp.Options{}))(t); open.IsLocked() {
 		t.Errorf("%v is locked", open)
 	}
 	return key.Fingerprint()

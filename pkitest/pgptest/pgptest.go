@@ -9,6 +9,8 @@ import (
 	_ "embed"
 	"time"
 
+	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/quickkdf"
 	"github.com/trustkeep/trustkeep/pgp"
 )
 
@@ -25,7 +27,7 @@ type Keys struct {
 }
 
 // New returns a maker of keys for the test. now is the moment around which validity is
-// laid; zero is the time of the call. A test that sets it gives Config to whatever judges
+// laid; zero is the time of the call. A test that sets it gives Options to whatever judges
 // the keys.
 func New(tb TB, now time.Time) *Keys {
 	if now.IsZero() {
@@ -34,15 +36,16 @@ func New(tb TB, now time.Time) *Keys {
 	return &Keys{tb, now.Truncate(time.Second)}
 }
 
-// Config has the clock of the keys.
-func (k *Keys) Config() *pgp.Config { return k.at(k.now) }
+// Options has the clock of the keys. What is locked with it by a passphrase is locked
+// quickly, and badly.
+func (k *Keys) Options() pgp.Options { return k.at(k.now) }
 
-func (k *Keys) at(t time.Time) *pgp.Config {
-	return &pgp.Config{Time: func() time.Time { return t }}
+func (k *Keys) at(t time.Time) pgp.Options {
+	return pgp.Options{Rand: quickkdf.Rand(), Clock: func() time.Time { return t }}
 }
 
 // made ten days ago, so that there is room for a past.
-func (k *Keys) past() *pgp.Config { return k.at(k.now.AddDate(0, 0, -10)) }
+func (k *Keys) past() pgp.Options { return k.at(k.now.AddDate(0, 0, -10)) }
 
 func (k *Keys) must(key *pgp.Key, err error) *pgp.Key {
 	k.tb.Helper()
@@ -53,7 +56,7 @@ func (k *Keys) must(key *pgp.Key, err error) *pgp.Key {
 }
 
 // Key makes a key that signs and decrypts, without a passphrase, ten days old and without
-// an end. Its algorithms are those of pgp.ProfileGnuPG22.
+// an end. Its algorithms are those of pgp.PresetGnuPG22.
 func (k *Keys) Key(userID string) *pgp.Key {
 	k.tb.Helper()
 	return k.generate(pgp.GenerateOptions{UserIDs: []string{userID}})
@@ -61,7 +64,8 @@ func (k *Keys) Key(userID string) *pgp.Key {
 
 func (k *Keys) generate(o pgp.GenerateOptions) *pgp.Key {
 	k.tb.Helper()
-	key, _, err := pgp.Generate(o, k.past())
+	o.Options = k.past()
+	key, _, err := pgp.Generate(o)
 	return k.must(key, err)
 }
 
@@ -74,9 +78,9 @@ func (k *Keys) Pair() (own, partner *pgp.Key) {
 
 // Locked makes a key whose file is under a passphrase. The key that is returned is
 // unlocked; MarshalPrivate and ArmorPrivate write it locked.
-func (k *Keys) Locked(userID, passphrase string) *pgp.Key {
+func (k *Keys) Locked(userID string, passphrase trustkeep.PasswordSource) *pgp.Key {
 	k.tb.Helper()
-	return k.generate(pgp.GenerateOptions{UserIDs: []string{userID}, Passphrase: []byte(passphrase)})
+	return k.generate(pgp.GenerateOptions{UserIDs: []string{userID}, Passphrase: passphrase})
 }
 
 // Expired makes a key that ended a day ago.
@@ -103,7 +107,7 @@ func (k *Keys) Revoked(userID string) *pgp.Key {
 func (k *Keys) ExpiredSubkey(userID string) *pgp.Key {
 	k.tb.Helper()
 	key := k.Key(userID)
-	for _, s := range key.Info(k.Config()).Subkeys {
+	for _, s := range key.Info(k.Options()).Subkeys {
 		next, err := key.SetSubkeyExpiry(s.Fingerprint, k.now.AddDate(0, 0, -1), k.past())
 		key = k.must(next, err)
 	}
@@ -114,11 +118,11 @@ func (k *Keys) ExpiredSubkey(userID string) *pgp.Key {
 var sha1Key []byte
 
 // SHA1SelfSigned returns a public key whose self-signatures are made with SHA-1, as old
-// releases of GnuPG made them. Strict policies refuse it. It is a file that GnuPG made, so
+// releases of GnuPG made them. It needs pgp.LegacySHA1SelfSignatures. It is a file that GnuPG made, so
 // it does not go by the clock of the others.
 func (k *Keys) SHA1SelfSigned() *pgp.Key {
 	k.tb.Helper()
-	ring, err := pgp.Parse(sha1Key, nil)
+	ring, err := pgp.Parse(sha1Key)
 	if err != nil {
 		k.tb.Fatalf("pgptest: %v", err)
 	}

@@ -2,21 +2,22 @@ package pgp
 
 import "strings"
 
-// Policy says which weaknesses of a partner's keys and messages are tolerated.
-// The zero value, Strict, tolerates none. Add relaxations with |, one by one
-// and for that partner only; results list those that mattered.
-type Policy uint16
+// Relaxations lists the weaknesses of a partner's keys and messages that are
+// accepted. The zero value, Strict, accepts none. Combine them with |, and set
+// them for the one partner who needs them. Result.Needed lists those that a
+// message made use of.
+type Relaxations uint16
 
 // Strict is the default: no SHA-1 in signatures or self-signatures, no
 // message without integrity protection, no DSA and ElGamal, no RSA below
 // 2048 bits, no key without key flags.
-const Strict Policy = 0
+const Strict Relaxations = 0
 
 // The relaxations.
 const (
 	// LegacySHA1SelfSignatures accepts keys whose self-signatures use SHA-1,
 	// as GnuPG before 2.0.23 made them.
-	LegacySHA1SelfSignatures Policy = 1 << iota
+	LegacySHA1SelfSignatures Relaxations = 1 << iota
 	// LegacySHA1Signatures accepts signatures on data that use SHA-1.
 	LegacySHA1Signatures
 	// LegacyMissingMDC decrypts messages without integrity protection (packet
@@ -36,8 +37,8 @@ const (
 		LegacyDSAElGamal | LegacyRSA1024 | LegacyNoKeyFlags
 )
 
-// policyNames is in the order of the bits.
-func policyNames() []string {
+// relaxationNames is in the order of the bits.
+func relaxationNames() []string {
 	return []string{
 		"sha1-self-signatures", "sha1-signatures", "missing-mdc",
 		"dsa-elgamal", "rsa-1024", "no-key-flags",
@@ -47,17 +48,17 @@ func policyNames() []string {
 // firstRelaxation is the lowest bit used.
 const firstRelaxation = LegacySHA1SelfSignatures
 
-// Allows tells whether every relaxation of r is part of p.
-func (p Policy) Allows(r Policy) bool { return p&r == r }
+// Allows reports whether r holds every relaxation of all.
+func (r Relaxations) Allows(all Relaxations) bool { return r&all == all }
 
 // String returns "strict", or the names of the relaxations joined by "+".
-func (p Policy) String() string {
-	if p&Legacy == Strict {
+func (r Relaxations) String() string {
+	if r&Legacy == Strict {
 		return "strict"
 	}
 	var names []string
-	for i, name := range policyNames() {
-		if p&(firstRelaxation<<i) != 0 {
+	for i, name := range relaxationNames() {
+		if r&(firstRelaxation<<i) != 0 {
 			names = append(names, name)
 		}
 	}
@@ -65,4 +66,4 @@ func (p Policy) String() string {
 }
 
 // MarshalText yields what String returns.
-func (p Policy) MarshalText() ([]byte, error) { return []byte(p.String()), nil }
+func (r Relaxations) MarshalText() ([]byte, error) { return []byte(r.String()), nil }

@@ -1,0 +1,29 @@
+// Package quickkdf lets tests of this module protect keys and messages by
+// passwords without paying for it. Nothing outside the module can ask for that.
+package quickkdf
+
+import (
+	"crypto/rand"
+	"io"
+)
+
+// What passwords cost with such a source: the least that OpenPGP can state and
+// every implementation reads.
+const (
+	Iterations = 65536 // bytes hashed
+	Memory     = 1024  // KiB of Argon2
+)
+
+// source is a type of its own, so that no other source of randomness counts as
+// one by accident.
+type source struct{ io.Reader }
+
+// Rand returns a source of good randomness that also says, to the packages that
+// ask by Is, that what is protected need not be.
+func Rand() io.Reader { return source{rand.Reader} }
+
+// Is reports whether Rand made r.
+func Is(r io.Reader) bool {
+	_, ok := r.(source)
+	return ok
+}

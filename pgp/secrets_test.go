@@ -1,0 +1,363 @@
+package pgp
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/gob"
+	"encoding/hex"
+	"encoding/json"
+	"encoding/xml"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/ProtonMail/go-crypto/openpgp/packet"
+	"github.com/trustkeep/trustkeep"
+)
+
+// forms are the texts by which the start of a secret may show up.
+func forms(secret []byte) []string {
+	secret = secret[:12]
+	var syntax []string
+	for _, b := range secret {
+		syntax = append(syntax, fmt.Sprintf("0x%x", b))
+	}
+	decimal := strings.Trim(fmt.Sprint(secret), "[]")
+	return []string{
+		string(secret), decimal, strings.ReplaceAll(decimal, " ", ","), strings.ReplaceAll(decimal, " ", ", "),
+		strings.Join(syntax, ", "), hex.EncodeToString(secret), strings.ToUpper(hex.EncodeToString(secret)),
+		fmt.Sprintf("% x", secret), base64.StdEncoding.EncodeToString(secret), strings.Trim(fmt.Sprintf("%o", secret), "[]"),
+		strings.Trim(fmt.Sprintf("%b", secret), "[]"), strings.Trim(fmt.Sprintf("%c", secret), "[]"), strings.Trim(fmt.Sprintf("%U", secret), "[]"),
+	}
+}
+
+// printings are all the ways in which a value may get into a log.
+func printings(v any) map[string]string {
+	out := make(map[string]string)
+	for _, flags := range []string{"", "+", "#", " ", "-"} {
+		for _, verb := range "vsqxXdobcUeEfFgGtpO" {
+			format := "%" + flags + string(verb)
+			out[format] = fmt.Sprintf(format, v)
+		}
+	}
+	var buf bytes.Buffer
+	take := func(name string) {
+		out[name] = buf.String()
+		buf.Reset()
+	}
+	// What cannot be encoded is an error, and what was written before it counts.
+	encoded := func(name string, err error) {
+		if err != nil {
+			buf.WriteString(err.Error())
+		}
+		take(name)
+	}
+	encoded("JSON", json.NewEncoder(&buf).Encode(v))
+	encoded("XML", xml.NewEncoder(&buf).Encode(v))
+	encoded("gob", gob.NewEncoder(&buf).Encode(v))
+	slog.New(slog.NewTextHandler(&buf, nil)).Info("text", "v", v)
+	take("slog text")
+	slog.New(slog.NewJSONHandler(&buf, nil)).Info("JSON", "v", v)
+	take("slog JSON")
+	return out
+}
+
+// hidden holds a value where no method of it is called, exported where they are.
+type (
+	hidden[T any] struct {
+		value   T
+		pointer *T
+		list    []T
+		named   map[string]T
+		iface   any
+	}
+	exported[T any] struct {
+		Value   T
+		Pointer *T
+		List    []T
+		Named   map[string]T
+	}
+)
+
+func checkSecrets[T any](t *testing.T, v T, secrets ...[]byte) {
+	t.Helper()
+	var all []string
+	for _, s := range secrets {
+		all = append(all, forms(s)...)
+	}
+	h := hidden[T]{v, &v, []T{v}, map[string]T{"a": v}, &v}
+	e := exported[T]{v, &v, []T{v}, map[string]T{"a": v}}
+	for _, printed := range []any{v, &v, h, &h, e, &e, []any{v}, []any{&v}} {
+		for how, text := range printings(printed) {
+			for _, form := range all {
+				if strings.Contains(text, form) {
+					t.Errorf("%T by %s shows a secret as %q", printed, how, form)
+					break
+				}
+			}
+		}
+	}
+}
+
+// TestNothingPrintsSecrets prints every exported type that can hold a password,
+// a private key or the content of a message.
+func TestNothingPrintsSecrets(t *testing.T) {
+	const canary = "canary-passphrase"
+	secret, all := []byte(canary), passwords(canary)
+	open := newKey(t, GenerateOptions{Passphrase: pw(canary)}, Options{})
+	var bare []byte // the private part
+	for _, p := range privateKeys(open.view(Legacy)) {
+		p.Encrypted = false
+		raw, err := rawOf(p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		bare = raw.body[len(raw.body)-30:]
+	}
+	unlocked := open.state().unlocked
+	if len(unlocked) == 0 {
+		t.Fatal("the key is locked")
+	}
+	plain := newKey(t, GenerateOptions{}, Options{})
+	scalar := plain.state().packets[0].body
+	scalar = scalar[len(scalar)-30:]
+	keys := []*Key{open, plain}
+	part := Skipped{Err: errDamaged, raw: func() []byte { return scalar }}
+	ring := NewKeyring(keys...)
+	ring.skipped = []Skipped{part}
+
+	checkSecrets(t, GenerateOptions{Options: quick, Passphrase: pw(canary)}, secret)
+	checkSecrets(t, Decryption{Options: quick, Keys: keys, Passphrase: pw(canary), Passwords: all, Signers: keys}, secret, bare, scalar)
+	checkSecrets(t, Encryption{Options: quick, To: keys, ToHidden: keys, Passwords: all, Signers: keys}, secret, bare, scalar)
+	checkSecrets(t, Signing{Signers: keys}, bare, scalar)
+	checkSecrets(t, Verification{Signers: keys}, bare, scalar)
+	checkSecrets(t, *open, bare)
+	checkSecrets(t, *plain, scalar)
+	checkSecrets(t, *ring, bare, scalar)
+	checkSecrets(t, part, scalar)
+	checkSecrets(t, UnreadableError{[]Skipped{part}}, scalar)
+	checkSecrets(t, Result{Signatures: []SignatureInfo{{Signer: plain}}}, scalar)
+	checkSecrets(t, SignatureInfo{Signer: plain}, scalar)
+
+	content := bytes.Repeat([]byte("canary of the content"), 2000)
+	var message bytes.Buffer
+	w, err := Encryption{Options: quick, Passwords: all, Signers: keys[1:]}.Writer(&message)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Write(content); err != nil {
+		t.Fatal(err)
+	}
+	checkSecrets(t, w, secret, scalar, content)
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	r, err := Decryption{Keys: keys, Passwords: all}.UnverifiedReader(&message)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadFull(r, make([]byte, 10)); err != nil {
+		t.Fatal(err)
+	}
+	checkSecrets(t, *r, secret, scalar, content)
+}
+
+// TestPasswordsAreWiped gives out passwords in slices that it keeps, and looks
+// whether anything is left in them.
+func TestPasswordsAreWiped(t *testing.T) {
+	var given [][]byte
+	source := func(literal string) trustkeep.PasswordSource {
+		return trustkeep.PasswordFunc(func() ([]byte, error) {
+			password := []byte(literal)
+			given = append(given, password)
+			return password, nil
+		})
+	}
+	wiped := func(what string, want int) {
+		t.Helper()
+		if len(given) != want {
+			t.Errorf("%s: asked %d times, want %d", what, len(given), want)
+		}
+		for i, p := range given {
+			if slices.ContainsFunc(p, func(b byte) bool { return b != 0 }) {
+				t.Errorf("%s: password %d is still there: %q", what, i, p)
+			}
+		}
+		given = nil
+	}
+	must := func(_ any, err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	k, _, err := Generate(GenerateOptions{Options: quick, UserIDs: []string{"a"}, Passphrase: source("one")})
+	must(k, err)
+	wiped("Generate", 1)
+	locked := k.forget()
+	open, err := locked.Unlock(source("one"), quick)
+	must(open, err)
+	wiped("Unlock", 1)
+	if _, err := locked.Unlock(source("wrong"), quick); !errors.Is(err, trustkeep.ErrIncorrectPassword) {
+		t.Errorf("%v", err)
+	}
+	wiped("Unlock with the wrong passphrase", 1)
+	must(open.Unlock(source("unasked"), quick))
+	wiped("Unlock of an open key", 0)
+	must(open.Lock(source("two"), quick))
+	wiped("Lock", 1)
+	must(locked.ChangePassphrase(source("one"), source("two"), quick))
+	wiped("ChangePassphrase", 2)
+	var message, out bytes.Buffer
+	must(nil, Encryption{Options: quick, Passwords: []trustkeep.PasswordSource{source("m"), source("n")}, To: []*Key{k}}.Encrypt(&message, strings.NewReader("content")))
+	wiped("Encrypt", 2)
+	data := message.Bytes()
+	must(Decryption{Passwords: []trustkeep.PasswordSource{source("wrong"), source("n")}}.Decrypt(&out, bytes.NewReader(data)))
+	wiped("Decrypt by password", 2)
+	must(Decryption{Keys: []*Key{locked}, Passphrase: source("one")}.Decrypt(&out, bytes.NewReader(data)))
+	wiped("Decrypt by key", 1)
+	if err := (Encryption{Options: quick, Passwords: []trustkeep.PasswordSource{source("m"), source("")}}).Encrypt(io.Discard, strings.NewReader("")); !errors.Is(err, trustkeep.ErrInvalid) {
+		t.Errorf("empty password: %v", err)
+	}
+	wiped("Encrypt with an empty password", 2)
+}
+
+// TestSourceThatFails keeps the other passwords of the list in use.
+func TestSourceThatFails(t *testing.T) {
+	failing := trustkeep.PasswordFunc(func() ([]byte, error) { return nil, trustkeep.ErrNotFound })
+	var message, out bytes.Buffer
+	if err := (Encryption{Options: quick, Passwords: passwords("m")}).Encrypt(&message, strings.NewReader("content")); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		passwords []trustkeep.PasswordSource
+		want      error
+	}{
+		{[]trustkeep.PasswordSource{failing, pw("m")}, nil},
+		{[]trustkeep.PasswordSource{pw("wrong"), failing}, trustkeep.ErrNotFound},
+		{[]trustkeep.PasswordSource{pw("m"), nil}, trustkeep.ErrInvalid},
+		{[]trustkeep.PasswordSource{}, trustkeep.ErrIncorrectPassword},
+		{nil, trustkeep.ErrIncorrectPassword},
+	} {
+		out.Reset()
+		_, err := Decryption{Passwords: tt.passwords}.Decrypt(&out, bytes.NewReader(message.Bytes()))
+		if !errors.Is(err, tt.want) || tt.want == nil && (err != nil || out.String() != "content") {
+			t.Errorf("%v: %q, %v, want %v", tt.passwords, out.String(), err, tt.want)
+		}
+	}
+	if err := (Encryption{Passwords: []trustkeep.PasswordSource{failing}}).Encrypt(&message, strings.NewReader("")); !errors.Is(err, trustkeep.ErrNotFound) {
+		t.Errorf("encrypting: %v", err)
+	}
+	if _, _, err := Generate(GenerateOptions{UserIDs: []string{"a"}, Passphrase: failing}); !errors.Is(err, trustkeep.ErrNotFound) {
+		t.Errorf("generating: %v", err)
+	}
+}
+
+// TestWrongCalls: what only the caller can mend is ErrInvalid, and no panic.
+func TestWrongCalls(t *testing.T) {
+	k := testKeys()[PresetGnuPG22]
+	withNil := []*Key{k, nil}
+	for name, call := range map[string]func() error{
+		"to nil":          func() error { return Encryption{To: withNil}.Encrypt(io.Discard, strings.NewReader("")) },
+		"to hidden nil":   func() error { return Encryption{ToHidden: withNil}.Encrypt(io.Discard, strings.NewReader("")) },
+		"to an empty key": func() error { return Encryption{To: []*Key{{}}}.Encrypt(io.Discard, strings.NewReader("")) },
+		"signed by nil": func() error {
+			return Encryption{To: []*Key{k}, Signers: withNil}.Encrypt(io.Discard, strings.NewReader(""))
+		},
+		"signing by nil": func() error { return Signing{Signers: withNil}.Detached(io.Discard, strings.NewReader("")) },
+		"no signer":      func() error { return Signing{}.Sign(io.Discard, strings.NewReader("")) },
+		"nil password": func() error {
+			return Encryption{Passwords: []trustkeep.PasswordSource{nil}}.Encrypt(io.Discard, strings.NewReader(""))
+		},
+		"compression": func() error {
+			return Encryption{To: []*Key{k}, Compression: 9}.Encrypt(io.Discard, strings.NewReader(""))
+		},
+		"nil key to decrypt by": func() error {
+			_, err := Decryption{Keys: withNil}.Decrypt(io.Discard, strings.NewReader("x"))
+			return err
+		},
+		"nil signer expected": func() error {
+			_, err := Decryption{Keys: []*Key{k}, Signers: withNil}.UnverifiedReader(strings.NewReader("x"))
+			return err
+		},
+		"nil signer verified": func() error {
+			_, err := Verification{Signers: withNil}.Message(io.Discard, strings.NewReader("x"))
+			return err
+		},
+		"nil signer of a detached signature": func() error {
+			_, err := Verification{Signers: withNil}.Detached(strings.NewReader("x"), strings.NewReader("x"))
+			return err
+		},
+		"merged with nil":      func() error { _, err := k.Merge(nil); return err },
+		"a ring with nil":      func() error { _, err := NewKeyring(k).With(nil); return err },
+		"locked by nil":        func() error { _, err := k.Lock(nil, Options{}); return err },
+		"locked by nothing":    func() error { _, err := k.Lock(pw(""), Options{}); return err },
+		"a subkey for nothing": func() error { _, err := k.AddSubkey(SubkeyOptions{}); return err },
+		"unknown preset":       func() error { _, _, err := Generate(GenerateOptions{UserIDs: []string{"a"}, Preset: "x"}); return err },
+	} {
+		if err := call(); !errors.Is(err, trustkeep.ErrInvalid) || !strings.HasPrefix(err.Error(), "pgp: ") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// TestCostOfPasswords asserts what production pays, and that tests do not.
+func TestCostOfPasswords(t *testing.T) {
+	specs := func(o Options, p Preset) (out []s2kSpec) {
+		k := newKeyAsIs(t, GenerateOptions{Options: o, Preset: p, UserIDs: []string{"a"}, Passphrase: pw("x")})
+		for _, raw := range k.state().packets {
+			if raw.tag != tagSecretKey && raw.tag != tagSecretSub {
+				continue
+			}
+			parsed, err := raw.parsed()
+			if err != nil {
+				t.Fatal(err)
+			}
+			spec, _, err := secretSpec(raw, &parsed.(*packet.PrivateKey).PublicKey)
+			if err != nil {
+				t.Fatal(err)
+			}
+			out = append(out, spec)
+		}
+		return out
+	}
+	message := func(o Options, aead bool) s2kSpec {
+		var out bytes.Buffer
+		if err := (Encryption{Options: o, AEAD: aead, Passwords: passwords("x")}).Encrypt(&out, strings.NewReader("")); err != nil {
+			t.Fatal(err)
+		}
+		p, _, err := nextPacket(out.Bytes(), 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		spec, _, err := passwordSpec(p.body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return spec
+	}
+	for _, s := range append(specs(Options{}, PresetGnuPG22), message(Options{}, false)) {
+		if s.mode != s2kIterated || s.hash != 8 || s.count != 0xFF { // 65,011,712 bytes of SHA-256
+			t.Errorf("%+v", s)
+		}
+	}
+	for _, s := range append(specs(Options{}, PresetRFC9580), message(Options{}, true)) {
+		if s.mode != s2kArgon2 || s.passes != 3 || s.parallelism != 4 || s.memory != 15 {
+			t.Errorf("%+v", s)
+		}
+	}
+	for _, s := range append(specs(quick, PresetGnuPG22), message(quick, false)) {
+		if s.mode != s2kIterated || s.count != 0x60 {
+			t.Errorf("quick: %+v", s)
+		}
+	}
+	for _, s := range append(specs(quick, PresetRFC9580), message(quick, true)) {
+		if s.mode != s2kArgon2 || s.passes != 1 || s.memory != 10 {
+			t.Errorf("quick: %+v", s)
+		}
+	}
+}
