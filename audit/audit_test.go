@@ -23,6 +23,8 @@ import (
 	"testing"
 	"time"
 
+	"software.sslmate.com/src/go-pkcs12"
+
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/audit"
 	"github.com/trustkeep/trustkeep/internal/testpki"
@@ -63,6 +65,21 @@ func reopened(t testing.TB, ks *keystore.Keystore, f trustkeep.Format, password 
 		t.Fatal(err)
 	}
 	ks, err = keystore.Read(bytes.NewReader(data), password)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ks
+}
+
+// underEmptyPassword is a store that another program has written: keystore protects no
+// key by the empty password.
+func underEmptyPassword(t *testing.T, id *testpki.Identity) *keystore.Keystore {
+	t.Helper()
+	data, err := pkcs12.Modern.Encode(id.Key, id.Cert, id.Chain[1:], "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ks, err := keystore.Parse(data, []byte{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -123,7 +140,7 @@ func TestFindings(t *testing.T) {
 		{"key reuse in one store", []audit.Target{{Keystore: opened(t, trustkeep.JKS, strong, map[string]*testpki.Identity{"a": good, "b": good})}},
 			[]string{"warning weak-protection", "note key-reuse"}, ""},
 		{"default password", []audit.Target{{Keystore: opened(t, trustkeep.PKCS12, trustkeep.Password("changeit"), one(good))}}, []string{"critical default-password"}, `"changeit"`},
-		{"empty password", []audit.Target{{Keystore: opened(t, trustkeep.PKCS12, trustkeep.Password(""), one(good))}}, []string{"critical default-password"}, "empty"},
+		{"empty password", []audit.Target{{Keystore: underEmptyPassword(t, good)}}, []string{"critical default-password"}, "empty"},
 		{"WSO2's password", []audit.Target{{Keystore: opened(t, trustkeep.PKCS12, trustkeep.Password("wso2carbon"), one(good))}}, []string{"critical default-password"}, "wso2carbon"},
 		{"unprotected key", []audit.Target{{Keystore: opened(t, trustkeep.PEM, nil, one(good))}}, []string{"critical unprotected-key"}, "in the clear"},
 		{"JKS", []audit.Target{{Keystore: ks(trustkeep.JKS, good)}}, []string{"warning weak-protection"}, "JKS"},

@@ -95,19 +95,20 @@ func (k *Keystore) OrderChain(alias string) error {
 // locked.
 func (k *Keystore) CompleteChain(alias string, from ...CertificateSource) error {
 	const op = "keystore: complete chain"
-	others := k.Certificates()
+	var others []*entry.Certificate
+	for _, it := range k.current().items {
+		others = append(others, it.e.Chain...)
+	}
 	for _, source := range from {
 		certs, err := certificatesOf(source)
 		if err != nil {
 			return &trustkeep.Error{Op: op, Alias: alias, Err: err}
 		}
-		others = append(others, certs...)
+		others = append(others, wrapCertificates(certs)...)
 	}
 	return k.editChain(op, alias, func(chain []*entry.Certificate) ([]*entry.Certificate, error) {
 		candidates := slices.Clone(chain) // these first: they keep their attributes
-		for _, c := range others {
-			candidates = append(candidates, entry.FromX509(c))
-		}
+		candidates = append(candidates, others...)
 		complete := entry.NewIndex(candidates).Chain(chain[0])
 		for i, wrapped := range complete {
 			c, err := wrapped.X509()

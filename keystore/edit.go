@@ -52,14 +52,6 @@ func (k *Keystore) setIdentity(alias string, id *Identity, password *redact.Secr
 	return k.put(op, it)
 }
 
-func wrap(id *Identity) []*entry.Certificate {
-	chain := make([]*entry.Certificate, len(id.chain))
-	for i, c := range id.chain {
-		chain[i] = entry.FromX509(c)
-	}
-	return chain
-}
-
 // SetTrusted puts a certificate under an alias as a trusted entry, replacing
 // the entry of exactly that alias. ErrExists: another entry has an alias that
 // differs only in case.

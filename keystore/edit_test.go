@@ -110,9 +110,9 @@ func TestNewIdentityChecksAndOrders(t *testing.T) {
 	_, err := keystore.NewIdentity(server.Key, other.Chain...)
 	wantError(t, err, trustkeep.ErrKeyMismatch)
 	_, err = keystore.NewIdentity(server.Key)
-	wantError(t, err, trustkeep.ErrEmpty)
+	wantError(t, err, trustkeep.ErrInvalid)
 	_, err = keystore.NewIdentity(nil, server.Chain...)
-	wantError(t, err, trustkeep.ErrEmpty)
+	wantError(t, err, trustkeep.ErrInvalid)
 
 	shuffled := []*x509.Certificate{pki.Root.Cert, other.Cert, pki.Intermediate.Cert, server.Cert}
 	id, err := keystore.NewIdentity(server.Key, shuffled...)

@@ -31,17 +31,22 @@ type Identity struct {
 // order is put in order.
 //
 // The error is ErrKeyMismatch when the key belongs to none of the
-// certificates, and ErrEmpty without certificates.
+// certificates, and ErrInvalid without a key or certificates.
 func NewIdentity(key crypto.Signer, chain ...*x509.Certificate) (*Identity, error) {
 	const op = "keystore: new identity"
-	if key == nil || len(chain) == 0 {
-		return nil, &trustkeep.Error{Op: op, Err: trustkeep.ErrEmpty, Hint: "an identity is a private key and at least its own certificate"}
+	wrapped := wrapCertificates(chain)
+	if key == nil || len(wrapped) == 0 {
+		return nil, &trustkeep.Error{Op: op, Err: trustkeep.ErrInvalid, Hint: "an identity is a private key and at least its own certificate"}
 	}
-	ordered, err := orderChain(key.Public(), chain, nil)
+	ordered, err := orderChain(key.Public(), wrapped, nil)
 	if err != nil {
 		return nil, &trustkeep.Error{Op: op, Err: err}
 	}
-	return newIdentity("", key, ordered), nil
+	id, err := identityFrom("", key, ordered)
+	if err != nil {
+		return nil, &trustkeep.Error{Op: op, Err: err}
+	}
+	return id, nil
 }
 
 func newIdentity(alias string, key crypto.Signer, chain []*x509.Certificate) *Identity {
@@ -75,7 +80,8 @@ func (id *Identity) Decrypter() (crypto.Decrypter, error) {
 // Leaf is the identity's own certificate, to be treated as read-only.
 func (id *Identity) Leaf() *x509.Certificate { return id.chain[0] }
 
-// Chain returns the certificates, leaf first, to be treated as read-only.
+// Chain returns the certificates, leaf first, to be treated as read-only. Issuers that
+// crypto/x509 refuses are left out; TLSCertificate has them.
 func (id *Identity) Chain() []*x509.Certificate { return slices.Clone(id.chain) }
 
 // SelfSigned reports whether the leaf is signed with its own key. The

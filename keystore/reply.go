@@ -69,18 +69,6 @@ func (k *Keystore) InstallReply(alias string, reply []byte, o ReplyOptions) (*Id
 	return k.succeed(op, it, next, o)
 }
 
-// identityFrom makes an identity of a chain that is known to be in order.
-func identityFrom(alias string, key crypto.Signer, chain []*entry.Certificate) (*Identity, error) {
-	certs := make([]*x509.Certificate, len(chain))
-	for i, c := range chain {
-		var err error
-		if certs[i], err = c.X509(); err != nil {
-			return nil, err
-		}
-	}
-	return newIdentity(alias, key, certs), nil
-}
-
 // succeed puts next, a successor of the entry from, where ReplyOptions say. next
 // has an identity.
 func (k *Keystore) succeed(op string, from, next *item, o ReplyOptions) (*Identity, error) {

@@ -129,22 +129,11 @@ func identityOf(e *entry.Entry, der []byte, others *entry.Index) (*Identity, err
 	if len(e.Chain) == 0 {
 		return nil, fmt.Errorf("private key without a certificate: %w", trustkeep.ErrEmpty)
 	}
-	var chain []*x509.Certificate
-	for i, c := range e.Chain {
-		parsed, err := c.X509()
-		if err != nil {
-			if i == 0 {
-				return nil, err
-			}
-			break
-		}
-		chain = append(chain, parsed)
-	}
-	ordered, err := orderChain(key.Public(), chain, others)
+	ordered, err := orderChain(key.Public(), e.Chain, others)
 	if err != nil {
 		return nil, err
 	}
-	return newIdentity(e.Alias, key, ordered), nil
+	return identityFrom(e.Alias, key, ordered)
 }
 
 func parseKey(der []byte) (crypto.Signer, error) {

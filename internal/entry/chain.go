@@ -72,10 +72,12 @@ func (x *Index) Issuer(c *Certificate) *Certificate {
 	if err != nil {
 		return candidates[0]
 	}
+	otherwise := candidates[0]
 	for _, byKeyID := range []bool{true, false} {
 		for _, candidate := range candidates {
 			parent, err := candidate.X509()
 			if err != nil {
+				otherwise = candidate // more likely than one whose key did not sign
 				continue
 			}
 			if byKeyID && (len(child.AuthorityKeyId) == 0 || !bytes.Equal(child.AuthorityKeyId, parent.SubjectKeyId)) {
@@ -89,7 +91,7 @@ func (x *Index) Issuer(c *Certificate) *Certificate {
 			}
 		}
 	}
-	return candidates[0]
+	return otherwise
 }
 
 func contains(chain []*Certificate, c *Certificate) bool {
