@@ -28,6 +28,7 @@
 //     roots, and makes the one trust decision that all other packages ask for.
 //   - tlsctx builds tls.Configs for clients and servers from both, and explains
 //     failed handshakes.
+//   - forecast says which peers other trust would refuse, before it is put in force.
 //   - audit reports what is wrong or about to expire in stores.
 //   - cms seals, opens, signs and verifies with the identities of a keystore.
 //   - pgp has OpenPGP keys, messages and components; partner keeps a partner's

@@ -56,7 +56,8 @@ func TestPackagesImportOnlyWhatTheyMay(t *testing.T) {
 		"keystore":   {"truststore", "pgp", "tlsctx", "environment"},
 		"truststore": {"keystore", "pgp", "tlsctx", "environment"},
 		"pgp":        {"keystore", "truststore", "tlsctx", "environment"},
-		"tlsctx":     {"keystore", "pgp", "environment"},
+		"tlsctx":     {"keystore", "pgp", "environment", "forecast"},
+		"forecast":   {"keystore", "pgp", "environment"},
 		"cms":        {"keystore", "pgp", "tlsctx", "environment"},
 		// Storages know records, not what is in them.
 		"environment/dirstore":    {"keystore", "truststore", "pgp", "tlsctx"},

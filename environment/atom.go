@@ -14,7 +14,7 @@ import (
 	"time"
 
 	"github.com/trustkeep/trustkeep"
-	"github.com/trustkeep/trustkeep/tlsctx"
+	"github.com/trustkeep/trustkeep/forecast"
 	"github.com/trustkeep/trustkeep/truststore"
 )
 
@@ -55,7 +55,7 @@ type Atom struct {
 
 	mu      sync.Mutex
 	changed chan struct{} // closed with each change, and then replaced
-	seenBy  map[connectionUse]*tlsctx.Seen
+	seenBy  map[connectionUse]*forecast.Seen
 	opened  map[openedKey]*openedKeys
 }
 
@@ -93,7 +93,7 @@ func (e *Environment) Attach(ctx context.Context, atom string, o AtomOptions) (*
 	a := &Atom{
 		r: e.r, env: e.id, id: atom, o: o, trust: truststore.New(),
 		done: make(chan struct{}), changed: make(chan struct{}),
-		seenBy: make(map[connectionUse]*tlsctx.Seen), opened: make(map[openedKey]*openedKeys),
+		seenBy: make(map[connectionUse]*forecast.Seen), opened: make(map[openedKey]*openedKeys),
 	}
 	a.global = a.trust
 	if o.Base != nil {

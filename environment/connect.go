@@ -10,6 +10,7 @@ import (
 	"sync"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/forecast"
 	"github.com/trustkeep/trustkeep/keystore"
 	"github.com/trustkeep/trustkeep/pgp"
 	"github.com/trustkeep/trustkeep/tlsctx"
@@ -26,7 +27,7 @@ type scope struct {
 // Implicit returns what a connection without any settings is made with: it trusts what
 // is deployed.
 func (a *Atom) Implicit() tlsctx.Builder {
-	return tlsctx.Builder{Global: a.Trust(), MayBeEmpty: true, Seen: a.seenOf(connectionUse{}), Clock: a.r.o.Clock}
+	return tlsctx.Builder{Global: a.Trust(), MayBeEmpty: true, Accepted: a.noting(connectionUse{}), Clock: a.r.o.Clock}
 }
 
 // Connection returns what a connection is made with, in the current versions of its
@@ -140,7 +141,7 @@ func (s scope) find(v *inventory, id string) (*held, error) {
 func (s scope) builder(c Connection) (tlsctx.Builder, error) {
 	b := s.a.Implicit()
 	b.ServerName, b.Allow, b.Pins, b.ClientAuth = c.ServerName, slices.Clone(c.Allow), slices.Clone(c.Pins), c.ClientAuth
-	b.Seen = s.a.seenOf(connectionUse{s.process, c.ID})
+	b.Accepted = s.a.noting(connectionUse{s.process, c.ID})
 	if len(c.Trusted) > 0 {
 		b.Trusted = &ownTrust{scope: s, components: slices.Clone(c.Trusted), store: truststore.New()}
 	}
@@ -355,8 +356,8 @@ func (s scope) unlock(ctx context.Context, h *held, c *pgp.Component) (*pgp.Key,
 // value is a connection without settings.
 type connectionUse struct{ process, connection string }
 
-// seenOf returns where the peers of a connection are remembered; nil for nowhere.
-func (a *Atom) seenOf(use connectionUse) *tlsctx.Seen {
+// noting returns what remembers the peers of a connection; nil for nothing.
+func (a *Atom) noting(use connectionUse) func(tlsctx.Peer) {
 	if a.o.Seen < 0 {
 		return nil
 	}
@@ -364,8 +365,8 @@ func (a *Atom) seenOf(use connectionUse) *tlsctx.Seen {
 	defer a.mu.Unlock()
 	s := a.seenBy[use]
 	if s == nil {
-		s = tlsctx.NewSeen(a.o.Seen)
+		s = &forecast.Seen{Limit: a.o.Seen, Clock: a.r.o.Clock}
 		a.seenBy[use] = s
 	}
-	return s
+	return s.Note
 }

@@ -12,8 +12,8 @@ import (
 	"time"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/forecast"
 	"github.com/trustkeep/trustkeep/keystore"
-	"github.com/trustkeep/trustkeep/tlsctx"
 	"github.com/trustkeep/trustkeep/truststore"
 )
 
@@ -86,7 +86,7 @@ func latest(peers []seenPeer, limit int) []seenPeer {
 	return out
 }
 
-func (a *Atom) stored(use connectionUse, p tlsctx.SeenPeer, base *truststore.Snapshot) seenPeer {
+func (a *Atom) stored(use connectionUse, p forecast.Peer, base *truststore.Snapshot) seenPeer {
 	s := seenPeer{Connection: use.connection, Process: use.process, Name: p.Name, Client: p.Purpose == truststore.Client, Count: p.Count, Last: p.Last}
 	for _, c := range p.Chain {
 		s.Chain = append(s.Chain, c.Raw)
@@ -287,9 +287,19 @@ func (v *inventory) judge(env, atom string, p seenPeer, now time.Time) *truststo
 	if err == nil {
 		_, err = s.Verify(chain, o)
 	}
-	var refusal *truststore.VerifyError
-	errors.As(err, &refusal)
-	return refusal
+	return refusal(err)
+}
+
+// refusal is the error of a verification. One that says nothing about the peer refuses it as
+// well, as it would in a handshake.
+func refusal(err error) *truststore.VerifyError {
+	if err == nil {
+		return nil
+	}
+	if refused, ok := errors.AsType[*truststore.VerifyError](err); ok {
+		return refused
+	}
+	return &truststore.VerifyError{Reason: truststore.Reason{Code: truststore.CodeRefused, Text: trustkeep.Printable(err.Error())}, Err: err}
 }
 
 // settings returns the connection that a peer was seen by, and the components that count

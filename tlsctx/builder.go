@@ -49,8 +49,11 @@ type Builder struct {
 	// one too, with a nil Verdict. It is called by several goroutines at once.
 	Authorize func(Peer) error
 
-	// Seen, if set, remembers the peers that are accepted, for Plan.
-	Seen *Seen
+	// Accepted, if set, is called when a handshake has been decided in favour of a peer
+	// that sent certificates, resumed handshakes included. The peer has not necessarily
+	// proved its key yet. Verdict of the Peer is nil. It must not block, and is called by
+	// several goroutines at once. See package forecast for a use.
+	Accepted func(Peer)
 
 	// Identity is presented to the peer. Nil means none, which a server
 	// cannot do without.

@@ -78,7 +78,7 @@ func (b Builder) clientConfig(trust *truststore.Snapshot) (*tls.Config, error) {
 	} else {
 		cfg.RootCAs = trust.Pool()
 	}
-	cfg.VerifyConnection = b.noting(truststore.Server, b.ServerName, cfg.VerifyConnection)
+	cfg.VerifyConnection = b.accepting(truststore.Server, b.ServerName, cfg.VerifyConnection)
 	if b.Identity != nil {
 		cert, err := certificate(b.Identity)
 		if err != nil {

@@ -143,7 +143,7 @@ func (d *Dialer) config(ctx context.Context, g *clientGeneration, name string, r
 			return err
 		}
 	}
-	cfg.VerifyConnection = d.b().noting(truststore.Server, name, decide)
+	cfg.VerifyConnection = d.b().accepting(truststore.Server, name, decide)
 	return cfg
 }
 

@@ -77,7 +77,7 @@ func (b Builder) ftps(address string) (*FTPS, error) {
 
 // decide makes the decision for a handshake of that context.
 func (f *FTPS) decide(ctx context.Context) func(tls.ConnectionState) error {
-	return f.b().noting(truststore.Server, f.name, func(s tls.ConnectionState) error { return f.decideNow(ctx, s) })
+	return f.b().accepting(truststore.Server, f.name, func(s tls.ConnectionState) error { return f.decideNow(ctx, s) })
 }
 
 func (f *FTPS) decideNow(ctx context.Context, s tls.ConnectionState) error {

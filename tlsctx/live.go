@@ -40,7 +40,7 @@ func (b Builder) liveClient() (*tls.Config, error) {
 	}
 	cfg.ServerName = b.ServerName
 	cfg.InsecureSkipVerify = true
-	cfg.VerifyConnection = b.noting(truststore.Server, b.ServerName, func(s tls.ConnectionState) error {
+	cfg.VerifyConnection = b.accepting(truststore.Server, b.ServerName, func(s tls.ConnectionState) error {
 		trust, err := b.trustNow() // one that has run empty explains itself
 		if err != nil {
 			return &setupError{fmt.Errorf("tlsctx: live client: %w", err)}

@@ -1,6 +1,7 @@
 package tlsctx
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -12,13 +13,17 @@ import (
 	"github.com/trustkeep/trustkeep/truststore"
 )
 
-// Peer is whom a handshake was made with, for Builder.Authorize.
+// Peer is the other side of a handshake, for Builder.Authorize and Builder.Accepted.
 type Peer struct {
+	// Purpose is truststore.Server for a server, truststore.Client for a client.
+	Purpose truststore.Purpose
 	// Certificates are what the peer sent, its own first.
 	Certificates []*x509.Certificate
-	// Verdict says why it is trusted; nil for a client without a certificate.
+	// Verdict says why it is trusted; nil for a client without a certificate, and for
+	// Builder.Accepted.
 	Verdict *truststore.Verdict
-	// ServerName is the name that the client asked the server for.
+	// ServerName is the name or address that the certificate of a server was verified
+	// for, or the name that a client asked for.
 	ServerName string
 	// Resumed tells that the handshake resumed a session.
 	Resumed bool
@@ -67,7 +72,7 @@ func (d *decider) decide(ctx context.Context, name string, s tls.ConnectionState
 	if keep && s.DidResume {
 		// What revocation objects to is explained below.
 		if v := d.kept.find(key, now); v != nil && d.b.unrevoked(ctx, v, staple, now) {
-			return d.b.authorize(s, v)
+			return d.b.authorize(d.purpose, name, s, v)
 		}
 	}
 	verdict, err := d.trust.Verify(s.PeerCertificates, truststore.VerifyOptions{
@@ -79,19 +84,41 @@ func (d *decider) decide(ctx context.Context, name string, s tls.ConnectionState
 	if keep {
 		d.kept.keep(key, verdict)
 	}
-	return d.b.authorize(s, verdict)
+	return d.b.authorize(d.purpose, name, s, verdict)
 }
 
 func (b Builder) unrevoked(ctx context.Context, v *truststore.Verdict, staple []byte, now time.Time) bool {
 	return b.Revocation == nil || b.Revocation.CheckRevocation(ctx, v.Chain, staple, now) == nil
 }
 
+func peerOf(purpose truststore.Purpose, name string, s tls.ConnectionState, verdict *truststore.Verdict) Peer {
+	return Peer{Purpose: purpose, Certificates: s.PeerCertificates, Verdict: verdict, ServerName: cmp.Or(name, s.ServerName), Resumed: s.DidResume}
+}
+
+// accepting wraps the last decision about a peer: what passes it is told to Accepted.
+func (b Builder) accepting(purpose truststore.Purpose, name string, decide func(tls.ConnectionState) error) func(tls.ConnectionState) error {
+	if b.Accepted == nil {
+		return decide
+	}
+	return func(s tls.ConnectionState) error {
+		if decide != nil {
+			if err := decide(s); err != nil {
+				return err
+			}
+		}
+		if len(s.PeerCertificates) > 0 {
+			b.Accepted(peerOf(purpose, name, s, nil))
+		}
+		return nil
+	}
+}
+
 // authorize asks the callback.
-func (b Builder) authorize(s tls.ConnectionState, verdict *truststore.Verdict) error {
+func (b Builder) authorize(purpose truststore.Purpose, name string, s tls.ConnectionState, verdict *truststore.Verdict) error {
 	if b.Authorize == nil {
 		return nil
 	}
-	err := b.Authorize(Peer{Certificates: s.PeerCertificates, Verdict: verdict, ServerName: s.ServerName, Resumed: s.DidResume})
+	err := b.Authorize(peerOf(purpose, name, s, verdict))
 	if err != nil {
 		return &AuthorizeError{Peer: s.PeerCertificates, Err: err}
 	}

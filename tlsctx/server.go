@@ -112,7 +112,7 @@ func (s *server) current(ctx context.Context) (*tls.Config, error) {
 		return g.config, nil
 	}
 	cfg := g.config.Clone() // what waits ends with the handshake
-	cfg.VerifyConnection = s.b.noting(truststore.Client, "", func(state tls.ConnectionState) error { return g.decide(ctx, state) })
+	cfg.VerifyConnection = s.b.accepting(truststore.Client, "", func(state tls.ConnectionState) error { return g.decide(ctx, state) })
 	return cfg, nil
 }
 
@@ -220,14 +220,14 @@ func (b Builder) serverConfig(g *generation) (*tls.Config, error) {
 	switch b.ClientAuth {
 	case NoClientAuth:
 		if b.Authorize != nil {
-			cfg.VerifyConnection = func(s tls.ConnectionState) error { return b.authorize(s, nil) }
+			cfg.VerifyConnection = func(s tls.ConnectionState) error { return b.authorize(truststore.Client, "", s, nil) }
 		}
 	case RequestClientAuth, RequireClientAuth:
 		b.askForCertificate(cfg, g)
 	default:
 		return nil, fmt.Errorf("ClientAuth %d: %w", b.ClientAuth, trustkeep.ErrUnsupported)
 	}
-	cfg.VerifyConnection = b.noting(truststore.Client, "", cfg.VerifyConnection)
+	cfg.VerifyConnection = b.accepting(truststore.Client, "", cfg.VerifyConnection)
 	keys := make([][32]byte, len(g.keys))
 	for i, k := range g.keys {
 		keys[i] = k.key
@@ -275,7 +275,7 @@ func (b Builder) askForCertificate(cfg *tls.Config, g *generation) {
 	d := b.decider(trust, truststore.Client)
 	g.decide = func(ctx context.Context, s tls.ConnectionState) error {
 		if len(s.PeerCertificates) == 0 && !required {
-			return b.authorize(s, nil)
+			return b.authorize(truststore.Client, "", s, nil)
 		}
 		return d.decide(ctx, "", s)
 	}

@@ -1,0 +1,119 @@
+package forecast
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/tlsctx"
+	"github.com/trustkeep/trustkeep/truststore"
+)
+
+// Plan is what a change of trust would do.
+type Plan struct {
+	// Checked is how many peers were replayed.
+	Checked int
+	// Failing are those that would no longer be accepted.
+	Failing []Failure
+	// Store describes the trust that was asked, Generation which of it.
+	Store      string
+	Generation uint64
+}
+
+// Failure is a peer that would no longer be accepted.
+type Failure struct {
+	Peer Peer
+	// Err is a *truststore.VerifyError, unless no decision was reached, which counts as a
+	// refusal as it does in a handshake.
+	Err error
+}
+
+// Plan replays the peers against other trust, under the policy of a Builder otherwise: Allow,
+// Pins and Clock. Revocation and Authorize are not asked. It changes nothing.
+//
+// The error is that of next, which wraps trustkeep.ErrInvalid for a nil one.
+func (s *Seen) Plan(b tlsctx.Builder, next truststore.Source) (*Plan, error) {
+	trust, err := snapshot(next)
+	if err != nil {
+		return nil, fmt.Errorf("forecast: plan: %w", err)
+	}
+	now := time.Now
+	if b.Clock != nil {
+		now = b.Clock
+	}
+	plan := &Plan{Store: trust.String(), Generation: trust.Generation()}
+	plan.replay(s.Peers(), func(p Peer) error {
+		_, err := trust.Verify(p.Chain, truststore.VerifyOptions{Purpose: p.Purpose, Name: p.Name, Time: now(), Allow: b.Allow, Pins: b.Pins})
+		return err
+	})
+	return plan, nil
+}
+
+// replay asks about each peer. Whatever is not a yes fails it.
+func (p *Plan) replay(peers []Peer, verify func(Peer) error) {
+	for _, peer := range peers {
+		p.Checked++
+		if err := verify(peer); err != nil {
+			p.Failing = append(p.Failing, Failure{peer, err})
+		}
+	}
+}
+
+// String lists who would fail and why.
+func (p *Plan) String() string {
+	var out strings.Builder
+	fmt.Fprintf(&out, "%d of %d peers seen would be refused by %s\n", len(p.Failing), p.Checked, p.Store)
+	for _, f := range p.Failing {
+		who := f.Peer.Purpose.String()
+		if f.Peer.Name != "" {
+			who += " " + trustkeep.Printable(f.Peer.Name)
+		}
+		why := trustkeep.Printable(f.Err.Error())
+		if refused, ok := errors.AsType[*truststore.VerifyError](f.Err); ok {
+			why = string(refused.Code) + ": " + refused.Sentence()
+		}
+		fmt.Fprintf(&out, "%s, seen %d times, last on %s: %s\n", who, f.Peer.Count, f.Peer.Last.UTC().Format(time.DateTime), why)
+	}
+	return out.String()
+}
+
+// MarshalJSON yields {"checked","store","generation","failing":[{"name","purpose",
+// "count","last","error"}]}. The error is a string where no decision was reached.
+func (p *Plan) MarshalJSON() ([]byte, error) {
+	type failing struct {
+		Name    string             `json:"name"`
+		Purpose truststore.Purpose `json:"purpose"`
+		Count   uint64             `json:"count"`
+		Last    time.Time          `json:"last"`
+		Err     any                `json:"error"`
+	}
+	out := struct {
+		Checked    int       `json:"checked"`
+		Store      string    `json:"store"`
+		Generation uint64    `json:"generation"`
+		Failing    []failing `json:"failing"`
+	}{p.Checked, p.Store, p.Generation, []failing{}}
+	for _, f := range p.Failing {
+		var why any = trustkeep.Printable(f.Err.Error())
+		if refused, ok := errors.AsType[*truststore.VerifyError](f.Err); ok {
+			why = refused
+		}
+		out.Failing = append(out.Failing, failing{trustkeep.Printable(f.Peer.Name), f.Peer.Purpose, f.Peer.Count, f.Peer.Last, why})
+	}
+	return json.Marshal(out)
+}
+
+// snapshot asks a source.
+func snapshot(next truststore.Source) (*truststore.Snapshot, error) {
+	if next == nil {
+		return nil, &trustkeep.Error{Op: "nil trust", Err: trustkeep.ErrInvalid}
+	}
+	s, err := next.Snapshot()
+	if err == nil && s == nil {
+		err = &trustkeep.Error{Op: "nil snapshot", Err: trustkeep.ErrInvalid}
+	}
+	return s, err
+}
