@@ -25,7 +25,8 @@ type SaveOptions struct {
 	// existing file keeps its mode.
 	Mode fs.FileMode
 	// Rand supplies salts and initialisation vectors. If nil, crypto/rand. The same bytes
-	// give the same file, for tests.
+	// give the same file, for tests: entries without a date, where the format wants one,
+	// get that of the store's Clock or else 1970, and not the time.
 	Rand io.Reader
 	// Check sees the encoded store before it replaces anything on disk. If it returns an
 	// error or panics, nothing is written and saving fails with that error. If nil,

@@ -71,6 +71,43 @@ func reopened(t testing.TB, ks *keystore.Keystore, f trustkeep.Format, password 
 	return ks
 }
 
+// unlocked opens every key.
+func unlocked(t *testing.T, ks *keystore.Keystore, password trustkeep.PasswordSource) *keystore.Keystore {
+	t.Helper()
+	for _, alias := range ks.Aliases() {
+		if _, err := ks.IdentityWithPassword(alias, password); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return ks
+}
+
+// unchecked is the store read again without its password.
+func unchecked(t *testing.T, ks *keystore.Keystore) *keystore.Keystore {
+	t.Helper()
+	data, err := ks.Encode(keystore.SaveOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if ks, err = keystore.Parse(data, nil); err != nil {
+		t.Fatal(err)
+	}
+	return ks
+}
+
+func uncheckedTrust(t *testing.T, c *x509.Certificate) *truststore.Truststore {
+	t.Helper()
+	data, err := truststore.New(c).Encode(truststore.SaveOptions{Format: trustkeep.JKS, Password: trustkeep.Password("secret")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ts, err := truststore.Parse(data, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ts
+}
+
 // underEmptyPassword is a store that another program has written: keystore protects no
 // key by the empty password.
 func underEmptyPassword(t *testing.T, id *testpki.Identity) *keystore.Keystore {
@@ -148,6 +185,10 @@ func TestFindings(t *testing.T) {
 		{"key password differs", []audit.Target{{Keystore: ownPassword(t, good, trustkeep.Password("another one"))}}, []string{"warning weak-protection", "note key-password-differs"}, ""},
 		{"key password known to all", []audit.Target{{Keystore: ownPassword(t, good, trustkeep.Password("changeit"))}},
 			[]string{"critical default-password", "warning weak-protection", "note key-password-differs"}, `password of the key is "changeit"`},
+		{"key password differs, opened", []audit.Target{{Keystore: unlocked(t, ownPassword(t, good, trustkeep.Password("changeit")), trustkeep.Password("changeit"))}},
+			[]string{"critical default-password", "warning weak-protection", "note key-password-differs"}, `password of the key is "changeit"`},
+		{"unchecked keystore", []audit.Target{{Keystore: unchecked(t, opened(t, trustkeep.JKS, strong, nil))}}, []string{"warning no-integrity", "warning weak-protection"}, "not checked"},
+		{"unchecked truststore", []audit.Target{{Truststore: uncheckedTrust(t, pki.Root.Cert)}}, []string{"warning no-integrity", "warning weak-protection"}, "not checked"},
 		{"missing intermediate", []audit.Target{{Keystore: chained(good.Cert)}}, []string{"warning weak-protection", "warning missing-issuer"}, "lacks CN=Test Intermediate CA"},
 		{"root not included", []audit.Target{{Keystore: chained(good.Chain[:2]...)}, {Truststore: truststore.New(pki.Root.Cert)}}, []string{"warning weak-protection", "note root-not-included"}, "Test Root CA"},
 		{"root unknown", []audit.Target{{Keystore: chained(good.Chain[:2]...)}}, []string{"warning weak-protection", "warning missing-issuer"}, "Test Root CA"},

@@ -20,6 +20,9 @@ func (a *auditor) keystore(t Target) {
 		switch f.Code {
 		case "unusable-entry", "no-mac", "key-without-certificate": // reported in more detail below
 			continue
+		case "unchecked":
+			a.add(t, Finding{Code: NoIntegrity, Severity: Warning, Text: f.Text, Remedy: "open it with its password"})
+			continue
 		}
 		severity := Note
 		if strings.HasPrefix(f.Code, "weak-") {
@@ -99,7 +102,7 @@ func (a *auditor) keyPassword(t Target, e keystore.Entry, unlocked error) {
 		return
 	}
 	a.add(t, Finding{Alias: e.Alias, Code: KeyPasswordDiffers, Severity: Note, Text: "the key's password is not the store's", Remedy: "make them the same for consumers that know but one, such as Tomcat"})
-	if a.SkipKeys || !wrong {
+	if a.SkipKeys {
 		return
 	}
 	p, ok := a.defaultPassword(func(candidate []byte) bool {

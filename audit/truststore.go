@@ -17,6 +17,8 @@ func (a *auditor) truststore(t Target) {
 		switch p.Code {
 		case "private-key":
 			continue // reported once for the store
+		case "unchecked":
+			f.Code, f.Severity, f.Remedy = NoIntegrity, Warning, "open it with its password"
 		case "unusable-entry", "unusable-certificate":
 			f.Code, f.Severity, f.Remedy = UnusableEntry, Warning, "import it again from its source, or remove it"
 		}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/internal/entry"
@@ -90,8 +91,12 @@ func (w *writer) encode(k *Keystore, o SaveOptions) (encoded []byte, err error) 
 	for i, it := range w.s.items {
 		store.Entries[i] = it.e
 	}
+	var now time.Time
+	if k.options.Clock != nil {
+		now = k.options.Clock()
+	}
 	return formats.Encode(store, w.profile, entry.WriteOptions{
-		Password: w.password.Bytes(), Rand: o.Rand, Now: k.now(), Keep: w.keep, Key: w.key,
+		Password: w.password.Bytes(), Rand: o.Rand, Now: now, Keep: w.keep, Key: w.key,
 	})
 }
 

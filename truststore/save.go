@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"path/filepath"
+	"time"
 
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/internal/entry"
@@ -194,8 +195,12 @@ func (t *Truststore) encode(s *state, o SaveOptions) ([]byte, *redact.Secret, er
 	if format == s.origin.format && profile == "" {
 		store.Source = s.origin.source
 	}
+	var now time.Time
+	if t.clock != nil {
+		now = t.clock()
+	}
 	encoded, err := formats.Encode(store, profile, entry.WriteOptions{
-		Password: password.Bytes(), Rand: o.Rand, Now: t.now(),
+		Password: password.Bytes(), Rand: o.Rand, Now: now,
 	})
 	if err != nil {
 		password.Wipe()

@@ -142,6 +142,9 @@ func parseBKS(h header, rest []byte, opts entry.ReadOptions) (*entry.Store, erro
 		return nil, err
 	}
 	s := &entry.Store{Format: entry.BKS, Entries: entries, Unauthenticated: opts.Password == nil}
+	if s.Unauthenticated {
+		s.Findings = append(s.Findings, entry.Unchecked())
+	}
 	if h.version < 2 {
 		s.Findings = append(s.Findings, entry.Finding{
 			Code: "weak-mac",

@@ -72,6 +72,12 @@ type Finding struct {
 	Text  string // one sentence for people, without secrets
 }
 
+// Unchecked is the remark about a store with a MAC or digest that was read without the
+// password that it takes to check it.
+func Unchecked() Finding {
+	return Finding{Code: "unchecked", Text: "no password was given, so the content was not checked for changes"}
+}
+
 // Entry is one entry. Which fields count depends on Kind.
 type Entry struct {
 	// Alias is as the store spells it, or made up by Name where it has none.

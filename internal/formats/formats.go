@@ -5,6 +5,7 @@ package formats
 import (
 	"encoding/pem"
 	"fmt"
+	"time"
 
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/internal/bcfks"
@@ -67,8 +68,17 @@ func parsePEM(d detected, opts entry.ReadOptions) (*entry.Store, error) {
 
 // Encode writes the store in s.Format. profile names the algorithms where the
 // format leaves a choice; empty is how the store was read, else
-// trustkeep.Modern. What the format cannot hold is trustkeep.ErrUnsupported.
+// trustkeep.Modern. What the format cannot hold is trustkeep.ErrUnsupported. A zero
+// opts.Now is 1970 with opts.Rand, so that the same bytes give the same file, else the
+// time.
 func Encode(s *entry.Store, profile trustkeep.Profile, opts entry.WriteOptions) ([]byte, error) {
+	switch {
+	case !opts.Now.IsZero():
+	case opts.Rand != nil:
+		opts.Now = time.Unix(0, 0).UTC()
+	default:
+		opts.Now = time.Now()
+	}
 	if err := checkProfile(profile); err != nil {
 		return nil, err
 	}

@@ -90,7 +90,9 @@ func parse(data []byte, opts entry.ReadOptions) (*entry.Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.Unauthenticated = !verified
+	if s.Unauthenticated = !verified; s.Unauthenticated {
+		s.Findings = append(s.Findings, entry.Unchecked())
+	}
 	return s, nil
 }
 
