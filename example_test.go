@@ -8,8 +8,8 @@ import (
 	"testing"
 
 	"github.com/trustkeep/trustkeep"
-	"github.com/trustkeep/trustkeep/internal/testpki"
 	"github.com/trustkeep/trustkeep/keystore"
+	"github.com/trustkeep/trustkeep/pkitest"
 	"github.com/trustkeep/trustkeep/tlsctx"
 	"github.com/trustkeep/trustkeep/truststore"
 )
@@ -45,27 +45,22 @@ func Example() {
 
 // The example has files to load only here, so it runs only here.
 func TestExampleRuns(t *testing.T) {
-	pki := testpki.New(t, testpki.Options{})
+	pki := pkitest.New(t)
 	t.Chdir(t.TempDir())
 	t.Setenv("P12_PASSWORD", "secret")
 
-	client := pki.Client("as2-client")
-	id, err := keystore.NewIdentity(client.Key, client.Chain...)
-	if err != nil {
-		t.Fatal(err)
-	}
 	ks := keystore.New()
-	if err := ks.SetIdentity("as2-client", id); err != nil {
+	if err := ks.SetIdentity("as2-client", pki.NewClient("as2-client")); err != nil {
 		t.Fatal(err)
 	}
 	if err := ks.SaveWith("partner.p12", keystore.SaveOptions{Password: trustkeep.PasswordFromEnv("P12_PASSWORD")}); err != nil {
 		t.Fatal(err)
 	}
 	cacerts := truststore.SaveOptions{Format: trustkeep.JKS, Password: trustkeep.Password("changeit")}
-	if err := truststore.New(pki.Root.Cert).SaveWith("cacerts", cacerts); err != nil {
+	if err := truststore.New(pki.CA.Leaf()).SaveWith("cacerts", cacerts); err != nil {
 		t.Fatal(err)
 	}
-	b = pki.SelfSigned("b.example").Cert
+	b = pki.SelfSigned("b.example").Leaf()
 	defer func() { b = nil }()
 	Example() // panics on any error
 }

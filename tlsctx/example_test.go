@@ -9,28 +9,28 @@ import (
 	"testing"
 	"time"
 
-	"github.com/trustkeep/trustkeep/internal/testpki"
+	"github.com/trustkeep/trustkeep/pkitest"
 	"github.com/trustkeep/trustkeep/tlsctx"
 	"github.com/trustkeep/trustkeep/truststore"
 )
 
-// exampleTB lets examples, which have no testing.TB, use testpki.
+// exampleTB lets examples, which have no testing.TB, use pkitest.
 type exampleTB struct{ testing.TB }
 
 func (exampleTB) Helper()                      {}
 func (exampleTB) Fatalf(f string, args ...any) { log.Fatalf(f, args...) }
 
-func examplePKI(name string) *testpki.PKI {
-	return testpki.New(exampleTB{}, testpki.Options{Name: name, Now: time.Now()})
+func examplePKI(name string) *pkitest.PKI {
+	return pkitest.Options{Name: name, Now: time.Now()}.New(exampleTB{})
 }
 
 // A server that wants client certificates, and a client that has one.
 func Example() {
 	pki := examplePKI("Partner")
-	trust := truststore.New(pki.Root.Cert)
+	trust := truststore.New(pki.CA.Leaf())
 
 	cfg, err := tlsctx.Builder{
-		Identity:   identity(pki.Server("127.0.0.1")), // most often of keystore.Identity
+		Identity:   pki.NewServer("127.0.0.1"), // most often of keystore.Identity
 		Trusted:    trust,
 		ClientAuth: tlsctx.RequireClientAuth,
 	}.Server()
@@ -44,7 +44,7 @@ func Example() {
 	server.StartTLS()
 	defer server.Close()
 
-	cfg, err = tlsctx.Builder{Trusted: trust, Identity: identity(pki.Client("partner-7"))}.Client()
+	cfg, err = tlsctx.Builder{Trusted: trust, Identity: pki.NewClient("partner-7")}.Client()
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -63,7 +63,7 @@ func Example() {
 // refusal says so.
 func ExampleBuilder_ExplainError() {
 	a, b := examplePKI("A"), examplePKI("B")
-	cfg, err := tlsctx.Builder{Identity: identity(a.Server("127.0.0.1"))}.Server()
+	cfg, err := tlsctx.Builder{Identity: a.NewServer("127.0.0.1")}.Server()
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -73,8 +73,8 @@ func ExampleBuilder_ExplainError() {
 	defer server.Close()
 
 	connection := tlsctx.Builder{
-		Global:  truststore.New(a.Root.Cert), // deployed: A
-		Trusted: truststore.New(b.Root.Cert), // this connection: B and nobody else
+		Global:  truststore.New(a.CA.Leaf()), // deployed: A
+		Trusted: truststore.New(b.CA.Leaf()), // this connection: B and nobody else
 	}
 	cfg, err = connection.Client()
 	if err != nil {
@@ -83,20 +83,20 @@ func ExampleBuilder_ExplainError() {
 	_, err = (&http.Client{Transport: &http.Transport{TLSClientConfig: cfg}}).Get(server.URL)
 	if e, ok := connection.ExplainError(err).(*tlsctx.HandshakeError); ok {
 		fmt.Println(e.Code)
-		fmt.Println(e.Verify.MissingIssuer.Subject)
+		fmt.Println(e.Verify.Text)
 		fmt.Println(e.Ignored[0].Origin, "would accept it:", e.Ignored[0].WouldAccept)
 	}
 	// Output:
 	// unknown-issuer
-	// CN=A Root CA,O=TrustKeep tests
+	// its chain ends at "CN=A Root CA,O=A", which is not in the store
 	// global would accept it: true
 }
 
 func ExampleBuilder_Explain() {
 	pki := examplePKI("Partner")
 	fmt.Print(tlsctx.Builder{
-		Global:     truststore.New(pki.Root.Cert, pki.Intermediate.Cert),
-		Trusted:    truststore.New(pki.Server("sftp.partner.example").Cert),
+		Global:     truststore.New(pki.CA.Leaf(), pki.Intermediate.Leaf()),
+		Trusted:    truststore.New(pki.NewServer("sftp.partner.example").Leaf()),
 		ServerName: "sftp.partner.example",
 		MaxVersion: 0x0304,
 	}.Explain())

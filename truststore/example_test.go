@@ -8,18 +8,18 @@ import (
 	"time"
 
 	"github.com/trustkeep/trustkeep"
-	"github.com/trustkeep/trustkeep/internal/testpki"
+	"github.com/trustkeep/trustkeep/pkitest"
 	"github.com/trustkeep/trustkeep/truststore"
 )
 
-// exampleTB lets examples, which have no testing.TB, use testpki.
+// exampleTB lets examples, which have no testing.TB, use pkitest.
 type exampleTB struct{ testing.TB }
 
 func (exampleTB) Helper()                      {}
 func (exampleTB) Fatalf(f string, args ...any) { log.Fatalf(f, args...) }
 
-func examplePKI(name string) *testpki.PKI {
-	return testpki.New(exampleTB{}, testpki.Options{Name: name, Now: time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)})
+func examplePKI(name string) *pkitest.PKI {
+	return pkitest.Options{Name: name, Now: time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)}.New(exampleTB{})
 }
 
 func ExampleLoad() {
@@ -39,9 +39,9 @@ func ExampleLoad() {
 
 func ExampleTruststore_Verify() {
 	pki := examplePKI("Partner")
-	chain := pki.Server("sftp.partner.example").Chain[:2] // as the peer sends it
+	chain := pki.NewServer("sftp.partner.example").Chain()[:2] // as the peer sends it
 
-	store := truststore.New(pki.Root.Cert)
+	store := truststore.New(pki.CA.Leaf())
 	verdict, err := store.Verify(chain, truststore.VerifyOptions{Name: "sftp.partner.example", Time: pki.Now()})
 	if err != nil {
 		log.Fatal(err)
@@ -63,13 +63,13 @@ func ExampleTruststore_Verify() {
 	// expired - it expired on 2026-11-22T12:00:00Z, 8 days ago
 	// name-mismatch
 	// incomplete-chain
-	// missing: CN=Partner Intermediate CA,O=TrustKeep tests
+	// missing: CN=Partner Intermediate CA,O=Partner
 	// expired: true
 }
 
 func ExampleUnion() {
-	deployed := truststore.New(examplePKI("Deployed").Root.Cert)
-	partner := truststore.New(examplePKI("Partner").Root.Cert)
+	deployed := truststore.New(examplePKI("Deployed").CA.Leaf())
+	partner := truststore.New(examplePKI("Partner").CA.Leaf())
 	both := truststore.Union(deployed, partner)
 
 	s, err := both.Snapshot()
@@ -85,7 +85,7 @@ func ExampleUnion() {
 }
 
 func ExampleTruststore_Encode() {
-	store := truststore.New(examplePKI("Partner").Root.Cert)
+	store := truststore.New(examplePKI("Partner").CA.Leaf())
 	// A file that Java 8 reads as well as Java 25.
 	data, err := store.Encode(truststore.SaveOptions{Format: trustkeep.JKS, Password: trustkeep.Password("changeit")})
 	if err != nil {
