@@ -1,14 +1,11 @@
 package pgp
 
 import (
-	"errors"
 	"fmt"
-	"io"
-	"strings"
 	"time"
 
-	pgperrors "github.com/ProtonMail/go-crypto/openpgp/errors"
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/pgp/internal/fault"
 )
 
 // KeyExpiredError says that a key, or the subkey that was needed, has expired.
@@ -89,59 +86,11 @@ func (e *SignatureError) Unwrap() error { return trustkeep.ErrRejected }
 
 // fail makes an error that wraps the sentinel.
 func fail(sentinel error, format string, args ...any) error {
-	return fmt.Errorf("pgp: "+format+": %w", append(args, sentinel)...)
+	return fault.New(sentinel, format, args...)
 }
 
-// classify turns an error of the packet layer into one that wraps a sentinel.
-// Errors of the source that is read from (a file, a connection) stay visible.
-func classify(doing string, err error) error {
-	switch {
-	case err == nil:
-		return nil
-	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
-		return fail(trustkeep.ErrCorrupt, "%s: truncated", doing)
-	case hasSentinel(err):
-		return withPrefix(err)
-	}
-	text := trustkeep.Printable(strings.TrimPrefix(err.Error(), "openpgp: "))
-	var unsupported pgperrors.UnsupportedError
-	var unknown pgperrors.UnknownPacketTypeError
-	var critical pgperrors.CriticalUnknownPacketTypeError
-	if errors.As(err, &unsupported) || errors.As(err, &unknown) || errors.As(err, &critical) {
-		return fail(trustkeep.ErrUnsupported, "%s: %s", doing, text)
-	}
-	return fail(trustkeep.ErrCorrupt, "%s: %s", doing, text)
-}
+func classify(doing string, err error) error { return fault.Classify(doing, err) }
 
-// withPrefix gives the prefix of this package to an error of internal/limits.
-func withPrefix(err error) error {
-	if strings.HasPrefix(err.Error(), "pgp: ") {
-		return err
-	}
-	return fmt.Errorf("pgp: %w", err)
-}
+func withPrefix(err error) error { return fault.Prefix(err) }
 
-func hasSentinel(err error) bool {
-	for _, s := range []error{
-		trustkeep.ErrIncorrectPassword, trustkeep.ErrNotFound, trustkeep.ErrExists, trustkeep.ErrUnsupported,
-		trustkeep.ErrCorrupt, trustkeep.ErrEmpty, trustkeep.ErrKeyMismatch, trustkeep.ErrExpired,
-		trustkeep.ErrRejected, trustkeep.ErrLimit, trustkeep.ErrInvalid,
-	} {
-		if errors.Is(err, s) {
-			return true
-		}
-	}
-	return false
-}
-
-// guard turns a panic of the packet layer into an error. Parsers of hostile
-// input should not panic, and the fuzz targets look for those that do; a
-// server must survive the one that was missed.
-func guard(doing string, f func() error) (err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			err = fail(trustkeep.ErrCorrupt, "%s: %v", doing, r)
-		}
-	}()
-	return f()
-}
+func guard(doing string, f func() error) error { return fault.Guard(doing, f) }

@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/trustkeep/trustkeep/pgp/internal/fault"
 )
 
 // seeds are the fixtures; without any, fuzzing would start from nothing.
@@ -35,7 +37,7 @@ func seeds(f *testing.F, patterns ...string) {
 // typed fails for an error that wraps no sentinel.
 func typed(t *testing.T, err error) {
 	t.Helper()
-	if err != nil && (!hasSentinel(err) || !strings.HasPrefix(err.Error(), "pgp: ")) {
+	if err != nil && (!fault.Typed(err) || !strings.HasPrefix(err.Error(), "pgp: ")) {
 		t.Errorf("untyped error %v", err)
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/pgp/internal/fault"
 )
 
 // testKeys are made once: key generation is not what most tests are about.
@@ -186,7 +187,7 @@ func TestMessageTampered(t *testing.T) {
 			if out.Len() != 0 {
 				t.Errorf("%s %s: %d bytes handed out", p, what, out.Len())
 			}
-			if !hasSentinel(err) || !strings.HasPrefix(err.Error(), "pgp: ") {
+			if !fault.Typed(err) || !strings.HasPrefix(err.Error(), "pgp: ") {
 				t.Errorf("%s %s: %v", p, what, err)
 			}
 		}
