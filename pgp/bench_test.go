@@ -15,8 +15,9 @@ import (
 
 	"github.com/ProtonMail/go-crypto/openpgp/packet"
 	openpgp "github.com/ProtonMail/go-crypto/openpgp/v2"
-
 	"github.com/trustkeep/trustkeep/internal/testtool"
+	"github.com/trustkeep/trustkeep/pgp/internal/grammar"
+	"github.com/trustkeep/trustkeep/pgp/internal/overlap"
 )
 
 // benchMiB is the size of the messages; the acceptance run is
@@ -114,7 +115,7 @@ func BenchmarkMessage(b *testing.B) {
 		}
 		config := &packet.Config{DefaultCipher: packet.CipherAES256, DefaultHash: crypto.SHA256}
 		if profile == PresetRFC9580 {
-			config.AEADConfig = &packet.AEADConfig{DefaultMode: packet.AEADModeGCM, ChunkSize: chunkSize}
+			config.AEADConfig = &packet.AEADConfig{DefaultMode: packet.AEADModeGCM, ChunkSize: overlap.ChunkSize}
 		}
 		run := func(what, file string, f func(dst io.Writer, src io.Reader) error) {
 			b.Run(name+"/"+what, func(b *testing.B) {
@@ -163,7 +164,7 @@ func BenchmarkMessage(b *testing.B) {
 func BenchmarkGPG(b *testing.B) {
 	g := newGPG(b)
 	k := testKeys()[PresetGnuPG22]
-	g.run(join(k.state().packets), "--import")
+	g.run(grammar.Join(k.state().packets), "--import")
 	path := benchFile(b, "content")
 	benchContent(b, path)
 	b.Run("encrypt", func(b *testing.B) {
@@ -191,7 +192,7 @@ func BenchmarkRNP(b *testing.B) {
 	}
 	k := testKeys()[PresetGnuPG22]
 	key := filepath.Join(home, "key.pgp")
-	if err := os.WriteFile(key, join(k.state().packets), 0o600); err != nil {
+	if err := os.WriteFile(key, grammar.Join(k.state().packets), 0o600); err != nil {
 		b.Fatal(err)
 	}
 	run("rnpkeys", "--import-keys", key)

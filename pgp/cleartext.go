@@ -3,21 +3,15 @@ package pgp
 import (
 	"bufio"
 	"bytes"
-	"errors"
 	"io"
 	"slices"
 	"strings"
 
 	"github.com/ProtonMail/go-crypto/openpgp/packet"
 	"github.com/trustkeep/trustkeep"
-)
-
-// The cleartext signature framework, RFC 9580 section 7.
-
-const (
-	cleartextBegin = "-----BEGIN PGP SIGNED MESSAGE-----"
-	signatureBegin = "-----BEGIN PGP SIGNATURE-----"
-	maxTextLine    = 64 << 10
+	"github.com/trustkeep/trustkeep/pgp/internal/armor"
+	"github.com/trustkeep/trustkeep/pgp/internal/cleartext"
+	"github.com/trustkeep/trustkeep/pgp/internal/compose"
 )
 
 // errCleartext is internal: start found a cleartext message.
@@ -34,27 +28,27 @@ func (s Signing) Cleartext(dst io.Writer, src io.Reader) error {
 		return err
 	}
 	pc := s.Options.packetConfig(s.Options.now())
-	var pending []*pendingSignature
+	var pending []*compose.Signature
 	var hashes []string
 	for _, key := range keys {
-		p, err := newPendingSignature(key, packet.SigTypeText, pc)
+		p, err := compose.NewSignature(key, packet.SigTypeText, pc)
 		if err != nil {
 			return classify("sign", err)
 		}
 		pending = append(pending, p)
-		if name := strings.ReplaceAll(p.sig.Hash.String(), "-", ""); key.Version < 6 && !slices.Contains(hashes, name) {
+		if name := strings.ReplaceAll(p.Sig.Hash.String(), "-", ""); key.Version < 6 && !slices.Contains(hashes, name) {
 			hashes = append(hashes, name) // section 7.1 wants it for version 4 only
 		}
 	}
 	out := bufio.NewWriter(dst)
-	out.WriteString(cleartextBegin + "\n")
+	out.WriteString(cleartext.Begin + "\n")
 	if len(hashes) > 0 {
 		out.WriteString("Hash: " + strings.Join(hashes, ",") + "\n")
 	}
 	out.WriteByte('\n')
-	lines := bufio.NewReaderSize(src, maxTextLine)
+	lines := bufio.NewReaderSize(src, cleartext.MaxTextLine)
 	for first := true; ; first = false {
-		line, err := textLine(lines)
+		line, err := cleartext.Line(lines)
 		if err == io.EOF {
 			break
 		}
@@ -63,9 +57,9 @@ func (s Signing) Cleartext(dst io.Writer, src io.Reader) error {
 		}
 		for _, p := range pending {
 			if !first {
-				p.h.Write([]byte("\r\n"))
+				p.H.Write([]byte("\r\n"))
 			}
-			p.h.Write(line)
+			p.H.Write(line)
 		}
 		if bytes.HasPrefix(line, []byte("-")) || bytes.HasPrefix(line, []byte("From ")) {
 			out.WriteString("- ")
@@ -76,38 +70,21 @@ func (s Signing) Cleartext(dst io.Writer, src io.Reader) error {
 	var packets bytes.Buffer
 	for _, p := range pending {
 		err := guard("sign", func() error {
-			if err := p.sig.Sign(p.h, p.key, pc); err != nil {
+			if err := p.Sig.Sign(p.H, p.Key, pc); err != nil {
 				return err
 			}
-			return p.sig.Serialize(&packets)
+			return p.Sig.Serialize(&packets)
 		})
 		if err != nil {
 			return classify("sign", err)
 		}
 	}
-	armored, err := enarmor(blockSignature, packets.Bytes(), s.checksum())
+	armored, err := armor.Encode(armor.BlockSignature, packets.Bytes(), s.checksum())
 	if err != nil {
 		return err
 	}
 	out.Write(armored)
 	return out.Flush() // reports what any of the writes met
-}
-
-// textLine reads a line without its ending and the white space before it.
-func textLine(r *bufio.Reader) ([]byte, error) {
-	line, err := r.ReadSlice('\n')
-	switch {
-	case errors.Is(err, bufio.ErrBufferFull):
-		return nil, fail(trustkeep.ErrUnsupported, "line of more than %d bytes in text", maxTextLine)
-	case err == io.EOF && len(line) > 0:
-	case err != nil:
-		return nil, err
-	}
-	line = bytes.TrimRight(line, " \t\r\n")
-	if i := bytes.IndexFunc(line, func(c rune) bool { return c < ' ' && c != '\t' || c == 0x7F }); i >= 0 {
-		return nil, fail(trustkeep.ErrUnsupported, "control character %#x in text", line[i])
-	}
-	return line, nil
 }
 
 // cleartext verifies the message that the source holds; start has stopped
@@ -124,7 +101,7 @@ func (m *message) cleartext(w io.Writer) error {
 }
 
 func (m *message) readCleartext(r *bufio.Reader, w io.Writer) error {
-	if err := cleartextHeaders(r); err != nil {
+	if err := cleartext.Headers(r); err != nil {
 		return err
 	}
 	// The hash is announced in a header that nobody signed, and the salt of
@@ -132,14 +109,14 @@ func (m *message) readCleartext(r *bufio.Reader, w io.Writer) error {
 	var text bytes.Buffer
 	keep := &limitedBuffer{&text, defaultBuffer}
 	for first := true; ; first = false {
-		line, err := textLine(r)
+		line, err := cleartext.Line(r)
 		if err == io.EOF {
 			return fail(trustkeep.ErrCorrupt, "cleartext message without signature")
 		}
 		if err != nil {
 			return err
 		}
-		if string(line) == signatureBegin {
+		if string(line) == cleartext.SignatureBegin {
 			break
 		}
 		escaped := bytes.HasPrefix(line, []byte("- "))
@@ -158,9 +135,9 @@ func (m *message) readCleartext(r *bufio.Reader, w io.Writer) error {
 			return err
 		}
 	}
-	d := newDearmorer(r)
-	d.kind, d.ended = blockSignature, false
-	if err := d.headers(); err != nil {
+	d := armor.NewReader(r)
+	d.Kind, d.Ended = armor.BlockSignature, false
+	if err := d.Headers(); err != nil {
 		return err
 	}
 	data, err := io.ReadAll(io.LimitReader(d, maxSignatureFile))
@@ -185,30 +162,4 @@ func (m *message) readCleartext(r *bufio.Reader, w io.Writer) error {
 	m.result.Size = int64(text.Len())
 	_, err = text.WriteTo(w)
 	return err
-}
-
-// cleartextHeaders accepts Hash headers and nothing else: GnuPG and others have
-// been made to show text in headers as signed (CVE-2019-11841).
-func cleartextHeaders(r *bufio.Reader) error {
-	known := []string{"SHA1", "SHA224", "SHA256", "SHA384", "SHA512", "SHA3-256", "SHA3-512", "MD5", "RIPEMD160"}
-	for range maxArmorHeaders {
-		line, err := r.ReadSlice('\n')
-		if err != nil {
-			return fail(trustkeep.ErrCorrupt, "cleartext message: truncated")
-		}
-		text := strings.TrimRight(string(line), " \t\r\n")
-		if text == "" {
-			return nil
-		}
-		value, ok := strings.CutPrefix(text, "Hash: ")
-		if !ok {
-			return fail(trustkeep.ErrCorrupt, "header %q in a cleartext message", trustkeep.Printable(text))
-		}
-		for _, name := range strings.Split(value, ",") {
-			if !slices.Contains(known, strings.TrimSpace(name)) {
-				return fail(trustkeep.ErrCorrupt, "hash %q in a cleartext message", trustkeep.Printable(name))
-			}
-		}
-	}
-	return fail(trustkeep.ErrLimit, "more than %d headers", maxArmorHeaders)
 }

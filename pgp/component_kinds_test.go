@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/pgp/internal/grammar"
 )
 
 var componentStart = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
@@ -334,7 +335,7 @@ func TestRestoreRefusesContradictions(t *testing.T) {
 		"two keys":                func(s *ComponentState) { s.Versions[1].Data = append(s.Versions[1].Data, s.Versions[0].Data...) },
 		"private and then public": func(s *ComponentState) { s.Versions[1].Data = public },
 		"public and then private": func(s *ComponentState) { s.Versions[0].Data = public },
-		"key without passphrase":  func(s *ComponentState) { s.Versions[1].Data = join(open.state().packets) },
+		"key without passphrase":  func(s *ComponentState) { s.Versions[1].Data = grammar.Join(open.state().packets) },
 	}
 	for about, change := range tests {
 		t.Run(about, func(t *testing.T) {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/pgp/internal/grammar"
 )
 
 func TestComponentPrivate(t *testing.T) {
@@ -145,7 +146,7 @@ func TestComponentPublic(t *testing.T) {
 // TestComponentLocksWhatComesOpen: gpg exports keys without passphrase.
 func TestComponentLocksWhatComesOpen(t *testing.T) {
 	k := newKey(t, GenerateOptions{}, Options{})
-	open := join(k.state().packets)
+	open := grammar.Join(k.state().packets)
 	if _, err := ImportComponent(context.Background(), "x", open, ComponentOptions{}); !errors.Is(err, trustkeep.ErrRejected) {
 		t.Errorf("%v", err)
 	}
@@ -157,7 +158,7 @@ func TestComponentLocksWhatComesOpen(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	secret := k.state().packets[0].body
+	secret := k.state().packets[0].Body
 	if bytes.Contains(state.Versions[0].Data, secret[len(secret)-30:]) {
 		t.Error("the private part is stored in the clear")
 	}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/internal/limits"
+	"github.com/trustkeep/trustkeep/pgp/internal/overlap"
 )
 
 // Decryption says what may open a message and who is expected to have signed
@@ -95,7 +96,7 @@ func (d Decryption) into(w io.Writer, src io.Reader) (*Result, error) {
 }
 
 // copyContent writes one part while the next is decrypted.
-func copyContent(w io.Writer, m *message) error { return copyAhead(w, m) }
+func copyContent(w io.Writer, m *message) error { return overlap.Copy(w, m) }
 
 // onlyWriter and onlyReader keep io.Copy from shortcuts around the buffer.
 type (

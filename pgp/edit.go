@@ -7,6 +7,8 @@ import (
 	"github.com/ProtonMail/go-crypto/openpgp/packet"
 	openpgp "github.com/ProtonMail/go-crypto/openpgp/v2"
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/pgp/internal/grammar"
+	"github.com/trustkeep/trustkeep/pgp/internal/selfsig"
 )
 
 // edit puts new packets into a key, each where it belongs, and leaves the
@@ -17,7 +19,7 @@ type edit struct {
 	entity  *openpgp.Entity
 	config  *packet.Config
 	at      time.Time
-	packets []rawPacket
+	packets []grammar.Raw
 }
 
 func newEdit(k *Key, e *openpgp.Entity, o Options) *edit {
@@ -39,11 +41,11 @@ func (ed *edit) done() (*Key, error) {
 
 // add signs a signature and puts it behind the others of the first component
 // that is accepted.
-func (ed *edit) add(s *packet.Signature, sign func(*packet.Signature) error, where func(rawPacket) bool) error {
+func (ed *edit) add(s *packet.Signature, sign func(*packet.Signature) error, where func(grammar.Raw) bool) error {
 	if err := sign(s); err != nil {
 		return classify("sign", err)
 	}
-	raw, err := rawOf(s)
+	raw, err := grammar.Of(s)
 	if err != nil {
 		return classify("sign", err)
 	}
@@ -56,22 +58,26 @@ func (ed *edit) add(s *packet.Signature, sign func(*packet.Signature) error, whe
 }
 
 // endOfComponent returns the index behind the signatures of the component at i.
-func endOfComponent(packets []rawPacket, i int) int {
-	for i++; i < len(packets) && packets[i].tag == tagSignature; i++ {
+func endOfComponent(packets []grammar.Raw, i int) int {
+	for i++; i < len(packets) && packets[i].Tag == grammar.TagSignature; i++ {
 	}
 	return i
 }
 
-func isPrimary(p rawPacket) bool { return p.tag == tagPublicKey || p.tag == tagSecretKey }
-
-func isSubkeyPacket(p rawPacket) bool { return p.tag == tagPublicSub || p.tag == tagSecretSub }
-
-func isUserID(id string) func(rawPacket) bool {
-	return func(p rawPacket) bool { return p.tag == tagUserID && string(p.body) == id }
+func isPrimary(p grammar.Raw) bool {
+	return p.Tag == grammar.TagPublicKey || p.Tag == grammar.TagSecretKey
 }
 
-func isSubkey(s *openpgp.Subkey) func(rawPacket) bool {
-	return func(p rawPacket) bool {
+func isSubkeyPacket(p grammar.Raw) bool {
+	return p.Tag == grammar.TagPublicSub || p.Tag == grammar.TagSecretSub
+}
+
+func isUserID(id string) func(grammar.Raw) bool {
+	return func(p grammar.Raw) bool { return p.Tag == grammar.TagUserID && string(p.Body) == id }
+}
+
+func isSubkey(s *openpgp.Subkey) func(grammar.Raw) bool {
+	return func(p grammar.Raw) bool {
 		if !isSubkeyPacket(p) {
 			return false
 		}
@@ -81,8 +87,8 @@ func isSubkey(s *openpgp.Subkey) func(rawPacket) bool {
 }
 
 // fingerprintOf returns the fingerprint of a key packet in binary.
-func fingerprintOf(p rawPacket) (string, bool) {
-	parsed, err := p.parsed()
+func fingerprintOf(p grammar.Raw) (string, bool) {
+	parsed, err := p.Parsed()
 	if err != nil {
 		return "", false
 	}
@@ -101,7 +107,7 @@ func (ed *edit) addUserID(id string, s *packet.Signature, sign func(*packet.Sign
 	if i < 0 {
 		i = len(ed.packets)
 	}
-	ed.packets = slices.Insert(ed.packets, i, newRawPacket(tagUserID, []byte(id)))
+	ed.packets = slices.Insert(ed.packets, i, grammar.New(grammar.TagUserID, []byte(id)))
 	return ed.add(s, sign, isUserID(id))
 }
 
@@ -112,7 +118,7 @@ func (ed *edit) rebind(s *openpgp.Subkey, old *packet.Signature, expires time.Ti
 		return err
 	}
 	e := ed.entity
-	sig, err := renewed(old, e.PrimaryKey, ed.at, ed.config)
+	sig, err := selfsig.Renewed(old, e.PrimaryKey, ed.at, ed.config)
 	if err != nil {
 		return err
 	}
@@ -128,7 +134,7 @@ func (ed *edit) rebind(s *openpgp.Subkey, old *packet.Signature, expires time.Ti
 
 // crossSign makes the signing subkey confirm that it belongs to the key.
 func crossSign(sig *packet.Signature, s *openpgp.Subkey, e *openpgp.Entity, c *packet.Config) error {
-	sig.EmbeddedSignature = newSignature(s.PublicKey, packet.SigTypePrimaryKeyBinding, sig.CreationTime)
+	sig.EmbeddedSignature = selfsig.New(s.PublicKey, packet.SigTypePrimaryKeyBinding, sig.CreationTime)
 	if err := sig.EmbeddedSignature.CrossSignKey(s.PublicKey, e.PrimaryKey, s.PrivateKey, c); err != nil {
 		return classify("sign", err)
 	}
@@ -161,11 +167,11 @@ func (ed *edit) addSubkey(o SubkeyOptions) error {
 		return classify("subkey", err)
 	}
 	s := &e.Subkeys[len(e.Subkeys)-1]
-	secret, err := rawOf(s.PrivateKey)
+	secret, err := grammar.Of(s.PrivateKey)
 	if err != nil {
 		return classify("subkey", err)
 	}
-	binding, err := rawOf(s.Bindings[0].Packet)
+	binding, err := grammar.Of(s.Bindings[0].Packet)
 	if err != nil {
 		return classify("subkey", err)
 	}

@@ -107,21 +107,3 @@ func FuzzSignatures(f *testing.F) {
 		typed(t, err)
 	})
 }
-
-func FuzzArmor(f *testing.F) {
-	seeds(f, "*.asc")
-	f.Fuzz(func(t *testing.T, data []byte) {
-		body, err := unpacked(data, blockMessage)
-		if err != nil || !looksArmored(data) {
-			return
-		}
-		again, err := enarmor(blockMessage, body, withChecksum)
-		if err != nil {
-			t.Fatal(err)
-		}
-		back, err := unpacked(again, blockMessage)
-		if err != nil || !bytes.Equal(back, body) {
-			t.Errorf("%v: armor does not round-trip", err)
-		}
-	})
-}

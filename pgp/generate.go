@@ -7,6 +7,8 @@ import (
 	"github.com/ProtonMail/go-crypto/openpgp/packet"
 	openpgp "github.com/ProtonMail/go-crypto/openpgp/v2"
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/pgp/internal/grammar"
+	"github.com/trustkeep/trustkeep/pgp/internal/selfsig"
 )
 
 // Preset chooses the algorithms of a new key. Each profile makes a primary key
@@ -155,7 +157,7 @@ func Generate(o GenerateOptions) (key *Key, revocation []byte, err error) {
 	}
 	pc := o.Options.packetConfig(now)
 	f.apply(pc)
-	var packets []rawPacket
+	var packets []grammar.Raw
 	err = guard("generate", func() error {
 		packets, err = generate(o, lifetime, pc)
 		return err
@@ -194,7 +196,7 @@ func (k *Key) openedLike(open *Key) *Key {
 
 // generate lets go-crypto make the key material and signs what this package
 // wants keys to say.
-func generate(o GenerateOptions, lifetime uint32, pc *packet.Config) ([]rawPacket, error) {
+func generate(o GenerateOptions, lifetime uint32, pc *packet.Config) ([]grammar.Raw, error) {
 	e, err := openpgp.NewEntity("", "", "", pc)
 	if err != nil {
 		return nil, err
@@ -204,9 +206,9 @@ func generate(o GenerateOptions, lifetime uint32, pc *packet.Config) ([]rawPacke
 			return nil, err
 		}
 	}
-	var packets []rawPacket
-	add := func(s serializer) error {
-		raw, err := rawOf(s)
+	var packets []grammar.Raw
+	add := func(s grammar.Serializer) error {
+		raw, err := grammar.Of(s)
 		packets = append(packets, raw)
 		return err
 	}
@@ -215,8 +217,8 @@ func generate(o GenerateOptions, lifetime uint32, pc *packet.Config) ([]rawPacke
 	}
 	now := pc.Now()
 	if pc.V6() { // section 10.1.1: properties of version 6 keys go into a direct-key signature
-		s := newSignature(e.PrimaryKey, packet.SigTypeDirectSignature, now)
-		setProperties(s, lifetime)
+		s := selfsig.New(e.PrimaryKey, packet.SigTypeDirectSignature, now)
+		selfsig.SetProperties(s, lifetime)
 		if err := s.SignDirectKeyBinding(e.PrimaryKey, e.PrivateKey, pc); err != nil {
 			return nil, err
 		}
@@ -225,10 +227,10 @@ func generate(o GenerateOptions, lifetime uint32, pc *packet.Config) ([]rawPacke
 		}
 	}
 	for i, id := range o.UserIDs {
-		packets = append(packets, newRawPacket(tagUserID, []byte(id)))
-		s := newSignature(e.PrimaryKey, packet.SigTypePositiveCert, now)
+		packets = append(packets, grammar.New(grammar.TagUserID, []byte(id)))
+		s := selfsig.New(e.PrimaryKey, packet.SigTypePositiveCert, now)
 		if !pc.V6() {
-			setProperties(s, lifetime)
+			selfsig.SetProperties(s, lifetime)
 		}
 		first := i == 0
 		s.IsPrimaryId = &first

@@ -13,6 +13,8 @@ import (
 
 	"github.com/ProtonMail/go-crypto/openpgp/packet"
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/pgp/internal/grammar"
+	"github.com/trustkeep/trustkeep/pgp/internal/selfsig"
 )
 
 // bounded runs f and checks what it may cost: the time and the memory that the
@@ -71,7 +73,7 @@ func compressed(t testing.TB, content []byte) []byte {
 	}
 	w.Write(content)
 	w.Close()
-	return newRawPacket(tagCompressed, buf.Bytes()).data
+	return grammar.New(grammar.TagCompressed, buf.Bytes()).Data
 }
 
 // zeros is a literal packet of n zeros, compressed, made without holding it.
@@ -83,14 +85,14 @@ func zeros(t testing.TB, n int64) []byte {
 	if err != nil {
 		t.Fatal(err)
 	}
-	lit := newPacketWriter(w, tagLiteral)
+	lit := grammar.NewWriter(w, grammar.TagLiteral)
 	lit.Write([]byte("b\x00\x00\x00\x00\x00"))
 	if _, err := io.CopyN(lit, zeroReader{}, n); err != nil {
 		t.Fatal(err)
 	}
 	lit.Close()
 	w.Close()
-	return newRawPacket(tagCompressed, buf.Bytes()).data
+	return grammar.New(grammar.TagCompressed, buf.Bytes()).Data
 }
 
 type zeroReader struct{}
@@ -104,9 +106,9 @@ func passwordMessage(spec []byte, times int) []byte {
 	for range times {
 		body := append([]byte{4, 9}, spec...)
 		body = append(body, make([]byte, 33)...)
-		out = append(out, newRawPacket(tagSKESK, body).data...)
+		out = append(out, grammar.New(grammar.TagSKESK, body).Data...)
 	}
-	return append(out, newRawPacket(tagSEIPD, append([]byte{1}, make([]byte, 18+22)...)).data...)
+	return append(out, grammar.New(grammar.TagSEIPD, append([]byte{1}, make([]byte, 18+22)...)).Data...)
 }
 
 func argon2Spec(passes, lanes, memory byte) []byte {
@@ -119,13 +121,13 @@ func iteratedSpec(hash, count byte) []byte {
 
 func TestHostileMessages(t *testing.T) {
 	k := testKeys()[PresetGnuPG22]
-	nested := newRawPacket(tagLiteral, []byte("b\x00\x00\x00\x00\x00hi")).data
+	nested := grammar.New(grammar.TagLiteral, []byte("b\x00\x00\x00\x00\x00hi")).Data
 	for range 1000 {
 		nested = compressed(t, nested)
 	}
-	onePass := newRawPacket(tagOnePass, append([]byte{3, 0, 8, 22}, append(binary.BigEndian.AppendUint64(nil, k.state().primary.KeyId), 0)...)).data
-	marker := newRawPacket(tagMarker, []byte("PGP")).data
-	anonymous := newRawPacket(tagPKESK, append(append([]byte{3}, make([]byte, 8)...), 1, 0, 8, 0xFF)).data
+	onePass := grammar.New(grammar.TagOnePass, append([]byte{3, 0, 8, 22}, append(binary.BigEndian.AppendUint64(nil, k.state().primary.KeyId), 0)...)).Data
+	marker := grammar.New(grammar.TagMarker, []byte("PGP")).Data
+	anonymous := grammar.New(grammar.TagPKESK, append(append([]byte{3}, make([]byte, 8)...), 1, 0, 8, 0xFF)).Data
 	for name, tt := range map[string]struct {
 		data []byte
 		want error
@@ -142,15 +144,15 @@ func TestHostileMessages(t *testing.T) {
 		"S2K of the largest count":       {passwordMessage(iteratedSpec(2, 255), 1), trustkeep.ErrIncorrectPassword},
 		"1,000 S2K of the largest count": {passwordMessage(iteratedSpec(10, 255), 1000), trustkeep.ErrLimit},
 		"10,000 passwords":               {passwordMessage(iteratedSpec(8, 0), 10_000), trustkeep.ErrLimit},
-		"10,000 hidden recipients":       {append(bytes.Repeat(anonymous, 10_000), newRawPacket(tagSEIPD, make([]byte, 50)).data...), trustkeep.ErrLimit},
+		"10,000 hidden recipients":       {append(bytes.Repeat(anonymous, 10_000), grammar.New(grammar.TagSEIPD, make([]byte, 50)).Data...), trustkeep.ErrLimit},
 		"1,000 nested packets":           {nested, trustkeep.ErrLimit},
 		"10,000 signatures announced":    {bytes.Repeat(onePass, 10_000), trustkeep.ErrLimit},
 		"100,000 markers":                {bytes.Repeat(marker, 100_000), trustkeep.ErrLimit},
 		"compression bomb":               {zeros(t, 256<<20), trustkeep.ErrLimit},
 		"bomb in a bomb":                 {compressed(t, zeros(t, 256<<20)), trustkeep.ErrLimit},
 		"session key of 4 GiB":           {[]byte{0xC1, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 3}, trustkeep.ErrCorrupt},
-		"AEAD chunk of 2^62":             {newRawPacket(tagSEIPD, append([]byte{2, 9, 3, 56}, make([]byte, 64)...)).data, trustkeep.ErrCorrupt},
-		"signature of 4 GiB of notes":    {newRawPacket(tagSignature, []byte{6, 0, 27, 8, 0xFF, 0xFF, 0xFF, 0xFF}).data, trustkeep.ErrCorrupt},
+		"AEAD chunk of 2^62":             {grammar.New(grammar.TagSEIPD, append([]byte{2, 9, 3, 56}, make([]byte, 64)...)).Data, trustkeep.ErrCorrupt},
+		"signature of 4 GiB of notes":    {grammar.New(grammar.TagSignature, []byte{6, 0, 27, 8, 0xFF, 0xFF, 0xFF, 0xFF}).Data, trustkeep.ErrCorrupt},
 		"armor with an endless line":     {append([]byte("-----BEGIN PGP MESSAGE-----\n\n"), bytes.Repeat([]byte("A"), 10<<20)...), trustkeep.ErrCorrupt},
 		"armor with endless headers":     {[]byte("-----BEGIN PGP MESSAGE-----\n" + strings.Repeat("A: b\n", 100_000)), trustkeep.ErrLimit},
 		"a key":                          {k.Marshal(), trustkeep.ErrCorrupt},
@@ -173,7 +175,7 @@ func TestHostileMessages(t *testing.T) {
 // TestHostileArgon2Size: the bomb of 86 bytes is one.
 func TestHostileArgon2Size(t *testing.T) {
 	body := append([]byte{4, 9}, argon2Spec(1, 4, 31)...)
-	message := append(newRawPacket(tagSKESK, body).data, newRawPacket(tagSEIPD, append([]byte{1}, make([]byte, 18+22)...)).data...)
+	message := append(grammar.New(grammar.TagSKESK, body).Data, grammar.New(grammar.TagSEIPD, append([]byte{1}, make([]byte, 18+22)...)).Data...)
 	if len(message) > 86 {
 		t.Errorf("%d bytes", len(message))
 	}
@@ -191,26 +193,26 @@ func TestHostileKeys(t *testing.T) {
 	}
 	// The private part with its specifier replaced: 254 (SHA-1), AES-256, S2K.
 	relock := func(usage byte, spec []byte) []byte {
-		public, err := rawOf(k.state().primary)
+		public, err := grammar.Of(k.state().primary)
 		if err != nil {
 			t.Fatal(err)
 		}
-		body := append(bytes.Clone(public.body), usage, 9)
+		body := append(bytes.Clone(public.Body), usage, 9)
 		if usage == 253 {
 			body = append(body, 2)
 		}
 		body = append(append(body, spec...), make([]byte, 64)...)
-		rest := join(k.state().packets[1:])
-		return append(newRawPacket(tagSecretKey, body).data, rest...)
+		rest := grammar.Join(k.state().packets[1:])
+		return append(grammar.New(grammar.TagSecretKey, body).Data, rest...)
 	}
 	bigRSA := func(bits int) []byte {
 		n := bytes.Repeat([]byte{0xFF}, (bits+7)/8)
 		body := []byte{4, 0x60, 0, 0, 0, 1}
 		body = binary.BigEndian.AppendUint16(body, uint16(bits))
 		body = append(append(body, n...), 0, 17, 1, 0, 1)
-		return append(newRawPacket(tagPublicKey, body).data, newRawPacket(tagUserID, []byte("big")).data...)
+		return append(grammar.New(grammar.TagPublicKey, body).Data, grammar.New(grammar.TagUserID, []byte("big")).Data...)
 	}
-	selfSignature := k.state().packets[2].data
+	selfSignature := k.state().packets[2].Data
 	for name, tt := range map[string]struct {
 		data []byte
 		want error
@@ -221,8 +223,8 @@ func TestHostileKeys(t *testing.T) {
 		"GNU smart card":        {relock(254, []byte{101, 0, 'G', 'N', 'U', 2}), trustkeep.ErrUnsupported},
 		"unknown specifier":     {relock(254, []byte{77, 8}), trustkeep.ErrUnsupported},
 		"RSA of 65,535 bits":    {bigRSA(65535), trustkeep.ErrCorrupt}, // no self-signature in it either
-		"9,000 self-signatures": {append(k.Public().state().packets[0].data, append(newRawPacket(tagUserID, []byte("x")).data, bytes.Repeat(selfSignature, 9_000)...)...), trustkeep.ErrLimit},
-		"100,000 signatures":    {append(k.Public().state().packets[0].data, append(newRawPacket(tagUserID, []byte("x")).data, bytes.Repeat(selfSignature, 100_000)...)...), trustkeep.ErrLimit},
+		"9,000 self-signatures": {append(k.Public().state().packets[0].Data, append(grammar.New(grammar.TagUserID, []byte("x")).Data, bytes.Repeat(selfSignature, 9_000)...)...), trustkeep.ErrLimit},
+		"100,000 signatures":    {append(k.Public().state().packets[0].Data, append(grammar.New(grammar.TagUserID, []byte("x")).Data, bytes.Repeat(selfSignature, 100_000)...)...), trustkeep.ErrLimit},
 		"truncated":             {private[:len(private)/3], trustkeep.ErrCorrupt},
 		"packet of 4 GiB":       {[]byte{0xC6, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 4}, trustkeep.ErrCorrupt},
 		"a million packets":     {bytes.Repeat([]byte{0xCD, 0}, 1_000_000), trustkeep.ErrLimit},
@@ -268,17 +270,17 @@ func TestSubkeyTheft(t *testing.T) {
 		},
 	} {
 		ed := newEdit(thief, e, Options{})
-		s := newSignature(e.PrimaryKey, packet.SigTypeSubkeyBinding, ed.at)
+		s := selfsig.New(e.PrimaryKey, packet.SigTypeSubkeyBinding, ed.at)
 		s.FlagsValid, s.FlagSign = true, true
 		embed(s)
 		if err := s.SignKey(stolen, e.PrivateKey, ed.config); err != nil {
 			t.Fatal(err)
 		}
-		head, err := rawOf(stolen)
+		head, err := grammar.Of(stolen)
 		if err != nil {
 			t.Fatal(err)
 		}
-		binding, err := rawOf(s)
+		binding, err := grammar.Of(s)
 		if err != nil {
 			t.Fatal(err)
 		}

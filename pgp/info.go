@@ -9,6 +9,8 @@ import (
 	"github.com/ProtonMail/go-crypto/openpgp/packet"
 	openpgp "github.com/ProtonMail/go-crypto/openpgp/v2"
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/pgp/internal/grammar"
+	"github.com/trustkeep/trustkeep/pgp/internal/material"
 )
 
 // Usage is what a primary key or subkey may be used for, by its key flags
@@ -112,7 +114,7 @@ func (k *Key) Info(o Options) Info {
 	pc := cfg.packetConfig(at)
 	info := Info{
 		Fingerprint: k.Fingerprint(), KeyID: k.KeyID(), Version: k.Version(),
-		Algorithm: algorithmName(e.PrimaryKey), Created: k.NotBefore(), Secret: secretState(e.PrivateKey),
+		Algorithm: material.Name(e.PrimaryKey), Created: k.NotBefore(), Secret: secretState(e.PrivateKey),
 	}
 	self, err := e.PrimarySelfSignature(time.Time{}, pc)
 	if err != nil {
@@ -160,10 +162,10 @@ func (k *Key) userIDs(e *openpgp.Entity, at time.Time, pc *packet.Config) []User
 	_, primary := e.PrimaryIdentity(at, pc)
 	var out []UserIDInfo
 	for _, p := range k.state().packets {
-		if p.tag != tagUserID {
+		if p.Tag != grammar.TagUserID {
 			continue
 		}
-		u := UserIDInfo{ID: string(p.body)}
+		u := UserIDInfo{ID: string(p.Body)}
 		if id := e.Identities[u.ID]; id != nil {
 			sig, err := id.LatestValidSelfCertification(at, pc)
 			u.Revoked = id.Revoked(sig, at, pc)
@@ -181,7 +183,7 @@ func (k *Key) userIDs(e *openpgp.Entity, at time.Time, pc *packet.Config) []User
 func (k *Key) subkeyInfo(s *openpgp.Subkey, cfg Options, at time.Time, pc *packet.Config) SubkeyInfo {
 	info := SubkeyInfo{
 		Fingerprint: hex.EncodeToString(s.PublicKey.Fingerprint), KeyID: keyID(s.PublicKey.KeyId),
-		Algorithm: algorithmName(s.PublicKey), Created: s.PublicKey.CreationTime.UTC(), Secret: secretState(s.PrivateKey),
+		Algorithm: material.Name(s.PublicKey), Created: s.PublicKey.CreationTime.UTC(), Secret: secretState(s.PrivateKey),
 	}
 	sig, err := s.LatestValidBindingSignature(at, pc)
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/pgp/internal/grammar"
 )
 
 // gpgKeySpecs are the keys that GnuPG is asked to make.
@@ -258,7 +259,7 @@ func TestInteropLegacyGPG(t *testing.T) {
 	// when told to.
 	noMDC := []byte(g.run([]byte("old"), "--rfc2440", "--cipher-algo", "AES256", "--disable-mdc", "-r", sha1.Fingerprint(), "--encrypt"))
 	tag, _, err := readPacketTags(noMDC)
-	if err != nil || tag != tagEncrypted {
+	if err != nil || tag != grammar.TagEncrypted {
 		t.Logf("gpg still protects the message (packet type %d)", tag)
 	} else {
 		if _, err := (Decryption{Keys: []*Key{sha1}}).Decrypt(&bytes.Buffer{}, bytes.NewReader(noMDC)); !asError(err, &policy) || policy.Needs != LegacyMissingMDC {
@@ -301,14 +302,14 @@ func TestInteropLegacyGPG(t *testing.T) {
 // readPacketTags returns the type of the last packet of a binary message.
 func readPacketTags(data []byte) (last byte, n int, err error) {
 	for len(data) > 0 {
-		p, rest, err := nextPacket(data, 0)
+		p, rest, err := grammar.Next(data, 0)
 		if err != nil {
 			if data[0]&0x40 != 0 { // a partial length: the encrypted data
 				return data[0] & 0x3F, n + 1, nil
 			}
 			return 0, n, err
 		}
-		last, data = p.tag, rest
+		last, data = p.Tag, rest
 		n++
 	}
 	return last, n, nil

@@ -9,10 +9,11 @@ import (
 	"sync"
 	"time"
 
-	openpgp "github.com/ProtonMail/go-crypto/openpgp/v2"
-
 	"github.com/ProtonMail/go-crypto/openpgp/packet"
+	openpgp "github.com/ProtonMail/go-crypto/openpgp/v2"
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/pgp/internal/grammar"
+	"github.com/trustkeep/trustkeep/pgp/internal/material"
 )
 
 // Key is one OpenPGP key: a primary key, its user IDs and its subkeys, with
@@ -29,7 +30,7 @@ type Key struct {
 }
 
 type keyState struct {
-	packets []rawPacket // the primary key first
+	packets []grammar.Raw // the primary key first
 	primary *packet.PublicKey
 	ids     []uint64 // key IDs of the primary key and the subkeys
 	secret  bool
@@ -53,7 +54,7 @@ type parsedKey struct {
 
 // parseKey makes a key of its packets. It reads them once with go-crypto, so
 // that what cannot be used is refused here.
-func parseKey(packets []rawPacket) (*Key, error) {
+func parseKey(packets []grammar.Raw) (*Key, error) {
 	entity, err := readEntity(packets)
 	if err != nil {
 		return nil, err
@@ -66,16 +67,16 @@ func parseKey(packets []rawPacket) (*Key, error) {
 		packets: packets,
 		primary: entity.PrimaryKey,
 		ids:     ids,
-		secret:  packets[0].tag == tagSecretKey,
+		secret:  packets[0].Tag == grammar.TagSecretKey,
 		parsed:  new(parsedKey),
 	}), nil
 }
 
-func readEntity(packets []rawPacket) (entity *openpgp.Entity, err error) {
+func readEntity(packets []grammar.Raw) (entity *openpgp.Entity, err error) {
 	err = guard("key", func() error {
 		readers := make([]io.Reader, len(packets))
 		for i, p := range packets {
-			readers[i] = bytes.NewReader(p.data)
+			readers[i] = bytes.NewReader(p.Data)
 		}
 		entity, err = openpgp.ReadEntity(packet.NewReader(io.MultiReader(readers...)))
 		return err
@@ -83,12 +84,12 @@ func readEntity(packets []rawPacket) (entity *openpgp.Entity, err error) {
 	if err != nil {
 		// go-crypto passes over a primary key that it does not support, and
 		// then finds nothing.
-		if _, cause := packets[0].parsed(); cause != nil {
+		if _, cause := packets[0].Parsed(); cause != nil {
 			err = cause
 		}
 		return nil, classify("key", err)
 	}
-	if err := checkMaterial(entity); err != nil {
+	if err := material.Check(entity); err != nil {
 		return nil, err
 	}
 	return entity, nil
@@ -160,8 +161,8 @@ func (k Key) String() string {
 	}
 	s := k.Fingerprint()
 	for _, p := range k.state().packets {
-		if p.tag == tagUserID {
-			return s + " " + trustkeep.Printable(string(p.body))
+		if p.Tag == grammar.TagUserID {
+			return s + " " + trustkeep.Printable(string(p.Body))
 		}
 	}
 	return s

@@ -11,6 +11,9 @@ import (
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/internal/limits"
 	"github.com/trustkeep/trustkeep/internal/storefile"
+	"github.com/trustkeep/trustkeep/pgp/internal/armor"
+	"github.com/trustkeep/trustkeep/pgp/internal/grammar"
+	"github.com/trustkeep/trustkeep/pgp/internal/material"
 )
 
 // Keyring is a list of keys, as a file holds them. It never changes and is
@@ -91,7 +94,7 @@ func (o Options) Parse(data []byte) (*Keyring, error) {
 	}
 	p := parser{ring: new(Keyring), budget: budget}
 	var err error
-	if looksArmored(data) {
+	if armor.Is(data) {
 		err = p.armored(data)
 	} else {
 		err = p.packets(bytes.Clone(data), 0, true)
@@ -119,9 +122,9 @@ func (p *parser) skip(offset int64, raw []byte, err error) {
 
 // armored reads the blocks of a file. The error is for the file as a whole.
 func (p *parser) armored(data []byte) error {
-	d := newDearmorer(bufio.NewReaderSize(bytes.NewReader(data), 64<<10))
+	d := armor.NewReader(bufio.NewReaderSize(bytes.NewReader(data), 64<<10))
 	for {
-		kind, start, err := d.next()
+		kind, start, err := d.Next()
 		if err == io.EOF {
 			return nil
 		}
@@ -130,15 +133,15 @@ func (p *parser) armored(data []byte) error {
 		}
 		if err != nil {
 			p.skip(start, nil, err)
-			if d.ended {
+			if d.Ended {
 				return nil
 			}
-			d.ended = true // look for the next block from here
+			d.Ended = true // look for the next block from here
 			continue
 		}
-		if kind != blockPublicKey && kind != blockPrivateKey {
+		if kind != armor.BlockPublicKey && kind != armor.BlockPrivateKey {
 			p.skip(start, nil, fail(trustkeep.ErrUnsupported, "armor block %q holds no keys", trustkeep.Printable(kind)))
-			d.ended = true
+			d.Ended = true
 			continue
 		}
 		body, err := io.ReadAll(d)
@@ -148,7 +151,7 @@ func (p *parser) armored(data []byte) error {
 		}
 		if err != nil {
 			p.skip(start, nil, err)
-			d.ended = true
+			d.Ended = true
 		}
 	}
 }
@@ -167,22 +170,22 @@ func (p *parser) packets(data []byte, base int64, exact bool) error {
 		p.skip(base, data, fail(trustkeep.ErrUnsupported, "GnuPG keybox; write its keys to a file with gpg --export"))
 		return nil
 	}
-	var current []rawPacket
+	var current []grammar.Raw
 	flush := func(end int) {
 		if len(current) == 0 {
 			return
 		}
 		first := current[0]
-		raw := data[first.offset:end]
+		raw := data[first.Offset:end]
 		switch {
-		case first.tag != tagSecretKey && first.tag != tagPublicKey:
-			p.skip(at(first.offset), raw, fail(trustkeep.ErrCorrupt, "packet of type %d outside a key", first.tag))
-		case len(current) > maxKeyPackets:
-			p.skip(at(first.offset), raw, fail(trustkeep.ErrLimit, "key of %d packets", len(current)))
+		case first.Tag != grammar.TagSecretKey && first.Tag != grammar.TagPublicKey:
+			p.skip(at(first.Offset), raw, fail(trustkeep.ErrCorrupt, "packet of type %d outside a key", first.Tag))
+		case len(current) > material.MaxPackets:
+			p.skip(at(first.Offset), raw, fail(trustkeep.ErrLimit, "key of %d packets", len(current)))
 		default:
 			key, err := parseKey(current)
 			if err != nil {
-				p.skip(at(first.offset), raw, err)
+				p.skip(at(first.Offset), raw, err)
 				break
 			}
 			p.ring.keys = append(p.ring.keys, key)
@@ -190,7 +193,7 @@ func (p *parser) packets(data []byte, base int64, exact bool) error {
 		current = nil
 	}
 	for offset, rest := 0, data; len(rest) > 0; {
-		packet, next, err := nextPacket(rest, offset)
+		packet, next, err := grammar.Next(rest, offset)
 		if err != nil {
 			// The key before the damage is whole unless the damage is its own
 			// packet: it has lost something either way, and says so.
@@ -201,16 +204,16 @@ func (p *parser) packets(data []byte, base int64, exact bool) error {
 		if err := p.budget.Entries(1); err != nil {
 			return err
 		}
-		switch packet.tag {
-		case tagTrust, tagMarker, tagPadding:
+		switch packet.Tag {
+		case grammar.TagTrust, grammar.TagMarker, grammar.TagPadding:
 			// Local notes of other programs, and filler.
-		case tagPublicKey, tagSecretKey:
+		case grammar.TagPublicKey, grammar.TagSecretKey:
 			flush(offset)
 			current = append(current, packet)
 		default:
 			current = append(current, packet)
 		}
-		offset += len(packet.data)
+		offset += len(packet.Data)
 		rest = next
 	}
 	flush(len(data))
@@ -253,8 +256,8 @@ func (r *Keyring) Key(fingerprint string) (*Key, error) {
 func (r *Keyring) Find(email string) []*Key {
 	var found []*Key
 	for _, k := range r.keys {
-		if slices.ContainsFunc(k.state().packets, func(p rawPacket) bool {
-			return p.tag == tagUserID && strings.EqualFold(addressOf(string(p.body)), email)
+		if slices.ContainsFunc(k.state().packets, func(p grammar.Raw) bool {
+			return p.Tag == grammar.TagUserID && strings.EqualFold(addressOf(string(p.Body)), email)
 		}) {
 			found = append(found, k)
 		}
@@ -331,12 +334,12 @@ func (r *Keyring) Marshal() ([]byte, error) {
 // replacing the file as a whole.
 func (r *Keyring) SavePublic(path string) error {
 	var data []byte
-	crc := withoutChecksum
+	crc := armor.WithoutChecksum
 	for _, k := range r.keys {
 		data = append(data, k.Marshal()...)
-		crc = crc || checksumFor(k.Version()) // a ring of version 6 keys alone goes without
+		crc = crc || armor.ChecksumFor(k.Version()) // a ring of version 6 keys alone goes without
 	}
-	armored, err := enarmor(blockPublicKey, data, crc)
+	armored, err := armor.Encode(armor.BlockPublicKey, data, crc)
 	if err == nil {
 		err = storefile.Write(path, armored, storefile.Options{})
 	}

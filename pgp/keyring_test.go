@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/pgp/internal/armor"
+	"github.com/trustkeep/trustkeep/pgp/internal/grammar"
 )
 
 func mustParse(t testing.TB, data []byte) *Keyring {
@@ -30,7 +32,7 @@ func mustArmor(t testing.TB, k *Key) []byte {
 func TestParseForms(t *testing.T) {
 	a, b, c := newKey(t, GenerateOptions{}, Options{}), newKey(t, GenerateOptions{}, Options{}), newKey(t, GenerateOptions{Preset: PresetRFC9580}, Options{})
 	binary := bytes.Join([][]byte{a.Marshal(), b.Marshal(), c.Marshal()}, nil)
-	oneBlock, err := enarmor(blockPublicKey, binary, withChecksum)
+	oneBlock, err := armor.Encode(armor.BlockPublicKey, binary, armor.WithChecksum)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -65,7 +67,7 @@ func TestParseForms(t *testing.T) {
 
 func TestParseReportsWhatItCannotRead(t *testing.T) {
 	a, b := newKey(t, GenerateOptions{}, Options{}), newKey(t, GenerateOptions{}, Options{})
-	unknown := newRawPacket(tagPublicKey, []byte{3, 0, 0, 0, 0, 0, 0, 1, 0, 8, 255, 0, 8, 3}).data // version 3
+	unknown := grammar.New(grammar.TagPublicKey, []byte{3, 0, 0, 0, 0, 0, 0, 1, 0, 8, 255, 0, 8, 3}).Data // version 3
 	data := bytes.Join([][]byte{a.Marshal(), unknown, b.Marshal()}, nil)
 	ring := mustParse(t, data)
 	if ring.Len() != 2 || len(ring.Skipped()) != 1 {
@@ -119,7 +121,7 @@ func TestParseRefusals(t *testing.T) {
 		"truncated armor": {[]byte("-----BEGIN PGP PUBLIC KEY BLOCK-----\n\nmDME"), trustkeep.ErrCorrupt},
 		"bad base64":      {[]byte("-----BEGIN PGP PUBLIC KEY BLOCK-----\n\nmD*E\n-----END PGP PUBLIC KEY BLOCK-----\n"), trustkeep.ErrCorrupt},
 		"endless headers": {[]byte("-----BEGIN PGP PUBLIC KEY BLOCK-----\n" + strings.Repeat("A: b\n", 1000)), trustkeep.ErrLimit},
-		"not a key":       {newRawPacket(tagLiteral, []byte("b\x00\x00\x00\x00\x00hi")).data, trustkeep.ErrCorrupt},
+		"not a key":       {grammar.New(grammar.TagLiteral, []byte("b\x00\x00\x00\x00\x00hi")).Data, trustkeep.ErrCorrupt},
 		"random bytes":    {bytes.Repeat([]byte{0xFF}, 100), trustkeep.ErrCorrupt},
 		"keybox":          {append([]byte{0x80, 0, 0, 32, 1, 1, 0, 2}, "KBXf and more"...), trustkeep.ErrUnsupported},
 	} {

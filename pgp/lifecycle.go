@@ -12,6 +12,9 @@ import (
 	"github.com/ProtonMail/go-crypto/openpgp/packet"
 	openpgp "github.com/ProtonMail/go-crypto/openpgp/v2"
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/pgp/internal/grammar"
+	"github.com/trustkeep/trustkeep/pgp/internal/material"
+	"github.com/trustkeep/trustkeep/pgp/internal/selfsig"
 )
 
 // What changes a key needs the private part of its primary key: the errors wrap
@@ -32,8 +35,8 @@ func (k *Key) SetExpiry(expires time.Time, o Options) (*Key, error) {
 		return nil, err
 	}
 	ed := newEdit(k, e, o)
-	renew := func(old *packet.Signature, sign func(*packet.Signature) error, where func(rawPacket) bool) error {
-		s, err := renewed(old, e.PrimaryKey, ed.at, ed.config)
+	renew := func(old *packet.Signature, sign func(*packet.Signature) error, where func(grammar.Raw) bool) error {
+		s, err := selfsig.Renewed(old, e.PrimaryKey, ed.at, ed.config)
 		if err != nil {
 			return err
 		}
@@ -173,13 +176,13 @@ func (k *Key) AddUserID(id string, o Options) (*Key, error) {
 			return nil, fail(trustkeep.ErrExists, "user ID %q", trustkeep.Printable(id))
 		}
 	}
-	s := newSignature(e.PrimaryKey, packet.SigTypePositiveCert, ed.at)
+	s := selfsig.New(e.PrimaryKey, packet.SigTypePositiveCert, ed.at)
 	if k.Version() < 6 {
 		template, err := e.PrimarySelfSignature(time.Time{}, ed.config)
 		if err != nil {
 			return nil, fail(trustkeep.ErrRejected, "key %s: no valid self-signature", k.Fingerprint())
 		}
-		if s, err = renewed(template, e.PrimaryKey, ed.at, ed.config); err != nil {
+		if s, err = selfsig.Renewed(template, e.PrimaryKey, ed.at, ed.config); err != nil {
 			return nil, err
 		}
 		s.SigType, s.IsPrimaryId = packet.SigTypePositiveCert, nil
@@ -197,7 +200,7 @@ func (k *Key) AddUserID(id string, o Options) (*Key, error) {
 }
 
 func checkUserID(id string) error {
-	if id == "" || len(id) > maxUserIDLength || !utf8.ValidString(id) || strings.ContainsFunc(id, unicode.IsControl) {
+	if id == "" || len(id) > material.MaxUserIDLength || !utf8.ValidString(id) || strings.ContainsFunc(id, unicode.IsControl) {
 		return fail(trustkeep.ErrInvalid, "user ID %q", trustkeep.Printable(id))
 	}
 	return nil

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/pgp/internal/grammar"
 )
 
 func TestLifecycleRefusals(t *testing.T) {
@@ -27,11 +28,11 @@ func TestLifecycleRefusals(t *testing.T) {
 		if _, err := change(locked); !errors.Is(err, trustkeep.ErrIncorrectPassword) {
 			t.Errorf("%s of a locked key: %v", name, err)
 		}
-		before := join(k.state().packets)
+		before := grammar.Join(k.state().packets)
 		if changed, err := change(k); err != nil || changed.IsLocked() {
 			t.Errorf("%s: %v", name, err)
 		}
-		if !bytes.Equal(before, join(k.state().packets)) {
+		if !bytes.Equal(before, grammar.Join(k.state().packets)) {
 			t.Errorf("%s changed the old key", name)
 		}
 	}

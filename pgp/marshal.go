@@ -3,6 +3,8 @@ package pgp
 import (
 	"github.com/ProtonMail/go-crypto/openpgp/packet"
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/pgp/internal/armor"
+	"github.com/trustkeep/trustkeep/pgp/internal/grammar"
 )
 
 // Public returns the public part of the key. A public key is returned as it is.
@@ -10,13 +12,13 @@ func (k *Key) Public() *Key {
 	if !k.state().secret {
 		return k
 	}
-	var packets []rawPacket
+	var packets []grammar.Raw
 	drop := false // inside a subkey whose public part cannot be told from its private one
 	for _, p := range k.state().packets {
-		if p.tag != tagSignature {
+		if p.Tag != grammar.TagSignature {
 			drop = false
 		}
-		if p.tag == tagSecretKey || p.tag == tagSecretSub {
+		if p.Tag == grammar.TagSecretKey || p.Tag == grammar.TagSecretSub {
 			public, ok := publicPart(p)
 			if !ok {
 				drop = true
@@ -36,23 +38,23 @@ func (k *Key) Public() *Key {
 }
 
 // publicPart makes a public-key packet of a secret-key packet.
-func publicPart(p rawPacket) (rawPacket, bool) {
-	parsed, err := p.parsed()
+func publicPart(p grammar.Raw) (grammar.Raw, bool) {
+	parsed, err := p.Parsed()
 	if err != nil {
-		return rawPacket{}, false
+		return grammar.Raw{}, false
 	}
 	pub := parsed.(*packet.PrivateKey).PublicKey
-	pub.IsSubkey = p.tag == tagSecretSub
-	raw, err := rawOf(&pub)
+	pub.IsSubkey = p.Tag == grammar.TagSecretSub
+	raw, err := grammar.Of(&pub)
 	return raw, err == nil
 }
 
 // Marshal writes the public part of the key in binary.
-func (k *Key) Marshal() []byte { return join(k.Public().state().packets) }
+func (k *Key) Marshal() []byte { return grammar.Join(k.Public().state().packets) }
 
 // Armor writes the public part of the key as text.
 func (k *Key) Armor() ([]byte, error) {
-	return enarmor(blockPublicKey, k.Marshal(), checksumFor(k.Version()))
+	return armor.Encode(armor.BlockPublicKey, k.Marshal(), armor.ChecksumFor(k.Version()))
 }
 
 // MarshalPrivate writes the key with its private parts in binary, protected by
@@ -68,7 +70,7 @@ func (k *Key) MarshalPrivate() ([]byte, error) {
 			return nil, fail(trustkeep.ErrRejected, "key %s has a private part without passphrase", k.Fingerprint())
 		}
 	}
-	return join(k.state().packets), nil
+	return grammar.Join(k.state().packets), nil
 }
 
 // ArmorPrivate is MarshalPrivate as text.
@@ -77,5 +79,5 @@ func (k *Key) ArmorPrivate() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return enarmor(blockPrivateKey, data, checksumFor(k.Version()))
+	return armor.Encode(armor.BlockPrivateKey, data, armor.ChecksumFor(k.Version()))
 }

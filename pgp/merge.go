@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/pgp/internal/grammar"
 )
 
 // Merge adds to the key what another copy of it knows: newer self-signatures,
@@ -30,12 +31,12 @@ func (k *Key) Merge(other *Key) (*Key, error) {
 	for i := 0; i < len(other.state().packets); {
 		end := endOfComponent(other.state().packets, i)
 		head, sigs := other.state().packets[i], other.state().packets[i+1:end]
-		at := slices.IndexFunc(ed.packets, func(p rawPacket) bool { return sameComponent(p, head) })
+		at := slices.IndexFunc(ed.packets, func(p grammar.Raw) bool { return sameComponent(p, head) })
 		switch {
-		case at < 0 && head.tag == tagSignature: // a stray one at the start
-		case at < 0 && k.state().secret && head.tag == tagPublicSub:
+		case at < 0 && head.Tag == grammar.TagSignature: // a stray one at the start
+		case at < 0 && k.state().secret && head.Tag == grammar.TagPublicSub:
 			// GnuPG does not import a private key with public subkeys.
-		case at < 0 && !k.state().secret && head.tag == tagSecretSub:
+		case at < 0 && !k.state().secret && head.Tag == grammar.TagSecretSub:
 			if public, ok := publicPart(head); ok {
 				ed.packets = append(append(ed.packets, public), sigs...)
 			}
@@ -59,9 +60,9 @@ func (k *Key) Merge(other *Key) (*Key, error) {
 
 // insert puts a signature behind the others of the component at index i,
 // unless it is there already.
-func (ed *edit) insert(i int, s rawPacket) {
+func (ed *edit) insert(i int, s grammar.Raw) {
 	end := endOfComponent(ed.packets, i)
-	if slices.ContainsFunc(ed.packets[i:end], func(p rawPacket) bool { return string(p.body) == string(s.body) && p.tag == s.tag }) {
+	if slices.ContainsFunc(ed.packets[i:end], func(p grammar.Raw) bool { return string(p.Body) == string(s.Body) && p.Tag == s.Tag }) {
 		return
 	}
 	ed.packets = slices.Insert(ed.packets, end, s)
@@ -69,12 +70,12 @@ func (ed *edit) insert(i int, s rawPacket) {
 
 // sameComponent tells whether two packets stand for the same key, user ID or
 // attribute, private or public.
-func sameComponent(a, b rawPacket) bool {
-	key := func(p rawPacket) bool { return isPrimary(p) || isSubkeyPacket(p) }
+func sameComponent(a, b grammar.Raw) bool {
+	key := func(p grammar.Raw) bool { return isPrimary(p) || isSubkeyPacket(p) }
 	if key(a) && key(b) {
 		fa, ok := fingerprintOf(a)
 		fb, ok2 := fingerprintOf(b)
 		return ok && ok2 && fa == fb
 	}
-	return a.tag == b.tag && string(a.body) == string(b.body)
+	return a.Tag == b.Tag && string(a.Body) == string(b.Body)
 }

@@ -2,7 +2,6 @@ package pgp
 
 import (
 	"bufio"
-	"bytes"
 	"compress/bzip2"
 	"compress/flate"
 	"compress/zlib"
@@ -13,6 +12,9 @@ import (
 	"github.com/ProtonMail/go-crypto/openpgp/packet"
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/internal/limits"
+	"github.com/trustkeep/trustkeep/pgp/internal/armor"
+	"github.com/trustkeep/trustkeep/pgp/internal/grammar"
+	"github.com/trustkeep/trustkeep/pgp/internal/overlap"
 )
 
 // Bounds on the structure of a message. None of them is near what real messages
@@ -51,7 +53,7 @@ type message struct {
 	filler     int
 	signers    signerSet
 	recipient  *Key // whose key opened the message
-	literal    *packetBody
+	literal    *grammar.Body
 	result     Result
 
 	bufs  [2][]byte // content: one is read while the other is hashed
@@ -94,18 +96,18 @@ func (m *message) start(src io.Reader) error {
 	if err != nil {
 		return m.failed(err)
 	}
-	if looksArmored(start) {
-		d := newDearmorer(r)
-		kind, _, err := d.next()
+	if armor.Is(start) {
+		d := armor.NewReader(r)
+		kind, _, err := d.Next()
 		switch {
 		case err == io.EOF:
 			return m.failed(fail(trustkeep.ErrCorrupt, "no OpenPGP message found"))
 		case err != nil:
 			return m.failed(err)
-		case kind == blockCleartext && m.open == nil:
+		case kind == armor.BlockCleartext && m.open == nil:
 			m.layers = append(m.layers, &layer{r: r})
 			return errCleartext
-		case kind != blockMessage:
+		case kind != armor.BlockMessage:
 			return m.failed(fail(trustkeep.ErrUnsupported, "%q where a message was expected", trustkeep.Printable(kind)))
 		}
 		r = bufio.NewReaderSize(d, 64<<10)
@@ -139,7 +141,7 @@ func (m *message) top() *layer { return m.layers[len(m.layers)-1] }
 func (m *message) descend() error {
 	for {
 		top := m.top()
-		tag, body, err := readPacket(top.r)
+		tag, body, err := grammar.Read(top.r)
 		if err == io.EOF {
 			return fail(trustkeep.ErrCorrupt, "message without content")
 		}
@@ -150,29 +152,29 @@ func (m *message) descend() error {
 			return fail(trustkeep.ErrCorrupt, "packet of type %d after session keys", tag)
 		}
 		switch tag {
-		case tagPKESK, tagSKESK:
+		case grammar.TagPKESK, grammar.TagSKESK:
 			if m.container != nil || len(m.layers) > 1 || len(m.signatures) > 0 {
 				return fail(trustkeep.ErrCorrupt, "session key within a message")
 			}
 			if err := m.sessionKey(tag, body); err != nil {
 				return err
 			}
-		case tagSEIPD, tagEncrypted, tagOCBEd:
+		case grammar.TagSEIPD, grammar.TagEncrypted, grammar.TagOCBEd:
 			if m.container != nil || len(m.layers) > 1 || len(m.signatures) > 0 {
 				return fail(trustkeep.ErrUnsupported, "encrypted data within a message")
 			}
 			if err := m.decrypt(tag, body); err != nil {
 				return err
 			}
-		case tagCompressed:
+		case grammar.TagCompressed:
 			if err := m.decompress(body); err != nil {
 				return err
 			}
-		case tagOnePass, tagSignature:
+		case grammar.TagOnePass, grammar.TagSignature:
 			if err := m.announce(tag, body); err != nil {
 				return err
 			}
-		case tagLiteral:
+		case grammar.TagLiteral:
 			m.literal = body
 			return m.literalHeader()
 		default:
@@ -185,35 +187,35 @@ func (m *message) descend() error {
 
 func canFollowSessionKey(tag byte) bool {
 	switch tag {
-	case tagPKESK, tagSKESK, tagSEIPD, tagEncrypted, tagOCBEd, tagMarker, tagPadding:
+	case grammar.TagPKESK, grammar.TagSKESK, grammar.TagSEIPD, grammar.TagEncrypted, grammar.TagOCBEd, grammar.TagMarker, grammar.TagPadding:
 		return true
 	}
-	return tag >= firstIgnorable
+	return tag >= grammar.FirstIgnorable
 }
 
 // skip passes over packets that mean nothing (section 4.3).
-func (m *message) skip(tag byte, body *packetBody) error {
+func (m *message) skip(tag byte, body *grammar.Body) error {
 	if m.filler++; m.filler > maxFiller {
 		return fail(trustkeep.ErrLimit, "more than %d packets without content", maxFiller)
 	}
-	if tag != tagMarker && tag != tagPadding && tag < firstIgnorable {
+	if tag != grammar.TagMarker && tag != grammar.TagPadding && tag < grammar.FirstIgnorable {
 		return fail(trustkeep.ErrCorrupt, "packet of type %d in a message", tag)
 	}
-	return body.discard()
+	return body.Discard()
 }
 
 // reparse reads a small packet with go-crypto.
-func reparse(tag byte, body *packetBody) (packet.Packet, []byte, error) {
-	data, err := body.small()
+func reparse(tag byte, body *grammar.Body) (packet.Packet, []byte, error) {
+	data, err := body.Small()
 	if err != nil {
 		return nil, nil, err
 	}
-	p, err := newRawPacket(tag, data).parsed()
+	p, err := grammar.New(tag, data).Parsed()
 	return p, data, err
 }
 
 // decompress pushes the content of a compressed packet.
-func (m *message) decompress(body *packetBody) error {
+func (m *message) decompress(body *grammar.Body) error {
 	if m.compressed++; m.compressed > maxCompressed {
 		return fail(trustkeep.ErrLimit, "compressed data nested more than %d deep", maxCompressed)
 	}
@@ -317,9 +319,9 @@ func (m *message) Read(p []byte) (int, error) {
 
 // fill reads another chunk of the content while the one before is hashed.
 func (m *message) fill() error {
-	size := firstChunk
+	size := overlap.FirstChunk
 	if m.last != nil {
-		size = workSize
+		size = overlap.WorkSize
 	}
 	if len(m.bufs[m.next]) < size {
 		m.bufs[m.next] = make([]byte, size)
@@ -331,11 +333,11 @@ func (m *message) fill() error {
 	if !m.signers.hashing() {
 		work = 0
 	}
-	beside(work,
+	overlap.Beside(work,
 		func() { m.signers.write(m.last) },
 		func() {
 			err = guard("message", func() (err error) {
-				n, err = fillBuffer(m.literal, buf)
+				n, err = overlap.Fill(m.literal, buf)
 				return err
 			})
 		})
@@ -379,7 +381,7 @@ func (m *message) ascend() error {
 func (m *message) signaturesOf(l *layer) error {
 	missing := l.announced
 	for {
-		tag, body, err := readPacket(l.r)
+		tag, body, err := grammar.Read(l.r)
 		if err == io.EOF {
 			if len(missing) > 0 {
 				return fail(trustkeep.ErrCorrupt, "signature missing")
@@ -389,7 +391,7 @@ func (m *message) signaturesOf(l *layer) error {
 		if err != nil {
 			return err
 		}
-		if tag != tagSignature {
+		if tag != grammar.TagSignature {
 			if err := m.skip(tag, body); err != nil {
 				return err
 			}
@@ -413,7 +415,7 @@ func (m *message) signaturesOf(l *layer) error {
 
 // announce notes a signature that stands before the content: a one-pass packet
 // whose signature follows, or a whole signature in the old style.
-func (m *message) announce(tag byte, body *packetBody) error {
+func (m *message) announce(tag byte, body *grammar.Body) error {
 	if len(m.signatures) == maxSignatures {
 		return fail(trustkeep.ErrLimit, "more than %d signatures", maxSignatures)
 	}
@@ -434,7 +436,7 @@ func (m *message) announce(tag byte, body *packetBody) error {
 	default:
 		c.problem = err
 	}
-	if tag == tagOnePass {
+	if tag == grammar.TagOnePass {
 		top := m.top()
 		if n := len(top.announced); n > 0 && top.announced[n-1].last {
 			return fail(trustkeep.ErrUnsupported, "signature over a signature")
@@ -444,23 +446,4 @@ func (m *message) announce(tag byte, body *packetBody) error {
 	m.signatures = append(m.signatures, c)
 	m.signers.add(c)
 	return nil
-}
-
-// unpacked reads an armored or binary file of small packets.
-func unpacked(data []byte, kind string) ([]byte, error) {
-	if !looksArmored(data) {
-		return data, nil
-	}
-	d := newDearmorer(bufio.NewReaderSize(bytes.NewReader(data), 16<<10))
-	got, _, err := d.next()
-	if err == io.EOF {
-		return nil, fail(trustkeep.ErrCorrupt, "no OpenPGP data found")
-	}
-	if err != nil {
-		return nil, err
-	}
-	if got != kind {
-		return nil, fail(trustkeep.ErrUnsupported, "%q where %q was expected", trustkeep.Printable(got), kind)
-	}
-	return io.ReadAll(d)
 }

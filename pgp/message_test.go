@@ -15,6 +15,7 @@ import (
 
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/pgp/internal/fault"
+	"github.com/trustkeep/trustkeep/pgp/internal/overlap"
 )
 
 // testKeys are made once: key generation is not what most tests are about.
@@ -53,7 +54,7 @@ func encrypted(t testing.TB, e Encryption, content []byte) []byte {
 
 func TestMessageRoundTrip(t *testing.T) {
 	keys := testKeys()
-	sizes := []int{0, 1, 511, 8192, 8193, chunkSize - 7, chunkSize, chunkSize + 1, 3*chunkSize + 5}
+	sizes := []int{0, 1, 511, 8192, 8193, overlap.ChunkSize - 7, overlap.ChunkSize, overlap.ChunkSize + 1, 3*overlap.ChunkSize + 5}
 	for profile, k := range keys {
 		for _, armored := range []bool{false, true} {
 			for _, compression := range []Compression{NoCompression, ZLIB} {
@@ -204,7 +205,7 @@ func TestMessageTampered(t *testing.T) {
 
 func TestDecryptFileKeepsTheOldFile(t *testing.T) {
 	k := testKeys()[PresetGnuPG22]
-	content := randomBytes(t, 3*chunkSize)
+	content := randomBytes(t, 3*overlap.ChunkSize)
 	message := encrypted(t, Encryption{To: []*Key{k}}, content)
 	dir := t.TempDir()
 	path := filepath.Join(dir, "out")
@@ -236,7 +237,7 @@ func TestDecryptFileKeepsTheOldFile(t *testing.T) {
 
 func TestUnverifiedReader(t *testing.T) {
 	k := testKeys()[PresetGnuPG22]
-	content := randomBytes(t, 3*chunkSize)
+	content := randomBytes(t, 3*overlap.ChunkSize)
 	message := encrypted(t, Encryption{To: []*Key{k}, Signers: []*Key{k}}, content)
 	r, err := Decryption{Keys: []*Key{k}, Signers: []*Key{k}}.UnverifiedReader(bytes.NewReader(message))
 	if err != nil {

@@ -14,6 +14,8 @@ import (
 	"github.com/ProtonMail/go-crypto/ocb"
 	"github.com/ProtonMail/go-crypto/openpgp/packet"
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/pgp/internal/grammar"
+	"github.com/trustkeep/trustkeep/pgp/internal/overlap"
 )
 
 // TestOCBEncryptedData reads packet 20, which GnuPG 2.3 and 2.4 write to keys
@@ -32,7 +34,7 @@ func TestOCBEncryptedData(t *testing.T) {
 		t.Fatal(err)
 	}
 	const chunk = 64 // two to the power of the size byte, 0, plus 6
-	plain := newRawPacket(tagLiteral, append([]byte("b\x00\x00\x00\x00\x00"), content...)).data
+	plain := grammar.New(grammar.TagLiteral, append([]byte("b\x00\x00\x00\x00\x00"), content...)).Data
 	header := []byte{0xD4, 1, 9, 2, 0}
 	body := append(bytes.Clone(header[1:]), nonce...)
 	seal := func(index uint64, data, extra []byte) {
@@ -59,7 +61,7 @@ func TestOCBEncryptedData(t *testing.T) {
 	if err := packet.SerializeEncryptedKeyAEAD(&message, r.public, packet.CipherAES256, false, session, pc); err != nil {
 		t.Fatal(err)
 	}
-	message.Write(newRawPacket(tagOCBEd, body).data)
+	message.Write(grammar.New(grammar.TagOCBEd, body).Data)
 	var out bytes.Buffer
 	res, err := Decryption{Keys: []*Key{k}}.Decrypt(&out, bytes.NewReader(message.Bytes()))
 	if err != nil || !bytes.Equal(out.Bytes(), content) || res.Integrity != "aead" {
@@ -80,8 +82,8 @@ func TestOCBEncryptedData(t *testing.T) {
 
 func TestWriterInPieces(t *testing.T) {
 	k := testKeys()[PresetGnuPG22]
-	content := randomBytes(t, 3*workSize+17)
-	for _, piece := range []int{1000, 100_000, workSize + 1, len(content)} {
+	content := randomBytes(t, 3*overlap.WorkSize+17)
+	for _, piece := range []int{1000, 100_000, overlap.WorkSize + 1, len(content)} {
 		var message, out bytes.Buffer
 		w, err := Encryption{To: []*Key{k}, Signers: []*Key{k}}.Writer(&message)
 		if err != nil {

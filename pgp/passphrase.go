@@ -9,6 +9,8 @@ import (
 	"github.com/ProtonMail/go-crypto/openpgp/s2k"
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/internal/quickkdf"
+	"github.com/trustkeep/trustkeep/pgp/internal/grammar"
+	"github.com/trustkeep/trustkeep/pgp/internal/s2kcost"
 )
 
 // iteratedCount is what GnuPG 2.2 reaches on a machine of its day: 100 ms of
@@ -139,16 +141,16 @@ func (k *Key) lockedParts() []*packet.PrivateKey {
 // one once, as go-crypto derives it.
 func (k *Key) chargeUnlock(locked []*packet.PrivateKey, o Options) error {
 	budget := o.budget()
-	paid := make(map[s2kSpec]bool)
+	paid := make(map[s2kcost.Spec]bool)
 	public := make(map[string]*packet.PublicKey, len(locked))
 	for _, p := range locked {
 		public[string(p.Fingerprint)] = &p.PublicKey
 	}
 	for _, raw := range k.state().packets {
-		if raw.tag != tagSecretKey && raw.tag != tagSecretSub {
+		if raw.Tag != grammar.TagSecretKey && raw.Tag != grammar.TagSecretSub {
 			continue
 		}
-		parsed, err := raw.parsed()
+		parsed, err := raw.Parsed()
 		if err != nil {
 			continue // kept as it is; not among the locked parts
 		}
@@ -157,7 +159,7 @@ func (k *Key) chargeUnlock(locked []*packet.PrivateKey, o Options) error {
 			continue
 		}
 		delete(public, string(pub.Fingerprint))
-		spec, keySize, err := secretSpec(raw, pub)
+		spec, keySize, err := s2kcost.OfKey(raw, pub)
 		if err != nil {
 			return err
 		}
@@ -166,7 +168,7 @@ func (k *Key) chargeUnlock(locked []*packet.PrivateKey, o Options) error {
 		}
 		paid[spec] = true
 		budget.Key()
-		if err := spec.charge(budget, keySize); err != nil {
+		if err := spec.Charge(budget, keySize); err != nil {
 			return withPrefix(err)
 		}
 	}
@@ -223,13 +225,13 @@ func (k *Key) replaceSecrets(parts []*packet.PrivateKey) (*Key, error) {
 	for _, p := range parts {
 		byFingerprint[string(p.Fingerprint)] = p
 	}
-	packets := make([]rawPacket, len(k.state().packets))
+	packets := make([]grammar.Raw, len(k.state().packets))
 	for i, raw := range k.state().packets {
 		packets[i] = raw
-		if raw.tag != tagSecretKey && raw.tag != tagSecretSub {
+		if raw.Tag != grammar.TagSecretKey && raw.Tag != grammar.TagSecretSub {
 			continue
 		}
-		parsed, err := raw.parsed()
+		parsed, err := raw.Parsed()
 		if err != nil {
 			continue
 		}
@@ -237,7 +239,7 @@ func (k *Key) replaceSecrets(parts []*packet.PrivateKey) (*Key, error) {
 		if p == nil {
 			continue
 		}
-		if packets[i], err = rawOf(p); err != nil {
+		if packets[i], err = grammar.Of(p); err != nil {
 			return nil, classify("key", err)
 		}
 	}

@@ -9,6 +9,9 @@ import (
 	"github.com/ProtonMail/go-crypto/openpgp/packet"
 	openpgp "github.com/ProtonMail/go-crypto/openpgp/v2"
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/pgp/internal/armor"
+	"github.com/trustkeep/trustkeep/pgp/internal/grammar"
+	"github.com/trustkeep/trustkeep/pgp/internal/selfsig"
 )
 
 // Reason says why a key is revoked, RFC 9580 section 5.2.3.31. The number is
@@ -93,20 +96,20 @@ func (k *Key) RevocationCertificate(reason Reason, text string, o Options) ([]by
 	if err := ed.signRevocation(s); err != nil {
 		return nil, classify("sign", err)
 	}
-	raw, err := rawOf(s)
+	raw, err := grammar.Of(s)
 	if err != nil {
 		return nil, classify("sign", err)
 	}
-	return enarmor(blockPublicKey, raw.data, checksumFor(k.Version())) // the block type that GnuPG uses, too
+	return armor.Encode(armor.BlockPublicKey, raw.Data, armor.ChecksumFor(k.Version())) // the block type that GnuPG uses, too
 }
 
 // ApplyRevocation revokes the key by a certificate made beforehand, armored or
 // binary. No private part is needed. The error wraps ErrKeyMismatch when the
 // certificate is not one for this key.
 func (k *Key) ApplyRevocation(certificate []byte) (*Key, error) {
-	if looksArmored(certificate) {
-		d := newDearmorer(bufio.NewReader(bytes.NewReader(certificate)))
-		if _, _, err := d.next(); err != nil {
+	if armor.Is(certificate) {
+		d := armor.NewReader(bufio.NewReader(bytes.NewReader(certificate)))
+		if _, _, err := d.Next(); err != nil {
 			return nil, classify("revocation certificate", err)
 		}
 		body, err := io.ReadAll(d)
@@ -115,14 +118,14 @@ func (k *Key) ApplyRevocation(certificate []byte) (*Key, error) {
 		}
 		certificate = body
 	}
-	raw, _, err := nextPacket(bytes.Clone(certificate), 0)
+	raw, _, err := grammar.Next(bytes.Clone(certificate), 0)
 	if err != nil {
 		return nil, err
 	}
-	if raw.tag != tagSignature {
-		return nil, fail(trustkeep.ErrCorrupt, "revocation certificate: packet of type %d", raw.tag)
+	if raw.Tag != grammar.TagSignature {
+		return nil, fail(trustkeep.ErrCorrupt, "revocation certificate: packet of type %d", raw.Tag)
 	}
-	parsed, err := raw.parsed()
+	parsed, err := raw.Parsed()
 	if err != nil {
 		return nil, classify("revocation certificate", err)
 	}
@@ -130,13 +133,13 @@ func (k *Key) ApplyRevocation(certificate []byte) (*Key, error) {
 	if s.SigType != packet.SigTypeKeyRevocation || k.state().primary.VerifyRevocationSignature(s) != nil {
 		return nil, fail(trustkeep.ErrKeyMismatch, "revocation certificate is not for key %s", k.Fingerprint())
 	}
-	ed := &edit{key: k, packets: append([]rawPacket(nil), k.state().packets...)}
+	ed := &edit{key: k, packets: append([]grammar.Raw(nil), k.state().packets...)}
 	ed.insert(0, raw)
 	return ed.done()
 }
 
 func (ed *edit) revocation(kind packet.SignatureType, reason Reason, text string) *packet.Signature {
-	s := newSignature(ed.entity.PrimaryKey, kind, ed.at)
+	s := selfsig.New(ed.entity.PrimaryKey, kind, ed.at)
 	r := packet.ReasonForRevocation(reason)
 	s.RevocationReason, s.RevocationReasonText = &r, text
 	return s

@@ -17,6 +17,8 @@ import (
 
 	"github.com/ProtonMail/go-crypto/openpgp/packet"
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/pgp/internal/grammar"
+	"github.com/trustkeep/trustkeep/pgp/internal/s2kcost"
 )
 
 // forms are the texts by which the start of a secret may show up.
@@ -112,18 +114,18 @@ func TestNothingPrintsSecrets(t *testing.T) {
 	var bare []byte // the private part
 	for _, p := range privateKeys(open.view(Legacy)) {
 		p.Encrypted = false
-		raw, err := rawOf(p)
+		raw, err := grammar.Of(p)
 		if err != nil {
 			t.Fatal(err)
 		}
-		bare = raw.body[len(raw.body)-30:]
+		bare = raw.Body[len(raw.Body)-30:]
 	}
 	unlocked := open.state().unlocked
 	if len(unlocked) == 0 {
 		t.Fatal("the key is locked")
 	}
 	plain := newKey(t, GenerateOptions{}, Options{})
-	scalar := plain.state().packets[0].body
+	scalar := plain.state().packets[0].Body
 	scalar = scalar[len(scalar)-30:]
 	keys := []*Key{open, plain}
 	part := Skipped{Err: errDamaged, raw: func() []byte { return scalar }}
@@ -307,17 +309,17 @@ func TestWrongCalls(t *testing.T) {
 
 // TestCostOfPasswords asserts what production pays, and that tests do not.
 func TestCostOfPasswords(t *testing.T) {
-	specs := func(o Options, p Preset) (out []s2kSpec) {
+	specs := func(o Options, p Preset) (out []s2kcost.Spec) {
 		k := newKeyAsIs(t, GenerateOptions{Options: o, Preset: p, UserIDs: []string{"a"}, Passphrase: pw("x")})
 		for _, raw := range k.state().packets {
-			if raw.tag != tagSecretKey && raw.tag != tagSecretSub {
+			if raw.Tag != grammar.TagSecretKey && raw.Tag != grammar.TagSecretSub {
 				continue
 			}
-			parsed, err := raw.parsed()
+			parsed, err := raw.Parsed()
 			if err != nil {
 				t.Fatal(err)
 			}
-			spec, _, err := secretSpec(raw, &parsed.(*packet.PrivateKey).PublicKey)
+			spec, _, err := s2kcost.OfKey(raw, &parsed.(*packet.PrivateKey).PublicKey)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -325,38 +327,38 @@ func TestCostOfPasswords(t *testing.T) {
 		}
 		return out
 	}
-	message := func(o Options, aead bool) s2kSpec {
+	message := func(o Options, aead bool) s2kcost.Spec {
 		var out bytes.Buffer
 		if err := (Encryption{Options: o, AEAD: aead, Passwords: passwords("x")}).Encrypt(&out, strings.NewReader("")); err != nil {
 			t.Fatal(err)
 		}
-		p, _, err := nextPacket(out.Bytes(), 0)
+		p, _, err := grammar.Next(out.Bytes(), 0)
 		if err != nil {
 			t.Fatal(err)
 		}
-		spec, _, err := passwordSpec(p.body)
+		spec, _, err := s2kcost.OfMessage(p.Body)
 		if err != nil {
 			t.Fatal(err)
 		}
 		return spec
 	}
 	for _, s := range append(specs(Options{}, PresetGnuPG22), message(Options{}, false)) {
-		if s.mode != s2kIterated || s.hash != 8 || s.count != 0xFF { // 65,011,712 bytes of SHA-256
+		if s.Mode != s2kcost.Iterated || s.Hash != 8 || s.Count != 0xFF { // 65,011,712 bytes of SHA-256
 			t.Errorf("%+v", s)
 		}
 	}
 	for _, s := range append(specs(Options{}, PresetRFC9580), message(Options{}, true)) {
-		if s.mode != s2kArgon2 || s.passes != 3 || s.parallelism != 4 || s.memory != 15 {
+		if s.Mode != s2kcost.Argon2 || s.Passes != 3 || s.Parallelism != 4 || s.Memory != 15 {
 			t.Errorf("%+v", s)
 		}
 	}
 	for _, s := range append(specs(quick, PresetGnuPG22), message(quick, false)) {
-		if s.mode != s2kIterated || s.count != 0x60 {
+		if s.Mode != s2kcost.Iterated || s.Count != 0x60 {
 			t.Errorf("quick: %+v", s)
 		}
 	}
 	for _, s := range append(specs(quick, PresetRFC9580), message(quick, true)) {
-		if s.mode != s2kArgon2 || s.passes != 1 || s.memory != 10 {
+		if s.Mode != s2kcost.Argon2 || s.Passes != 1 || s.Memory != 10 {
 			t.Errorf("quick: %+v", s)
 		}
 	}

@@ -7,6 +7,9 @@ import (
 	"github.com/ProtonMail/go-crypto/openpgp/packet"
 	openpgp "github.com/ProtonMail/go-crypto/openpgp/v2"
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/pgp/internal/armor"
+	"github.com/trustkeep/trustkeep/pgp/internal/compose"
+	"github.com/trustkeep/trustkeep/pgp/internal/overlap"
 )
 
 // Signing says how something is to be signed. It is safe to use one Signing
@@ -31,13 +34,13 @@ func (s Signing) keys() ([]*packet.PrivateKey, error) {
 }
 
 // checksum for armor: left out when every signature is of version 6.
-func (s Signing) checksum() checksum {
+func (s Signing) checksum() armor.Checksum {
 	for _, k := range s.Signers {
 		if k.Version() < 6 {
-			return withChecksum
+			return armor.WithChecksum
 		}
 	}
-	return withoutChecksum
+	return armor.WithoutChecksum
 }
 
 // Sign writes a message that holds the content of src and its signatures. It
@@ -47,21 +50,21 @@ func (s Signing) Sign(dst io.Writer, src io.Reader) error {
 	if err != nil {
 		return err
 	}
-	out := &messageWriter{buffered: &behindWriter{w: dst}}
-	var w io.Writer = out.buffered
+	out := &compose.Message{Buffered: &overlap.Behind{W: dst}}
+	var w io.Writer = out.Buffered
 	if s.Armor {
-		a, err := newArmorWriter(w, blockMessage, s.checksum())
+		a, err := armor.NewWriter(w, armor.BlockMessage, s.checksum())
 		if err != nil {
 			return err
 		}
-		out.push(a)
+		out.Push(a)
 		w = a
 	}
 	pc := s.Options.packetConfig(s.Options.now())
-	if err := guard("sign", func() error { return out.content(w, keys, literalHints{}, nil, pc) }); err != nil {
+	if err := guard("sign", func() error { return out.Content(w, keys, compose.Hints{}, nil, pc) }); err != nil {
 		return classify("sign", err)
 	}
-	return out.copyAll(src)
+	return out.CopyAll(src)
 }
 
 // Detached writes the signatures of src, without its content.
@@ -76,29 +79,29 @@ func (s Signing) Detached(dst io.Writer, src io.Reader) error {
 	}
 	pc := s.Options.packetConfig(s.Options.now())
 	var writers []io.Writer
-	var pending []*pendingSignature
+	var pending []*compose.Signature
 	for _, key := range keys {
-		p, err := newPendingSignature(key, kind, pc)
+		p, err := compose.NewSignature(key, kind, pc)
 		if err != nil {
 			return classify("sign", err)
 		}
 		pending = append(pending, p)
 		if s.Text {
-			writers = append(writers, openpgp.NewCanonicalTextHash(p.h))
+			writers = append(writers, openpgp.NewCanonicalTextHash(p.H))
 		} else {
-			writers = append(writers, p.h)
+			writers = append(writers, p.H)
 		}
 	}
-	if err := copyAhead(io.MultiWriter(writers...), src); err != nil {
+	if err := overlap.Copy(io.MultiWriter(writers...), src); err != nil {
 		return err
 	}
 	var packets bytes.Buffer
 	for _, p := range pending {
 		err := guard("sign", func() error {
-			if err := p.sig.Sign(p.h, p.key, pc); err != nil {
+			if err := p.Sig.Sign(p.H, p.Key, pc); err != nil {
 				return err
 			}
-			return p.sig.Serialize(&packets)
+			return p.Sig.Serialize(&packets)
 		})
 		if err != nil {
 			return classify("sign", err)
@@ -106,7 +109,7 @@ func (s Signing) Detached(dst io.Writer, src io.Reader) error {
 	}
 	data := packets.Bytes()
 	if s.Armor {
-		if data, err = enarmor(blockSignature, data, s.checksum()); err != nil {
+		if data, err = armor.Encode(armor.BlockSignature, data, s.checksum()); err != nil {
 			return err
 		}
 	}

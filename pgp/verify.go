@@ -7,6 +7,9 @@ import (
 
 	"github.com/ProtonMail/go-crypto/openpgp/packet"
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/pgp/internal/armor"
+	"github.com/trustkeep/trustkeep/pgp/internal/grammar"
+	"github.com/trustkeep/trustkeep/pgp/internal/overlap"
 )
 
 // Verification says whose signature is expected. Each method returns a Result
@@ -40,7 +43,7 @@ func (v Verification) Detached(signed, signature io.Reader) (*Result, error) {
 	if err := m.detached(data); err != nil {
 		return nil, err
 	}
-	n, err := io.CopyBuffer(onlyWriter{&m.signers}, onlyReader{signed}, make([]byte, chunkSize))
+	n, err := io.CopyBuffer(onlyWriter{&m.signers}, onlyReader{signed}, make([]byte, overlap.ChunkSize))
 	if err != nil {
 		return nil, err
 	}
@@ -67,7 +70,7 @@ func (v Verification) expected() []*Key {
 
 // detached reads signature packets and nothing else.
 func (m *message) detached(data []byte) error {
-	data, err := unpacked(data, blockSignature)
+	data, err := armor.Decode(data, armor.BlockSignature)
 	if err != nil {
 		return classify("signature", err)
 	}
@@ -75,27 +78,27 @@ func (m *message) detached(data []byte) error {
 		return fail(trustkeep.ErrEmpty, "empty signature")
 	}
 	for offset := 0; len(data) > 0; {
-		p, rest, err := nextPacket(data, offset)
+		p, rest, err := grammar.Next(data, offset)
 		if err != nil {
 			return err
 		}
-		offset += len(p.data)
+		offset += len(p.Data)
 		data = rest
 		switch {
-		case p.tag == tagSignature:
-		case p.tag == tagMarker, p.tag == tagPadding, p.tag >= firstIgnorable:
+		case p.Tag == grammar.TagSignature:
+		case p.Tag == grammar.TagMarker, p.Tag == grammar.TagPadding, p.Tag >= grammar.FirstIgnorable:
 			continue
 		default:
-			return fail(trustkeep.ErrCorrupt, "packet of type %d in a detached signature", p.tag)
+			return fail(trustkeep.ErrCorrupt, "packet of type %d in a detached signature", p.Tag)
 		}
 		if len(m.signatures) == maxSignatures {
 			return fail(trustkeep.ErrLimit, "more than %d signatures", maxSignatures)
 		}
 		c := new(candidate)
-		parsed, err := p.parsed()
+		parsed, err := p.Parsed()
 		if err != nil {
 			c.problem = err
-			c.weakHash = len(p.body) > 3 && p.body[0] == 4 && isWeakHash(p.body[3])
+			c.weakHash = len(p.Body) > 3 && p.Body[0] == 4 && isWeakHash(p.Body[3])
 		} else {
 			c.announceWhole(parsed.(*packet.Signature))
 		}

@@ -11,6 +11,8 @@ import (
 	"github.com/ProtonMail/go-crypto/openpgp/clearsign"
 	"github.com/ProtonMail/go-crypto/openpgp/packet"
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/pgp/internal/grammar"
+	"github.com/trustkeep/trustkeep/pgp/internal/symmetric"
 )
 
 func signed(t testing.TB, s Signing, how string, content string) []byte {
@@ -123,7 +125,7 @@ func TestSignatureStates(t *testing.T) {
 		}
 	}
 	// Not signed at all.
-	literal := newRawPacket(tagLiteral, []byte("b\x00\x00\x00\x00\x00hi")).data
+	literal := grammar.New(grammar.TagLiteral, []byte("b\x00\x00\x00\x00\x00hi")).Data
 	res, got, err := verified(Verification{Signers: []*Key{good}}, "message", "", literal)
 	if res == nil || res.Signature != SignatureNone || err == nil || got != "" {
 		t.Errorf("unsigned: %v, %+v", err, res)
@@ -185,7 +187,7 @@ func TestIntendedRecipient(t *testing.T) {
 	if err := packet.SerializeEncryptedKeyAEADwithHiddenOption(&forwarded, r.public, packet.CipherAES256, false, session, false, pc); err != nil {
 		t.Fatal(err)
 	}
-	w, err := newMDCWriter(&forwarded, session, pc.Random())
+	w, err := symmetric.NewMDCWriter(&forwarded, session, pc.Random())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -202,11 +204,11 @@ func TestIntendedRecipient(t *testing.T) {
 // innerPackets decrypts a message to the packets within.
 func innerPackets(t *testing.T, k *Key, message []byte) []byte {
 	t.Helper()
-	p, rest, err := nextPacket(message, 0)
+	p, rest, err := grammar.Next(message, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	parsed, err := p.parsed()
+	parsed, err := p.Parsed()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,4 +1,4 @@
-package pgp
+package armor
 
 import (
 	"bufio"
@@ -9,34 +9,35 @@ import (
 	"strings"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/pgp/internal/fault"
 )
 
 const (
 	maxArmorLine    = 4096 // GnuPG's is 20,000 with warnings; senders use 64 to 76
-	maxArmorHeaders = 64
+	MaxArmorHeaders = 64
 )
 
-// dearmorer finds armor blocks in a stream and decodes them. It reads no
+// Reader finds armor blocks in a stream and decodes them. It reads no
 // further than the line that ends a block, so that several blocks of one file
 // can be read one after another.
-type dearmorer struct {
+type Reader struct {
 	r      *bufio.Reader
 	offset int64 // bytes taken from r
-	kind   string
+	Kind   string
 	quad   []byte // base64 characters that do not make a group yet
 	buf    []byte // what out is part of
 	out    []byte // decoded, not yet read
-	ended  bool
+	Ended  bool
 	err    error
 }
 
-func newDearmorer(r *bufio.Reader) *dearmorer { return &dearmorer{r: r, ended: true} }
+func NewReader(r *bufio.Reader) *Reader { return &Reader{r: r, Ended: true} }
 
-// next skips to the next block and returns its type and where its first line
+// Next skips to the next block and returns its type and where its first line
 // starts. Text between blocks is skipped. The error is io.EOF when there is no
 // further block.
-func (d *dearmorer) next() (kind string, start int64, err error) {
-	for !d.ended { // the caller gave the block up
+func (d *Reader) Next() (kind string, start int64, err error) {
+	for !d.Ended { // the caller gave the block up
 		if _, err := d.line(); err != nil {
 			return "", 0, err
 		}
@@ -48,12 +49,12 @@ func (d *dearmorer) next() (kind string, start int64, err error) {
 			return "", 0, err
 		}
 		if kind, ok := beginLine(line); ok {
-			d.kind, d.quad, d.out, d.ended, d.err = kind, d.quad[:0], nil, false, nil
-			if kind == blockCleartext {
-				d.ended = true // its headers and text are not armor
+			d.Kind, d.quad, d.out, d.Ended, d.err = kind, d.quad[:0], nil, false, nil
+			if kind == BlockCleartext {
+				d.Ended = true // its headers and text are not armor
 				return kind, start, nil
 			}
-			return kind, start, d.headers()
+			return kind, start, d.Headers()
 		}
 	}
 }
@@ -70,12 +71,12 @@ func beginLine(line []byte) (kind string, ok bool) {
 	return s, ok && strings.HasPrefix(s, "PGP ")
 }
 
-// headers skips the headers: none of them means anything to a program.
-func (d *dearmorer) headers() error {
-	for range maxArmorHeaders {
+// Headers skips the headers: none of them means anything to a program.
+func (d *Reader) Headers() error {
+	for range MaxArmorHeaders {
 		line, err := d.anyLine()
 		if err == io.EOF {
-			return fail(trustkeep.ErrCorrupt, "armor: truncated")
+			return fault.New(trustkeep.ErrCorrupt, "armor: truncated")
 		}
 		if err != nil {
 			return err
@@ -89,12 +90,12 @@ func (d *dearmorer) headers() error {
 			return d.feed(line)
 		}
 	}
-	return fail(trustkeep.ErrLimit, "armor: more than %d headers", maxArmorHeaders)
+	return fault.New(trustkeep.ErrLimit, "armor: more than %d headers", MaxArmorHeaders)
 }
 
 // anyLine reads a line. The slice is valid until the next read. Of an overlong
 // line only the first part is returned.
-func (d *dearmorer) anyLine() ([]byte, error) {
+func (d *Reader) anyLine() ([]byte, error) {
 	line, err := d.r.ReadSlice('\n')
 	d.offset += int64(len(line))
 	if errors.Is(err, bufio.ErrBufferFull) {
@@ -112,22 +113,22 @@ func (d *dearmorer) anyLine() ([]byte, error) {
 }
 
 // line reads a line of the body and decodes it; ok is false at the end.
-func (d *dearmorer) line() (ok bool, err error) {
+func (d *Reader) line() (ok bool, err error) {
 	line, err := d.anyLine()
 	if err == io.EOF {
-		return false, fail(trustkeep.ErrCorrupt, "armor: truncated")
+		return false, fault.New(trustkeep.ErrCorrupt, "armor: truncated")
 	}
 	if err != nil {
 		return false, err
 	}
 	if len(line) > maxArmorLine {
-		return false, fail(trustkeep.ErrCorrupt, "armor: line of more than %d bytes", maxArmorLine)
+		return false, fault.New(trustkeep.ErrCorrupt, "armor: line of more than %d bytes", maxArmorLine)
 	}
 	line = bytes.TrimSpace(line)
 	if bytes.HasPrefix(line, []byte("-----END ")) {
-		d.ended = true
+		d.Ended = true
 		if len(d.quad) > 0 {
-			return false, fail(trustkeep.ErrCorrupt, "armor: incomplete base64")
+			return false, fault.New(trustkeep.ErrCorrupt, "armor: incomplete base64")
 		}
 		return false, nil
 	}
@@ -138,7 +139,7 @@ func (d *dearmorer) line() (ok bool, err error) {
 }
 
 // feed decodes the groups of four that are complete.
-func (d *dearmorer) feed(line []byte) error {
+func (d *Reader) feed(line []byte) error {
 	d.quad = append(d.quad, line...)
 	n := len(d.quad) / 4 * 4
 	if n == 0 {
@@ -149,7 +150,7 @@ func (d *dearmorer) feed(line []byte) error {
 	}
 	m, err := base64.StdEncoding.Decode(d.buf, d.quad[:n])
 	if err != nil {
-		return fail(trustkeep.ErrCorrupt, "armor: %v", err)
+		return fault.New(trustkeep.ErrCorrupt, "armor: %v", err)
 	}
 	d.out = d.buf[:m]
 	d.quad = d.quad[:copy(d.quad, d.quad[n:])]
@@ -157,7 +158,7 @@ func (d *dearmorer) feed(line []byte) error {
 }
 
 // Read reads the decoded bytes of the current block.
-func (d *dearmorer) Read(p []byte) (int, error) {
+func (d *Reader) Read(p []byte) (int, error) {
 	n := 0
 	for n < len(p) {
 		if len(d.out) > 0 {
@@ -166,7 +167,7 @@ func (d *dearmorer) Read(p []byte) (int, error) {
 			n += m
 			continue
 		}
-		if d.err == nil && d.ended {
+		if d.err == nil && d.Ended {
 			d.err = io.EOF
 		}
 		if d.err != nil {
@@ -182,9 +183,28 @@ func (d *dearmorer) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// looksArmored tells armor from binary packets: every packet starts with a
+// Is tells armor from binary packets: every packet starts with a
 // byte of 0x80 or more, which no armor does but for a UTF-8 byte order mark.
-func looksArmored(start []byte) bool {
+func Is(start []byte) bool {
 	start = bytes.TrimPrefix(start, []byte("\xef\xbb\xbf"))
 	return len(start) > 0 && start[0] < 0x80
+}
+
+// Decode reads an armored or binary file of small packets.
+func Decode(data []byte, kind string) ([]byte, error) {
+	if !Is(data) {
+		return data, nil
+	}
+	d := NewReader(bufio.NewReaderSize(bytes.NewReader(data), 16<<10))
+	got, _, err := d.Next()
+	if err == io.EOF {
+		return nil, fault.New(trustkeep.ErrCorrupt, "no OpenPGP data found")
+	}
+	if err != nil {
+		return nil, err
+	}
+	if got != kind {
+		return nil, fault.New(trustkeep.ErrUnsupported, "%q where %q was expected", trustkeep.Printable(got), kind)
+	}
+	return io.ReadAll(d)
 }

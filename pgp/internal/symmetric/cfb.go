@@ -1,4 +1,6 @@
-package pgp
+// Package symmetric encrypts and decrypts the data of messages: CFB with an
+// integrity code, and the containers that a session key opens.
+package symmetric
 
 import (
 	"crypto/aes"
@@ -9,6 +11,9 @@ import (
 	"io"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/pgp/internal/fault"
+	"github.com/trustkeep/trustkeep/pgp/internal/grammar"
+	"github.com/trustkeep/trustkeep/pgp/internal/overlap"
 )
 
 // Version 1 of integrity protected data (RFC 9580 section 5.13.1): CFB over a
@@ -24,21 +29,21 @@ const (
 	mdcLength = sha1.Size
 )
 
-// smallWrite is what mdcWriter collects writes to, such as those of packet
+// smallWrite is what MDCWriter collects writes to, such as those of packet
 // headers and of a compressor.
 const smallWrite = 32 << 10
 
-// mdcWriter encrypts. Close ends the packet, not what it is written to.
-type mdcWriter struct {
-	packet *packetWriter
+// MDCWriter encrypts. Close ends the packet, not what it is written to.
+type MDCWriter struct {
+	packet *grammar.Writer
 	stream cipher.Stream
 	hash   hash.Hash
 	buf    []byte // collects short writes
 	out    []byte
 }
 
-// newMDCWriter starts a packet; key is an AES key.
-func newMDCWriter(w io.Writer, key []byte, random io.Reader) (*mdcWriter, error) {
+// NewMDCWriter starts a packet; key is an AES key.
+func NewMDCWriter(w io.Writer, key []byte, random io.Reader) (*MDCWriter, error) {
 	block, err := aes.NewCipher(key)
 	if err != nil {
 		return nil, err
@@ -48,8 +53,8 @@ func newMDCWriter(w io.Writer, key []byte, random io.Reader) (*mdcWriter, error)
 		return nil, err
 	}
 	copy(prefix[aes.BlockSize:], prefix[aes.BlockSize-2:])
-	m := &mdcWriter{
-		packet: newPacketWriter(w, tagSEIPD),
+	m := &MDCWriter{
+		packet: grammar.NewWriter(w, grammar.TagSEIPD),
 		stream: cipher.NewCFBEncrypter(block, make([]byte, aes.BlockSize)), //lint:ignore SA1019 the format is CFB; its authentication is the SHA-1
 		hash:   sha1.New(),
 	}
@@ -59,7 +64,7 @@ func newMDCWriter(w io.Writer, key []byte, random io.Reader) (*mdcWriter, error)
 	return m, m.encrypt(prefix)
 }
 
-func (m *mdcWriter) Write(p []byte) (n int, err error) {
+func (m *MDCWriter) Write(p []byte) (n int, err error) {
 	n = len(p)
 	if len(m.buf)+len(p) < smallWrite {
 		m.buf = append(m.buf, p...)
@@ -69,7 +74,7 @@ func (m *mdcWriter) Write(p []byte) (n int, err error) {
 		return 0, err
 	}
 	for len(p) > 0 {
-		k := min(len(p), workSize)
+		k := min(len(p), overlap.WorkSize)
 		if err := m.encrypt(p[:k]); err != nil {
 			return n - len(p), err
 		}
@@ -78,13 +83,13 @@ func (m *mdcWriter) Write(p []byte) (n int, err error) {
 	return n, nil
 }
 
-func (m *mdcWriter) flush() error {
+func (m *MDCWriter) flush() error {
 	err := m.encrypt(m.buf)
 	m.buf = m.buf[:0]
 	return err
 }
 
-func (m *mdcWriter) encrypt(p []byte) error {
+func (m *MDCWriter) encrypt(p []byte) error {
 	if len(p) == 0 {
 		return nil
 	}
@@ -92,14 +97,14 @@ func (m *mdcWriter) encrypt(p []byte) error {
 		m.out = make([]byte, len(p))
 	}
 	out := m.out[:len(p)]
-	beside(len(p),
+	overlap.Beside(len(p),
 		func() { m.hash.Write(p) },
 		func() { m.stream.XORKeyStream(out, p) })
 	_, err := m.packet.Write(out)
 	return err
 }
 
-func (m *mdcWriter) Close() error {
+func (m *MDCWriter) Close() error {
 	if err := m.flush(); err != nil {
 		return err
 	}
@@ -140,7 +145,7 @@ func newMDCReader(r io.Reader, key []byte, checkPrefix bool) (*mdcReader, error)
 	if _, err := io.ReadFull(r, prefix); err != nil {
 		return nil, err
 	}
-	stream := cipher.NewCFBDecrypter(block, make([]byte, aes.BlockSize)) //lint:ignore SA1019 see newMDCWriter
+	stream := cipher.NewCFBDecrypter(block, make([]byte, aes.BlockSize)) //lint:ignore SA1019 see NewMDCWriter
 	stream.XORKeyStream(prefix, prefix)
 	if checkPrefix && subtle.ConstantTimeCompare(prefix[aes.BlockSize-2:aes.BlockSize], prefix[aes.BlockSize:]) != 1 {
 		return nil, errWrongSessionKey
@@ -151,7 +156,7 @@ func newMDCReader(r io.Reader, key []byte, checkPrefix bool) (*mdcReader, error)
 }
 
 // errWrongSessionKey is internal: the caller tries the next password.
-var errWrongSessionKey = fail(trustkeep.ErrIncorrectPassword, "message")
+var errWrongSessionKey = fault.New(trustkeep.ErrIncorrectPassword, "message")
 
 func (m *mdcReader) Read(p []byte) (int, error) {
 	for len(m.ready) == 0 {
@@ -167,9 +172,9 @@ func (m *mdcReader) Read(p []byte) (int, error) {
 
 // fill decrypts another chunk while the one before is hashed.
 func (m *mdcReader) fill() {
-	size := mdcSize + firstChunk
+	size := mdcSize + overlap.FirstChunk
 	if m.tailed > 0 {
-		size = mdcSize + workSize
+		size = mdcSize + overlap.WorkSize
 	}
 	if len(m.bufs[m.next]) < size {
 		m.bufs[m.next] = make([]byte, size)
@@ -178,10 +183,10 @@ func (m *mdcReader) fill() {
 	copy(buf, m.tail[:m.tailed])
 	var n int
 	var err error
-	beside(len(m.last),
+	overlap.Beside(len(m.last),
 		func() { m.hash.Write(m.last) },
 		func() {
-			n, err = fillBuffer(m.r, buf[m.tailed:])
+			n, err = overlap.Fill(m.r, buf[m.tailed:])
 			m.stream.XORKeyStream(buf[m.tailed:m.tailed+n], buf[m.tailed:m.tailed+n])
 		})
 	n += m.tailed
@@ -212,7 +217,7 @@ func (m *mdcReader) fill() {
 	m.ready, m.err = content, io.EOF
 }
 
-var errIntegrity = fail(trustkeep.ErrCorrupt, "integrity check failed")
+var errIntegrity = fault.New(trustkeep.ErrCorrupt, "integrity check failed")
 
 // Close tells whether the whole packet was read and found intact.
 func (m *mdcReader) Close() error {
@@ -237,9 +242,9 @@ func newSEDReader(r io.Reader, key []byte, checkPrefix bool) (io.Reader, error) 
 		return nil, err
 	}
 	iv := append([]byte(nil), prefix[2:]...)
-	cipher.NewCFBDecrypter(block, make([]byte, aes.BlockSize)).XORKeyStream(prefix, prefix) //lint:ignore SA1019 see newMDCWriter
+	cipher.NewCFBDecrypter(block, make([]byte, aes.BlockSize)).XORKeyStream(prefix, prefix) //lint:ignore SA1019 see NewMDCWriter
 	if checkPrefix && subtle.ConstantTimeCompare(prefix[aes.BlockSize-2:aes.BlockSize], prefix[aes.BlockSize:]) != 1 {
 		return nil, errWrongSessionKey
 	}
-	return cipher.StreamReader{S: cipher.NewCFBDecrypter(block, iv), R: r}, nil //lint:ignore SA1019 see newMDCWriter
+	return cipher.StreamReader{S: cipher.NewCFBDecrypter(block, iv), R: r}, nil //lint:ignore SA1019 see NewMDCWriter
 }

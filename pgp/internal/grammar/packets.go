@@ -1,4 +1,6 @@
-package pgp
+// Package grammar reads and writes packets, RFC 9580 section 4: whole ones, of
+// which keys consist, and streams of them, of which messages do.
+package grammar
 
 import (
 	"bytes"
@@ -6,55 +8,56 @@ import (
 
 	"github.com/ProtonMail/go-crypto/openpgp/packet"
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/pgp/internal/fault"
 )
 
 // Packet types, RFC 9580 section 5.
 const (
-	tagPKESK       = 1
-	tagSignature   = 2
-	tagSKESK       = 3
-	tagOnePass     = 4
-	tagSecretKey   = 5
-	tagPublicKey   = 6
-	tagSecretSub   = 7
-	tagCompressed  = 8
-	tagEncrypted   = 9 // without integrity protection
-	tagMarker      = 10
-	tagLiteral     = 11
-	tagTrust       = 12
-	tagUserID      = 13
-	tagPublicSub   = 14
+	TagPKESK       = 1
+	TagSignature   = 2
+	TagSKESK       = 3
+	TagOnePass     = 4
+	TagSecretKey   = 5
+	TagPublicKey   = 6
+	TagSecretSub   = 7
+	TagCompressed  = 8
+	TagEncrypted   = 9 // without integrity protection
+	TagMarker      = 10
+	TagLiteral     = 11
+	TagTrust       = 12
+	TagUserID      = 13
+	TagPublicSub   = 14
 	tagUserAttr    = 17
-	tagSEIPD       = 18
-	tagOCBEd       = 20 // GnuPG 2.3 and the drafts before RFC 9580
-	tagPadding     = 21
-	firstIgnorable = 40 // unknown packets from here on are skipped
+	TagSEIPD       = 18
+	TagOCBEd       = 20 // GnuPG 2.3 and the drafts before RFC 9580
+	TagPadding     = 21
+	FirstIgnorable = 40 // unknown packets from here on are skipped
 )
 
-// rawPacket is one packet of a key as it was read, so that what this library
+// Raw is one packet of a key as it was read, so that what this library
 // does not understand survives.
-type rawPacket struct {
-	tag    byte
-	offset int    // in the stream of packets
-	data   []byte // header and body
-	body   []byte
+type Raw struct {
+	Tag    byte
+	Offset int    // in the stream of packets
+	Data   []byte // header and body
+	Body   []byte
 }
 
-// parsed reads the packet with go-crypto.
-func (p rawPacket) parsed() (out packet.Packet, err error) {
-	err = guard("packet", func() error {
+// Parsed reads the packet with go-crypto.
+func (p Raw) Parsed() (out packet.Packet, err error) {
+	err = fault.Guard("packet", func() error {
 		var err error
-		out, err = packet.Read(bytes.NewReader(p.data))
+		out, err = packet.Read(bytes.NewReader(p.Data))
 		return err
 	})
 	return out, err
 }
 
-// newRawPacket gives a body a header of the current format.
-func newRawPacket(tag byte, body []byte) rawPacket {
+// New gives a body a header of the current format.
+func New(tag byte, body []byte) Raw {
 	data := appendHeader(make([]byte, 0, len(body)+6), tag, len(body))
 	data = append(data, body...)
-	return rawPacket{tag: tag, data: data, body: data[len(data)-len(body):]}
+	return Raw{Tag: tag, Data: data, Body: data[len(data)-len(body):]}
 }
 
 // appendHeader writes a packet header with a definite length, RFC 9580
@@ -74,34 +77,34 @@ func appendLength(b []byte, n int) []byte {
 	return append(b, 255, byte(n>>24), byte(n>>16), byte(n>>8), byte(n))
 }
 
-// nextPacket takes the packet at the start of data, which stands at offset in
+// Next takes the packet at the start of data, which stands at offset in
 // its stream. Keys use definite lengths only (RFC 9580 section 4.2.1.4 leaves
 // partial ones to data packets).
-func nextPacket(data []byte, offset int) (p rawPacket, rest []byte, err error) {
+func Next(data []byte, offset int) (p Raw, rest []byte, err error) {
 	header, n, err := definiteHeader(data)
 	if err != nil {
-		return rawPacket{}, nil, err
+		return Raw{}, nil, err
 	}
 	if n > len(data)-header {
-		return rawPacket{}, nil, fail(trustkeep.ErrCorrupt, "packet of %d bytes in %d", n, len(data)-header)
+		return Raw{}, nil, fault.New(trustkeep.ErrCorrupt, "packet of %d bytes in %d", n, len(data)-header)
 	}
 	tag := data[0] & 0x3F
 	if data[0]&0x40 == 0 {
 		tag >>= 2
 	}
-	p = rawPacket{tag: tag, offset: offset, data: data[: header+n : header+n]}
-	p.body = p.data[header:]
+	p = Raw{Tag: tag, Offset: offset, Data: data[: header+n : header+n]}
+	p.Body = p.Data[header:]
 	return p, data[header+n:], nil
 }
 
 // definiteHeader returns the length of the header and of the body.
 func definiteHeader(data []byte) (header, body int, err error) {
-	truncated := fail(trustkeep.ErrCorrupt, "truncated packet header")
+	truncated := fault.New(trustkeep.ErrCorrupt, "truncated packet header")
 	if len(data) < 2 {
 		return 0, 0, truncated
 	}
 	if data[0]&0x80 == 0 {
-		return 0, 0, fail(trustkeep.ErrCorrupt, "not an OpenPGP packet")
+		return 0, 0, fault.New(trustkeep.ErrCorrupt, "not an OpenPGP packet")
 	}
 	if data[0]&0x40 == 0 { // the old format, section 4.2.2
 		size := 1 << (data[0] & 3)
@@ -131,7 +134,7 @@ func definiteHeader(data []byte) (header, body int, err error) {
 		}
 		return 6, clampLength(uint32(data[2])<<24 | uint32(data[3])<<16 | uint32(data[4])<<8 | uint32(data[5])), nil
 	}
-	return 0, 0, fail(trustkeep.ErrCorrupt, "partial length in a key")
+	return 0, 0, fault.New(trustkeep.ErrCorrupt, "partial length in a key")
 }
 
 // clampLength keeps a length from the input in the range of int everywhere.
@@ -140,28 +143,28 @@ func clampLength(n uint32) int {
 	return int(min(n, most))
 }
 
-// join concatenates packets.
-func join(packets []rawPacket) []byte {
+// Join concatenates packets.
+func Join(packets []Raw) []byte {
 	n := 0
 	for _, p := range packets {
-		n += len(p.data)
+		n += len(p.Data)
 	}
 	out := make([]byte, 0, n)
 	for _, p := range packets {
-		out = append(out, p.data...)
+		out = append(out, p.Data...)
 	}
 	return out
 }
 
-// serializer is what the packets of go-crypto have in common.
-type serializer interface{ Serialize(io.Writer) error }
+// Serializer is what the packets of go-crypto have in common.
+type Serializer interface{ Serialize(io.Writer) error }
 
-// rawOf serializes a packet of go-crypto.
-func rawOf(s serializer) (rawPacket, error) {
+// Of serializes a packet of go-crypto.
+func Of(s Serializer) (Raw, error) {
 	var buf bytes.Buffer
 	if err := s.Serialize(&buf); err != nil {
-		return rawPacket{}, err
+		return Raw{}, err
 	}
-	p, _, err := nextPacket(buf.Bytes(), 0)
+	p, _, err := Next(buf.Bytes(), 0)
 	return p, err
 }

@@ -1,7 +1,8 @@
-package pgp
+// Package material bounds what using a key may cost, and names its algorithm.
+package material
 
 import (
-	"crypto/dsa" //lint:ignore SA1019 old partners still have such keys; they are checked, never made
+	"crypto/dsa"
 	"crypto/rsa"
 	"strconv"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	"github.com/ProtonMail/go-crypto/openpgp/packet"
 	openpgp "github.com/ProtonMail/go-crypto/openpgp/v2"
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/pgp/internal/fault"
 )
 
 // Bounds on what one public-key operation may cost. A multi-precision integer
@@ -24,14 +26,14 @@ const (
 	largeRSABits    = 4096
 	largeRSACost    = 16
 	dsaCost         = 4
-	maxKeyPackets   = 10_000 // keys with thousands of certifications exist
+	MaxPackets      = 10_000 // keys with thousands of certifications exist
 	maxSubkeys      = 1000
 	maxUserIDs      = 1000
-	maxUserIDLength = 4096
+	MaxUserIDLength = 4096
 )
 
-// checkMaterial refuses keys whose use would cost too much.
-func checkMaterial(e *openpgp.Entity) error {
+// Check refuses keys whose use would cost too much.
+func Check(e *openpgp.Entity) error {
 	if err := checkPublicKey(e.PrimaryKey); err != nil {
 		return err
 	}
@@ -41,7 +43,7 @@ func checkMaterial(e *openpgp.Entity) error {
 		}
 	}
 	if len(e.Subkeys) > maxSubkeys || len(e.Identities) > maxUserIDs {
-		return fail(trustkeep.ErrLimit, "key with %d subkeys and %d user IDs", len(e.Subkeys), len(e.Identities))
+		return fault.New(trustkeep.ErrLimit, "key with %d subkeys and %d user IDs", len(e.Subkeys), len(e.Identities))
 	}
 	n := len(e.Revocations) + len(e.DirectSignatures)
 	for _, id := range e.Identities {
@@ -56,7 +58,7 @@ func checkMaterial(e *openpgp.Entity) error {
 		}
 	}
 	if cost := n * checkCost(e.PrimaryKey); cost > maxSelfSigCost {
-		return fail(trustkeep.ErrLimit, "key with %d self-signatures", n)
+		return fault.New(trustkeep.ErrLimit, "key with %d self-signatures", n)
 	}
 	return nil
 }
@@ -88,14 +90,14 @@ func checkPublicKey(p *packet.PublicKey) error {
 		bits, most = k.P.BitLen(), maxElGamalBits
 	}
 	if bits > most {
-		return fail(trustkeep.ErrUnsupported, "key of %d bits", bits)
+		return fault.New(trustkeep.ErrUnsupported, "key of %d bits", bits)
 	}
 	return nil
 }
 
-// algorithmName names the algorithm of a key as GnuPG does: rsa3072, ed25519,
+// Name names the algorithm of a key as GnuPG does: rsa3072, ed25519,
 // cv25519, nistp256; the rest after the RFC.
-func algorithmName(p *packet.PublicKey) string {
+func Name(p *packet.PublicKey) string {
 	bits := func() string {
 		n, err := p.BitLength()
 		if err != nil {

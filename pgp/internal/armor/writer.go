@@ -1,4 +1,6 @@
-package pgp
+// Package armor writes and reads OpenPGP's text form of binary data, RFC 9580
+// section 6.
+package armor
 
 import (
 	"bytes"
@@ -8,30 +10,30 @@ import (
 
 // Armor block types, RFC 9580 section 6.2.1.
 const (
-	blockPublicKey  = "PGP PUBLIC KEY BLOCK"
-	blockPrivateKey = "PGP PRIVATE KEY BLOCK"
-	blockMessage    = "PGP MESSAGE"
-	blockSignature  = "PGP SIGNATURE"
-	blockCleartext  = "PGP SIGNED MESSAGE"
+	BlockPublicKey  = "PGP PUBLIC KEY BLOCK"
+	BlockPrivateKey = "PGP PRIVATE KEY BLOCK"
+	BlockMessage    = "PGP MESSAGE"
+	BlockSignature  = "PGP SIGNATURE"
+	BlockCleartext  = "PGP SIGNED MESSAGE"
 )
 
-// checksum says whether an armor block ends with the CRC of RFC 4880. RFC 9580
+// Checksum says whether an armor block ends with the CRC of RFC 4880. RFC 9580
 // section 6.1 forbids it where the reader is known to do without, that is for
 // version 6 keys and signatures and for version 2 of encrypted data. GnuPG 2.2
 // cannot do without: base64 that needs no padding is to it a block without end.
-type checksum bool
+type Checksum bool
 
 const (
-	withChecksum    checksum = true
-	withoutChecksum checksum = false
+	WithChecksum    Checksum = true
+	WithoutChecksum Checksum = false
 )
 
-func checksumFor(keyVersion int) checksum { return keyVersion < 6 }
+func ChecksumFor(keyVersion int) Checksum { return keyVersion < 6 }
 
-// enarmor wraps data.
-func enarmor(kind string, data []byte, crc checksum) ([]byte, error) {
+// Encode wraps data.
+func Encode(kind string, data []byte, crc Checksum) ([]byte, error) {
 	var buf bytes.Buffer
-	w, err := newArmorWriter(&buf, kind, crc)
+	w, err := NewWriter(&buf, kind, crc)
 	if err != nil {
 		return nil, err
 	}
@@ -50,24 +52,24 @@ const (
 	armorBufferSize = 256 * armorLine
 )
 
-// armorWriter writes an armor block. Close ends it without closing w.
-type armorWriter struct {
+// Writer writes an armor block. Close ends it without closing w.
+type Writer struct {
 	w    io.Writer
 	kind string
-	crc  checksum
+	crc  Checksum
 	sum  uint32
 	buf  []byte // not yet encoded
 	out  []byte
 }
 
-func newArmorWriter(w io.Writer, kind string, crc checksum) (*armorWriter, error) {
+func NewWriter(w io.Writer, kind string, crc Checksum) (*Writer, error) {
 	if _, err := io.WriteString(w, "-----BEGIN "+kind+"-----\n\n"); err != nil {
 		return nil, err
 	}
-	return &armorWriter{w: w, kind: kind, crc: crc, sum: crc24Init, buf: make([]byte, 0, armorBufferSize)}, nil
+	return &Writer{w: w, kind: kind, crc: crc, sum: crc24Init, buf: make([]byte, 0, armorBufferSize)}, nil
 }
 
-func (a *armorWriter) Write(p []byte) (n int, err error) {
+func (a *Writer) Write(p []byte) (n int, err error) {
 	for len(p) > 0 {
 		m := copy(a.buf[len(a.buf):cap(a.buf)], p)
 		a.buf = a.buf[:len(a.buf)+m]
@@ -83,7 +85,7 @@ func (a *armorWriter) Write(p []byte) (n int, err error) {
 }
 
 // flush encodes the buffer: whole lines, but for the end of the block.
-func (a *armorWriter) flush() error {
+func (a *Writer) flush() error {
 	if a.crc {
 		a.sum = crc24(a.sum, a.buf)
 	}
@@ -99,7 +101,7 @@ func (a *armorWriter) flush() error {
 	return err
 }
 
-func (a *armorWriter) Close() error {
+func (a *Writer) Close() error {
 	if err := a.flush(); err != nil {
 		return err
 	}
