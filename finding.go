@@ -2,6 +2,7 @@ package trustkeep
 
 import (
 	"fmt"
+	"log/slog"
 	"time"
 )
 
@@ -51,6 +52,23 @@ type Finding struct {
 	// Err is the cause, if there is one; it wraps a sentinel of this package where one
 	// fits.
 	Err error `json:"-"`
+}
+
+// LogValue implements slog.LogValuer with a group of what is set.
+func (f Finding) LogValue() slog.Value {
+	attributes := []slog.Attr{slog.String("code", string(f.Code)), slog.String("severity", f.Severity.String())}
+	for _, a := range []slog.Attr{
+		slog.String("target", Printable(f.Target)), slog.String("alias", Printable(f.Alias)), slog.String("subject", Printable(f.Subject)),
+		slog.String("text", f.Text), slog.String("remedy", f.Remedy),
+	} {
+		if a.Value.String() != "" {
+			attributes = append(attributes, a)
+		}
+	}
+	if !f.NotAfter.IsZero() {
+		attributes = append(attributes, slog.Time("not_after", f.NotAfter))
+	}
+	return slog.GroupValue(attributes...)
 }
 
 // String formats the finding in one line: `target: alias "a": text; remedy`, leaving out

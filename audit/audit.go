@@ -89,13 +89,13 @@ func (o Options) Run(targets ...Target) *Report {
 		case t.Component != nil:
 			a.component(t)
 		default:
-			a.add(t, Finding{Code: NothingToAudit, Severity: Critical, Text: "the target is empty", Remedy: "check the error of the Load that it came from"})
+			a.add(t, trustkeep.Finding{Code: NothingToAudit, Severity: trustkeep.Critical, Text: "the target is empty", Remedy: "check the error of the Load that it came from"})
 		}
 		a.file(t)
 		a.validity(t)
 	}
 	a.reuse()
-	slices.SortStableFunc(a.report.Findings, func(x, y Finding) int { return int(y.Severity) - int(x.Severity) })
+	slices.SortStableFunc(a.report.Findings, func(x, y trustkeep.Finding) int { return int(y.Severity) - int(x.Severity) })
 	return a.report
 }
 
@@ -164,7 +164,7 @@ func (a *auditor) collectRoots(targets []Target) {
 	}
 }
 
-func (a *auditor) add(t Target, f Finding) {
+func (a *auditor) add(t Target, f trustkeep.Finding) {
 	f.Target = t.Name
 	a.report.Findings = append(a.report.Findings, f)
 }

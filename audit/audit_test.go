@@ -362,7 +362,7 @@ func TestFilePermissions(t *testing.T) {
 		t.Fatal(err)
 	}
 	ts := truststore.New(pki.Root.Cert)
-	for mode, want := range map[fs.FileMode][2][]audit.Code{
+	for mode, want := range map[fs.FileMode][2][]trustkeep.Code{
 		0o600: {},
 		0o644: {{audit.ReadableByAll}},
 		0o646: {{audit.WritableByAll, audit.ReadableByAll}, {audit.WritableByAll}},
@@ -379,7 +379,7 @@ func TestFilePermissions(t *testing.T) {
 	}
 }
 
-func codes(r *audit.Report) (codes []audit.Code) {
+func codes(r *audit.Report) (codes []trustkeep.Code) {
 	for _, f := range r.Findings {
 		codes = append(codes, f.Code)
 	}
@@ -417,7 +417,7 @@ func TestReportPrints(t *testing.T) {
 		audit.Target{Name: "a\nb", Certificates: []*x509.Certificate{pki.Expired("x\x1b[2J.example").Cert}},
 		audit.Target{Name: "soon", Certificates: []*x509.Certificate{pki.Server("y.example").Cert}},
 	)
-	if report.Worst() != audit.Critical || report.Count(audit.Warning) != 1 {
+	if report.Worst() != trustkeep.Critical || report.Count(trustkeep.Warning) != 1 {
 		t.Errorf("worst %v", report.Worst())
 	}
 	text := report.String()

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/keystore"
 )
 
@@ -18,7 +19,7 @@ import (
 func (a *auditor) certificates(t Target) {
 	for _, c := range t.Certificates {
 		if c == nil {
-			a.add(t, Finding{Code: NothingToAudit, Severity: Critical, Text: "a certificate is nil", Remedy: "check the error of the parser that it came from"})
+			a.add(t, trustkeep.Finding{Code: NothingToAudit, Severity: trustkeep.Critical, Text: "a certificate is nil", Remedy: "check the error of the parser that it came from"})
 			continue
 		}
 		a.strength(t, "", c)
@@ -29,16 +30,16 @@ func (a *auditor) certificates(t Target) {
 // strength looks at the key and the signature of a certificate.
 func (a *auditor) strength(t Target, alias string, c *x509.Certificate) {
 	if why := weakKey(c); why != "" {
-		a.add(t, Finding{Alias: alias, Subject: name(c), Code: WeakKey, Severity: Critical,
+		a.add(t, trustkeep.Finding{Alias: alias, Subject: name(c), Code: WeakKey, Severity: trustkeep.Critical,
 			Text: name(c) + " has " + why, Remedy: "replace the key with EC P-256 or RSA 3072"})
 	}
 	switch c.SignatureAlgorithm {
 	case x509.MD2WithRSA, x509.MD5WithRSA, x509.SHA1WithRSA, x509.DSAWithSHA1, x509.ECDSAWithSHA1:
-		severity := Critical
+		severity := trustkeep.Critical
 		if selfIssued(c) {
-			severity = Note
+			severity = trustkeep.Note
 		}
-		a.add(t, Finding{Alias: alias, Subject: name(c), Code: WeakSignature, Severity: severity,
+		a.add(t, trustkeep.Finding{Alias: alias, Subject: name(c), Code: WeakSignature, Severity: severity,
 			Text: fmt.Sprintf("%s is signed with %s", name(c), c.SignatureAlgorithm), Remedy: "have it issued again with SHA-256"})
 	}
 }
@@ -97,15 +98,15 @@ func (a *auditor) roles(t Target, alias string, c *x509.Certificate) {
 		lacks = append(lacks, "basic constraint CA:true")
 	}
 	if lacks != nil {
-		a.add(t, Finding{Alias: alias, Subject: name(c), Code: WrongUsage, Severity: Critical,
+		a.add(t, trustkeep.Finding{Alias: alias, Subject: name(c), Code: WrongUsage, Severity: trustkeep.Critical,
 			Text: fmt.Sprintf("%s lacks %s for its role of %s", name(c), strings.Join(lacks, ", "), t.Roles), Remedy: "request a certificate for that purpose"})
 	}
 	if t.Roles&keystore.ForServer != 0 && len(c.DNSNames)+len(c.IPAddresses) == 0 {
-		a.add(t, Finding{Alias: alias, Subject: name(c), Code: NoHostName, Severity: Critical,
+		a.add(t, trustkeep.Finding{Alias: alias, Subject: name(c), Code: NoHostName, Severity: trustkeep.Critical,
 			Text: name(c) + " has no DNS name or IP address; clients do not look at the common name", Remedy: "request a certificate with the host name as subject alternative name"})
 	}
 	if t.Roles&(keystore.ForServer|keystore.ForClient) != 0 && c.BasicConstraintsValid && c.IsCA {
-		a.add(t, Finding{Alias: alias, Subject: name(c), Code: CAInRole, Severity: Warning,
+		a.add(t, trustkeep.Finding{Alias: alias, Subject: name(c), Code: CAInRole, Severity: trustkeep.Warning,
 			Text: name(c) + " is a CA: who trusts it trusts whatever its key signs", Remedy: "use a certificate that is none"})
 	}
 }

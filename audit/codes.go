@@ -1,86 +1,85 @@
 package audit
 
-// Code identifies a kind of finding. Codes are stable; new ones may be added.
-type Code string
+import "github.com/trustkeep/trustkeep"
 
 // The codes of findings, with the severities that they come in. Remarks that a
 // store makes about itself when it is read appear under their own codes, as notes
-// or, where something is weak, warnings; see keystore.Finding and
-// truststore.Problem.
+// or, where something is weak, warnings; see Findings of
+// keystore.Keystore and truststore.Truststore.
 const (
 	// Expired (critical): the validity has ended.
-	Expired Code = "expired"
+	Expired trustkeep.Code = "expired"
 	// ExpiresSoon (warning): the validity ends within Options.Window.
-	ExpiresSoon Code = "expires-soon"
+	ExpiresSoon trustkeep.Code = "expires-soon"
 	// NotYetValid (warning): the validity has not begun.
-	NotYetValid Code = "not-yet-valid"
+	NotYetValid trustkeep.Code = "not-yet-valid"
 
 	// WeakKey (critical): RSA below 2048 bits or with a small exponent,
 	// elliptic curves below 256 bits, DSA, and what else is not trusted to
 	// resist.
-	WeakKey Code = "weak-key"
+	WeakKey trustkeep.Code = "weak-key"
 	// WeakSignature (critical; a note where the certificate is self-signed,
 	// since nobody relies on that signature): MD5 or SHA-1.
-	WeakSignature Code = "weak-signature"
+	WeakSignature trustkeep.Code = "weak-signature"
 	// KnownKey (critical): the private key is public knowledge.
-	KnownKey Code = "known-key"
+	KnownKey trustkeep.Code = "known-key"
 	// VendorDefault (critical): looks like the identity that a product is
 	// shipped with, the private key of which is in every copy.
-	VendorDefault Code = "vendor-default"
+	VendorDefault trustkeep.Code = "vendor-default"
 	// KeyReuse (warning; a note within one store): a private key is used
 	// more than once.
-	KeyReuse Code = "key-reuse"
+	KeyReuse trustkeep.Code = "key-reuse"
 	// KeyMismatch (critical): key and certificate do not belong together.
-	KeyMismatch Code = "key-mismatch"
+	KeyMismatch trustkeep.Code = "key-mismatch"
 
 	// DefaultPassword (critical; a warning for a truststore): everybody
 	// knows the password.
-	DefaultPassword Code = "default-password"
+	DefaultPassword trustkeep.Code = "default-password"
 	// UnprotectedKey (critical): a private key is stored in the clear.
-	UnprotectedKey Code = "unprotected-key"
+	UnprotectedKey trustkeep.Code = "unprotected-key"
 	// KeyPasswordDiffers (note): a key's password is not the store's, which
 	// some consumers, Tomcat among them, cannot deal with.
-	KeyPasswordDiffers Code = "key-password-differs"
+	KeyPasswordDiffers trustkeep.Code = "key-password-differs"
 	// WeakProtection (warning): the format or the algorithm protects its
 	// content badly.
-	WeakProtection Code = "weak-protection"
+	WeakProtection trustkeep.Code = "weak-protection"
 	// NoIntegrity (warning): nothing vouches for the content of the store.
-	NoIntegrity Code = "no-integrity"
+	NoIntegrity trustkeep.Code = "no-integrity"
 
 	// MissingIssuer (warning): the chain ends before a root, and as far as
 	// is known not just for lack of the root.
-	MissingIssuer Code = "missing-issuer"
+	MissingIssuer trustkeep.Code = "missing-issuer"
 	// RootNotIncluded (note): the chain lacks nothing but its root.
-	RootNotIncluded Code = "root-not-included"
+	RootNotIncluded trustkeep.Code = "root-not-included"
 	// ChainOrder (warning): the certificates are not in the order leaf,
 	// issuer, issuer's issuer, or some belong to no link.
-	ChainOrder Code = "chain-order"
+	ChainOrder trustkeep.Code = "chain-order"
 	// SelfSigned (note): partners must trust this very certificate.
-	SelfSigned Code = "self-signed"
+	SelfSigned trustkeep.Code = "self-signed"
 	// NoCertificate (warning): a private key without its certificate.
-	NoCertificate Code = "no-certificate"
+	NoCertificate trustkeep.Code = "no-certificate"
 
 	// WrongUsage (critical): the certificate lacks a key usage or extended
 	// key usage of its role.
-	WrongUsage Code = "wrong-usage"
+	WrongUsage trustkeep.Code = "wrong-usage"
 	// NoHostName (critical): a server's certificate without a DNS name or IP
 	// address as alternative name.
-	NoHostName Code = "no-host-name"
+	NoHostName trustkeep.Code = "no-host-name"
 	// CAInRole (warning): a CA certificate is used by a server or client.
-	CAInRole Code = "ca-in-role"
+	CAInRole trustkeep.Code = "ca-in-role"
 
 	// KeyInTruststore (critical): a private or secret key in a store that is
 	// made to be handed out.
-	KeyInTruststore Code = "key-in-truststore"
+	KeyInTruststore trustkeep.Code = "key-in-truststore"
 	// ReadableByAll (critical): everybody on the machine can read the
 	// private keys.
-	ReadableByAll Code = "readable-by-all"
+	ReadableByAll trustkeep.Code = "readable-by-all"
 	// WritableByAll (critical): everybody on the machine can replace the
 	// store.
-	WritableByAll Code = "writable-by-all"
+	WritableByAll trustkeep.Code = "writable-by-all"
 	// UnusableEntry (warning): an entry, or a certificate in it, cannot be
 	// understood.
-	UnusableEntry Code = "unusable-entry"
+	UnusableEntry trustkeep.Code = "unusable-entry"
 	// NothingToAudit (critical): the target is empty.
-	NothingToAudit Code = "nothing-to-audit"
+	NothingToAudit trustkeep.Code = "nothing-to-audit"
 )

@@ -15,7 +15,7 @@ func (a *auditor) component(t Target) {
 	}
 	chain := chainOf(x)
 	if len(chain) < len(x.Describe()) {
-		a.add(t, Finding{Code: UnusableEntry, Severity: Warning, Text: "a certificate of the chain cannot be understood", Remedy: "import it again from its source"})
+		a.add(t, trustkeep.Finding{Code: UnusableEntry, Severity: trustkeep.Warning, Text: "a certificate of the chain cannot be understood", Remedy: "import it again from its source"})
 	}
 	if len(chain) == 0 {
 		return
@@ -36,7 +36,7 @@ func (a *auditor) component(t Target) {
 		return err == nil
 	})
 	if ok {
-		a.add(t, Finding{Code: DefaultPassword, Severity: Critical, Text: "the password of the component is " + p + ", which everybody knows", Remedy: "change the password"})
+		a.add(t, trustkeep.Finding{Code: DefaultPassword, Severity: trustkeep.Critical, Text: "the password of the component is " + p + ", which everybody knows", Remedy: "change the password"})
 	}
 }
 

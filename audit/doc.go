@@ -6,7 +6,7 @@
 //		audit.Target{Truststore: partners, Path: "partners.jks"},
 //	)
 //	fmt.Print(report)
-//	if report.Worst() >= audit.Warning { ... }
+//	if report.Worst() >= trustkeep.Warning { ... }
 //
 // Each Finding has a stable Code, a Severity and a Remedy. A Report prints as
 // text, marshals to JSON and logs to slog. It holds aliases, subjects and

@@ -88,17 +88,17 @@ func datesOf(t Target) (dates []dated) {
 func (a *auditor) validity(t Target) {
 	now := a.report.Time
 	for _, d := range datesOf(t) {
-		f := Finding{Alias: d.Alias, Subject: d.Subject}
+		f := trustkeep.Finding{Alias: d.Alias, Subject: d.Subject}
 		switch {
 		case !d.NotAfter.IsZero() && d.NotAfter.Before(now):
-			f.Code, f.Severity, f.NotAfter = Expired, Critical, d.NotAfter
+			f.Code, f.Severity, f.NotAfter = Expired, trustkeep.Critical, d.NotAfter
 			f.Text, f.Remedy = fmt.Sprintf("%s expired on %s", d.Subject, day(d.NotAfter)), "renew it"
 		case !d.NotAfter.IsZero() && d.NotAfter.Before(now.Add(a.Window)):
-			f.Code, f.Severity, f.NotAfter = ExpiresSoon, Warning, d.NotAfter
+			f.Code, f.Severity, f.NotAfter = ExpiresSoon, trustkeep.Warning, d.NotAfter
 			left := int(d.NotAfter.Sub(now).Hours() / 24)
 			f.Text, f.Remedy = fmt.Sprintf("%s expires on %s, in %d days", d.Subject, day(d.NotAfter), left), "renew it"
 		case d.notBefore.After(now):
-			f.Code, f.Severity = NotYetValid, Warning
+			f.Code, f.Severity = NotYetValid, trustkeep.Warning
 			f.Text, f.Remedy = fmt.Sprintf("%s is not valid before %s", d.Subject, day(d.notBefore)), "wait, or check the clock"
 		default:
 			continue

@@ -5,6 +5,8 @@ import (
 	"io/fs"
 	"os"
 	"runtime"
+
+	"github.com/trustkeep/trustkeep"
 )
 
 const (
@@ -23,10 +25,10 @@ func (a *auditor) file(t Target) {
 	}
 	mode := info.Mode().Perm()
 	if mode&writeByAll != 0 {
-		a.add(t, Finding{Code: WritableByAll, Severity: Critical, Text: fmt.Sprintf("mode %04o lets everybody replace it", mode), Remedy: fmt.Sprintf("chmod %04o", mode&^writeByAll)})
+		a.add(t, trustkeep.Finding{Code: WritableByAll, Severity: trustkeep.Critical, Text: fmt.Sprintf("mode %04o lets everybody replace it", mode), Remedy: fmt.Sprintf("chmod %04o", mode&^writeByAll)})
 	}
 	holdsKeys := t.Keystore != nil && hasKeys(t) || t.Truststore != nil && t.Truststore.HasKeys()
 	if mode&readByAll != 0 && holdsKeys {
-		a.add(t, Finding{Code: ReadableByAll, Severity: Critical, Text: fmt.Sprintf("mode %04o lets everybody read the private keys", mode), Remedy: "chmod 0600"})
+		a.add(t, trustkeep.Finding{Code: ReadableByAll, Severity: trustkeep.Critical, Text: fmt.Sprintf("mode %04o lets everybody read the private keys", mode), Remedy: "chmod 0600"})
 	}
 }

@@ -11,63 +11,21 @@ import (
 	"github.com/trustkeep/trustkeep"
 )
 
-// Severity ranks findings. The zero Severity is invalid.
-type Severity uint8
-
-// The severities, in rising order.
-const (
-	// Note: worth knowing, such as that a certificate is self-signed.
-	Note Severity = iota + 1
-	// Warning: breaks soon, or weakens security.
-	Warning
-	// Critical: broken now, or no security at all.
-	Critical
-)
-
-// String returns "note", "warning", "critical" or "invalid".
-func (s Severity) String() string {
+// level is the level that a finding of the severity is logged at.
+func level(s trustkeep.Severity) slog.Level {
 	switch s {
-	case Note:
-		return "note"
-	case Warning:
-		return "warning"
-	case Critical:
-		return "critical"
-	}
-	return "invalid"
-}
-
-// MarshalText yields what String returns.
-func (s Severity) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
-
-// Level is the level that a finding of this severity is logged at.
-func (s Severity) Level() slog.Level {
-	switch s {
-	case Critical:
+	case trustkeep.Critical:
 		return slog.LevelError
-	case Warning:
+	case trustkeep.Warning:
 		return slog.LevelWarn
 	}
 	return slog.LevelInfo
 }
 
-// Finding is one remark. Text and names are escaped for terminals and logs.
-type Finding struct {
-	Target   string   `json:"target"`
-	Alias    string   `json:"alias,omitempty"`   // entry, where it is about one
-	Subject  string   `json:"subject,omitempty"` // certificate, where it is about one
-	Code     Code     `json:"code"`
-	Severity Severity `json:"severity"`
-	Text     string   `json:"text"`
-	Remedy   string   `json:"remedy"`
-	// NotAfter is set for findings about the end of validity.
-	NotAfter time.Time `json:"not_after,omitzero"`
-}
-
-// String describes the finding in one line:
+// line describes a finding in the report:
 //
 //	critical partner.p12 "as2": expired: CN=a expired on 2026-01-31; renew it
-func (f Finding) String() string {
+func line(f trustkeep.Finding) string {
 	where := trustkeep.Printable(f.Target)
 	if f.Alias != "" {
 		where += ` "` + trustkeep.Printable(f.Alias) + `"`
@@ -75,33 +33,16 @@ func (f Finding) String() string {
 	return fmt.Sprintf("%-8s %s: %s: %s; %s", f.Severity, where, f.Code, f.Text, f.Remedy)
 }
 
-// LogValue implements slog.LogValuer.
-func (f Finding) LogValue() slog.Value { return slog.GroupValue(f.attributes()...) }
-
-func (f Finding) attributes() []slog.Attr {
-	attributes := []slog.Attr{slog.String("target", trustkeep.Printable(f.Target)), slog.String("code", string(f.Code)), slog.String("severity", f.Severity.String())}
-	if f.Alias != "" {
-		attributes = append(attributes, slog.String("alias", trustkeep.Printable(f.Alias)))
-	}
-	if f.Subject != "" {
-		attributes = append(attributes, slog.String("subject", f.Subject))
-	}
-	if !f.NotAfter.IsZero() {
-		attributes = append(attributes, slog.Time("not_after", f.NotAfter))
-	}
-	return append(attributes, slog.String("text", f.Text), slog.String("remedy", f.Remedy))
-}
-
 // Report is what an audit found, the worst first.
 type Report struct {
 	Time     time.Time
 	Window   time.Duration
 	Targets  int // how many were audited
-	Findings []Finding
+	Findings []trustkeep.Finding
 }
 
 // Worst is the highest severity of all findings, and zero without any.
-func (r *Report) Worst() (worst Severity) {
+func (r *Report) Worst() (worst trustkeep.Severity) {
 	for _, f := range r.Findings {
 		worst = max(worst, f.Severity)
 	}
@@ -109,7 +50,7 @@ func (r *Report) Worst() (worst Severity) {
 }
 
 // Count is how many findings have the severity.
-func (r *Report) Count(s Severity) (n int) {
+func (r *Report) Count(s trustkeep.Severity) (n int) {
 	for _, f := range r.Findings {
 		if f.Severity == s {
 			n++
@@ -119,7 +60,7 @@ func (r *Report) Count(s Severity) (n int) {
 }
 
 // With returns the findings of a code.
-func (r *Report) With(c Code) (found []Finding) {
+func (r *Report) With(c trustkeep.Code) (found []trustkeep.Finding) {
 	for _, f := range r.Findings {
 		if f.Code == c {
 			found = append(found, f)
@@ -132,23 +73,23 @@ func (r *Report) With(c Code) (found []Finding) {
 func (r *Report) String() string {
 	var b strings.Builder
 	for _, f := range r.Findings {
-		b.WriteString(f.String())
+		b.WriteString(line(f))
 		b.WriteByte('\n')
 	}
 	fmt.Fprintf(&b, "%d critical, %d warnings, %d notes in %d targets at %s\n",
-		r.Count(Critical), r.Count(Warning), r.Count(Note), r.Targets, r.Time.UTC().Format(time.RFC3339))
+		r.Count(trustkeep.Critical), r.Count(trustkeep.Warning), r.Count(trustkeep.Note), r.Targets, r.Time.UTC().Format(time.RFC3339))
 	return b.String()
 }
 
 // MarshalJSON yields {"time","window_days","targets","worst","findings"}.
 func (r *Report) MarshalJSON() ([]byte, error) {
 	return json.Marshal(struct {
-		Time     time.Time `json:"time"`
-		Window   float64   `json:"window_days"`
-		Targets  int       `json:"targets"`
-		Worst    string    `json:"worst"`
-		Findings []Finding `json:"findings"`
-	}{r.Time.UTC(), r.Window.Hours() / 24, r.Targets, r.worst(), append([]Finding{}, r.Findings...)})
+		Time     time.Time           `json:"time"`
+		Window   float64             `json:"window_days"`
+		Targets  int                 `json:"targets"`
+		Worst    string              `json:"worst"`
+		Findings []trustkeep.Finding `json:"findings"`
+	}{r.Time.UTC(), r.Window.Hours() / 24, r.Targets, r.worst(), append([]trustkeep.Finding{}, r.Findings...)})
 }
 
 func (r *Report) worst() string {
@@ -161,12 +102,12 @@ func (r *Report) worst() string {
 // LogValue implements slog.LogValuer with a summary. Log writes the findings.
 func (r *Report) LogValue() slog.Value {
 	return slog.GroupValue(slog.Int("targets", r.Targets), slog.String("worst", r.worst()),
-		slog.Int("critical", r.Count(Critical)), slog.Int("warnings", r.Count(Warning)), slog.Int("notes", r.Count(Note)))
+		slog.Int("critical", r.Count(trustkeep.Critical)), slog.Int("warnings", r.Count(trustkeep.Warning)), slog.Int("notes", r.Count(trustkeep.Note)))
 }
 
 // Log writes a record for each finding, at the level of its severity.
 func (r *Report) Log(ctx context.Context, log *slog.Logger) {
 	for _, f := range r.Findings {
-		log.LogAttrs(ctx, f.Severity.Level(), "audit finding", f.attributes()...)
+		log.LogAttrs(ctx, level(f.Severity), "audit finding", f.LogValue().Group()...)
 	}
 }

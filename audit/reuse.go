@@ -31,15 +31,15 @@ func (a *auditor) reuse() {
 		if len(same) < 2 {
 			continue
 		}
-		severity := Note // an old identity that was kept, say
+		severity := trustkeep.Note // an old identity that was kept, say
 		names := make([]string, len(same))
 		for i, k := range same {
 			names[i] = fmt.Sprintf(`%s "%s"`, trustkeep.Printable(k.target), trustkeep.Printable(k.alias))
 			if k.target != same[0].target {
-				severity = Warning
+				severity = trustkeep.Warning
 			}
 		}
-		a.report.Findings = append(a.report.Findings, Finding{Target: same[0].target, Alias: same[0].alias, Subject: name(same[0].leaf), Code: KeyReuse, Severity: severity,
+		a.report.Findings = append(a.report.Findings, trustkeep.Finding{Target: same[0].target, Alias: same[0].alias, Subject: name(same[0].leaf), Code: KeyReuse, Severity: severity,
 			Text: "one private key in " + strings.Join(names, ", "), Remedy: "give each purpose and host a key of its own"})
 	}
 }

@@ -21,24 +21,24 @@ func (a *auditor) keystore(t Target) {
 		case "unusable-entry", "no-mac", "key-without-certificate": // reported in more detail below
 			continue
 		case "unchecked":
-			a.add(t, Finding{Code: NoIntegrity, Severity: Warning, Text: f.Text, Remedy: "open it with its password"})
+			a.add(t, trustkeep.Finding{Code: NoIntegrity, Severity: trustkeep.Warning, Text: f.Text, Remedy: "open it with its password"})
 			continue
 		}
-		severity := Note
+		severity := trustkeep.Note
 		if strings.HasPrefix(f.Code, "weak-") {
-			severity = Warning
+			severity = trustkeep.Warning
 		}
-		a.add(t, Finding{Alias: f.Alias, Code: Code(f.Code), Severity: severity, Text: trustkeep.Printable(f.Text), Remedy: "docs/formats.md explains what the reader noticed"})
+		a.add(t, trustkeep.Finding{Alias: f.Alias, Code: trustkeep.Code(f.Code), Severity: severity, Text: trustkeep.Printable(f.Text), Remedy: "docs/formats.md explains what the reader noticed"})
 	}
 	a.storePassword(t)
 	if !ks.Authenticated() && ks.Format() == trustkeep.PKCS12 {
-		a.add(t, Finding{Code: NoIntegrity, Severity: Warning, Text: "the store has no MAC", Remedy: "save it with a password"})
+		a.add(t, trustkeep.Finding{Code: NoIntegrity, Severity: trustkeep.Warning, Text: "the store has no MAC", Remedy: "save it with a password"})
 	}
 	a.storeFormat(t, ks.Format())
 	unlocked := a.unlock(ks, entries)
 	for i, e := range entries {
 		if e.Err != nil {
-			a.add(t, Finding{Alias: e.Alias, Code: UnusableEntry, Severity: Warning, Text: trustkeep.Printable(e.Err.Error()), Remedy: "import it again from its source"})
+			a.add(t, trustkeep.Finding{Alias: e.Alias, Code: UnusableEntry, Severity: trustkeep.Warning, Text: trustkeep.Printable(e.Err.Error()), Remedy: "import it again from its source"})
 		}
 		switch e.Kind {
 		case keystore.KeyEntry:
@@ -55,17 +55,17 @@ func (a *auditor) keystore(t Target) {
 func (a *auditor) key(t Target, e keystore.Entry, unlocked error) {
 	a.keyPassword(t, e, unlocked)
 	if errors.Is(unlocked, trustkeep.ErrKeyMismatch) {
-		a.add(t, Finding{Alias: e.Alias, Code: KeyMismatch, Severity: Critical, Text: "the certificate is for another key", Remedy: "install the certificate that was issued for this key"})
+		a.add(t, trustkeep.Finding{Alias: e.Alias, Code: KeyMismatch, Severity: trustkeep.Critical, Text: "the certificate is for another key", Remedy: "install the certificate that was issued for this key"})
 	}
 	if !e.Encrypted && e.Protection != "" {
-		a.add(t, Finding{Alias: e.Alias, Code: UnprotectedKey, Severity: Critical, Text: "the private key is stored in the clear", Remedy: "save the store with a password"})
+		a.add(t, trustkeep.Finding{Alias: e.Alias, Code: UnprotectedKey, Severity: trustkeep.Critical, Text: "the private key is stored in the clear", Remedy: "save the store with a password"})
 	} else if weak := weakProtection(e.Protection); weak != "" {
-		a.add(t, Finding{Alias: e.Alias, Code: WeakProtection, Severity: Warning,
+		a.add(t, trustkeep.Finding{Alias: e.Alias, Code: WeakProtection, Severity: trustkeep.Warning,
 			Text: fmt.Sprintf("the private key is protected by %s (%s)", weak, trustkeep.Printable(e.Protection)), Remedy: "save the store as PKCS#12 with the profile modern"})
 	}
 	if len(e.Chain) == 0 {
 		if len(e.RawChain) == 0 {
-			a.add(t, Finding{Alias: e.Alias, Code: NoCertificate, Severity: Warning, Text: "the private key has no certificate", Remedy: "request one, or delete the key"})
+			a.add(t, trustkeep.Finding{Alias: e.Alias, Code: NoCertificate, Severity: trustkeep.Warning, Text: "the private key has no certificate", Remedy: "request one, or delete the key"})
 		}
 		return
 	}
@@ -81,10 +81,10 @@ func (a *auditor) identity(t Target, alias string, chain []*x509.Certificate) {
 	a.roles(t, alias, leaf)
 	a.chain(t, alias, chain)
 	if where := a.knownKey(leaf); where != "" {
-		a.add(t, Finding{Alias: alias, Subject: name(leaf), Code: KnownKey, Severity: Critical,
+		a.add(t, trustkeep.Finding{Alias: alias, Subject: name(leaf), Code: KnownKey, Severity: trustkeep.Critical,
 			Text: "the private key is published in " + where, Remedy: "replace the key at once"})
 	} else if product := vendorDefault(leaf); product != "" {
-		a.add(t, Finding{Alias: alias, Subject: name(leaf), Code: VendorDefault, Severity: Critical,
+		a.add(t, trustkeep.Finding{Alias: alias, Subject: name(leaf), Code: VendorDefault, Severity: trustkeep.Critical,
 			Text: fmt.Sprintf("%s looks like the identity that %s products are shipped with", name(leaf), product), Remedy: "replace the key"})
 	}
 	a.keys = append(a.keys, heldKey{t.Name, alias, leaf})
@@ -92,7 +92,7 @@ func (a *auditor) identity(t Target, alias string, chain []*x509.Certificate) {
 
 func (a *auditor) storePassword(t Target) {
 	if p, ok := a.defaultPassword(t.Keystore.HasPassword); ok {
-		a.add(t, Finding{Code: DefaultPassword, Severity: Critical, Text: "the password of the store is " + p + ", which everybody knows", Remedy: "change the password"})
+		a.add(t, trustkeep.Finding{Code: DefaultPassword, Severity: trustkeep.Critical, Text: "the password of the store is " + p + ", which everybody knows", Remedy: "change the password"})
 	}
 }
 
@@ -101,7 +101,7 @@ func (a *auditor) keyPassword(t Target, e keystore.Entry, unlocked error) {
 	if !e.OwnPassword && !wrong {
 		return
 	}
-	a.add(t, Finding{Alias: e.Alias, Code: KeyPasswordDiffers, Severity: Note, Text: "the key's password is not the store's", Remedy: "make them the same for consumers that know but one, such as Tomcat"})
+	a.add(t, trustkeep.Finding{Alias: e.Alias, Code: KeyPasswordDiffers, Severity: trustkeep.Note, Text: "the key's password is not the store's", Remedy: "make them the same for consumers that know but one, such as Tomcat"})
 	if a.SkipKeys {
 		return
 	}
@@ -110,7 +110,7 @@ func (a *auditor) keyPassword(t Target, e keystore.Entry, unlocked error) {
 		return err == nil
 	})
 	if ok {
-		a.add(t, Finding{Alias: e.Alias, Code: DefaultPassword, Severity: Critical, Text: "the password of the key is " + p + ", which everybody knows", Remedy: "change the password"})
+		a.add(t, trustkeep.Finding{Alias: e.Alias, Code: DefaultPassword, Severity: trustkeep.Critical, Text: "the password of the key is " + p + ", which everybody knows", Remedy: "change the password"})
 	}
 }
 
@@ -144,7 +144,7 @@ func (a *auditor) storeFormat(t Target, f trustkeep.Format) {
 	default:
 		return
 	}
-	a.add(t, Finding{Code: WeakProtection, Severity: Warning, Text: why, Remedy: "save the store as PKCS#12 with the profile modern"})
+	a.add(t, trustkeep.Finding{Code: WeakProtection, Severity: trustkeep.Warning, Text: why, Remedy: "save the store as PKCS#12 with the profile modern"})
 }
 
 // weakProtection says what is weak about the encryption of a key. Protections
@@ -188,7 +188,7 @@ func (a *auditor) unlock(ks *keystore.Keystore, entries []keystore.Entry) []erro
 func (a *auditor) chain(t Target, alias string, chain []*x509.Certificate) {
 	leaf := chain[0]
 	if len(chain) == 1 && signed(leaf, leaf) {
-		a.add(t, Finding{Alias: alias, Subject: name(leaf), Code: SelfSigned, Severity: Note,
+		a.add(t, trustkeep.Finding{Alias: alias, Subject: name(leaf), Code: SelfSigned, Severity: trustkeep.Note,
 			Text: name(leaf) + " is self-signed: partners must trust this very certificate", Remedy: "have it signed by a CA where that is not agreed on"})
 		return
 	}
@@ -197,7 +197,7 @@ func (a *auditor) chain(t Target, alias string, chain []*x509.Certificate) {
 		linked++
 	}
 	if linked < len(chain) {
-		a.add(t, Finding{Alias: alias, Subject: name(chain[linked]), Code: ChainOrder, Severity: Warning,
+		a.add(t, trustkeep.Finding{Alias: alias, Subject: name(chain[linked]), Code: ChainOrder, Severity: trustkeep.Warning,
 			Text:   fmt.Sprintf("certificate %d of the chain, %s, did not sign the one before it", linked+1, name(chain[linked])),
 			Remedy: "put the chain in order with OrderChain, and remove what does not belong"})
 	}
@@ -206,11 +206,11 @@ func (a *auditor) chain(t Target, alias string, chain []*x509.Certificate) {
 		return
 	}
 	if root := a.rootOf(last); root != nil {
-		a.add(t, Finding{Alias: alias, Subject: name(last), Code: RootNotIncluded, Severity: Note,
+		a.add(t, trustkeep.Finding{Alias: alias, Subject: name(last), Code: RootNotIncluded, Severity: trustkeep.Note,
 			Text: fmt.Sprintf("the chain ends before its root %s", name(root)), Remedy: "add it with CompleteChain for consumers that want whole chains"})
 		return
 	}
-	a.add(t, Finding{Alias: alias, Subject: name(last), Code: MissingIssuer, Severity: Warning,
+	a.add(t, trustkeep.Finding{Alias: alias, Subject: name(last), Code: MissingIssuer, Severity: trustkeep.Warning,
 		Text: fmt.Sprintf("the chain lacks %s, which signed %s", trustkeep.Printable(last.Issuer.String()), name(last)), Remedy: "add it with CompleteChain"})
 }
 

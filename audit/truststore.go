@@ -4,23 +4,24 @@ import (
 	"bytes"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/truststore"
 )
 
 func (a *auditor) truststore(t Target) {
 	ts := t.Truststore
 	if ts.HasKeys() {
-		a.add(t, Finding{Code: KeyInTruststore, Severity: Critical,
+		a.add(t, trustkeep.Finding{Code: KeyInTruststore, Severity: trustkeep.Critical,
 			Text: "the file holds private or secret keys", Remedy: "move them to a keystore, replace them if the file was handed out, and save the trusted certificates on their own"})
 	}
-	for _, p := range ts.Problems() {
-		f := Finding{Alias: p.Alias, Code: Code(p.Code), Severity: Note, Text: trustkeep.Printable(p.Err.Error()), Remedy: "add the certificate on purpose, or remove the entry"}
-		switch p.Code {
-		case "private-key":
+	for _, f := range ts.Findings() {
+		f.Severity, f.Remedy = trustkeep.Note, "add the certificate on purpose, or remove the entry"
+		switch f.Code {
+		case truststore.CodePrivateKey:
 			continue // reported once for the store
-		case "unchecked":
-			f.Code, f.Severity, f.Remedy = NoIntegrity, Warning, "open it with its password"
-		case "unusable-entry", "unusable-certificate":
-			f.Code, f.Severity, f.Remedy = UnusableEntry, Warning, "import it again from its source, or remove it"
+		case truststore.CodeUnchecked:
+			f.Code, f.Severity, f.Remedy = NoIntegrity, trustkeep.Warning, "open it with its password"
+		case truststore.CodeUnusableEntry, truststore.CodeUnusableCertificate:
+			f.Code, f.Severity, f.Remedy = UnusableEntry, trustkeep.Warning, "import it again from its source, or remove it"
 		}
 		a.add(t, f)
 	}
@@ -44,6 +45,6 @@ func (a *auditor) truststorePassword(t Target) {
 	}
 	defer clear(password)
 	if p, ok := a.defaultPassword(func(known []byte) bool { return bytes.Equal(known, password) }); ok {
-		a.add(t, Finding{Code: DefaultPassword, Severity: Warning, Text: "the password of the store is " + p + ", so anybody can change what is trusted", Remedy: "change the password"})
+		a.add(t, trustkeep.Finding{Code: DefaultPassword, Severity: trustkeep.Warning, Text: "the password of the store is " + p + ", so anybody can change what is trusted", Remedy: "change the password"})
 	}
 }

@@ -35,7 +35,7 @@ func TestForgedAttributes(t *testing.T) {
 	pki := testpki.New(t, testpki.Options{})
 	id := pki.SelfSigned("a@example.com")
 	identity := IdentityFunc(func() (*tls.Certificate, error) { c := id.TLSCertificate(); return &c, nil })
-	s, err := SignOptions{}.signature([]Identity{identity})
+	s, err := SignOptions{}.signature([]trustkeep.Identity{identity})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,7 +13,7 @@ import (
 	"path/filepath"
 	"testing"
 
-	"github.com/trustkeep/trustkeep/cms"
+	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/internal/testpki"
 	"github.com/trustkeep/trustkeep/truststore"
 )
@@ -78,7 +78,7 @@ func certsOf(people []person) (out []*x509.Certificate) {
 	return out
 }
 
-func idsOf(people []person) (out []cms.Identity) {
+func idsOf(people []person) (out []trustkeep.Identity) {
 	for _, p := range people {
 		out = append(out, p)
 	}

@@ -16,7 +16,7 @@ import (
 )
 
 // load stands for `id, err := ks.Identity("as2")` on a keystore.Keystore.
-func load(name string) (id cms.Identity, cert *x509.Certificate) {
+func load(name string) (id trustkeep.Identity, cert *x509.Certificate) {
 	pair, err := tls.LoadX509KeyPair("testdata/"+name+".crt", "testdata/"+name+".key")
 	if err != nil {
 		log.Fatal(err)

@@ -39,7 +39,7 @@ func fixtures(t testing.TB, pattern string) map[string][]byte {
 }
 
 // fixtureIdentity is an Identity of testdata.
-func fixtureIdentity(t testing.TB, name string) cms.Identity {
+func fixtureIdentity(t testing.TB, name string) trustkeep.Identity {
 	t.Helper()
 	cert, err := tls.X509KeyPair(fixture(t, name+".crt"), fixture(t, name+".key"))
 	if err != nil {

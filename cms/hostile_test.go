@@ -35,9 +35,9 @@ func typed(err error) bool {
 }
 
 // reading are the ways in for a message from outside.
-func reading(p *people, ids ...cms.Identity) map[string]func(message []byte) error {
+func reading(p *people, ids ...trustkeep.Identity) map[string]func(message []byte) error {
 	if len(ids) == 0 {
-		ids = []cms.Identity{p.rsa}
+		ids = []trustkeep.Identity{p.rsa}
 	}
 	return map[string]func([]byte) error{
 		"Open": func(b []byte) error { _, err := cms.Open(b, ids...); return err },
@@ -223,7 +223,7 @@ func TestLimits(t *testing.T) {
 	if _, err := io.Copy(io.Discard, r); err != nil {
 		t.Errorf("verify Reader: %v", err)
 	}
-	var many []cms.Identity
+	var many []trustkeep.Identity
 	for range 17 {
 		many = append(many, p.p256)
 	}

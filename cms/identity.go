@@ -12,26 +12,15 @@ import (
 	"github.com/trustkeep/trustkeep"
 )
 
-// Identity is a private key with its certificate chain, leaf first: it signs
-// and opens. *keystore.Identity is one; so is whatever wraps a key that stays in
-// hardware. The private key of the certificate is a crypto.Signer to sign, and
-// to open a crypto.Decrypter (RSA) or an ecdh.KeyExchanger (EC; an
-// *ecdsa.PrivateKey does as well).
-//
-// Each call of this package asks for the certificate once. Implementations must
-// be safe for concurrent use if they are used so.
-type Identity interface {
-	TLSCertificate() (*tls.Certificate, error)
-}
-
-// IdentityFunc makes a function an Identity, for certificates that were loaded
-// by crypto/tls or that change over time.
+// IdentityFunc makes a function a trustkeep.Identity, for certificates that were loaded by
+// crypto/tls or that change over time. Each call of this package asks for the certificate
+// once.
 type IdentityFunc func() (*tls.Certificate, error)
 
 // TLSCertificate calls f.
 func (f IdentityFunc) TLSCertificate() (*tls.Certificate, error) { return f() }
 
-// identity is an Identity that was asked.
+// identity is a trustkeep.Identity that was asked.
 type identity struct {
 	leaf  *x509.Certificate
 	chain [][]byte // DER, leaf first
@@ -40,7 +29,7 @@ type identity struct {
 
 // askAll asks each identity for its key and certificates, and makes sure that
 // they belong together.
-func askAll(ids []Identity) ([]identity, error) {
+func askAll(ids []trustkeep.Identity) ([]identity, error) {
 	if len(ids) == 0 {
 		return nil, fmt.Errorf("no identity: %w", trustkeep.ErrEmpty)
 	}

@@ -144,7 +144,7 @@ func TestInteropOpenOpenSSLs(t *testing.T) {
 }
 
 // checkTamperedContent changes the end of the content.
-func checkTamperedContent(t *testing.T, what string, message []byte, id cms.Identity, content []byte) {
+func checkTamperedContent(t *testing.T, what string, message []byte, id trustkeep.Identity, content []byte) {
 	t.Helper()
 	end := len(bytes.TrimRight(message, "\x00"))
 	changed := bytes.Clone(message)

@@ -14,7 +14,7 @@ import (
 
 // Open decrypts what was sealed for one of the identities, with the zero
 // OpenOptions. See OpenOptions.Open.
-func Open(data []byte, identities ...Identity) ([]byte, error) {
+func Open(data []byte, identities ...trustkeep.Identity) ([]byte, error) {
 	return OpenOptions{}.Open(data, identities...)
 }
 
@@ -49,12 +49,12 @@ type OpenOptions struct {
 // to garbage, for one in 256 ways to change it. Further errors wrap
 // trustkeep.ErrUnsupported, trustkeep.ErrLimit, and trustkeep.ErrEmpty without
 // identities.
-func (o OpenOptions) Open(data []byte, identities ...Identity) ([]byte, error) {
+func (o OpenOptions) Open(data []byte, identities ...trustkeep.Identity) ([]byte, error) {
 	content, _, err := o.open("open", data, identities)
 	return content, err
 }
 
-func (o OpenOptions) open(op string, data []byte, identities []Identity) (content []byte, authenticated bool, err error) {
+func (o OpenOptions) open(op string, data []byte, identities []trustkeep.Identity) (content []byte, authenticated bool, err error) {
 	s, err := o.start(bytes.NewReader(data), int64(len(data)), identities)
 	if err != nil {
 		return nil, false, wrap(op, err)
@@ -82,7 +82,7 @@ func (o OpenOptions) open(op string, data []byte, identities []Identity) (conten
 //
 // Errors of Reader and of Read are those of Open and of src. The result is not
 // safe for concurrent use.
-func (o OpenOptions) Reader(src io.Reader, identities ...Identity) (io.Reader, error) {
+func (o OpenOptions) Reader(src io.Reader, identities ...trustkeep.Identity) (io.Reader, error) {
 	s, err := o.start(src, -1, identities)
 	if err != nil {
 		return nil, wrap("open", err)
@@ -137,7 +137,7 @@ type sealed struct {
 
 // start reads up to the content. size is that of the input, negative if
 // unknown.
-func (o OpenOptions) start(src io.Reader, size int64, identities []Identity) (*sealed, error) {
+func (o OpenOptions) start(src io.Reader, size int64, identities []trustkeep.Identity) (*sealed, error) {
 	s := &sealed{budget: limits.New(o.Limits), size: size}
 	if size >= 0 {
 		if err := s.budget.Size(size); err != nil {

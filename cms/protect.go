@@ -19,7 +19,7 @@ import (
 // certificate is all it takes to protect something else.
 //
 // Errors are those of SealOptions.Seal.
-func Protect(secret []byte, identities ...Identity) ([]byte, error) {
+func Protect(secret []byte, identities ...trustkeep.Identity) ([]byte, error) {
 	ids, err := askAll(identities)
 	if err != nil {
 		return nil, wrap("protect", err)
@@ -49,7 +49,7 @@ func Protect(secret []byte, identities ...Identity) ([]byte, error) {
 // Unprotect returns the secret that Protect was given. Only authenticated
 // messages are accepted; an EnvelopedData is trustkeep.ErrUnsupported, and one
 // that was changed trustkeep.ErrCorrupt. Other errors are those of Open.
-func Unprotect(data []byte, identities ...Identity) ([]byte, error) {
+func Unprotect(data []byte, identities ...trustkeep.Identity) ([]byte, error) {
 	const op = "unprotect"
 	secret, authenticated, err := OpenOptions{}.open(op, data, identities)
 	if err != nil {

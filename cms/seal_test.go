@@ -263,18 +263,18 @@ func TestOpenRefusesIdentities(t *testing.T) {
 	swapped := person{&testpki.Identity{Cert: p.rsa.Cert, DER: p.rsa.DER, Key: p.rsa2.Key, Chain: p.rsa.Chain}}
 	boom := errors.New("token unplugged")
 	for name, test := range map[string]struct {
-		ids  []cms.Identity
+		ids  []trustkeep.Identity
 		want error
 	}{
 		"none":      {nil, trustkeep.ErrEmpty},
-		"nil":       {[]cms.Identity{nil}, trustkeep.ErrInvalid},
-		"typed nil": {[]cms.Identity{(*person)(nil)}, trustkeep.ErrInvalid},
-		"no key":    {[]cms.Identity{cms.IdentityFunc(func() (*tls.Certificate, error) { return &tls.Certificate{Certificate: [][]byte{{1}}}, nil })}, trustkeep.ErrInvalid},
-		"rotten": {[]cms.Identity{cms.IdentityFunc(func() (*tls.Certificate, error) {
+		"nil":       {[]trustkeep.Identity{nil}, trustkeep.ErrInvalid},
+		"typed nil": {[]trustkeep.Identity{(*person)(nil)}, trustkeep.ErrInvalid},
+		"no key":    {[]trustkeep.Identity{cms.IdentityFunc(func() (*tls.Certificate, error) { return &tls.Certificate{Certificate: [][]byte{{1}}}, nil })}, trustkeep.ErrInvalid},
+		"rotten": {[]trustkeep.Identity{cms.IdentityFunc(func() (*tls.Certificate, error) {
 			return &tls.Certificate{Certificate: [][]byte{{1}}, PrivateKey: p.rsa.Key}, nil
 		})}, trustkeep.ErrCorrupt},
-		"another key": {[]cms.Identity{swapped}, trustkeep.ErrKeyMismatch},
-		"error":       {[]cms.Identity{cms.IdentityFunc(func() (*tls.Certificate, error) { return nil, boom })}, boom},
+		"another key": {[]trustkeep.Identity{swapped}, trustkeep.ErrKeyMismatch},
+		"error":       {[]trustkeep.Identity{cms.IdentityFunc(func() (*tls.Certificate, error) { return nil, boom })}, boom},
 	} {
 		if got, err := cms.Open(sealed, test.ids...); !errors.Is(err, test.want) || got != nil {
 			t.Errorf("%s: %q, %v", name, got, err)
@@ -420,7 +420,7 @@ func TestProtect(t *testing.T) {
 	p := newPeople(t)
 	noKeyID := person{p.Issue(testpki.Request{Names: []string{"x@example.com"}, KeyType: testpki.RSA2048})}
 	secret := []byte("jdbc password")
-	for _, names := range [][]cms.Identity{{p.rsa}, {p.p256}, {p.rsa, p.p384}, {noKeyID, p.rsa}} {
+	for _, names := range [][]trustkeep.Identity{{p.rsa}, {p.p256}, {p.rsa, p.p384}, {noKeyID, p.rsa}} {
 		protected, err := cms.Protect(secret, names...)
 		if err != nil {
 			t.Fatal(err)

@@ -7,17 +7,18 @@ import (
 	"io"
 	"time"
 
+	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/cms/internal/berio"
 )
 
 // Sign signs content with the zero SignOptions. See SignOptions.Sign.
-func Sign(content []byte, identities ...Identity) ([]byte, error) {
+func Sign(content []byte, identities ...trustkeep.Identity) ([]byte, error) {
 	return SignOptions{}.Sign(content, identities...)
 }
 
 // SignDetached signs content with the zero SignOptions. See
 // SignOptions.SignDetached.
-func SignDetached(content io.Reader, identities ...Identity) ([]byte, error) {
+func SignDetached(content io.Reader, identities ...trustkeep.Identity) ([]byte, error) {
 	return SignOptions{}.SignDetached(content, identities...)
 }
 
@@ -65,7 +66,7 @@ type SignOptions struct {
 // The error wraps trustkeep.ErrEmpty without identities,
 // trustkeep.ErrKeyMismatch, trustkeep.ErrUnsupported for keys and options that
 // cannot be used, or is that of a key in hardware.
-func (o SignOptions) Sign(content []byte, identities ...Identity) ([]byte, error) {
+func (o SignOptions) Sign(content []byte, identities ...trustkeep.Identity) ([]byte, error) {
 	const op = "sign"
 	s, err := o.signature(identities)
 	if err != nil {
@@ -84,7 +85,7 @@ func (o SignOptions) Sign(content []byte, identities ...Identity) ([]byte, error
 // beside the content in multipart/signed of S/MIME and AS2. The content is
 // signed byte for byte: where MIME wants CRLF line ends, the caller has put them
 // there.
-func (o SignOptions) SignDetached(content io.Reader, identities ...Identity) ([]byte, error) {
+func (o SignOptions) SignDetached(content io.Reader, identities ...trustkeep.Identity) ([]byte, error) {
 	const op = "sign"
 	s, err := o.signature(identities)
 	if err != nil {
@@ -110,7 +111,7 @@ func (o SignOptions) SignDetached(content io.Reader, identities ...Identity) ([]
 // dst can be the Writer of a SealOptions: close this one first, then that.
 //
 // Errors are those of Sign and of dst.
-func (o SignOptions) Writer(dst io.Writer, identities ...Identity) (io.WriteCloser, error) {
+func (o SignOptions) Writer(dst io.Writer, identities ...trustkeep.Identity) (io.WriteCloser, error) {
 	s, err := o.signature(identities)
 	if err != nil {
 		return nil, wrap("sign", err)
@@ -130,7 +131,7 @@ type signature struct {
 	time         time.Time
 }
 
-func (o SignOptions) signature(identities []Identity) (*signature, error) {
+func (o SignOptions) signature(identities []trustkeep.Identity) (*signature, error) {
 	ids, err := askAll(identities)
 	if err != nil {
 		return nil, err

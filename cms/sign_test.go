@@ -293,7 +293,7 @@ func TestSHA1NeedsPermission(t *testing.T) {
 
 func TestEverySignatureMustCount(t *testing.T) {
 	p, stranger := newPeople(t), newPeople(t)
-	for _, who := range [][]cms.Identity{{p.rsa, stranger.rsa2}, {stranger.rsa2, p.rsa}} {
+	for _, who := range [][]trustkeep.Identity{{p.rsa, stranger.rsa2}, {stranger.rsa2, p.rsa}} {
 		signed, err := cms.Sign([]byte("content"), who...)
 		if err != nil {
 			t.Fatal(err)
@@ -385,15 +385,15 @@ func TestSignRefuses(t *testing.T) {
 	noKeyID := person{p.Issue(testpki.Request{Names: []string{"x@example.com"}, KeyType: testpki.RSA2048})}
 	for name, test := range map[string]struct {
 		o    cms.SignOptions
-		who  []cms.Identity
+		who  []trustkeep.Identity
 		want error
 	}{
 		"nobody":      {cms.SignOptions{}, nil, trustkeep.ErrEmpty},
-		"nil":         {cms.SignOptions{}, []cms.Identity{nil}, trustkeep.ErrInvalid},
+		"nil":         {cms.SignOptions{}, []trustkeep.Identity{nil}, trustkeep.ErrInvalid},
 		"MD5":         {cms.SignOptions{Hash: crypto.MD5}, idsOf(p.pick("rsa")), trustkeep.ErrUnsupported},
 		"inclusion":   {cms.SignOptions{Include: 9}, idsOf(p.pick("rsa")), trustkeep.ErrUnsupported},
-		"key ID":      {cms.SignOptions{KeyIDs: true}, []cms.Identity{noKeyID}, trustkeep.ErrUnsupported},
-		"another key": {cms.SignOptions{}, []cms.Identity{person{&testpki.Identity{Cert: p.rsa.Cert, DER: p.rsa.DER, Key: p.p256.Key, Chain: p.rsa.Chain}}}, trustkeep.ErrKeyMismatch},
+		"key ID":      {cms.SignOptions{KeyIDs: true}, []trustkeep.Identity{noKeyID}, trustkeep.ErrUnsupported},
+		"another key": {cms.SignOptions{}, []trustkeep.Identity{person{&testpki.Identity{Cert: p.rsa.Cert, DER: p.rsa.DER, Key: p.p256.Key, Chain: p.rsa.Chain}}}, trustkeep.ErrKeyMismatch},
 		"year":        {cms.SignOptions{Clock: func() time.Time { return time.Date(12000, 1, 1, 0, 0, 0, 0, time.UTC) }}, idsOf(p.pick("rsa")), trustkeep.ErrInvalid},
 	} {
 		out, err := test.o.Sign([]byte("content"), test.who...)

@@ -37,7 +37,7 @@ func TestUncheckedStoreSaysSo(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got := trust.Problems(); len(got) != 1 || got[0].Code != "unchecked" || trust.Authenticated() {
+			if got := trust.Findings(); len(got) != 1 || got[0].Code != "unchecked" || trust.Authenticated() {
 				t.Errorf("problems %v, authenticated %v", got, trust.Authenticated())
 			}
 			checked, err := keystore.Parse(data, revealed(t, first))

@@ -35,7 +35,7 @@ func isCertificateFile(name string) bool {
 // containers have them: all files whose names end in .pem, .crt, .cer, .der, .p7b or
 // .p7c, or that are named by openssl rehash, in the order of their names. A
 // certificate that is there twice counts once; its alias is made of its subject. A
-// file that cannot be read is kept from hiding the rest, and reported by Problems
+// file that cannot be read is kept from hiding the rest, and reported by Findings
 // under its name, unless Strict is set.
 //
 // It fails with trustkeep.ErrEmpty where there is no certificate at all, with
@@ -101,7 +101,7 @@ func readDirectory(path string, l trustkeep.Limits) ([]namedFile, error) {
 
 func (o Options) openDirectory(files []namedFile) (*Truststore, error) {
 	var certs []*x509.Certificate
-	var problems []Problem
+	var findings []trustkeep.Finding
 	limits := o.Limits.WithDefaults()
 	for _, f := range files {
 		err := f.err
@@ -113,31 +113,31 @@ func (o Options) openDirectory(files []namedFile) (*Truststore, error) {
 			if o.Strict || errors.Is(err, trustkeep.ErrLimit) {
 				return nil, fmt.Errorf("%s: %w", trustkeep.Printable(f.name), err)
 			}
-			problems = append(problems, Problem{Alias: f.name, Code: "unusable-file", Err: err})
+			findings = append(findings, finding(f.name, CodeUnusableFile, err))
 			continue
 		}
 		certs = append(certs, one.Certificates()...)
 		if len(certs) > limits.MaxEntries {
 			return nil, fmt.Errorf("more than %d certificates: %w", limits.MaxEntries, trustkeep.ErrLimit)
 		}
-		for _, p := range one.Problems() {
-			p.Alias = strings.TrimSuffix(f.name+": "+p.Alias, ": ")
-			problems = append(problems, p)
+		for _, remark := range one.Findings() {
+			remark.Alias = strings.TrimSuffix(f.name+": "+remark.Alias, ": ")
+			findings = append(findings, remark)
 		}
 	}
 	if len(certs) == 0 {
-		return nil, fmt.Errorf("no certificate in %d files: %w", len(files), errors.Join(append(problemErrors(problems), trustkeep.ErrEmpty)...))
+		return nil, fmt.Errorf("no certificate in %d files: %w", len(files), errors.Join(append(findingErrors(findings), trustkeep.ErrEmpty)...))
 	}
 	t := New(certs...)
 	s := t.current()
-	s.problems, s.origin.format = problems, trustkeep.PEM
+	s.findings, s.origin.format = findings, trustkeep.PEM
 	t.clock, t.limits = o.Clock, o.Limits
 	return t, nil
 }
 
-func problemErrors(problems []Problem) (errs []error) {
-	for _, p := range problems[:min(len(problems), 3)] {
-		errs = append(errs, p.Err)
+func findingErrors(findings []trustkeep.Finding) (errs []error) {
+	for _, f := range findings[:min(len(findings), 3)] {
+		errs = append(errs, f.Err)
 	}
 	return errs
 }

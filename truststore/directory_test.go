@@ -50,11 +50,11 @@ func TestLoadDirectory(t *testing.T) {
 		}
 	}
 	found := map[string]bool{}
-	for _, p := range store.Problems() {
+	for _, p := range store.Findings() {
 		found[p.Alias] = p.Err != nil
 	}
 	if len(found) != 3 || !found["rotten.pem"] || !found["broken.crt"] || !found["key.pem"] {
-		t.Errorf("%v", store.Problems())
+		t.Errorf("%v", store.Findings())
 	}
 	if _, err := (truststore.Options{Strict: true}).LoadDirectory(dir); err == nil {
 		t.Error("Strict")

@@ -156,7 +156,7 @@ func newEditor(old *state) *editor {
 }
 
 func (b *editor) state(generation uint64) *state {
-	s := &state{entries: b.entries, scopes: b.scopes, problems: b.old.problems, origin: b.old.origin}
+	s := &state{entries: b.entries, scopes: b.scopes, findings: b.old.findings, origin: b.old.origin}
 	s.snapshot = newSnapshot(generation, trustedOf(b.entries), b.old.snapshot.platform)
 	s.snapshot.scopes = scopesOf(b.entries, b.scopes)
 	return s

@@ -47,7 +47,7 @@ func FuzzParse(f *testing.F) {
 				t.Fatal("entry without certificate")
 			}
 		}
-		for _, p := range store.Problems() {
+		for _, p := range store.Findings() {
 			if strings.ContainsAny(p.String(), "\n\x1b") {
 				t.Fatalf("problem %q", p)
 			}

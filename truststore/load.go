@@ -127,9 +127,8 @@ func (o Options) open(op, path string, data []byte, password *redact.Secret) (*T
 	if path != "" {
 		s.origin.sum = sha256.Sum256(data)
 	}
-	if o.Strict && len(s.problems) > 0 {
-		p := s.problems[0]
-		return fail(store.Format, fmt.Errorf("strict: %w", &trustkeep.Error{Alias: p.Alias, Err: p.Err}), "")
+	if o.Strict && len(s.findings) > 0 {
+		return fail(store.Format, fmt.Errorf("strict: %w", findingError(s.findings[0])), "")
 	}
 	if s.snapshot.Empty() && len(s.entries) > 0 {
 		return fail(store.Format, fmt.Errorf("no certificate to trust: %w", trustkeep.ErrEmpty), s.whyEmpty())
@@ -153,11 +152,11 @@ func fromStore(store *entry.Store) *state {
 	entry.ParseAll(certs)
 	s.snapshot = newSnapshot(1, trustedOf(store.Entries), nil)
 	for _, f := range store.Findings {
-		s.problems = append(s.problems, Problem{f.Alias, f.Code, errors.New(f.Text)})
+		s.findings = append(s.findings, trustkeep.Finding{Alias: f.Alias, Code: trustkeep.Code(f.Code), Text: trustkeep.Printable(f.Text)})
 	}
 	for _, e := range store.Entries {
-		if p, ok := problemOf(e); ok {
-			s.problems = append(s.problems, p)
+		if p, ok := findingOf(e); ok {
+			s.findings = append(s.findings, p)
 		}
 		if e.Kind == entry.Key || e.Kind == entry.Secret {
 			s.origin.keys++
@@ -166,23 +165,23 @@ func fromStore(store *entry.Store) *state {
 	return s
 }
 
-// problemOf says why an entry makes nobody trusted.
-func problemOf(e *entry.Entry) (Problem, bool) {
+// findingOf says why an entry makes nobody trusted.
+func findingOf(e *entry.Entry) (trustkeep.Finding, bool) {
 	switch {
 	case e.Kind == entry.Key || e.Kind == entry.Secret:
-		return Problem{e.Alias, "private-key", errors.New("a key does not belong in a trust store, and the certificates of its chain make nobody trusted")}, true
+		return finding(e.Alias, CodePrivateKey, errors.New("a key does not belong in a trust store, and the certificates of its chain make nobody trusted")), true
 	case e.Err != nil:
-		return Problem{e.Alias, "unusable-entry", e.Err}, true
+		return finding(e.Alias, CodeUnusableEntry, e.Err), true
 	case e.Kind == entry.Trusted && len(e.Chain) == 1:
 		if _, err := e.Chain[0].X509(); err != nil {
-			return Problem{e.Alias, "unusable-certificate", err}, true
+			return finding(e.Alias, CodeUnusableCertificate, err), true
 		}
 	case e.Kind == entry.Opaque && len(e.Chain) > 0:
-		return Problem{e.Alias, "untrusted-certificate", errors.New("the store does not say that this certificate is to be trusted")}, true
+		return finding(e.Alias, CodeUntrustedCertificate, errors.New("the store does not say that this certificate is to be trusted")), true
 	case e.Kind == entry.Opaque:
-		return Problem{e.Alias, "unusable-entry", fmt.Errorf("entry of an unknown kind: %w", trustkeep.ErrUnsupported)}, true
+		return finding(e.Alias, CodeUnusableEntry, fmt.Errorf("entry of an unknown kind: %w", trustkeep.ErrUnsupported)), true
 	}
-	return Problem{}, false
+	return trustkeep.Finding{}, false
 }
 
 // whyEmpty explains a store of entries none of which makes anybody trusted.
@@ -190,8 +189,8 @@ func (s *state) whyEmpty() string {
 	if s.origin.keys > 0 {
 		return "the file is a keystore, and the chains of its keys make nobody trusted; to trust them all the same, copy them with truststore.FromKeystore"
 	}
-	if len(s.problems) > 0 {
-		return s.problems[0].String()
+	if len(s.findings) > 0 {
+		return s.findings[0].String()
 	}
 	return "is it the right file?"
 }

@@ -84,9 +84,9 @@ func TestKeyChainsAreNoTrust(t *testing.T) {
 		}
 	}
 	var codes []string
-	for _, p := range store.Problems() {
-		codes = append(codes, p.Alias+":"+p.Code)
-		if p.Err == nil || p.String() == "" {
+	for _, p := range store.Findings() {
+		codes = append(codes, p.Alias+":"+string(p.Code))
+		if p.Text == "" || p.String() == "" {
 			t.Errorf("problem without text: %+v", p)
 		}
 	}
@@ -133,7 +133,7 @@ func TestRottenCertificate(t *testing.T) {
 	if got := store.Certificates(); len(got) != 2 || !got[0].Equal(pki.Root.Cert) || !got[1].Equal(pki.Intermediate.Cert) {
 		t.Errorf("%d certificates", len(got))
 	}
-	problems := store.Problems()
+	problems := store.Findings()
 	if len(problems) != 2 {
 		t.Fatalf("problems %v", problems)
 	}

@@ -79,7 +79,7 @@ func (t *Truststore) SaveWith(path string, o SaveOptions) error {
 
 // saved is the same generation with another origin.
 func (s *state) saved(path string, encoded []byte, password *redact.Secret, o SaveOptions) *state {
-	next := &state{snapshot: s.snapshot, entries: s.entries, scopes: s.scopes, problems: s.problems, origin: s.origin}
+	next := &state{snapshot: s.snapshot, entries: s.entries, scopes: s.scopes, findings: s.findings, origin: s.origin}
 	if f := s.format(o); f != s.origin.format {
 		next.origin.format, next.origin.source, next.origin.profile = f, nil, ""
 	}

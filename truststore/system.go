@@ -21,13 +21,13 @@ import (
 // fails with trustkeep.ErrEmpty when the system has no roots.
 func System() (*Truststore, error) {
 	const op = "truststore: system roots"
-	certs, problems, err := systemCertificates()
+	certs, findings, err := systemCertificates()
 	if err != nil {
 		return nil, &trustkeep.Error{Op: op, Err: err}
 	}
 	if len(certs) > 0 {
 		t := fromCertificates(certs, nil)
-		t.current().problems = problems
+		t.current().findings = findings
 		return t, nil
 	}
 	s, err := Platform()

@@ -2,8 +2,11 @@
 
 package truststore
 
-import "github.com/trustkeep/trustkeep/internal/entry"
+import (
+	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/entry"
+)
 
 // systemCertificates finds none: the roots of these systems can be used through
 // x509.SystemCertPool but not listed.
-func systemCertificates() ([]*entry.Certificate, []Problem, error) { return nil, nil, nil }
+func systemCertificates() ([]*entry.Certificate, []trustkeep.Finding, error) { return nil, nil, nil }

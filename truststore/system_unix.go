@@ -10,13 +10,14 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/internal/entry"
 	"github.com/trustkeep/trustkeep/internal/storefile"
 )
 
 // systemCertificates reads the roots. What cannot be read or parsed is reported
 // and does not hide the rest.
-func systemCertificates() ([]*entry.Certificate, []Problem, error) {
+func systemCertificates() ([]*entry.Certificate, []trustkeep.Finding, error) {
 	r := systemReader{seen: make(map[string]bool)}
 	files, folders := systemFiles(), systemFolders()
 	if f := os.Getenv("SSL_CERT_FILE"); f != "" {
@@ -37,7 +38,7 @@ func systemCertificates() ([]*entry.Certificate, []Problem, error) {
 	certs := r.certs[:0]
 	for _, c := range r.certs {
 		if _, err := c.X509(); err != nil {
-			r.problem("unusable-certificate", err)
+			r.report(CodeUnusableCertificate, err)
 			continue
 		}
 		certs = append(certs, c)
@@ -45,13 +46,13 @@ func systemCertificates() ([]*entry.Certificate, []Problem, error) {
 	if len(certs) == 0 && r.firstErr != nil {
 		return nil, nil, r.firstErr
 	}
-	return certs, r.problems, nil
+	return certs, r.findings, nil
 }
 
 type systemReader struct {
 	certs    []*entry.Certificate
 	seen     map[string]bool // by DER: folders repeat what the bundle has
-	problems []Problem
+	findings []trustkeep.Finding
 	firstErr error
 }
 
@@ -97,9 +98,9 @@ func (r *systemReader) unreadable(name string, err error) {
 	if r.firstErr == nil {
 		r.firstErr = err
 	}
-	r.problem("unreadable-file", fmt.Errorf("%s: %w", name, err))
+	r.report(CodeUnusableFile, fmt.Errorf("%s: %w", name, err))
 }
 
-func (r *systemReader) problem(code string, err error) {
-	r.problems = append(r.problems, Problem{Code: code, Err: err})
+func (r *systemReader) report(code trustkeep.Code, err error) {
+	r.findings = append(r.findings, finding("", code, err))
 }

@@ -4,7 +4,6 @@ import (
 	"crypto/x509"
 	"fmt"
 	"log/slog"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -35,7 +34,7 @@ type state struct {
 	scopes   map[string]Scope        // by entry.Fold of the alias
 	byAlias  map[string]*entry.Entry // by entry.Fold; built by find
 	aliases  sync.Once
-	problems []Problem
+	findings []trustkeep.Finding
 	origin   origin
 }
 
@@ -57,18 +56,6 @@ type Entry struct {
 	Alias       string
 	Certificate *x509.Certificate // shared, not to be modified
 	Created     time.Time         // zero where the format does not say
-}
-
-// Problem is an entry that does not count, or a remark about one that does.
-type Problem struct {
-	Alias string // empty: about the store as a whole
-	Code  string // stable, for programs: "unusable-certificate"
-	Err   error  // wraps a sentinel of package trustkeep where one fits
-}
-
-// String describes the problem in one line.
-func (p Problem) String() string {
-	return (&trustkeep.Error{Alias: p.Alias, Err: p.Err}).Error()
 }
 
 // New returns a store of these certificates, which are shared and not copied.
@@ -131,11 +118,6 @@ func (t *Truststore) Authenticated() bool {
 // HasKeys reports whether the file also holds private or secret keys, which a
 // truststore has no business with: it was made to be handed out.
 func (t *Truststore) HasKeys() bool { return t.current().origin.keys > 0 }
-
-// Problems returns what was remarkable about the store as it was read: above
-// all the entries that are kept but make nobody trusted, such as certificates
-// that cannot be parsed and the chains of private keys.
-func (t *Truststore) Problems() []Problem { return slices.Clone(t.current().problems) }
 
 // Aliases returns the aliases of the trusted certificates in the order of the
 // store.

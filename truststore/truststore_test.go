@@ -204,7 +204,7 @@ func TestSystem(t *testing.T) {
 	if got := strings.Join(store.Aliases(), " "); got != "test-intermediate-ca test-root-ca extra-example" {
 		t.Errorf("roots %q", got)
 	}
-	if p := store.Problems(); len(p) != 1 || p[0].Code != "unusable-certificate" {
+	if p := store.Findings(); len(p) != 1 || p[0].Code != "unusable-certificate" {
 		t.Errorf("problems %v", p)
 	}
 	if _, err := store.Verify(sent(pki.Server(host)), truststore.VerifyOptions{Name: host}); err != nil {
