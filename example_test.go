@@ -56,8 +56,8 @@ func TestExampleRuns(t *testing.T) {
 	if err := ks.SaveWith("partner.p12", keystore.SaveOptions{Password: trustkeep.PasswordFromEnv("P12_PASSWORD")}); err != nil {
 		t.Fatal(err)
 	}
-	cacerts := truststore.SaveOptions{Format: trustkeep.JKS, Password: trustkeep.Password("changeit")}
-	if err := truststore.New(pki.CA.Leaf()).SaveWith("cacerts", cacerts); err != nil {
+	cacerts := trustkeep.SaveOptions{Format: trustkeep.JKS, Password: trustkeep.Password("changeit")}
+	if err := truststore.New(pki.CA.Leaf()).Save("cacerts", cacerts); err != nil {
 		t.Fatal(err)
 	}
 	b = pki.SelfSigned("b.example").Leaf()

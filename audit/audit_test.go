@@ -97,7 +97,7 @@ func unchecked(t *testing.T, ks *keystore.Keystore) *keystore.Keystore {
 
 func uncheckedTrust(t *testing.T, c *x509.Certificate) *truststore.Truststore {
 	t.Helper()
-	data, err := truststore.New(c).Encode(truststore.SaveOptions{Format: trustkeep.JKS, Password: trustkeep.Password("secret")})
+	data, err := truststore.New(c).Encode(trustkeep.SaveOptions{Format: trustkeep.JKS, Password: trustkeep.Password("secret")})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -304,7 +304,7 @@ func withKey(t testing.TB, id *testpki.Identity) *truststore.Truststore {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ts, err := truststore.Parse(data, []byte(strongText))
+	ts, err := truststore.Parse(data, trustkeep.Password(strongText))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -173,7 +173,7 @@ func TestPairSendsRefusedIssuer(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	w, err := keystore.WatchPair(certFile, keyFile, nil, keystore.WatchOptions{})
+	w, err := keystore.WatchPair(certFile, keyFile, nil, trustkeep.WatchOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}

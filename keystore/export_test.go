@@ -2,7 +2,7 @@ package keystore
 
 // Ticking makes a watch look when the test says so: each tick is a look, and the tick
 // after it waits until it is done.
-func (o WatchOptions) Ticking(ticks <-chan struct{}) WatchOptions {
+func (o Options) Ticking(ticks <-chan struct{}) Options {
 	o.ticks = ticks
 	return o
 }

@@ -40,6 +40,8 @@ type Options struct {
 	// SignRequest, for reproducible tests; RSA keys never depend on it. Nil
 	// is crypto/rand.
 	Rand io.Reader
+
+	ticks <-chan struct{} // of Watch, in tests: one look each
 }
 
 // Load opens the store in the file at path. A nil password means none.

@@ -5,39 +5,15 @@ import (
 	"context"
 	"crypto/tls"
 	"fmt"
-	"log/slog"
 	"slices"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/certinfo"
+	"github.com/trustkeep/trustkeep/internal/entry"
 	"github.com/trustkeep/trustkeep/internal/storefile"
 )
-
-// WatchOptions says how a file is watched. The zero value looks every second and
-// tells nobody.
-type WatchOptions struct {
-	// Options are those of loading.
-	Options
-	// Interval between looks; zero is a second. Where the system announces
-	// changes, as Linux does for local files, they are seen at once.
-	Interval time.Duration
-	// OnChange is told what a reload has changed; OnError of each failure once,
-	// while the last good state goes on, and with nil when it has passed. They
-	// are called in turn, and must not call Reload or Close.
-	OnChange func(Change)
-	OnError  func(error)
-	// Logger gets both; nil gets nothing.
-	Logger *slog.Logger
-
-	ticks <-chan struct{} // one look each, in tests
-}
-
-// Change is what a reload has changed, by alias.
-type Change struct {
-	Added, Removed, Replaced []string
-}
 
 // Watched is a keystore that follows its file, or a pair of files. It is safe for
 // concurrent use.
@@ -45,8 +21,9 @@ type Watched struct {
 	w       *storefile.Watcher[*Keystore]
 	current atomic.Pointer[Keystore]
 
-	mu   sync.Mutex
-	live map[string]*LiveIdentity
+	mu         sync.Mutex
+	live       map[string]*LiveIdentity
+	generation uint64
 }
 
 // LiveIdentity is the identity of an alias as the file has it. It is one for package
@@ -71,56 +48,44 @@ func (l *LiveIdentity) String() string { return l.id.Load().String() }
 // it, changed links (the ..data of Kubernetes), writing in place, deletion and return. A
 // file that is being written is taken when two looks have found the same. A store that
 // cannot be loaded, or that has lost an identity that is in use or its key's password,
-// leaves the last good state in force. The password is asked for at each reload.
+// leaves the last good state in force. The password is asked for at each reload; a source
+// that does not answer within 30 seconds is reported as an error that wraps
+// context.DeadlineExceeded.
 //
-// The errors are those of Load.
-func Watch(path string, password trustkeep.PasswordSource, o WatchOptions) (*Watched, error) {
-	return watchFiles([]string{path}, password, o)
+// The errors are those of Load. The path must lead to a regular file.
+func Watch(path string, password trustkeep.PasswordSource, o trustkeep.WatchOptions) (*Watched, error) {
+	return Options{}.Watch(path, password, o)
 }
 
 // WatchPair is Watch for a certificate with its chain and a key in files of their own,
 // both in PEM. Of a pair that does not belong together, because only one of the files
 // has been replaced yet, nothing is taken. Identity of the empty alias is theirs.
-func WatchPair(certFile, keyFile string, password trustkeep.PasswordSource, o WatchOptions) (*Watched, error) {
-	return watchFiles([]string{certFile, keyFile}, password, o)
+func WatchPair(certFile, keyFile string, password trustkeep.PasswordSource, o trustkeep.WatchOptions) (*Watched, error) {
+	return Options{}.WatchPair(certFile, keyFile, password, o)
 }
 
-func watchFiles(paths []string, password trustkeep.PasswordSource, o WatchOptions) (*Watched, error) {
+// Watch is the function Watch with these options.
+func (o Options) Watch(path string, password trustkeep.PasswordSource, w trustkeep.WatchOptions) (*Watched, error) {
+	return o.watch([]string{path}, password, w)
+}
+
+// WatchPair is the function WatchPair with these options.
+func (o Options) WatchPair(certFile, keyFile string, password trustkeep.PasswordSource, w trustkeep.WatchOptions) (*Watched, error) {
+	return o.watch([]string{certFile, keyFile}, password, w)
+}
+
+func (o Options) watch(paths []string, password trustkeep.PasswordSource, options trustkeep.WatchOptions) (*Watched, error) {
 	k := &Watched{live: make(map[string]*LiveIdentity)}
-	w, first, err := storefile.NewWatcher(storefile.WatchOptions[*Keystore]{
-		Stamp:   func() (string, string) { return storefile.StampOf(paths, nil) },
-		Folders: func() []string { return storefile.FoldersOf(paths) },
-		Read:    func() ([]byte, error) { return readFiles(paths, o.Limits.MaxSize) },
-		Parse: func(content []byte) (*Keystore, error) {
-			return k.parse(o.Options, paths, content, password)
-		},
-		Changed: func(next *Keystore) {
-			change := k.take(next)
-			if o.OnChange != nil {
-				o.OnChange(change)
-			}
-		},
-		Failed: o.OnError, Logger: o.Logger, Interval: o.Interval, Ticks: o.ticks,
+	var err error
+	k.w, err = storefile.NewWatcher(storefile.Watching[*Keystore]{
+		WatchOptions: options, Paths: paths, MaxSize: o.Limits.MaxSize, Ticks: o.ticks, // those of a pair are text
+		Parse: func(content []byte) (*Keystore, error) { return k.parse(o, paths, content, password) },
+		Take:  k.take,
 	})
 	if err != nil {
 		return nil, &trustkeep.Error{Op: "keystore: watch", Path: paths[0], Err: err}
 	}
-	k.current.CompareAndSwap(nil, first)
-	k.w = w
 	return k, nil
-}
-
-// readFiles joins the files; those of a pair are text.
-func readFiles(paths []string, limit int64) ([]byte, error) {
-	var all [][]byte
-	for _, path := range paths {
-		data, err := storefile.ReadFile(path, limit)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, data)
-	}
-	return bytes.Join(all, []byte("\n")), nil
 }
 
 // parse opens a store and the identities that are in use.
@@ -149,7 +114,7 @@ func (k *Watched) parse(o Options, paths []string, content []byte, password trus
 }
 
 // take puts a store in force.
-func (k *Watched) take(next *Keystore) (c Change) {
+func (k *Watched) take(next *Keystore) trustkeep.Change {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	old := k.current.Swap(next)
@@ -158,23 +123,51 @@ func (k *Watched) take(next *Keystore) (c Change) {
 			l.id.Store(id)
 		}
 	}
-	if old == nil {
-		c.Added = next.Aliases()
-		return c
+	k.generation++
+	c := trustkeep.Change{Generation: k.generation}
+	if old != nil {
+		c.Added, c.Replaced, c.Removed = difference(old.current(), next.current())
 	}
-	for _, e := range next.Entries() {
-		before, err := old.Entry(e.Alias)
-		switch {
-		case err != nil:
-			c.Added = append(c.Added, e.Alias)
-		case before.Kind != e.Kind || !slices.EqualFunc(before.RawChain, e.RawChain, bytes.Equal):
-			c.Replaced = append(c.Replaced, e.Alias)
+	return c
+}
+
+// difference compares two states, entry by entry. An entry without a certificate has
+// nothing to compare but how it is stored, so it counts as replaced when it was written
+// anew.
+func difference(before, after *state) (added, replaced, removed []trustkeep.Changed) {
+	for _, it := range after.items {
+		switch was := before.byAlias[entry.Fold(it.e.Alias)]; {
+		case was == nil:
+			added = append(added, changed(it.e))
+		case !sameEntry(was.e, it.e):
+			replaced = append(replaced, changed(it.e))
 		}
 	}
-	for _, alias := range old.Aliases() {
-		if _, err := next.Entry(alias); err != nil {
-			c.Removed = append(c.Removed, alias)
+	for _, it := range before.items {
+		if after.byAlias[entry.Fold(it.e.Alias)] == nil {
+			removed = append(removed, changed(it.e))
 		}
+	}
+	return added, replaced, removed
+}
+
+func sameEntry(a, b *entry.Entry) bool {
+	if a.Kind != b.Kind || !slices.EqualFunc(a.Chain, b.Chain, func(x, y *entry.Certificate) bool { return bytes.Equal(x.Raw, y.Raw) }) {
+		return false
+	}
+	if len(a.Chain) > 0 {
+		return true
+	}
+	if (a.Key == nil) != (b.Key == nil) || a.Key != nil && !bytes.Equal(a.Key.Protected, b.Key.Protected) {
+		return false
+	}
+	return bytes.Equal(a.Raw, b.Raw)
+}
+
+func changed(e *entry.Entry) trustkeep.Changed {
+	c := trustkeep.Changed{Alias: e.Alias}
+	if len(e.Chain) > 0 {
+		c.Certificate = certinfo.Describe(e.Chain[0].Raw)
 	}
 	return c
 }
@@ -201,11 +194,16 @@ func (k *Watched) Identity(alias string) (*LiveIdentity, error) {
 }
 
 // Reload takes the files as they are now, without waiting for a second look. When they
-// cannot be loaded, the error says why and the last good state stays.
+// cannot be loaded, the error says why and the last good state stays. The error is that
+// of the context when it ends, also while another look or a callback is in progress, and
+// fs.ErrClosed after Close.
 func (k *Watched) Reload(ctx context.Context) error { return k.w.Reload(ctx) }
 
-// Err is why the files cannot be loaded as they are now; nil if they were.
+// Err is why the files cannot be loaded as they are now; nil if they were. It never
+// waits, and may be called by OnChange and OnError.
 func (k *Watched) Err() error { return k.w.Err() }
 
-// Close ends the watching; the last state stays.
+// Close ends the watching; the last state stays. It waits until a callback that is in
+// progress has returned, so that none runs afterwards. One that takes more than 10 seconds,
+// or calls Close itself, is an error that wraps context.DeadlineExceeded.
 func (k *Watched) Close() error { return k.w.Close() }

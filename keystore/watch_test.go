@@ -39,11 +39,11 @@ func TestWatch(t *testing.T) {
 	}
 	save("a", "b")
 	ticks := make(chan struct{})
-	var changes []keystore.Change
+	var changes []trustkeep.Change
 	var failures []error
-	w, err := keystore.Watch(path, trustkeep.Password("changeit"), keystore.WatchOptions{
-		OnChange: func(c keystore.Change) { changes = append(changes, c) }, OnError: func(err error) { failures = append(failures, err) },
-	}.Ticking(ticks))
+	w, err := keystore.Options{}.Ticking(ticks).Watch(path, trustkeep.Password("changeit"), trustkeep.WatchOptions{
+		OnChange: func(c trustkeep.Change) { changes = append(changes, c) }, OnError: func(err error) { failures = append(failures, err) },
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -61,7 +61,7 @@ func TestWatch(t *testing.T) {
 	if err != nil || bytes.Equal(before.Certificate[0], after.Certificate[0]) {
 		t.Errorf("the identity did not follow: %v", err)
 	}
-	if len(changes) != 1 || !slices.Equal(changes[0].Added, []string{"c"}) || !slices.Equal(changes[0].Removed, []string{"b"}) || !slices.Equal(changes[0].Replaced, []string{"a"}) {
+	if len(changes) != 1 || changes[0].String() != `generation 2: added "c" (CN=c.example); replaced "a" (CN=a.example); removed "b" (CN=b.example)` {
 		t.Errorf("%+v", changes)
 	}
 	// A store that has lost what is in use is not taken.
@@ -100,7 +100,7 @@ func TestWatchPairTakesNoHalf(t *testing.T) {
 	put(key, one.KeyPEM())
 	ticks := make(chan struct{})
 	failures := 0
-	w, err := keystore.WatchPair(cert, key, nil, keystore.WatchOptions{OnError: func(error) { failures++ }}.Ticking(ticks))
+	w, err := keystore.Options{}.Ticking(ticks).WatchPair(cert, key, nil, trustkeep.WatchOptions{OnError: func(error) { failures++ }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -119,11 +119,11 @@ func TestWatchPairTakesNoHalf(t *testing.T) {
 	if !id.Identity().Leaf().Equal(two.Cert) || failures != 2 || len(id.Identity().Chain()) != 3 {
 		t.Errorf("%v, %d failures", id, failures)
 	}
-	if _, err := keystore.WatchPair(cert, filepath.Join(dir, "missing"), nil, keystore.WatchOptions{}); !errors.Is(err, os.ErrNotExist) {
+	if _, err := keystore.WatchPair(cert, filepath.Join(dir, "missing"), nil, trustkeep.WatchOptions{}); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("%v", err)
 	}
 	put(key, one.KeyPEM())
-	if _, err := keystore.WatchPair(cert, key, nil, keystore.WatchOptions{}); err == nil {
+	if _, err := keystore.WatchPair(cert, key, nil, trustkeep.WatchOptions{}); err == nil {
 		t.Error("a pair that does not belong together")
 	}
 }
@@ -154,7 +154,7 @@ func TestWatchPairUnderFaults(t *testing.T) {
 		}
 	}
 	ticks := make(chan struct{})
-	w, err := keystore.WatchPair(files[0], files[1], nil, keystore.WatchOptions{}.Ticking(ticks))
+	w, err := keystore.Options{}.Ticking(ticks).WatchPair(files[0], files[1], nil, trustkeep.WatchOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}

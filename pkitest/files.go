@@ -6,7 +6,6 @@ import (
 
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/keystore"
-	"github.com/trustkeep/trustkeep/truststore"
 )
 
 // Password protects the stores on disk.
@@ -60,13 +59,13 @@ func (p *PKI) KeystoreFile(f trustkeep.Format, ids ...*keystore.Identity) string
 // one, is Password.
 func (p *PKI) TruststoreFile(f trustkeep.Format) string {
 	p.tb.Helper()
-	o := truststore.SaveOptions{Format: f, Password: trustkeep.Password(Password), Mode: 0o644}
+	o := trustkeep.SaveOptions{Format: f, Password: trustkeep.Password(Password), Mode: 0o644}
 	switch f {
 	case trustkeep.PEM, trustkeep.DER, trustkeep.PKCS7: // they know no password
 		o.Password, o.NoPassword = nil, true
 	}
 	path := p.fileName("truststore", f)
-	if err := p.Trust().SaveWith(path, o); err != nil {
+	if err := p.Trust().Save(path, o); err != nil {
 		p.tb.Fatalf("pkitest: %v", err)
 	}
 	return path

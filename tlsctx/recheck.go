@@ -137,7 +137,7 @@ func (b Builder) openPeer(source func() (*truststore.Snapshot, error), purpose t
 
 // Recheck closes the open connections of a Dialer with Track set whose servers would no
 // longer be accepted, and returns how many. Call it when trust has shrunk, from
-// truststore.WatchOptions.OnChange for instance. A handshake that is under way is put to
+// trustkeep.WatchOptions.OnChange for instance. A handshake that is under way is put to
 // the same question at its end, and fails if the server would no longer be accepted.
 func (d *Dialer) Recheck() int { return d.tracker.recheck() }
 

@@ -37,7 +37,7 @@ func compare(b *testing.B, ours, peer func()) {
 }
 
 // cacerts makes a store of as many certificates as a JDK's.
-func cacerts(b *testing.B, o truststore.SaveOptions) []byte {
+func cacerts(b *testing.B, o trustkeep.SaveOptions) []byte {
 	pki := testpki.New(b, testpki.Options{Seed: "bench", KeyType: testpki.RSA2048})
 	var certs []*x509.Certificate
 	for i := range 144 {
@@ -53,7 +53,7 @@ func cacerts(b *testing.B, o truststore.SaveOptions) []byte {
 // BenchmarkOpenCacerts opens a trust store of 144 certificates to a ready pool,
 // against keystore-go and x509.ParseCertificate.
 func BenchmarkOpenCacerts(b *testing.B) {
-	open := func(data, password []byte) func() {
+	open := func(data []byte, password trustkeep.PasswordSource) func() {
 		return func() {
 			store, err := truststore.Parse(data, password)
 			if err != nil {
@@ -67,7 +67,7 @@ func BenchmarkOpenCacerts(b *testing.B) {
 		}
 	}
 	password := []byte("changeit")
-	data := cacerts(b, truststore.SaveOptions{Format: trustkeep.JKS, Password: changeit})
+	data := cacerts(b, trustkeep.SaveOptions{Format: trustkeep.JKS, Password: changeit})
 	peer := func() {
 		store := jks.New()
 		if err := store.Load(bytes.NewReader(data), password); err != nil {
@@ -86,8 +86,8 @@ func BenchmarkOpenCacerts(b *testing.B) {
 			pool.AddCert(c)
 		}
 	}
-	b.Run("JKS", func(b *testing.B) { compare(b, open(data, password), peer) })
-	plain := cacerts(b, truststore.SaveOptions{Profile: trustkeep.Passwordless})
+	b.Run("JKS", func(b *testing.B) { compare(b, open(data, changeit), peer) })
+	plain := cacerts(b, trustkeep.SaveOptions{Profile: trustkeep.Passwordless})
 	b.Run("password-less PKCS12 against JKS", func(b *testing.B) { compare(b, open(plain, nil), peer) })
 }
 

@@ -11,7 +11,6 @@ import (
 	"strings"
 
 	"github.com/trustkeep/trustkeep"
-	"github.com/trustkeep/trustkeep/internal/redact"
 	"github.com/trustkeep/trustkeep/internal/storefile"
 )
 
@@ -85,7 +84,7 @@ func readDirectory(path string, l trustkeep.Limits) ([]namedFile, error) {
 		if info, err := os.Stat(full); err == nil && info.IsDir() {
 			continue
 		}
-		data, err := storefile.ReadFile(full, max(left, 1))
+		data, err := storefile.ReadRegular(full, max(left, 1))
 		if errors.Is(err, trustkeep.ErrLimit) {
 			return nil, err
 		}
@@ -107,7 +106,7 @@ func (o Options) openDirectory(files []namedFile) (*Truststore, error) {
 		err := f.err
 		var one *Truststore
 		if err == nil {
-			one, err = o.open("truststore: parse", f.name, f.data, redact.NewSecret(nil))
+			one, err = o.open(storefile.Input{Op: "truststore: parse", Path: f.name, Data: f.data})
 		}
 		if err != nil {
 			if o.Strict || errors.Is(err, trustkeep.ErrLimit) {

@@ -66,7 +66,7 @@ func TestLoadDirectory(t *testing.T) {
 		t.Error("a file is no directory")
 	}
 	out := filepath.Join(t.TempDir(), "one.p12")
-	if err := store.SaveWith(out, truststore.SaveOptions{Format: trustkeep.PKCS12, Password: trustkeep.Password("changeit")}); err != nil {
+	if err := store.Save(out, trustkeep.SaveOptions{Format: trustkeep.PKCS12, Password: trustkeep.Password("changeit")}); err != nil {
 		t.Error(err)
 	}
 }

@@ -121,7 +121,7 @@ func (t *Truststore) edit(op, alias string, change func(*editor) error) error {
 	old := t.current()
 	b := newEditor(old)
 	if err := change(b); err != nil {
-		return &trustkeep.Error{Op: "truststore: " + op, Path: old.origin.path, Alias: alias, Err: err}
+		return &trustkeep.Error{Op: "truststore: " + op, Path: old.origin.file.Path(), Alias: alias, Err: err}
 	}
 	t.advance(old, b.state(old.snapshot.generation+1))
 	return nil

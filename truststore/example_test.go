@@ -87,11 +87,11 @@ func ExampleUnion() {
 func ExampleTruststore_Encode() {
 	store := truststore.New(examplePKI("Partner").CA.Leaf())
 	// A file that Java 8 reads as well as Java 25.
-	data, err := store.Encode(truststore.SaveOptions{Format: trustkeep.JKS, Password: trustkeep.Password("changeit")})
+	data, err := store.Encode(trustkeep.SaveOptions{Format: trustkeep.JKS, Password: trustkeep.Password("changeit")})
 	if err != nil {
 		log.Fatal(err)
 	}
-	again, err := truststore.Parse(data, []byte("changeit"))
+	again, err := truststore.Parse(data, trustkeep.Password("changeit"))
 	fmt.Println(again, again.Aliases(), err)
 	// Output: jks truststore, 1 certificate [partner-root-ca] <nil>
 }

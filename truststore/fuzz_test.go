@@ -30,9 +30,9 @@ func FuzzParse(f *testing.F) {
 		f.Add(data, false)
 	}
 	f.Fuzz(func(t *testing.T, data []byte, withPassword bool) {
-		var password []byte
+		var password trustkeep.PasswordSource
 		if withPassword {
-			password = []byte("changeit")
+			password = trustkeep.Password("changeit")
 		}
 		store, err := (truststore.Options{Limits: trustkeep.Limits{MaxIterations: 100_000}}).Parse(data, password)
 		if err != nil {

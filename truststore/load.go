@@ -1,8 +1,6 @@
 package truststore
 
 import (
-	"bytes"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -32,6 +30,8 @@ type Options struct {
 	AllowUnauthenticated bool
 	// Clock dates the entries that are added; nil is time.Now.
 	Clock func() time.Time
+
+	ticks <-chan struct{} // of Watch, in tests: one look each
 }
 
 // Load reads the trust store in the file at path, of any format, detected from
@@ -59,74 +59,72 @@ func Read(r io.Reader, password trustkeep.PasswordSource) (*Truststore, error) {
 	return Options{}.Read(r, password)
 }
 
-// Parse is Load for bytes. The password is in UTF-8; nil means none, which is
-// not the empty password. Neither slice is kept or changed; the store holds a
-// copy of the password for saving.
-func Parse(data, password []byte) (*Truststore, error) {
+// Parse is Load for bytes, which are neither kept nor changed. The store holds a copy of
+// the password for saving.
+func Parse(data []byte, password trustkeep.PasswordSource) (*Truststore, error) {
 	return Options{}.Parse(data, password)
 }
 
 // Load is the function Load with these options.
 func (o Options) Load(path string, password trustkeep.PasswordSource) (*Truststore, error) {
-	const op = "truststore: load"
 	if info, err := os.Stat(path); err == nil && info.IsDir() {
 		return o.LoadDirectory(path)
 	}
-	data, err := storefile.ReadFile(path, o.Limits.MaxSize)
-	if err != nil {
-		return nil, &trustkeep.Error{Op: op, Path: path, Err: err}
-	}
-	secret, err := reveal(password)
-	if err != nil {
-		return nil, &trustkeep.Error{Op: op, Path: path, Err: err}
-	}
-	return o.open(op, path, data, secret)
+	return o.kind().Load(path, password)
 }
 
 // Read is the function Read with these options.
 func (o Options) Read(r io.Reader, password trustkeep.PasswordSource) (*Truststore, error) {
-	const op = "truststore: read"
-	data, err := storefile.ReadAll(r, o.Limits.MaxSize)
-	if err != nil {
-		return nil, &trustkeep.Error{Op: op, Err: err}
-	}
-	secret, err := reveal(password)
-	if err != nil {
-		return nil, &trustkeep.Error{Op: op, Err: err}
-	}
-	return o.open(op, "", data, secret)
+	return o.kind().Read(r, password)
 }
 
 // Parse is the function Parse with these options.
-func (o Options) Parse(data, password []byte) (*Truststore, error) {
-	// The entries share memory with what they were read from.
-	return o.open("truststore: parse", "", bytes.Clone(data), redact.NewSecret(password))
+func (o Options) Parse(data []byte, password trustkeep.PasswordSource) (*Truststore, error) {
+	return o.kind().Parse(data, password)
 }
 
-// open makes a store of data, which it owns.
-func (o Options) open(op, path string, data []byte, password *redact.Secret) (*Truststore, error) {
-	fail := func(format trustkeep.Format, err error, hint string) (*Truststore, error) {
-		password.Wipe()
-		return nil, &trustkeep.Error{Op: op, Path: path, Format: string(format), Err: err, Hint: hint}
+// kind is what storefile needs to know of truststores.
+func (o Options) kind() storefile.Kind[*Truststore] {
+	return storefile.Kind[*Truststore]{
+		Package: "truststore", MaxSize: o.Limits.MaxSize, Open: o.open,
+		New: func(password *redact.Secret) *Truststore {
+			t := &Truststore{clock: o.Clock, limits: o.Limits}
+			t.current().origin.password = password
+			return t
+		},
+		Encode: func(t *Truststore, path string, save trustkeep.SaveOptions) ([]byte, error) {
+			s := t.current()
+			encoded, password, err := t.encode(s, save)
+			password.Wipe()
+			if err != nil {
+				return nil, saveError("truststore: update", path, s, save, err)
+			}
+			return encoded, nil
+		},
 	}
-	store, err := formats.Parse(data, entry.ReadOptions{
-		Password:             password.Bytes(),
+}
+
+// open makes a store.
+func (o Options) open(in storefile.Input) (*Truststore, error) {
+	fail := func(format trustkeep.Format, err error, hint string) (*Truststore, error) {
+		in.Password.Wipe()
+		return nil, &trustkeep.Error{Op: in.Op, Path: in.Path, Format: string(format), Err: err, Hint: hint}
+	}
+	store, err := formats.Parse(in.Data, entry.ReadOptions{
+		Password:             in.Password.Bytes(),
 		Budget:               limits.New(o.Limits),
 		AllowUnauthenticated: o.AllowUnauthenticated,
 	})
 	if err != nil {
-		format, _ := formats.Detect(data)
+		format, _ := formats.Detect(in.Data)
 		hint := ""
-		if password == nil && errors.Is(err, trustkeep.ErrIncorrectPassword) {
+		if in.Password == nil && errors.Is(err, trustkeep.ErrIncorrectPassword) {
 			hint = "no password was given"
 		}
 		return fail(format, err, hint)
 	}
 	s := fromStore(store)
-	s.origin.path, s.origin.password = path, password
-	if path != "" {
-		s.origin.sum = sha256.Sum256(data)
-	}
+	s.origin.file, s.origin.password = in.Origin, in.Password
 	if o.Strict && len(s.findings) > 0 {
 		return fail(store.Format, fmt.Errorf("strict: %w", findingError(s.findings[0])), "")
 	}
@@ -193,20 +191,4 @@ func (s *state) whyEmpty() string {
 		return s.findings[0].String()
 	}
 	return "is it the right file?"
-}
-
-func reveal(password trustkeep.PasswordSource) (*redact.Secret, error) {
-	if password == nil {
-		return nil, nil
-	}
-	b, err := password.Reveal()
-	if err != nil {
-		return nil, err
-	}
-	if b == nil {
-		b = []byte{} // a source that answers has a password
-	}
-	secret := redact.NewSecret(b)
-	clear(b)
-	return secret, nil
 }

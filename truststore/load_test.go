@@ -97,10 +97,10 @@ func TestKeyChainsAreNoTrust(t *testing.T) {
 		t.Error("strict took a store with a key")
 	}
 	// Nor can such a store be saved: the key would be lost or published.
-	if _, err := store.Encode(truststore.SaveOptions{Format: trustkeep.PEM}); !errors.Is(err, trustkeep.ErrUnsupported) {
+	if _, err := store.Encode(trustkeep.SaveOptions{Format: trustkeep.PEM}); !errors.Is(err, trustkeep.ErrUnsupported) {
 		t.Errorf("encode: %v", err)
 	}
-	if err := store.Save(filepath.Join(t.TempDir(), "x")); !errors.Is(err, trustkeep.ErrUnsupported) {
+	if err := store.Save(filepath.Join(t.TempDir(), "x"), trustkeep.SaveOptions{}); !errors.Is(err, trustkeep.ErrUnsupported) {
 		t.Errorf("save: %v", err)
 	}
 }
@@ -178,7 +178,7 @@ func TestLoadErrors(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			store, err := truststore.Parse(tt.data, tt.password)
+			store, err := truststore.Parse(tt.data, given(tt.password))
 			if store != nil || !errors.Is(err, tt.err) {
 				t.Errorf("got %v, %v; want %v", store, err, tt.err)
 			}
@@ -199,12 +199,20 @@ func TestLoadErrors(t *testing.T) {
 	if _, err := (truststore.Options{Limits: trustkeep.Limits{MaxSize: 100}}).Read(bytes.NewReader(jks), changeit); !errors.Is(err, trustkeep.ErrLimit) {
 		t.Errorf("limit of Read: %v", err)
 	}
-	if s, err := (truststore.Options{AllowUnauthenticated: true}).Parse(read("passwordless.p12"), []byte("changeit")); err != nil || s.Len() != 2 {
+	if s, err := (truststore.Options{AllowUnauthenticated: true}).Parse(read("passwordless.p12"), changeit); err != nil || s.Len() != 2 {
 		t.Errorf("unauthenticated, allowed: %v", err)
 	}
 	if s, err := truststore.Read(bytes.NewReader(jks), changeit); err != nil || s.Len() != 2 {
 		t.Errorf("read: %v", err)
 	}
+}
+
+// given is a source of a password, nil for none.
+func given(password []byte) trustkeep.PasswordSource {
+	if password == nil {
+		return nil
+	}
+	return trustkeep.Password(string(password))
 }
 
 // TestParseKeepsNothing: the caller may overwrite what it passed.
@@ -214,7 +222,7 @@ func TestParseKeepsNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	password := []byte("changeit")
-	store, err := truststore.Parse(data, password)
+	store, err := truststore.Parse(data, trustkeep.PasswordFunc(func() ([]byte, error) { return password, nil }))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -225,11 +233,11 @@ func TestParseKeepsNothing(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	again, err := store.Encode(truststore.SaveOptions{})
+	again, err := store.Encode(trustkeep.SaveOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s, err := truststore.Parse(again, []byte("changeit")); err != nil || s.Len() != 2 {
+	if s, err := truststore.Parse(again, changeit); err != nil || s.Len() != 2 {
 		t.Errorf("%v", err)
 	}
 }

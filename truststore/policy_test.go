@@ -247,7 +247,7 @@ func TestScopesAreEditedAndNotLost(t *testing.T) {
 	if !before.Plain() || after.Plain() || after.Generation() != before.Generation()+1 {
 		t.Error("a scope makes a new generation")
 	}
-	if _, err := store.Encode(truststore.SaveOptions{Password: trustkeep.Password("x")}); !errors.Is(err, trustkeep.ErrUnsupported) {
+	if _, err := store.Encode(trustkeep.SaveOptions{Password: trustkeep.Password("x")}); !errors.Is(err, trustkeep.ErrUnsupported) {
 		t.Errorf("a store was saved without its scopes: %v", err)
 	}
 	if err := store.SetScope("nobody", truststore.Scope{}); !errors.Is(err, trustkeep.ErrNotFound) {

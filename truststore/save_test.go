@@ -33,7 +33,7 @@ func TestSaveKeepsFormat(t *testing.T) {
 				t.Fatal(err)
 			}
 			path := filepath.Join(t.TempDir(), "store")
-			if err := store.Save(path); err != nil {
+			if err := store.Save(path, trustkeep.SaveOptions{}); err != nil {
 				t.Fatal(err)
 			}
 			info, err := os.Stat(path)
@@ -59,25 +59,25 @@ func TestSaveKeepsFormat(t *testing.T) {
 	}
 }
 
-func TestSaveWith(t *testing.T) {
+func TestSaveOptions(t *testing.T) {
 	pki := testpki.New(t, testpki.Options{Name: "A"})
 	tests := []struct {
-		o       truststore.SaveOptions
+		o       trustkeep.SaveOptions
 		read    trustkeep.PasswordSource
 		authent bool
 	}{
-		{truststore.SaveOptions{Password: changeit}, changeit, true},
-		{truststore.SaveOptions{Password: changeit, Profile: trustkeep.Legacy}, changeit, true},
-		{truststore.SaveOptions{Profile: trustkeep.Passwordless}, nil, false},
-		{truststore.SaveOptions{Password: changeit, Format: trustkeep.JKS, Mode: 0o644}, changeit, true},
-		{truststore.SaveOptions{Format: trustkeep.PEM}, nil, false},
-		{truststore.SaveOptions{Format: trustkeep.PKCS7}, nil, false},
+		{trustkeep.SaveOptions{Password: changeit}, changeit, true},
+		{trustkeep.SaveOptions{Password: changeit, Profile: trustkeep.Legacy}, changeit, true},
+		{trustkeep.SaveOptions{Profile: trustkeep.Passwordless}, nil, false},
+		{trustkeep.SaveOptions{Password: changeit, Format: trustkeep.JKS, Mode: 0o644}, changeit, true},
+		{trustkeep.SaveOptions{Format: trustkeep.PEM}, nil, false},
+		{trustkeep.SaveOptions{Format: trustkeep.PKCS7}, nil, false},
 	}
 	for _, tt := range tests {
 		t.Run(fmt.Sprint(tt.o.Format, tt.o.Profile), func(t *testing.T) {
 			store := truststore.New(pki.Root.Cert, pki.Intermediate.Cert)
 			path := filepath.Join(t.TempDir(), "store")
-			if err := store.SaveWith(path, tt.o); err != nil {
+			if err := store.Save(path, tt.o); err != nil {
 				t.Fatal(err)
 			}
 			want := tt.o.Format
@@ -102,7 +102,7 @@ func TestSaveWith(t *testing.T) {
 			if err := store.RemoveCertificate(pki.Root.Cert); err != nil {
 				t.Fatal(err)
 			}
-			if err := store.Save(path); err != nil {
+			if err := store.Save(path, trustkeep.SaveOptions{}); err != nil {
 				t.Fatal(err)
 			}
 			if again, err = truststore.Load(path, tt.read); err != nil || again.Len() != 1 {
@@ -116,14 +116,14 @@ func TestSaveErrors(t *testing.T) {
 	pki := testpki.New(t, testpki.Options{})
 	path := filepath.Join(t.TempDir(), "store.jks")
 	store := truststore.New(pki.Root.Cert)
-	if err := store.SaveWith(path, truststore.SaveOptions{Format: trustkeep.JKS}); !errors.Is(err, trustkeep.ErrUnsupported) {
+	if err := store.Save(path, trustkeep.SaveOptions{Format: trustkeep.JKS}); !errors.Is(err, trustkeep.ErrUnsupported) {
 		t.Errorf("jks without password: %v", err)
 	}
 	if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("a failed save left a file: %v", err)
 	}
-	jks := truststore.SaveOptions{Format: trustkeep.JKS, Password: changeit}
-	if err := store.SaveWith(path, jks); err != nil {
+	jks := trustkeep.SaveOptions{Format: trustkeep.JKS, Password: changeit}
+	if err := store.Save(path, jks); err != nil {
 		t.Fatal(err)
 	}
 	before, _ := os.ReadFile(path)
@@ -135,10 +135,10 @@ func TestSaveErrors(t *testing.T) {
 	if err := store.Add("Test ROOT ca", pki.Intermediate.Cert); !errors.Is(err, trustkeep.ErrExists) {
 		t.Errorf("alias in another case: %v", err)
 	}
-	if err := store.SaveWith(path, truststore.SaveOptions{Profile: "no such profile", Format: trustkeep.PKCS12}); !errors.Is(err, trustkeep.ErrUnsupported) {
+	if err := store.Save(path, trustkeep.SaveOptions{Profile: "no such profile", Format: trustkeep.PKCS12}); !errors.Is(err, trustkeep.ErrUnsupported) {
 		t.Errorf("profile: %v", err)
 	}
-	if err := store.SaveWith(path, truststore.SaveOptions{Password: trustkeep.PasswordFromEnv("TRUSTKEEP_TEST_UNSET")}); !errors.Is(err, trustkeep.ErrNotFound) {
+	if err := store.Save(path, trustkeep.SaveOptions{Password: trustkeep.PasswordFromEnv("TRUSTKEEP_TEST_UNSET")}); !errors.Is(err, trustkeep.ErrNotFound) {
 		t.Errorf("password: %v", err)
 	}
 	if after, _ := os.ReadFile(path); !bytes.Equal(before, after) {
@@ -153,13 +153,13 @@ func TestSaveErrors(t *testing.T) {
 	if err := other.Add("other", pki.Server("x").Cert); err != nil {
 		t.Fatal(err)
 	}
-	if err := other.Save(path); err != nil {
+	if err := other.Save(path, trustkeep.SaveOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	if err := store.Save(path); !errors.Is(err, trustkeep.ErrConflict) {
+	if err := store.Save(path, trustkeep.SaveOptions{}); !errors.Is(err, trustkeep.ErrConflict) {
 		t.Errorf("conflict: %v", err)
 	}
-	if err := (*truststore.Truststore)(nil).Save(path); !errors.Is(err, trustkeep.ErrInvalid) {
+	if err := (*truststore.Truststore)(nil).Save(path, trustkeep.SaveOptions{}); !errors.Is(err, trustkeep.ErrInvalid) {
 		t.Errorf("nil store: %v", err)
 	}
 }
@@ -168,7 +168,7 @@ func TestSaveErrors(t *testing.T) {
 func TestUpdate(t *testing.T) {
 	pki := testpki.New(t, testpki.Options{})
 	path := filepath.Join(t.TempDir(), "trust.p12")
-	o := truststore.SaveOptions{Profile: trustkeep.Passwordless}
+	o := trustkeep.SaveOptions{Profile: trustkeep.Passwordless}
 	var wg sync.WaitGroup
 	const writers, each = 4, 5
 	leaf := pki.Root.Cert
@@ -209,7 +209,7 @@ func TestInteropKeytool(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for name, o := range map[string]truststore.SaveOptions{
+	for name, o := range map[string]trustkeep.SaveOptions{
 		"modern":       {Format: trustkeep.PKCS12, Password: changeit},
 		"legacy":       {Format: trustkeep.PKCS12, Password: changeit, Profile: trustkeep.Legacy},
 		"passwordless": {Format: trustkeep.PKCS12, Profile: trustkeep.Passwordless},
@@ -217,7 +217,7 @@ func TestInteropKeytool(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "store")
-			if err := store.SaveWith(path, o); err != nil {
+			if err := store.Save(path, o); err != nil {
 				t.Fatal(err)
 			}
 			text := testtool.Run(t, "keytool", "-J-Duser.language=en", "-J-Dfile.encoding=UTF-8", "-J-Dstdout.encoding=UTF-8",
@@ -226,7 +226,7 @@ func TestInteropKeytool(t *testing.T) {
 				t.Errorf("keytool lists\n%s", text)
 			}
 			for _, id := range []*testpki.Identity{pki.Root, pki.Intermediate} {
-				sum := strings.ToUpper(trustkeep.DescribeCertificate(id.Cert).SHA256)
+				sum := strings.ToUpper(truststore.Fingerprint(id.Cert))
 				var colons strings.Builder
 				for i := 0; i < len(sum); i += 2 {
 					if i > 0 {

@@ -11,6 +11,7 @@ import (
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/internal/entry"
 	"github.com/trustkeep/trustkeep/internal/redact"
+	"github.com/trustkeep/trustkeep/internal/storefile"
 )
 
 // Truststore is a set of trusted certificates under aliases. It is safe for
@@ -41,9 +42,8 @@ type state struct {
 // origin is what is known about how the store was written, so that it can be
 // written again in kind.
 type origin struct {
-	path          string
+	file          storefile.Origin
 	format        trustkeep.Format
-	sum           [32]byte          // SHA-256 of the file's content then
 	source        any               // the codec's own record
 	profile       trustkeep.Profile // last asked for in Save; empty: that of source
 	password      *redact.Secret
@@ -192,7 +192,7 @@ func (s *state) find(alias string) *entry.Entry {
 
 func (s *state) notFound(op, alias string) error {
 	return &trustkeep.Error{
-		Op: "truststore: " + op, Path: s.origin.path, Alias: alias, Err: trustkeep.ErrNotFound,
+		Op: "truststore: " + op, Path: s.origin.file.Path(), Alias: alias, Err: trustkeep.ErrNotFound,
 		Hint: "the store has " + count(s.snapshot.Len(), "trusted certificate"),
 	}
 }

@@ -3,81 +3,51 @@ package truststore
 import (
 	"context"
 	"crypto/sha256"
-	"crypto/x509"
 	"encoding/binary"
 	"errors"
-	"log/slog"
 	"os"
 	"sync/atomic"
-	"time"
 
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/internal/storefile"
 )
-
-// WatchOptions says how a file is watched. The zero value looks every second and
-// tells nobody.
-type WatchOptions struct {
-	// Options are those of loading.
-	Options
-	// Interval between looks; zero is a second. Where the system announces
-	// changes, as Linux does for local files, they are seen at once.
-	Interval time.Duration
-	// OnChange is told what a reload has changed; OnError of each failure once,
-	// while the last good state goes on, and with nil when it has passed. They
-	// are called in turn, and must not call Reload or Close.
-	OnChange func(Change)
-	OnError  func(error)
-	// Logger gets both; nil gets nothing.
-	Logger *slog.Logger
-
-	ticks <-chan struct{} // one look each, in tests
-}
-
-// Change is what a reload has changed.
-type Change struct {
-	Added, Removed []*x509.Certificate
-	Generation     uint64 // of the snapshot after it
-}
 
 // Watched is trust that follows a file or a directory of certificates. It is a Source,
 // and safe for concurrent use.
 type Watched struct {
 	w        *storefile.Watcher[*Truststore]
 	snapshot atomic.Pointer[Snapshot]
+	aliases  map[fingerprint]string // of the snapshot; for take alone
 }
 
 // Watch loads the trust store at path, a file or a directory, as Load does, and follows
 // it until Close: renames onto it, changed links (the ..data of Kubernetes), writing in
 // place, deletion and return. A file that is being written is taken when two looks have
 // found the same. What cannot be loaded, an empty file for instance, leaves the last
-// good state in force. The password is asked for at each reload.
+// good state in force. The password is asked for at each reload; a source that does not
+// answer within 30 seconds is reported as an error that wraps context.DeadlineExceeded.
 //
-// The errors are those of Load.
-func Watch(path string, password trustkeep.PasswordSource, o WatchOptions) (*Watched, error) {
+// OnChange gets the certificates that are trusted from then on, and those that no longer
+// are, with their aliases; one that is trusted under another alias is no change.
+//
+// The errors are those of Load. The path must lead to a regular file or a directory.
+func Watch(path string, password trustkeep.PasswordSource, o trustkeep.WatchOptions) (*Watched, error) {
+	return Options{}.Watch(path, password, o)
+}
+
+// Watch is the function Watch with these options.
+func (o Options) Watch(path string, password trustkeep.PasswordSource, w trustkeep.WatchOptions) (*Watched, error) {
 	t := new(Watched)
-	paths := []string{path}
-	w, first, err := storefile.NewWatcher(storefile.WatchOptions[*Truststore]{
-		Stamp:   func() (string, string) { return storefile.StampOf(paths, isCertificateFile) },
-		Folders: func() []string { return storefile.FoldersOf(paths) },
-		Read:    func() ([]byte, error) { return readWatched(path, o.Limits) },
-		Parse: func(content []byte) (*Truststore, error) {
-			return o.parseWatched(path, content, password)
-		},
-		Changed: func(next *Truststore) {
-			change := t.take(next)
-			if o.OnChange != nil {
-				o.OnChange(change)
-			}
-		},
-		Failed: o.OnError, Logger: o.Logger, Interval: o.Interval, Ticks: o.ticks,
+	var err error
+	t.w, err = storefile.NewWatcher(storefile.Watching[*Truststore]{
+		WatchOptions: w, Paths: []string{path}, Keep: isCertificateFile, Ticks: o.ticks,
+		Read:  func() ([]byte, error) { return readWatched(path, o.Limits) },
+		Parse: func(content []byte) (*Truststore, error) { return o.parseWatched(path, content, password) },
+		Take:  t.take,
 	})
 	if err != nil {
 		return nil, &trustkeep.Error{Op: "truststore: watch", Path: path, Err: err}
 	}
-	// A change may have been taken already.
-	t.snapshot.CompareAndSwap(nil, first.current().snapshot)
-	t.w = w
 	return t, nil
 }
 
@@ -85,7 +55,7 @@ func Watch(path string, password trustkeep.PasswordSource, o WatchOptions) (*Wat
 // another behind a marker that no file can fake, since what follows is in lengths.
 func readWatched(path string, l trustkeep.Limits) ([]byte, error) {
 	if info, err := os.Stat(path); err != nil || !info.IsDir() {
-		data, err := storefile.ReadFile(path, l.MaxSize)
+		data, err := storefile.ReadRegular(path, l.MaxSize)
 		return append([]byte{0}, data...), err
 	}
 	files, err := readDirectory(path, l)
@@ -107,13 +77,13 @@ func readWatched(path string, l trustkeep.Limits) ([]byte, error) {
 }
 
 // parseWatched makes a store of what readWatched returned.
-func (o WatchOptions) parseWatched(path string, content []byte, password trustkeep.PasswordSource) (*Truststore, error) {
+func (o Options) parseWatched(path string, content []byte, password trustkeep.PasswordSource) (*Truststore, error) {
 	if content[0] == 0 {
-		secret, err := reveal(password)
+		secret, err := storefile.Reveal(password)
 		if err != nil {
 			return nil, err
 		}
-		return o.open("truststore: reload", path, content[1:], secret)
+		return o.open(storefile.Input{Op: "truststore: reload", Path: path, Data: content[1:], Password: secret})
 	}
 	var files []namedFile
 	for rest := content[1:]; len(rest) > 0; {
@@ -133,35 +103,49 @@ func (o WatchOptions) parseWatched(path string, content []byte, password trustke
 }
 
 // take puts a store in force.
-func (t *Watched) take(next *Truststore) Change {
-	old := t.snapshot.Load()
+func (t *Watched) take(next *Truststore) trustkeep.Change {
 	fresh := next.current().snapshot
+	aliases := aliasesOf(next)
+	old, before := t.snapshot.Load(), t.aliases
+	t.aliases = aliases
 	if old == nil {
 		t.snapshot.Store(fresh)
-		return Change{Added: fresh.Certificates(), Generation: fresh.generation}
+		return trustkeep.Change{Generation: fresh.generation}
 	}
 	after := newSnapshot(old.generation+1, fresh.certs, fresh.platform)
+	c := trustkeep.Change{
+		Generation: after.generation,
+		Added:      missing(after, old, aliases), Removed: missing(old, after, before),
+	}
+	if c.Empty() && old.platform == after.platform {
+		return c // the generation too stays
+	}
 	t.snapshot.Store(after)
-	return diff(old, after)
+	return c
 }
 
-func diff(old, after *Snapshot) Change {
-	sums := func(s *Snapshot) map[[32]byte]bool {
-		m := make(map[[32]byte]bool, len(s.certs))
-		for _, c := range s.certs {
-			m[sha256.Sum256(c.Raw)] = true
-		}
-		return m
+type fingerprint [sha256.Size]byte
+
+func aliasesOf(t *Truststore) map[fingerprint]string {
+	aliases := make(map[fingerprint]string)
+	for _, e := range t.Entries() {
+		aliases[sha256.Sum256(e.Certificate.Raw)] = e.Alias
 	}
-	missing := func(s *Snapshot, in map[[32]byte]bool) (out []*x509.Certificate) {
-		for _, c := range s.certs {
-			if !in[sha256.Sum256(c.Raw)] {
-				out = append(out, c)
-			}
-		}
-		return out
+	return aliases
+}
+
+// missing returns what trust in s has and trust in other has not.
+func missing(s, other *Snapshot, aliases map[fingerprint]string) (out []trustkeep.Changed) {
+	there := make(map[fingerprint]bool, len(other.certs))
+	for _, c := range other.certs {
+		there[sha256.Sum256(c.Raw)] = true
 	}
-	return Change{Added: missing(after, sums(old)), Removed: missing(old, sums(after)), Generation: after.generation}
+	for _, c := range s.certs {
+		if sum := sha256.Sum256(c.Raw); !there[sum] {
+			out = append(out, trustkeep.Changed{Alias: aliases[sum], Certificate: trustkeep.DescribeCertificate(c)})
+		}
+	}
+	return out
 }
 
 // Snapshot implements Source.
@@ -173,11 +157,16 @@ func (t *Watched) Snapshot() (*Snapshot, error) {
 }
 
 // Reload takes the file as it is now, without waiting for a second look. When it
-// cannot be loaded, the error says why and the last good state stays.
+// cannot be loaded, the error says why and the last good state stays. The error is that
+// of the context when it ends, also while another look or a callback is in progress, and
+// fs.ErrClosed after Close.
 func (t *Watched) Reload(ctx context.Context) error { return t.w.Reload(ctx) }
 
-// Err is why the file cannot be loaded as it is now; nil if it was.
+// Err is why the file cannot be loaded as it is now; nil if it was. It never waits, and
+// may be called by OnChange and OnError.
 func (t *Watched) Err() error { return t.w.Err() }
 
-// Close ends the watching; the last state stays.
+// Close ends the watching; the last state stays. It waits until a callback that is in
+// progress has returned, so that none runs afterwards. One that takes more than 10 seconds,
+// or calls Close itself, is an error that wraps context.DeadlineExceeded.
 func (t *Watched) Close() error { return t.w.Close() }

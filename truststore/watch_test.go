@@ -30,17 +30,17 @@ func TestWatch(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if err := s.SaveWith(path, truststore.SaveOptions{Format: trustkeep.PKCS12, Password: trustkeep.Password("changeit")}); err != nil {
+		if err := s.Save(path, trustkeep.SaveOptions{Format: trustkeep.PKCS12, Password: trustkeep.Password("changeit")}); err != nil {
 			t.Fatal(err)
 		}
 	}
 	save(one.Root)
 	ticks := make(chan struct{})
-	var changes []truststore.Change
+	var changes []trustkeep.Change
 	var failures []error
-	w, err := truststore.Watch(path, trustkeep.Password("changeit"), truststore.WatchOptions{
-		OnChange: func(c truststore.Change) { changes = append(changes, c) }, OnError: func(err error) { failures = append(failures, err) },
-	}.Ticking(ticks))
+	w, err := truststore.Options{}.Ticking(ticks).Watch(path, trustkeep.Password("changeit"), trustkeep.WatchOptions{
+		OnChange: func(c trustkeep.Change) { changes = append(changes, c) }, OnError: func(err error) { failures = append(failures, err) },
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -90,7 +90,7 @@ func TestWatch(t *testing.T) {
 	if snapshot().Len() != 2 {
 		t.Error("the last state stays")
 	}
-	if _, err := truststore.Watch(path, trustkeep.Password("wrong"), truststore.WatchOptions{}); !errors.Is(err, trustkeep.ErrIncorrectPassword) {
+	if _, err := truststore.Watch(path, trustkeep.Password("wrong"), trustkeep.WatchOptions{}); !errors.Is(err, trustkeep.ErrIncorrectPassword) {
 		t.Errorf("%v", err)
 	}
 	var none *truststore.Watched
@@ -114,7 +114,7 @@ func TestWatchDirectory(t *testing.T) {
 	}
 	put("one.pem", one.Root)
 	ticks := make(chan struct{})
-	w, err := truststore.Watch(dir, nil, truststore.WatchOptions{}.Ticking(ticks))
+	w, err := truststore.Options{}.Ticking(ticks).Watch(dir, nil, trustkeep.WatchOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -144,7 +144,7 @@ func (c *command) encodePKCS7(ks *keystore.Keystore) ([]byte, error) {
 	if len(certs) == 0 {
 		return nil, errors.New("no certificate to write")
 	}
-	return truststore.New(certs...).Encode(truststore.SaveOptions{Format: trustkeep.PKCS7, NoPassword: true})
+	return truststore.New(certs...).Encode(trustkeep.SaveOptions{Format: trustkeep.PKCS7, NoPassword: true})
 }
 
 // unparsed refuses certificates that would otherwise be lost silently.

@@ -132,7 +132,7 @@ func (n *network) hand(to atomSettings) error {
 	if err := ks.SaveWith(to.Keystore, keystore.SaveOptions{Password: password}); err != nil {
 		return err
 	}
-	return n.trust.SaveWith(to.Truststore, truststore.SaveOptions{Format: trustkeep.PKCS12, Password: password})
+	return n.trust.Save(to.Truststore, trustkeep.SaveOptions{Format: trustkeep.PKCS12, Password: password})
 }
 
 // cutOff keeps the second atom from NATS while b is deployed.

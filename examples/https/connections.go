@@ -116,15 +116,15 @@ func classify(err error) string {
 	if !errors.As(err, &handshake) {
 		return "error"
 	}
-	switch handshake.Code {
-	case tlsctx.CodeIdentityRequired:
+	switch code := string(handshake.Code); code {
+	case string(tlsctx.CodeIdentityRequired):
 		return noIdentity
-	case truststore.CodeNameMismatch:
+	case string(truststore.CodeNameMismatch):
 		return wrongName
-	case truststore.CodeSelfSigned, truststore.CodeUnknownIssuer, truststore.CodeIncompleteChain:
+	case string(truststore.CodeSelfSigned), string(truststore.CodeUnknownIssuer), string(truststore.CodeIncompleteChain):
 		return notTrusted
 	default:
-		return "error: " + string(handshake.Code)
+		return "error: " + code
 	}
 }
 

@@ -60,8 +60,8 @@ func writeStores(dir string) error {
 		{"intermediate.jks", trustkeep.JKS, p.partnerIntermediate.Leaf()},
 		{"clients.p12", trustkeep.PKCS12, p.ourRoot.Leaf()},
 	} {
-		options := truststore.SaveOptions{Format: file.format, Password: password}
-		if err := truststore.New(file.cert).SaveWith(filepath.Join(dir, file.name), options); err != nil {
+		options := trustkeep.SaveOptions{Format: file.format, Password: password}
+		if err := truststore.New(file.cert).Save(filepath.Join(dir, file.name), options); err != nil {
 			return err
 		}
 	}

@@ -93,7 +93,7 @@ func story(ctx context.Context, swaps, clients int, log io.Writer) (_ *counts, e
 	}
 
 	trusted := make(chan struct{}, 1)
-	trust, err := truststore.Watch(s.path("trust.pem"), nil, truststore.WatchOptions{OnChange: func(truststore.Change) { trusted <- struct{}{} }})
+	trust, err := truststore.Watch(s.path("trust.pem"), nil, trustkeep.WatchOptions{OnChange: func(trustkeep.Change) { trusted <- struct{}{} }})
 	if err != nil {
 		return nil, err
 	}
@@ -153,7 +153,7 @@ func story(ctx context.Context, swaps, clients int, log io.Writer) (_ *counts, e
 // watch follows a pair on disk.
 func (s *site) watch(name string) (id *keystore.LiveIdentity, changed <-chan struct{}, stop func() error, err error) {
 	c := make(chan struct{}, 1)
-	pair, err := keystore.WatchPair(s.path(name+".crt"), s.path(name+".key"), nil, keystore.WatchOptions{OnChange: func(keystore.Change) { c <- struct{}{} }})
+	pair, err := keystore.WatchPair(s.path(name+".crt"), s.path(name+".key"), nil, trustkeep.WatchOptions{OnChange: func(trustkeep.Change) { c <- struct{}{} }})
 	if err != nil {
 		return nil, nil, nil, err
 	}

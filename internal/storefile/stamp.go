@@ -7,9 +7,9 @@ import (
 	"strings"
 )
 
-// StampOf sums up files and directories; of directories, the files in them that
+// stampOf sums up files and directories; of directories, the files in them that
 // keep accepts. A missing file has a stamp too.
-func StampOf(paths []string, keep func(name string) bool) (stamp, place string) {
+func stampOf(paths []string, keep func(name string) bool) (stamp, place string) {
 	var s, p strings.Builder
 	for _, path := range paths {
 		stampOne(&s, &p, path)
@@ -41,9 +41,9 @@ func stampOne(s, p *strings.Builder, path string) {
 	fmt.Fprintf(s, "%s %s %s %d %d %s\n", path, target, inode(info), info.Size(), info.ModTime().UnixNano(), info.Mode())
 }
 
-// FoldersOf are the directories in which changes of the files show: their own, and
+// foldersOf are the directories in which changes of the files show: their own, and
 // those that links lead to.
-func FoldersOf(paths []string) []string {
+func foldersOf(paths []string) []string {
 	seen := map[string]bool{}
 	var out []string
 	add := func(dir string) {

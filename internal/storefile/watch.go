@@ -1,165 +1,253 @@
 package storefile
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
-	"log/slog"
+	"fmt"
+	"io/fs"
 	"slices"
-	"sync"
+	"sync/atomic"
 	"time"
+
+	"github.com/trustkeep/trustkeep"
 )
 
-// WatchOptions configures a Watcher.
-type WatchOptions[T any] struct {
-	// Stamp sums up what stat says of the files, and which files they are; it
-	// must differ where Read might. Place is the part of it that tells a
-	// replaced file from one written in place.
-	Stamp func() (stamp, place string)
-	// Read returns the content, all of it.
-	Read func() ([]byte, error)
-	// Parse makes the value of a content; it may keep it. It is called on the
-	// watcher's goroutine, and by NewWatcher and Reload.
+// Watching configures a Watcher.
+type Watching[T any] struct {
+	// WatchOptions are those of the caller: whom to tell, and how often to look.
+	trustkeep.WatchOptions
+	// Paths are files, or directories of files whose names Keep accepts. If Keep is
+	// nil, it accepts all.
+	Paths []string
+	Keep  func(name string) bool
+	// Read returns the content, all of it. If nil, the files are joined by line
+	// endings. MaxSize bounds each; if zero, trustkeep's default limit.
+	Read    func() ([]byte, error)
+	MaxSize int64
+	// Parse makes the value of a content, which it may keep.
 	Parse func(content []byte) (T, error)
-	// Folders are where changes announce themselves.
-	Folders func() []string
-
-	// Changed is told of each new value, Failed of each failure once, and with
-	// nil when it has passed. Both may be nil, and are called in turn.
-	Changed func(T)
-	Failed  func(error)
-	// Logger gets the same; nil gets nothing.
-	Logger *slog.Logger
-	// Interval between looks; zero is a second.
-	Interval time.Duration
+	// Take puts a value in force, the first one too, and returns what has changed.
+	Take func(T) trustkeep.Change
 	// Ticks replaces the clock of Interval and the events, for tests. Each tick
 	// is one look.
 	Ticks <-chan struct{}
+
+	after func(time.Duration) <-chan time.Time // nil is time.After
 }
 
-// Watcher holds the last good value. It is safe for concurrent use.
-type Watcher[T any] struct {
-	o      WatchOptions[T]
-	cancel context.CancelFunc
-	done   chan struct{}
+const (
+	// patience is how long Parse may take before that is a failure: a password source
+	// may ask a vault that does not answer, and cannot be interrupted.
+	patience = 30 * time.Second
+	// closing is how long Close waits for a callback.
+	closing = 10 * time.Second
+	// again is how soon a file that is being written is looked at again.
+	again = 20 * time.Millisecond
+	// unhurried is how many looks by the clock may trust an unchanged stamp: some file
+	// systems keep times too coarse to tell, so now and then the content is read.
+	unhurried = 30
+)
 
-	mu      sync.Mutex // held while looking
-	stamp   string     // at the last look that read
-	place   string     // of what was last taken
-	taken   [32]byte   // SHA-256 of what was last taken
-	waiting [32]byte   // of what was found once, in a file written in place
-	settled bool       // nothing is awaited
+// Watcher follows files. It is safe for concurrent use.
+//
+// One goroutine looks, puts in force and calls the callbacks; nobody else touches its
+// state, so nobody waits for a lock.
+type Watcher[T any] struct {
+	o        Watching[T]
+	ctx      context.Context // ends with Close
+	cancel   context.CancelFunc
+	done     chan struct{}
+	requests chan request
+	err      atomic.Pointer[failure]
+
+	// Of the goroutine.
+	stamp   string   // at the last look that read
+	place   string   // of what was last taken
+	taken   [32]byte // SHA-256 of what was last taken
+	waiting [32]byte // of what was found once, in a file written in place
+	settled bool     // nothing is awaited
 	looks   int
-	failure string // the one that was reported
-	err     error
+	told    string // the failure that was reported
+}
+
+type failure struct{ error }
+
+// request asks the goroutine for a look.
+type request struct {
+	byTick bool // nothing announced a change
+	now    bool // what is found is not looked at twice
+	done   chan<- error
 }
 
 // NewWatcher takes the files as they are, which must succeed, and follows them until
-// Close.
-func NewWatcher[T any](o WatchOptions[T]) (*Watcher[T], T, error) {
+// Close. The caller's callbacks are called by one goroutine in turn.
+func NewWatcher[T any](o Watching[T]) (*Watcher[T], error) {
 	if o.Interval <= 0 {
 		o.Interval = time.Second
 	}
-	w := &Watcher[T]{o: o, done: make(chan struct{})}
+	if o.after == nil {
+		o.after = time.After
+	}
+	if o.Read == nil {
+		o.Read = o.readAll
+	}
+	w := &Watcher[T]{o: o, done: make(chan struct{}), requests: make(chan request)}
 	// Stamped first: what changes in between is seen as a change.
-	w.stamp, w.place = o.Stamp()
-	var none T
+	w.stamp, w.place = stampOf(o.Paths, o.Keep)
 	content, err := o.Read()
 	if err != nil {
-		return nil, none, err
+		return nil, err
 	}
 	w.taken, w.settled = sha256.Sum256(content), true
 	value, err := o.Parse(content)
 	if err != nil {
-		return nil, none, err
+		return nil, err
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	w.cancel = cancel
-	go w.run(ctx)
-	return w, value, nil
+	o.Take(value)
+	w.ctx, w.cancel = context.WithCancel(context.Background())
+	go w.run()
+	return w, nil
 }
 
-// Close ends the watching and returns when the goroutine has ended.
+func (o Watching[T]) readAll() ([]byte, error) {
+	all := make([][]byte, len(o.Paths))
+	for i, path := range o.Paths {
+		var err error
+		if all[i], err = ReadRegular(path, o.MaxSize); err != nil {
+			return nil, err
+		}
+	}
+	return bytes.Join(all, []byte("\n")), nil
+}
+
+// Close ends the watching. It waits until the goroutine has ended, so that no callback
+// runs afterwards, but not for a password source. A callback that does not return within
+// 10 seconds, or calls Close itself, is an error that wraps context.DeadlineExceeded; the
+// goroutine then ends with it.
 func (w *Watcher[T]) Close() error {
 	w.cancel()
-	<-w.done
+	select {
+	case <-w.done:
+		return nil
+	default:
+	}
+	select {
+	case <-w.done:
+		return nil
+	case <-w.o.after(closing):
+		return w.late("a callback", closing, "OnChange and OnError must return, and must not call Close")
+	}
+}
+
+func (w *Watcher[T]) late(what string, bound time.Duration, hint string) error {
+	return &trustkeep.Error{Op: "watch", Path: w.o.Paths[0],
+		Err: fmt.Errorf("%s has not returned for %v: %w", what, bound, context.DeadlineExceeded), Hint: hint}
+}
+
+// Err returns the failure of the last look, nil if the value is that of the files. It
+// never waits.
+func (w *Watcher[T]) Err() error {
+	if f := w.err.Load(); f != nil {
+		return f.error
+	}
 	return nil
 }
 
-// Err is the failure of the last look, nil if the value is that of the files.
-func (w *Watcher[T]) Err() error {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.err
+// Reload takes the files as they are now, without waiting for a second look. The
+// error is that of taking them, the last good value then stays; or that of the context,
+// also while another look or a callback is in progress; or fs.ErrClosed after Close.
+func (w *Watcher[T]) Reload(ctx context.Context) error {
+	return w.ask(ctx, request{now: true})
 }
 
-// again is how soon a file that is being written is looked at again.
-const again = 20 * time.Millisecond
-
-func (w *Watcher[T]) run(ctx context.Context) {
-	defer close(w.done)
-	if w.o.Ticks != nil {
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-w.o.Ticks:
-				w.look(false)
-			}
-		}
+func (w *Watcher[T]) ask(ctx context.Context, r request) error {
+	if err := ctx.Err(); err != nil {
+		return err
 	}
-	folders := w.o.Folders()
-	events, stop := follow(folders)
+	done := make(chan error, 1)
+	r.done = done
+	select {
+	case w.requests <- r:
+	case <-w.ctx.Done():
+		return fs.ErrClosed
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	select {
+	case err := <-done:
+		return err
+	case <-w.done:
+		return fs.ErrClosed
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (w *Watcher[T]) run() {
+	defer close(w.done)
+	var events <-chan struct{}
+	var folders []string
+	var clock <-chan time.Time
+	stop := func() {}
 	defer func() { stop() }()
-	w.look(true) // what happened before anything was followed
-	ticker := time.NewTicker(w.o.Interval)
-	defer ticker.Stop()
 	soon := time.NewTimer(time.Hour)
 	defer soon.Stop()
-	for {
-		byTick := false
+	if w.o.Ticks == nil {
+		folders = foldersOf(w.o.Paths)
+		events, stop = follow(folders)
+		ticker := time.NewTicker(w.o.Interval)
+		defer ticker.Stop()
+		clock = ticker.C
+		w.look(true) // what happened before anything was followed
+	}
+	for w.ctx.Err() == nil {
+		moved := false
 		select {
-		case <-ctx.Done():
+		case <-w.ctx.Done():
 			return
+		case r := <-w.requests:
+			if r.now {
+				r.done <- w.reload()
+			} else {
+				moved = w.look(r.byTick)
+				r.done <- w.Err()
+			}
+		case <-w.o.Ticks:
+			w.look(false)
 		case _, ok := <-events:
 			if !ok {
 				events = nil // looking goes on by the clock
 				continue
 			}
+			moved = w.look(false)
 		case <-soon.C:
-		case <-ticker.C:
-			byTick = true
+			moved = w.look(false)
+		case <-clock:
+			moved = w.look(true)
 		}
-		if w.look(byTick) {
+		if w.o.Ticks != nil {
+			continue
+		}
+		if moved {
 			// Links may lead elsewhere now, and folders may be new.
-			if now := w.o.Folders(); !slices.Equal(now, folders) {
+			if now := foldersOf(w.o.Paths); !slices.Equal(now, folders) {
 				stop()
 				folders = now
 				events, stop = follow(folders)
 				w.look(true)
 			}
 		}
-		if w.awaits() {
+		if !w.settled {
 			soon.Reset(again)
 		}
 	}
 }
 
-func (w *Watcher[T]) awaits() bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return !w.settled
-}
-
-// unhurried is how many looks by the clock may trust an unchanged stamp: some file
-// systems keep times too coarse to tell, so now and then the content is read.
-const unhurried = 30
-
 // look reads the files if they may have changed. byTick says that nothing announced a
 // change. It reports whether the files are others than before.
 func (w *Watcher[T]) look(byTick bool) (moved bool) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	stamp, place := w.o.Stamp()
+	stamp, place := stampOf(w.o.Paths, w.o.Keep)
 	w.looks++
 	if byTick && stamp == w.stamp && w.settled && w.looks%unhurried != 0 {
 		return false
@@ -170,18 +258,11 @@ func (w *Watcher[T]) look(byTick bool) (moved bool) {
 	return moved
 }
 
-// Reload takes the files as they are now, without waiting for a second look. The
-// error is that of taking them; the last good value then stays.
-func (w *Watcher[T]) Reload(ctx context.Context) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	stamp, place := w.o.Stamp()
+func (w *Watcher[T]) reload() error {
+	stamp, place := stampOf(w.o.Paths, w.o.Keep)
 	w.stamp = stamp
 	w.examine(stamp, place, true)
-	return w.err
+	return w.Err()
 }
 
 // examine reads the files and takes what is new and whole.
@@ -192,7 +273,7 @@ func (w *Watcher[T]) examine(stamp, place string, now bool) {
 		w.fail(err)
 		return
 	}
-	if after, _ := w.o.Stamp(); after != stamp && !now {
+	if after, _ := stampOf(w.o.Paths, w.o.Keep); after != stamp && !now {
 		w.settled, w.stamp = false, after // changed while it was read
 		return
 	}
@@ -208,7 +289,10 @@ func (w *Watcher[T]) examine(stamp, place string, now bool) {
 		return
 	}
 	w.settled = true
-	value, err := w.o.Parse(content)
+	value, err := w.parse(content)
+	if w.ctx.Err() != nil {
+		return
+	}
 	if err != nil {
 		w.waiting = sum // another look finds the same
 		w.fail(err)
@@ -216,33 +300,65 @@ func (w *Watcher[T]) examine(stamp, place string, now bool) {
 	}
 	w.taken, w.place, w.waiting = sum, place, [32]byte{}
 	w.fail(nil)
-	if w.o.Logger != nil {
-		w.o.Logger.Info("reloaded", "what", w.o.Folders())
+	change := w.o.Take(value)
+	if change.Empty() || w.ctx.Err() != nil {
+		return
 	}
-	if w.o.Changed != nil {
-		w.o.Changed(value)
+	if w.o.Logger != nil {
+		w.o.Logger.Info("reloaded", "path", w.o.Paths[0], "change", change)
+	}
+	if w.o.OnChange != nil {
+		w.o.OnChange(change)
+	}
+}
+
+// parse asks for passwords, and so may wait for somebody who does not answer. That is
+// reported, and does not keep Close from ending the watching.
+func (w *Watcher[T]) parse(content []byte) (T, error) {
+	type result struct {
+		value T
+		err   error
+	}
+	parsed := make(chan result, 1)
+	go func() {
+		value, err := w.o.Parse(content)
+		parsed <- result{value, err}
+	}()
+	late := w.o.after(patience)
+	for {
+		select {
+		case r := <-parsed:
+			return r.value, r.err
+		case <-late:
+			late = nil
+			w.fail(w.late("the password source", patience, "the files are not followed until it answers; give it a bound of its own"))
+		case <-w.ctx.Done():
+			var none T
+			return none, fs.ErrClosed
+		}
 	}
 }
 
 // fail reports a failure once, and that it has passed.
 func (w *Watcher[T]) fail(err error) {
-	w.err = err
 	text := ""
+	w.err.Store(nil)
 	if err != nil {
 		text = err.Error()
+		w.err.Store(&failure{err})
 	}
-	if text == w.failure {
+	if text == w.told || w.ctx.Err() != nil {
 		return
 	}
-	w.failure = text
+	w.told = text
 	if w.o.Logger != nil {
 		if err != nil {
-			w.o.Logger.Warn("keeping the last good state", "error", text)
+			w.o.Logger.Warn("keeping the last good state", "path", w.o.Paths[0], "error", text)
 		} else {
-			w.o.Logger.Info("good again")
+			w.o.Logger.Info("good again", "path", w.o.Paths[0])
 		}
 	}
-	if w.o.Failed != nil {
-		w.o.Failed(err)
+	if w.o.OnError != nil {
+		w.o.OnError(err)
 	}
 }

@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/trustkeep/trustkeep"
 )
 
 // subject follows one file whose content is "good:…"; others do not parse.
@@ -27,25 +29,25 @@ func newSubject(t *testing.T, path string) *subject {
 	t.Helper()
 	s := &subject{t: t, path: path}
 	paths := []string{path}
-	w, value, err := NewWatcher(WatchOptions[string]{
-		Stamp: func() (string, string) { return StampOf(paths, nil) },
-		Read:  func() ([]byte, error) { return os.ReadFile(path) },
+	w, err := NewWatcher(Watching[string]{
+		Paths: paths,
 		Parse: func(b []byte) (string, error) {
 			if !bytes.HasPrefix(b, []byte("good:")) || !bytes.HasSuffix(b, []byte(".")) {
 				return "", fmt.Errorf("bad: %s", b)
 			}
 			return string(b), nil
 		},
-		Folders: func() []string { return FoldersOf(paths) },
-		Changed: func(v string) { s.value = v },
-		Failed:  func(err error) { s.reports = append(s.reports, fmt.Sprint(err)) },
-		Ticks:   make(chan struct{}),
+		Take: func(v string) trustkeep.Change { s.value = v; return changed },
+		WatchOptions: trustkeep.WatchOptions{
+			OnError: func(err error) { s.reports = append(s.reports, fmt.Sprint(err)) },
+		},
+		Ticks: make(chan struct{}),
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { w.Close() })
-	s.w, s.value = w, value
+	s.w = w
 	return s
 }
 
@@ -71,7 +73,7 @@ func (s *subject) rename(content string) {
 func (s *subject) want(looks int, value string) {
 	s.t.Helper()
 	for range looks {
-		s.w.look(true)
+		s.w.ask(s.t.Context(), request{byTick: true})
 	}
 	if s.value != value {
 		s.t.Errorf("%q, want %q", s.value, value)
@@ -219,17 +221,18 @@ func TestEvents(t *testing.T) {
 	} else {
 		stop()
 	}
-	changed := make(chan string, 10)
+	taken := make(chan string, 10)
 	paths := []string{path}
-	w, _, err := NewWatcher(WatchOptions[string]{
-		Stamp: func() (string, string) { return StampOf(paths, nil) },
-		Read:  func() ([]byte, error) { return os.ReadFile(path) }, Parse: func(b []byte) (string, error) { return string(b), nil },
-		Folders: func() []string { return FoldersOf(paths) }, Changed: func(v string) { changed <- v }, Interval: time.Hour,
+	w, err := NewWatcher(Watching[string]{
+		Paths: paths, Parse: func(b []byte) (string, error) { return string(b), nil },
+		Take:         func(v string) trustkeep.Change { taken <- v; return trustkeep.Change{} },
+		WatchOptions: trustkeep.WatchOptions{Interval: time.Hour},
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer w.Close()
+	<-taken // the first
 	// The watcher begins on a goroutine of its own; until then it hears nothing.
 	for i := 1; ; i++ {
 		if err := os.WriteFile(path+".next", fmt.Append(nil, i), 0o600); err != nil {
@@ -239,7 +242,7 @@ func TestEvents(t *testing.T) {
 			t.Fatal(err)
 		}
 		select {
-		case <-changed:
+		case <-taken:
 		case <-time.After(50 * time.Millisecond):
 			if i < 200 {
 				continue
@@ -253,7 +256,7 @@ func TestEvents(t *testing.T) {
 	}
 	for {
 		select {
-		case v := <-changed:
+		case v := <-taken:
 			if v == "in place" {
 				return
 			}
@@ -271,17 +274,17 @@ func BenchmarkRename(b *testing.B) {
 	if err := os.WriteFile(path, []byte("start"), 0o600); err != nil {
 		b.Fatal(err)
 	}
-	changed := make(chan string, 1)
+	taken := make(chan string, 1)
 	paths := []string{path}
-	w, _, err := NewWatcher(WatchOptions[string]{
-		Stamp: func() (string, string) { return StampOf(paths, nil) },
-		Read:  func() ([]byte, error) { return os.ReadFile(path) }, Parse: func(b []byte) (string, error) { return string(b), nil },
-		Folders: func() []string { return FoldersOf(paths) }, Changed: func(v string) { changed <- v },
+	w, err := NewWatcher(Watching[string]{
+		Paths: paths, Parse: func(b []byte) (string, error) { return string(b), nil },
+		Take: func(v string) trustkeep.Change { taken <- v; return trustkeep.Change{} },
 	})
 	if err != nil {
 		b.Fatal(err)
 	}
 	defer w.Close()
+	<-taken
 	n := 0
 	for b.Loop() {
 		n++
@@ -291,7 +294,7 @@ func BenchmarkRename(b *testing.B) {
 		if err := os.Rename(next, path); err != nil {
 			b.Fatal(err)
 		}
-		<-changed
+		<-taken
 	}
 }
 
@@ -306,10 +309,9 @@ func BenchmarkIdle(b *testing.B) {
 			b.Fatal(err)
 		}
 		paths := []string{path}
-		w, _, err := NewWatcher(WatchOptions[int]{
-			Stamp: func() (string, string) { return StampOf(paths, nil) },
-			Read:  func() ([]byte, error) { return os.ReadFile(path) }, Parse: func(b []byte) (int, error) { return len(b), nil },
-			Folders: func() []string { return FoldersOf(paths) }, Ticks: make(chan struct{}),
+		w, err := NewWatcher(Watching[int]{
+			Paths: paths, Parse: func(b []byte) (int, error) { return len(b), nil },
+			Take: func(int) trustkeep.Change { return trustkeep.Change{} }, Ticks: make(chan struct{}),
 		})
 		if err != nil {
 			b.Fatal(err)
@@ -322,7 +324,7 @@ func BenchmarkIdle(b *testing.B) {
 	seconds := 0
 	for b.Loop() {
 		for _, w := range watchers {
-			w.look(true)
+			w.ask(b.Context(), request{byTick: true})
 		}
 		seconds++
 	}
