@@ -323,7 +323,7 @@ func (m *message) judgeStrength(c *candidate, k *Key, e *openpgp.Entity, by *pac
 	what := ""
 	need := func(p Relaxations, reason string) {
 		needs |= p
-		if !m.cfg.Allow.Allows(p) || p == Strict {
+		if !m.cfg.Allow.allows(p) || p == Strict {
 			what = reason
 		}
 	}

@@ -144,7 +144,7 @@ func expiredAt(expires, at time.Time) bool { return !expires.IsZero() && !at.Bef
 // selfSignatureProblem tells a key that is not allowed from one that
 // nobody vouches for.
 func (k *Key) selfSignatureProblem(e *openpgp.Entity, cfg Options) error {
-	if !cfg.Allow.Allows(LegacySHA1SelfSignatures) {
+	if !cfg.Allow.allows(LegacySHA1SelfSignatures) {
 		legacy := k.view(cfg.Allow | LegacySHA1SelfSignatures)
 		if _, err := legacy.PrimarySelfSignature(time.Time{}, &packet.Config{}); err == nil {
 			return &WeaknessError{k.Fingerprint(), "self-signatures by SHA-1", LegacySHA1SelfSignatures}

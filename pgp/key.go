@@ -168,10 +168,7 @@ func (k Key) String() string {
 	return s
 }
 
-// GoString is String: %#v must not print private keys.
-func (k Key) GoString() string { return k.String() }
-
-// Format writes String, whatever the verb.
+// Format writes String, whatever the verb: none prints private keys.
 func (k Key) Format(f fmt.State, _ rune) { io.WriteString(f, k.String()) }
 
 // MarshalText yields the fingerprint, for JSON and logs.
@@ -256,7 +253,7 @@ func acceptable(sig *packet.Signature, allow Relaxations) bool {
 			return false // section 5.2.3.24: a critical notation that is not understood
 		}
 	}
-	if allow.Allows(LegacySHA1SelfSignatures) {
+	if allow.allows(LegacySHA1SelfSignatures) {
 		return true
 	}
 	if sig.Hash == crypto.SHA1 {

@@ -330,21 +330,13 @@ func (r *Keyring) Marshal() ([]byte, error) {
 	return out, nil
 }
 
-// SavePublic writes the public parts of the keys to path, armored, by
-// replacing the file as a whole.
-func (r *Keyring) SavePublic(path string) error {
+// Armor writes the public parts of the keys as text, in one block.
+func (r *Keyring) Armor() ([]byte, error) {
 	var data []byte
 	crc := armor.WithoutChecksum
 	for _, k := range r.keys {
 		data = append(data, k.Marshal()...)
 		crc = crc || armor.ChecksumFor(k.Version()) // a ring of version 6 keys alone goes without
 	}
-	armored, err := armor.Encode(armor.BlockPublicKey, data, crc)
-	if err == nil {
-		err = storefile.Write(path, armored, storefile.Options{})
-	}
-	if err != nil {
-		return &trustkeep.Error{Op: "pgp: save", Path: path, Err: err}
-	}
-	return nil
+	return armor.Encode(armor.BlockPublicKey, data, crc)
 }

@@ -74,19 +74,19 @@ func (o Options) packetConfig(at time.Time) *packet.Config {
 		RejectMessageHashAlgorithms:         map[crypto.Hash]bool{crypto.MD5: true, crypto.RIPEMD160: true},
 		RejectPublicKeyAlgorithms:           map[packet.PublicKeyAlgorithm]bool{},
 		RejectCurves:                        map[packet.Curve]bool{packet.CurveSecP256k1: true},
-		InsecureAllowAllKeyFlagsWhenMissing: o.Allow.Allows(LegacyNoKeyFlags),
+		InsecureAllowAllKeyFlagsWhenMissing: o.Allow.allows(LegacyNoKeyFlags),
 	}
-	if !o.Allow.Allows(LegacySHA1SelfSignatures) {
+	if !o.Allow.allows(LegacySHA1SelfSignatures) {
 		p.RejectHashAlgorithms[crypto.SHA1] = true
 	}
-	if !o.Allow.Allows(LegacySHA1Signatures) {
+	if !o.Allow.allows(LegacySHA1Signatures) {
 		p.RejectMessageHashAlgorithms[crypto.SHA1] = true
 	}
-	if !o.Allow.Allows(LegacyDSAElGamal) {
+	if !o.Allow.allows(LegacyDSAElGamal) {
 		p.RejectPublicKeyAlgorithms[packet.PubKeyAlgoDSA] = true
 		p.RejectPublicKeyAlgorithms[packet.PubKeyAlgoElGamal] = true
 	}
-	if o.Allow.Allows(LegacyRSA1024) {
+	if o.Allow.allows(LegacyRSA1024) {
 		p.MinRSABits = 1023
 	}
 	return p

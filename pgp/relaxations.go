@@ -48,8 +48,8 @@ func relaxationNames() []string {
 // firstRelaxation is the lowest bit used.
 const firstRelaxation = LegacySHA1SelfSignatures
 
-// Allows reports whether r holds every relaxation of all.
-func (r Relaxations) Allows(all Relaxations) bool { return r&all == all }
+// allows reports whether r holds every relaxation of all.
+func (r Relaxations) allows(all Relaxations) bool { return r&all == all }
 
 // String returns "strict", or the names of the relaxations joined by "+".
 func (r Relaxations) String() string {

@@ -87,7 +87,7 @@ func (k *Key) usable(e *openpgp.Entity, cfg Options, at time.Time) error {
 	if when := expiry(e.PrimaryKey, self, directSignature(e)); expiredAt(when, at) {
 		return &KeyExpiredError{k.Fingerprint(), when}
 	}
-	if what, needs := weakness(e.PrimaryKey); what != "" && (needs == Strict || !cfg.Allow.Allows(needs)) {
+	if what, needs := weakness(e.PrimaryKey); what != "" && (needs == Strict || !cfg.Allow.allows(needs)) {
 		return &WeaknessError{k.Fingerprint(), "a key that is " + what, needs}
 	}
 	return nil
@@ -113,11 +113,11 @@ func (k *Key) whyNot(cause error, u Usage, cfg Options, at time.Time) error {
 		}
 	}
 	for _, s := range k.view(Legacy).Subkeys {
-		if what, needs := weakness(s.PublicKey); what != "" && !cfg.Allow.Allows(needs) {
+		if what, needs := weakness(s.PublicKey); what != "" && !cfg.Allow.allows(needs) {
 			problem = &WeaknessError{k.Fingerprint(), "a subkey that is " + what, needs}
 		}
 	}
-	if info.Usage == 0 && !cfg.Allow.Allows(LegacyNoKeyFlags) && problem == nil && expired == nil {
+	if info.Usage == 0 && !cfg.Allow.allows(LegacyNoKeyFlags) && problem == nil && expired == nil {
 		problem = &WeaknessError{k.Fingerprint(), "a key without key flags", LegacyNoKeyFlags}
 	}
 	var weak pgperrors.WeakAlgorithmError

@@ -67,7 +67,7 @@ func (m *message) decrypt(tag byte, body *grammar.Body) error {
 	if err != nil {
 		return err
 	}
-	if c.Protection == "" && !m.cfg.Allow.Allows(LegacyMissingMDC) {
+	if c.Protection == "" && !m.cfg.Allow.allows(LegacyMissingMDC) {
 		return &WeaknessError{"", "a message without integrity protection", LegacyMissingMDC}
 	}
 	if c.Protection == "" {
