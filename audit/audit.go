@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/redact"
 	"github.com/trustkeep/trustkeep/keystore"
 	"github.com/trustkeep/trustkeep/truststore"
 )
@@ -49,8 +50,9 @@ type Options struct {
 	Window time.Duration
 	// Clock tells the time; nil is time.Now.
 	Clock func() time.Time
-	// Passwords are known to too many, besides those of DefaultPasswords.
-	Passwords []string
+	// Passwords are known to too many, besides those of DefaultPasswords. The report
+	// does not show them. One that cannot be had is reported as PasswordNotKnown.
+	Passwords []trustkeep.PasswordSource
 	// KnownKeys are public keys whose private halves are known to others,
 	// besides those of the package: a description by the lower-case hex of
 	// the SHA-256 of the SubjectPublicKeyInfo.
@@ -76,6 +78,7 @@ func (o Options) Run(targets ...Target) *Report {
 	a := &auditor{Options: o.withDefaults(), report: &Report{}}
 	a.report.Time, a.report.Window = a.Clock(), a.Window
 	a.report.Targets = len(targets)
+	defer a.revealPasswords()()
 	a.collectRoots(targets)
 	for i := range targets {
 		t := named(targets[i], i)
@@ -106,7 +109,6 @@ func (o Options) withDefaults() Options {
 	if o.Clock == nil {
 		o.Clock = time.Now
 	}
-	o.Passwords = append(DefaultPasswords(), o.Passwords...)
 	return o
 }
 
@@ -141,7 +143,34 @@ type auditor struct {
 	Options
 	report *Report
 	keys   []heldKey           // private keys met so far
+	known  []*redact.Secret    // those of Options.Passwords
 	roots  []*x509.Certificate // self-signed certificates of all targets
+}
+
+// revealPasswords asks the sources once. The returned function wipes the passwords.
+func (a *auditor) revealPasswords() (wipe func()) {
+	for i, source := range a.Passwords {
+		err := trustkeep.ErrInvalid
+		var password []byte
+		if source != nil {
+			password, err = source.Reveal()
+		}
+		if err != nil {
+			a.report.Findings = append(a.report.Findings, trustkeep.Finding{
+				Target: "audit", Code: PasswordNotKnown, Severity: trustkeep.Warning,
+				Text:   fmt.Sprintf("password %d to compare with cannot be had: %s", i+1, trustkeep.Printable(err.Error())),
+				Remedy: "repair Options.Passwords", Err: err,
+			})
+			continue
+		}
+		a.known = append(a.known, redact.NewSecret(password))
+		clear(password)
+	}
+	return func() {
+		for _, s := range a.known {
+			s.Wipe()
+		}
+	}
 }
 
 // collectRoots finds what may be missing from chains but known all the same.

@@ -330,7 +330,7 @@ func TestOptions(t *testing.T) {
 	id := pki.Issue(testpki.Request{Names: []string{"a"}, NotAfter: now.AddDate(0, 0, 60)})
 	o := options
 	o.Window = 90 * 24 * time.Hour
-	o.Passwords = []string{strongText}
+	o.Passwords = []trustkeep.PasswordSource{strong}
 	report := o.Run(audit.Target{Name: "x", Keystore: opened(t, trustkeep.PKCS12, strong, one(id))})
 	if len(report.With(audit.ExpiresSoon)) != 1 || len(report.With(audit.DefaultPassword)) != 1 {
 		t.Errorf("%s", report)

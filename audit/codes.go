@@ -35,6 +35,9 @@ const (
 	// DefaultPassword (critical; a warning for a truststore): everybody
 	// knows the password.
 	DefaultPassword trustkeep.Code = "default-password"
+	// PasswordNotKnown (warning): a password of Options.Passwords cannot be had, so
+	// nothing was compared with it.
+	PasswordNotKnown trustkeep.Code = "password-not-known"
 	// UnprotectedKey (critical): a private key is stored in the clear.
 	UnprotectedKey trustkeep.Code = "unprotected-key"
 	// KeyPasswordDiffers (note): a key's password is not the store's, which

@@ -114,20 +114,22 @@ func (a *auditor) keyPassword(t Target, e keystore.Entry, unlocked error) {
 	}
 }
 
-// defaultPassword finds the known password that opens something. It is public
-// knowledge, so the report may show it, except one that the caller added.
+// defaultPassword finds the known password that opens something. Those of DefaultPasswords
+// are public knowledge, so the report may show them.
 func (a *auditor) defaultPassword(opens func([]byte) bool) (shown string, ok bool) {
-	for i, p := range a.Passwords {
-		if !opens([]byte(p)) {
-			continue
-		}
+	for _, p := range DefaultPasswords() {
 		switch {
-		case i >= len(DefaultPasswords()):
-			return "on the list of this audit", true
+		case !opens([]byte(p)):
+			continue
 		case p == "":
 			return "empty", true
 		}
 		return `"` + p + `"`, true
+	}
+	for _, p := range a.known {
+		if opens(p.Bytes()) {
+			return "on the list of this audit", true
+		}
 	}
 	return "", false
 }

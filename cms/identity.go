@@ -7,6 +7,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
+	"io"
 	"reflect"
 
 	"github.com/trustkeep/trustkeep"
@@ -19,6 +20,12 @@ type IdentityFunc func() (*tls.Certificate, error)
 
 // TLSCertificate calls f.
 func (f IdentityFunc) TLSCertificate() (*tls.Certificate, error) { return f() }
+
+// stream is embedded by what a caller gets to read or write: it holds keys and content,
+// and prints as its name.
+type stream struct{}
+
+func (stream) Format(f fmt.State, _ rune) { io.WriteString(f, "cms stream") }
 
 // identity is a trustkeep.Identity that was asked.
 type identity struct {

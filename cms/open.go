@@ -87,11 +87,12 @@ func (o OpenOptions) Reader(src io.Reader, identities ...trustkeep.Identity) (io
 	if err != nil {
 		return nil, wrap("open", err)
 	}
-	return &opReader{"open", s}, nil
+	return &opReader{op: "open", src: s}, nil
 }
 
 // opReader gives the errors of a reader their operation.
 type opReader struct {
+	stream
 	op  string
 	src io.Reader
 }

@@ -155,6 +155,7 @@ func (o VerifyOptions) Reader(src io.Reader) (*VerifyReader, error) {
 // VerifyReader yields the content of a signed message. It is not safe for
 // concurrent use.
 type VerifyReader struct {
+	stream
 	v   *verifier
 	err error
 }
