@@ -8,6 +8,7 @@ import (
 
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/internal/redact"
+	"github.com/trustkeep/trustkeep/issue"
 	"github.com/trustkeep/trustkeep/keystore"
 	"github.com/trustkeep/trustkeep/truststore"
 )
@@ -32,7 +33,7 @@ type Target struct {
 
 	// Roles that the identities of a Keystore or Component, or the Certificates,
 	// are used in. Zero: not known, and not checked.
-	Roles keystore.Purposes
+	Roles issue.Purposes
 	// KeyUsage that a consumer of them asks for besides. Zero: none.
 	KeyUsage x509.KeyUsage
 	// Path of the file, whose permissions are checked. Empty is that of the

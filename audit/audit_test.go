@@ -28,6 +28,7 @@ import (
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/audit"
 	"github.com/trustkeep/trustkeep/internal/testpki"
+	"github.com/trustkeep/trustkeep/issue"
 	"github.com/trustkeep/trustkeep/keystore"
 	"github.com/trustkeep/trustkeep/truststore"
 )
@@ -149,7 +150,7 @@ func TestFindings(t *testing.T) {
 	httptest := httptest.NewUnstartedServer(nil)
 	httptest.StartTLS()
 	defer httptest.Close()
-	certificate := func(c *x509.Certificate, roles keystore.Purposes) audit.Target {
+	certificate := func(c *x509.Certificate, roles issue.Purposes) audit.Target {
 		return audit.Target{Certificates: []*x509.Certificate{c}, Roles: roles}
 	}
 	tests := []struct {
@@ -158,7 +159,7 @@ func TestFindings(t *testing.T) {
 		want    []string // severity, code
 		text    string
 	}{
-		{"nothing wrong", []audit.Target{{Keystore: ks(trustkeep.PKCS12, good), Roles: keystore.ForServer}}, nil, ""},
+		{"nothing wrong", []audit.Target{{Keystore: ks(trustkeep.PKCS12, good), Roles: issue.ForServer}}, nil, ""},
 		{"expired", []audit.Target{certificate(pki.Expired().Cert, 0)}, []string{"critical expired"}, "expired on 2026-02-28"},
 		{"expires soon", []audit.Target{certificate(pki.Server().Cert, 0)}, []string{"warning expires-soon"}, "in 1 days"},
 		{"issuer expires soon", []audit.Target{{Keystore: opened(t, trustkeep.PKCS12, strong, one(pki.Issue(testpki.Request{
@@ -194,18 +195,18 @@ func TestFindings(t *testing.T) {
 		{"root unknown", []audit.Target{{Keystore: chained(good.Chain[:2]...)}}, []string{"warning weak-protection", "warning missing-issuer"}, "Test Root CA"},
 		{"chain out of order", []audit.Target{{Keystore: chained(good.Cert, pki.Root.Cert, pki.Intermediate.Cert)}}, []string{"warning weak-protection", "warning chain-order"}, "certificate 2 of the chain"},
 		{"self-signed", []audit.Target{{Keystore: ks(trustkeep.PKCS12, long(testpki.Request{Names: []string{"a"}, SelfSigned: true}))}}, []string{"note self-signed"}, ""},
-		{"wrong extended usage", []audit.Target{certificate(long(testpki.Request{Names: []string{"a.example"}, Usages: serverUse}).Cert, keystore.ForClient|keystore.ForServer)},
+		{"wrong extended usage", []audit.Target{certificate(long(testpki.Request{Names: []string{"a.example"}, Usages: serverUse}).Cert, issue.ForClient|issue.ForServer)},
 			[]string{"critical wrong-usage"}, "clientAuth"},
 		{"wrong usage", []audit.Target{{Certificates: []*x509.Certificate{good.Cert}, KeyUsage: x509.KeyUsageDataEncipherment}}, []string{"critical wrong-usage"}, "dataEncipherment"},
-		{"no host name", []audit.Target{certificate(long(testpki.Request{CommonName: "a.example"}).Cert, keystore.ForServer)}, []string{"critical no-host-name"}, ""},
-		{"CA as server", []audit.Target{certificate(long(testpki.Request{Names: []string{"a.example"}, CA: true}).Cert, keystore.ForServer)}, []string{"warning ca-in-role"}, ""},
-		{"CA without the bit", []audit.Target{certificate(good.Cert, keystore.ForCA)}, []string{"critical wrong-usage"}, "keyCertSign, basic constraint CA:true"},
+		{"no host name", []audit.Target{certificate(long(testpki.Request{CommonName: "a.example"}).Cert, issue.ForServer)}, []string{"critical no-host-name"}, ""},
+		{"CA as server", []audit.Target{certificate(long(testpki.Request{Names: []string{"a.example"}, CA: true}).Cert, issue.ForServer)}, []string{"warning ca-in-role"}, ""},
+		{"CA without the bit", []audit.Target{certificate(good.Cert, issue.ForCA)}, []string{"critical wrong-usage"}, "keyCertSign, basic constraint CA:true"},
 		{"private key in a truststore", []audit.Target{{Truststore: withKey(t, good)}}, []string{"critical key-in-truststore", "warning weak-protection"}, ""},
 		{"truststore with a password known to all", []audit.Target{{Truststore: truststore.New(pki.Root.Cert), Password: trustkeep.Password("changeit")}}, []string{"warning default-password"}, "changeit"},
 		{"truststore with another password", []audit.Target{{Truststore: truststore.New(pki.Root.Cert), Password: strong}}, nil, ""},
 		{"expired anchor", []audit.Target{{Truststore: truststore.New(pki.Expired().Cert)}}, []string{"critical expired"}, ""},
 		{"component", []audit.Target{{Component: component{now.AddDate(0, 0, 29)}}}, []string{"warning expires-soon"}, "partner's PGP key"},
-		{"private component", []audit.Target{{Component: managed(t, good, "changeit"), Roles: keystore.ForServer}}, []string{"critical default-password"}, `component is "changeit"`},
+		{"private component", []audit.Target{{Component: managed(t, good, "changeit"), Roles: issue.ForServer}}, []string{"critical default-password"}, `component is "changeit"`},
 		{"public component", []audit.Target{{Component: managed(t, &testpki.Identity{Cert: pki.Expired().Cert}, "")}}, []string{"critical expired"}, ""},
 		{"key of a component reused", []audit.Target{{Component: managed(t, good, "not known")}, {Keystore: ks(trustkeep.PKCS12, good)}}, []string{"warning key-reuse"}, "managed"},
 		{"component for ever", []audit.Target{{Component: component{}}}, nil, ""},

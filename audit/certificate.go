@@ -12,7 +12,7 @@ import (
 	"strings"
 
 	"github.com/trustkeep/trustkeep"
-	"github.com/trustkeep/trustkeep/keystore"
+	"github.com/trustkeep/trustkeep/issue"
 )
 
 // certificates audits loose certificates.
@@ -77,13 +77,13 @@ func weakKey(c *x509.Certificate) string {
 func (a *auditor) roles(t Target, alias string, c *x509.Certificate) {
 	var lacks []string
 	for _, role := range []struct {
-		purpose  keystore.Purposes
+		purpose  issue.Purposes
 		extended x509.ExtKeyUsage
 		name     string
 	}{
-		{keystore.ForServer, x509.ExtKeyUsageServerAuth, "serverAuth"},
-		{keystore.ForClient, x509.ExtKeyUsageClientAuth, "clientAuth"},
-		{keystore.ForEmail, x509.ExtKeyUsageEmailProtection, "emailProtection"},
+		{issue.ForServer, x509.ExtKeyUsageServerAuth, "serverAuth"},
+		{issue.ForClient, x509.ExtKeyUsageClientAuth, "clientAuth"},
+		{issue.ForEmail, x509.ExtKeyUsageEmailProtection, "emailProtection"},
 	} {
 		// RFC 5280 section 4.2.1.12: without the extension, any use.
 		restricted := len(c.ExtKeyUsage)+len(c.UnknownExtKeyUsage) > 0
@@ -94,18 +94,18 @@ func (a *auditor) roles(t Target, alias string, c *x509.Certificate) {
 	if missing := wantedUsage(t, c) &^ c.KeyUsage; missing != 0 && c.KeyUsage != 0 {
 		lacks = append(lacks, "key usage "+usageNames(missing))
 	}
-	if t.Roles&keystore.ForCA != 0 && !(c.BasicConstraintsValid && c.IsCA) {
+	if t.Roles&issue.ForCA != 0 && !(c.BasicConstraintsValid && c.IsCA) {
 		lacks = append(lacks, "basic constraint CA:true")
 	}
 	if lacks != nil {
 		a.add(t, trustkeep.Finding{Alias: alias, Subject: name(c), Code: WrongUsage, Severity: trustkeep.Critical,
 			Text: fmt.Sprintf("%s lacks %s for its role of %s", name(c), strings.Join(lacks, ", "), t.Roles), Remedy: "request a certificate for that purpose"})
 	}
-	if t.Roles&keystore.ForServer != 0 && len(c.DNSNames)+len(c.IPAddresses) == 0 {
+	if t.Roles&issue.ForServer != 0 && len(c.DNSNames)+len(c.IPAddresses) == 0 {
 		a.add(t, trustkeep.Finding{Alias: alias, Subject: name(c), Code: NoHostName, Severity: trustkeep.Critical,
 			Text: name(c) + " has no DNS name or IP address; clients do not look at the common name", Remedy: "request a certificate with the host name as subject alternative name"})
 	}
-	if t.Roles&(keystore.ForServer|keystore.ForClient) != 0 && c.BasicConstraintsValid && c.IsCA {
+	if t.Roles&(issue.ForServer|issue.ForClient) != 0 && c.BasicConstraintsValid && c.IsCA {
 		a.add(t, trustkeep.Finding{Alias: alias, Subject: name(c), Code: CAInRole, Severity: trustkeep.Warning,
 			Text: name(c) + " is a CA: who trusts it trusts whatever its key signs", Remedy: "use a certificate that is none"})
 	}
@@ -114,13 +114,13 @@ func (a *auditor) roles(t Target, alias string, c *x509.Certificate) {
 // wantedUsage is what the roles ask of the key usage extension.
 func wantedUsage(t Target, c *x509.Certificate) x509.KeyUsage {
 	usage := t.KeyUsage
-	if t.Roles&(keystore.ForServer|keystore.ForClient|keystore.ForEmail) != 0 {
+	if t.Roles&(issue.ForServer|issue.ForClient|issue.ForEmail) != 0 {
 		usage |= x509.KeyUsageDigitalSignature
 	}
-	if _, ok := c.PublicKey.(*rsa.PublicKey); ok && t.Roles&keystore.ForEmail != 0 {
+	if _, ok := c.PublicKey.(*rsa.PublicKey); ok && t.Roles&issue.ForEmail != 0 {
 		usage |= x509.KeyUsageKeyEncipherment
 	}
-	if t.Roles&keystore.ForCA != 0 {
+	if t.Roles&issue.ForCA != 0 {
 		usage |= x509.KeyUsageCertSign
 	}
 	return usage

@@ -2,7 +2,7 @@
 // a reviewer does, and reports what would break or weaken a connection:
 //
 //	report := audit.Run(
-//		audit.Target{Keystore: ks, Roles: keystore.ForServer},
+//		audit.Target{Keystore: ks, Roles: issue.ForServer},
 //		audit.Target{Truststore: partners, Path: "partners.jks"},
 //	)
 //	fmt.Print(report)

@@ -6,17 +6,21 @@ import (
 	"time"
 
 	"github.com/trustkeep/trustkeep/audit"
+	"github.com/trustkeep/trustkeep/issue"
 	"github.com/trustkeep/trustkeep/keystore"
 )
 
 func Example() {
 	then := func() time.Time { return time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC) }
-	ks := keystore.Options{Clock: then}.New()
-	_, err := ks.Generate("web", keystore.CertificateOptions{DNSNames: []string{"web.example"}, Validity: 21 * 24 * time.Hour})
+	id, err := issue.New(issue.Options{DNSNames: []string{"web.example"}, Validity: 21 * 24 * time.Hour, Clock: then})
 	if err != nil {
 		log.Fatal(err)
 	}
-	report := audit.Options{Clock: then}.Run(audit.Target{Name: "web.p12", Keystore: ks, Roles: keystore.ForServer})
+	ks := keystore.New()
+	if err := ks.SetIdentity("web", id); err != nil {
+		log.Fatal(err)
+	}
+	report := audit.Options{Clock: then}.Run(audit.Target{Name: "web.p12", Keystore: ks, Roles: issue.ForServer})
 	fmt.Print(report)
 	// Output:
 	// warning  web.p12 "web": expires-soon: CN=web.example expires on 2026-01-21, in 20 days; renew it

@@ -14,6 +14,7 @@ import (
 	"github.com/spiffe/go-spiffe/v2/spiffeid"
 	"github.com/spiffe/go-spiffe/v2/spiffetls/tlsconfig"
 
+	"github.com/trustkeep/trustkeep/issue"
 	"github.com/trustkeep/trustkeep/keystore"
 	"github.com/trustkeep/trustkeep/tlsctx"
 	"github.com/trustkeep/trustkeep/truststore"
@@ -29,13 +30,12 @@ func BenchmarkHandshakeSPIFFE(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
-	ks := keystore.New()
-	ca, err := ks.Generate("ca", keystore.CertificateOptions{DNSNames: []string{"ca.example"}, Purposes: keystore.ForCA})
+	ca, err := issue.New(issue.Options{DNSNames: []string{"ca.example"}, Purposes: issue.ForCA})
 	check(err)
-	id, err := ks.Generate("server", keystore.CertificateOptions{URIs: []*url.URL{{Scheme: "spiffe", Host: "example.org", Path: "/server"}}, DNSNames: []string{"server.example"}, Issuer: ca, Purposes: keystore.ForServer})
+	id, err := issue.New(issue.Options{URIs: []*url.URL{{Scheme: "spiffe", Host: "example.org", Path: "/server"}}, DNSNames: []string{"server.example"}, Issuer: ca, Purposes: issue.ForServer})
 	check(err)
 	// An SVID has one name, the URI (SPIFFE X.509-SVID section 2).
-	svid, err := ks.Generate("svid", keystore.CertificateOptions{URIs: []*url.URL{{Scheme: "spiffe", Host: "example.org", Path: "/server"}}, Issuer: ca})
+	svid, err := issue.New(issue.Options{URIs: []*url.URL{{Scheme: "spiffe", Host: "example.org", Path: "/server"}}, Issuer: ca})
 	check(err)
 	server := func(id *keystore.Identity) *tls.Config {
 		cert, err := id.TLSCertificate()
@@ -47,7 +47,7 @@ func BenchmarkHandshakeSPIFFE(b *testing.B) {
 		b.Run(fmt.Sprint(anchors, " anchors"), func(b *testing.B) {
 			certs := []*x509.Certificate{ca.Leaf()}
 			for i := 1; i < anchors; i++ {
-				other, err := keystore.New().Generate("ca", keystore.CertificateOptions{DNSNames: []string{fmt.Sprintf("ca%d.example", i)}, Purposes: keystore.ForCA})
+				other, err := issue.New(issue.Options{DNSNames: []string{fmt.Sprintf("ca%d.example", i)}, Purposes: issue.ForCA})
 				check(err)
 				certs = append(certs, other.Leaf())
 			}

@@ -9,6 +9,7 @@ import (
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/environment"
 	"github.com/trustkeep/trustkeep/environment/storagetest"
+	"github.com/trustkeep/trustkeep/issue"
 	"github.com/trustkeep/trustkeep/keystore"
 )
 
@@ -64,7 +65,7 @@ func BenchmarkDeployment(b *testing.B) {
 }
 
 func selfSigned(b *testing.B, ctx context.Context, name string) []byte {
-	c, err := keystore.GenerateComponent(ctx, name, keystore.CertificateOptions{Subject: pkix.Name{CommonName: name}},
+	c, err := issue.GenerateComponent(ctx, name, issue.Options{Subject: pkix.Name{CommonName: name}},
 		keystore.ComponentOptions{Password: trustkeep.Password("x")})
 	if err != nil {
 		b.Fatal(err)

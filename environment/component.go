@@ -10,6 +10,7 @@ import (
 
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/internal/formats"
+	"github.com/trustkeep/trustkeep/issue"
 	"github.com/trustkeep/trustkeep/keystore"
 	"github.com/trustkeep/trustkeep/pgp"
 )
@@ -93,9 +94,9 @@ func isOpenPGP(data []byte) bool {
 	return !known && len(data) > 0 && data[0]&0x80 != 0
 }
 
-// GenerateX509 makes a private component with a new key, see keystore.GenerateComponent.
-func (r *Registry) GenerateX509(ctx context.Context, name string, cert keystore.CertificateOptions, o ComponentOptions) (*keystore.Component, error) {
-	c, err := keystore.GenerateComponent(ctx, name, cert, r.x509Options(o))
+// GenerateX509 makes a private component with a new key, see issue.GenerateComponent.
+func (r *Registry) GenerateX509(ctx context.Context, name string, cert issue.Options, o ComponentOptions) (*keystore.Component, error) {
+	c, err := issue.GenerateComponent(ctx, name, cert, r.x509Options(o))
 	if err != nil {
 		return nil, failure("generate", name, err)
 	}
@@ -285,7 +286,7 @@ func (r *Registry) Reimport(ctx context.Context, id string, data []byte, o Compo
 
 // RegenerateX509 replaces key and certificate of a private X.509 component, see
 // keystore.Component.Regenerate. The password may be left out where it is kept.
-func (r *Registry) RegenerateX509(ctx context.Context, id string, renew keystore.RenewOptions, o ComponentOptions) (*keystore.Component, error) {
+func (r *Registry) RegenerateX509(ctx context.Context, id string, renew issue.RenewOptions, o ComponentOptions) (*keystore.Component, error) {
 	return or[*keystore.Component](r.Update(ctx, id, o.protection(), func(c trustkeep.Component) (trustkeep.Component, error) {
 		x, ok := c.(*keystore.Component)
 		if !ok {
@@ -298,7 +299,7 @@ func (r *Registry) RegenerateX509(ctx context.Context, id string, renew keystore
 			}
 			o.Password = p
 		}
-		return or[trustkeep.Component](x.Regenerate(ctx, renew, r.x509Options(o)))
+		return or[trustkeep.Component](issue.RegenerateComponent(ctx, x, renew, r.x509Options(o)))
 	}))
 }
 

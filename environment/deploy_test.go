@@ -14,6 +14,7 @@ import (
 
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/environment"
+	"github.com/trustkeep/trustkeep/issue"
 	"github.com/trustkeep/trustkeep/keystore"
 	"github.com/trustkeep/trustkeep/tlsctx"
 	"github.com/trustkeep/trustkeep/truststore"
@@ -109,7 +110,7 @@ func TestReplacedInPlaceEveryReferenceStaysValid(t *testing.T) {
 	if err := dial(t, address, own); err == nil {
 		t.Fatal("an expired certificate was accepted")
 	}
-	after := check(w.RegenerateX509(t.Context(), "server-a", keystore.RenewOptions{}, environment.ComponentOptions{}))(t)
+	after := check(w.RegenerateX509(t.Context(), "server-a", issue.RenewOptions{}, environment.ComponentOptions{}))(t)
 	if after.ID() != server.ID() || after.Version() != 2 || after.Fingerprint() == server.Fingerprint() {
 		t.Errorf("%v", after)
 	}
@@ -446,7 +447,7 @@ func TestKeptConnectionsFollowDeployments(t *testing.T) {
 	settled(t, atom, trusts(1))
 	must(t, get())
 	// The server's key is replaced, and then what its clients trust.
-	c := check(w.RegenerateX509(t.Context(), "server-a", keystore.RenewOptions{}, environment.ComponentOptions{}))(t)
+	c := check(w.RegenerateX509(t.Context(), "server-a", issue.RenewOptions{}, environment.ComponentOptions{}))(t)
 	settled(t, atom, version("server-a", 2))
 	client.CloseIdleConnections()
 	if err := get(); err == nil {

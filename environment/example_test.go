@@ -11,6 +11,7 @@ import (
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/environment"
 	"github.com/trustkeep/trustkeep/environment/dirstore"
+	"github.com/trustkeep/trustkeep/issue"
 	"github.com/trustkeep/trustkeep/keystore"
 )
 
@@ -55,7 +56,7 @@ func Example() {
 
 // partnersCertificate is what a partner sends.
 func partnersCertificate(ctx context.Context) []byte {
-	c, err := keystore.GenerateComponent(ctx, "acme", keystore.CertificateOptions{
+	c, err := issue.GenerateComponent(ctx, "acme", issue.Options{
 		Subject: pkix.Name{CommonName: "acme.example"}, DNSNames: []string{"acme.example"},
 	}, keystore.ComponentOptions{Password: trustkeep.Password("theirs")})
 	fatal(err)

@@ -13,6 +13,7 @@ import (
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/environment"
 	"github.com/trustkeep/trustkeep/environment/storagetest"
+	"github.com/trustkeep/trustkeep/issue"
 	"github.com/trustkeep/trustkeep/keystore"
 	"github.com/trustkeep/trustkeep/partner"
 	"github.com/trustkeep/trustkeep/pgp"
@@ -175,7 +176,7 @@ func furnished(t *testing.T, w *world) []verb {
 			return second(r.Reimport(ctx, "a", file, environment.ComponentOptions{}))
 		}},
 		{"regenerate", func(ctx context.Context, r R, _ E) error {
-			return second(r.RegenerateX509(ctx, "spare", keystore.RenewOptions{}, environment.ComponentOptions{}))
+			return second(r.RegenerateX509(ctx, "spare", issue.RenewOptions{}, environment.ComponentOptions{}))
 		}},
 		{"regenerate PGP", func(ctx context.Context, r R, _ E) error {
 			return second(r.RegeneratePGP(ctx, "key", pgp.GenerateOptions{UserIDs: []string{"key"}}, environment.ComponentOptions{}))

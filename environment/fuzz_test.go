@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/issue"
 	"github.com/trustkeep/trustkeep/keystore"
 	"github.com/trustkeep/trustkeep/pgp"
 )
@@ -15,7 +16,7 @@ import (
 // FuzzRecords feeds records that somebody else wrote to what atoms make of them. A record
 // that is refused is reported; one that is taken can be asked everything.
 func FuzzRecords(f *testing.F) {
-	x, err := keystore.GenerateComponent(f.Context(), "x", keystore.CertificateOptions{Subject: pkix.Name{CommonName: "x"}},
+	x, err := issue.GenerateComponent(f.Context(), "x", issue.Options{Subject: pkix.Name{CommonName: "x"}},
 		keystore.ComponentOptions{ID: "x", Password: trustkeep.Password("x")})
 	if err != nil {
 		f.Fatal(err)

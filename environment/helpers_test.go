@@ -15,6 +15,7 @@ import (
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/environment"
 	"github.com/trustkeep/trustkeep/environment/storagetest"
+	"github.com/trustkeep/trustkeep/issue"
 	"github.com/trustkeep/trustkeep/keystore"
 	"github.com/trustkeep/trustkeep/pgp"
 	"github.com/trustkeep/trustkeep/pkitest"
@@ -83,7 +84,7 @@ func (w *world) attach(atom string, o environment.AtomOptions) *environment.Atom
 // identity is a private component for localhost, self-signed and valid for a year.
 func (w *world) identity(name string) *keystore.Component {
 	w.t.Helper()
-	return check(w.GenerateX509(w.t.Context(), name, keystore.CertificateOptions{
+	return check(w.GenerateX509(w.t.Context(), name, issue.Options{
 		Subject: pkix.Name{CommonName: name}, DNSNames: []string{"localhost"},
 		NotBefore: w.clock.Now(), Validity: 365 * 24 * time.Hour,
 	}, environment.ComponentOptions{Password: trustkeep.Password("secret-" + name), ID: name}))(w.t)

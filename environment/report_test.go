@@ -11,6 +11,7 @@ import (
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/audit"
 	"github.com/trustkeep/trustkeep/environment"
+	"github.com/trustkeep/trustkeep/issue"
 	"github.com/trustkeep/trustkeep/keystore"
 	"github.com/trustkeep/trustkeep/pgp"
 	"github.com/trustkeep/trustkeep/pkitest"
@@ -74,11 +75,11 @@ func TestAuditOfAllComponents(t *testing.T) {
 	ctx := t.Context()
 	x := w.identity("x")
 	must(t, w.Add(ctx, renamed(t, x, "twin"), trustkeep.Password("secret-x")))
-	check(w.GenerateX509(ctx, "y", keystore.CertificateOptions{Subject: pkix.Name{CommonName: "y"}, NotBefore: w.clock.Now(), Validity: 24 * time.Hour},
+	check(w.GenerateX509(ctx, "y", issue.Options{Subject: pkix.Name{CommonName: "y"}, NotBefore: w.clock.Now(), Validity: 24 * time.Hour},
 		environment.ComponentOptions{ID: "y", Password: trustkeep.Password("changeit")}))(t)
 	must(t, w.SetProcess(ctx, environment.Process{ID: "orders", Components: []string{"y"}}))
 	must(t, w.test.DeployProcess(ctx, "orders"))
-	check(w.RegenerateX509(ctx, "y", keystore.RenewOptions{}, environment.ComponentOptions{NewPassword: trustkeep.Password("long and secret")}))(t)
+	check(w.RegenerateX509(ctx, "y", issue.RenewOptions{}, environment.ComponentOptions{NewPassword: trustkeep.Password("long and secret")}))(t)
 	report := check(w.Audit(ctx, audit.Options{}))(t)
 	found := make(map[string]bool)
 	for _, f := range report.Findings {
@@ -114,7 +115,7 @@ func TestDryRunListsWhoWouldFail(t *testing.T) {
 	if f.Atoms != 1 || f.Checked != 3 || len(f.Failing) != 1 || f.Failing[0].Atom != "one" || f.Failing[0].Connection != "" || f.Failing[0].Err == nil {
 		t.Fatalf("%v", f)
 	}
-	next := check(b.Regenerate(ctx, keystore.RenewOptions{}, keystore.ComponentOptions{Password: trustkeep.Password("secret-server-b"), Options: keystore.Options{Clock: w.clock.Now}}))(t)
+	next := check(issue.RegenerateComponent(ctx, b, issue.RenewOptions{}, keystore.ComponentOptions{Password: trustkeep.Password("secret-server-b"), Options: keystore.Options{Clock: w.clock.Now}}))(t)
 	_, data, err := next.ExportPublic("")
 	must(t, err)
 	replaced := check(check(w.Component(ctx, "b"))(t).(*keystore.Component).Reimport(ctx, data, keystore.ComponentOptions{}))(t)

@@ -15,7 +15,7 @@ import (
 	"github.com/trustkeep/trustkeep/cms"
 	"github.com/trustkeep/trustkeep/environment"
 	"github.com/trustkeep/trustkeep/environment/storagetest"
-	"github.com/trustkeep/trustkeep/keystore"
+	"github.com/trustkeep/trustkeep/issue"
 	"github.com/trustkeep/trustkeep/pkitest"
 )
 
@@ -74,7 +74,7 @@ func TestKeysOfTheRegistry(t *testing.T) {
 		t.Error("a key file was overwritten")
 	}
 	ec := pkitest.New(t)
-	rsa := pkitest.Options{Key: keystore.RSA2048}.New(t)
+	rsa := pkitest.Options{Key: issue.RSA2048}.New(t)
 	keys := map[string]environment.Key{
 		"file": environment.FileKey(file), "password": environment.PasswordKey(trustkeep.Password("pw")),
 		"EC": environment.IdentityKey(ec.Client), "RSA": environment.IdentityKey(rsa.Client),
@@ -109,7 +109,7 @@ func TestKeysOfTheRegistry(t *testing.T) {
 		asked = id
 		return trustkeep.Password("secret-y"), nil
 	}}))(t)
-	check(r.GenerateX509(ctx, "y", keystore.CertificateOptions{Subject: pkix.Name{CommonName: "y"}},
+	check(r.GenerateX509(ctx, "y", issue.Options{Subject: pkix.Name{CommonName: "y"}},
 		environment.ComponentOptions{ID: "y", Password: trustkeep.Password("secret-y")}))(t)
 	check(r.Password(ctx, "y"))(t)
 	if asked != "y" {
@@ -221,7 +221,7 @@ func TestPasswordByReference(t *testing.T) {
 // the key, does not get the registry to keep passwords under a data key that they know.
 func TestDataKeyOfSomebodyElse(t *testing.T) {
 	ctx := t.Context()
-	for name, pki := range map[string]*pkitest.PKI{"EC": pkitest.New(t), "RSA": pkitest.Options{Key: keystore.RSA2048}.New(t)} {
+	for name, pki := range map[string]*pkitest.PKI{"EC": pkitest.New(t), "RSA": pkitest.Options{Key: issue.RSA2048}.New(t)} {
 		key := environment.IdentityKey(pki.Client)
 		storage := storagetest.NewMemory(nil)
 		check(environment.Open(ctx, storage, environment.Options{Key: key}))(t)

@@ -1,57 +1,136 @@
-package keystore_test
+package issue_test
 
 import (
+	"context"
 	"crypto/x509/pkix"
 	"fmt"
 	"log"
 
+	"github.com/trustkeep/trustkeep/issue"
 	"github.com/trustkeep/trustkeep/keystore"
 	"github.com/trustkeep/trustkeep/truststore"
 )
 
-// A CA and a server whose certificate it signs: request out, reply in.
-func ExampleKeystore_InstallReply() {
-	ca, server := keystore.New(), keystore.New()
-	root, err := ca.Generate("root", keystore.CertificateOptions{
-		Subject: pkix.Name{CommonName: "Example Root CA"}, Purposes: keystore.ForCA})
+// exampleCA makes a self-signed CA.
+func exampleCA() *keystore.Identity {
+	ca, err := issue.New(issue.Options{Subject: pkix.Name{CommonName: "Example Root CA"}, Purposes: issue.ForCA})
 	if err != nil {
 		log.Fatal(err)
 	}
-	id, err := server.Generate("web", keystore.CertificateOptions{
-		Subject: pkix.Name{CommonName: "web.example"}, DNSNames: []string{"web.example"}})
-	if err != nil {
-		log.Fatal(err)
-	}
-	fmt.Println("self-signed:", id.SelfSigned())
+	return ca
+}
 
-	request, err := server.CertificateRequest("web", keystore.CertificateOptions{})
+// A self-signed certificate, put into a store under an alias that must be free.
+func ExampleNew() {
+	id, err := issue.New(issue.Options{DNSNames: []string{"web.example"}})
 	if err != nil {
 		log.Fatal(err)
 	}
-	reply, err := ca.SignRequest("root", request, keystore.CertificateOptions{})
+	ks := keystore.New()
+	if err := ks.AddIdentity("web", id); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(ks.Aliases(), id.Leaf().DNSNames, "self-signed:", id.SelfSigned())
+	// Output:
+	// [web] [web.example] self-signed: true
+}
+
+// A server asks a CA for a certificate: request out, reply in.
+func ExampleInstall() {
+	ca, server := exampleCA(), keystore.New()
+	id, err := issue.New(issue.Options{DNSNames: []string{"web.example"}})
 	if err != nil {
 		log.Fatal(err)
 	}
-	id, err = server.InstallReply("web", reply, keystore.ReplyOptions{Trust: truststore.New(root.Leaf())})
+	if err := server.AddIdentity("web", id); err != nil {
+		log.Fatal(err)
+	}
+
+	request, err := issue.Request(id, issue.Options{}) // to the CA
+	if err != nil {
+		log.Fatal(err)
+	}
+	reply, err := issue.Sign(ca, request, issue.Options{}) // the CA answers
+	if err != nil {
+		log.Fatal(err)
+	}
+	id, err = issue.Install(server, "web", reply, issue.InstallOptions{Trust: truststore.New(ca.Leaf())})
 	if err != nil {
 		log.Fatal(err)
 	}
 	fmt.Println("self-signed:", id.SelfSigned())
 	fmt.Println("issuer:", id.Leaf().Issuer)
 	// Output:
-	// self-signed: true
 	// self-signed: false
 	// issuer: CN=Example Root CA
 }
 
-// A new key and certificate under the old alias, the old one kept.
-func ExampleKeystore_Renew() {
-	ks := keystore.New()
-	old, err := ks.Generate("web", keystore.CertificateOptions{DNSNames: []string{"web.example"}})
+// A key that has no certificate yet, such as one that openssl made.
+func ExampleRequestForKey() {
+	const file = `-----BEGIN PRIVATE KEY-----
+MC4CAQAwBQYDK2VwBCIEINTuctv5E1hK1bbY8fdp+K06/nwoy/HU++CXqI9EdVhC
+-----END PRIVATE KEY-----`
+	ks, err := keystore.Parse([]byte(file), nil)
 	if err != nil {
 		log.Fatal(err)
 	}
-	renewed, err := ks.Renew("web", keystore.RenewOptions{NewKey: true, KeepAs: "web.old"})
+	key, err := ks.Signer("")
+	if err != nil {
+		log.Fatal(err)
+	}
+	request, err := issue.RequestForKey(key, issue.Options{DNSNames: []string{"web.example"}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	reply, err := issue.Sign(exampleCA(), request, issue.Options{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	id, err := issue.Install(ks, "", reply, issue.InstallOptions{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(id.Leaf().DNSNames, id.Leaf().PublicKeyAlgorithm)
+	// Output:
+	// [web.example] Ed25519
+}
+
+// What a request asks for is granted unless the CA's options have names or purposes of
+// their own.
+func ExampleSign() {
+	partner, err := issue.New(issue.Options{DNSNames: []string{"partner.example", "anything.example"}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	request, err := issue.Request(partner, issue.Options{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	reply, err := issue.Sign(exampleCA(), request, issue.Options{DNSNames: []string{"partner.example"}, Purposes: issue.ForClient})
+	if err != nil {
+		log.Fatal(err)
+	}
+	signed, err := keystore.Parse(reply, nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(signed.Certificates()[0].DNSNames)
+	// Output:
+	// [partner.example]
+}
+
+// A new key and certificate under the old alias, the old one kept. Renew within
+// keystore.Update does the same to a file.
+func ExampleRenew() {
+	ks := keystore.New()
+	old, err := issue.New(issue.Options{DNSNames: []string{"web.example"}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	if err := ks.AddIdentity("web", old); err != nil {
+		log.Fatal(err)
+	}
+	renewed, err := issue.Renew(context.Background(), ks, "web", issue.RenewOptions{NewKey: true, KeepAs: "web.old"})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -60,4 +139,44 @@ func ExampleKeystore_Renew() {
 	// Output:
 	// web [web.example] false
 	// [web web.old]
+}
+
+// A CA behind an API: Sign gets the context of Renew.
+func ExampleRenewOptions() {
+	ca := exampleCA()
+	ks := keystore.New()
+	id, err := issue.New(issue.Options{DNSNames: []string{"web.example"}, Issuer: ca})
+	if err != nil {
+		log.Fatal(err)
+	}
+	if err := ks.AddIdentity("web", id); err != nil {
+		log.Fatal(err)
+	}
+	ask := func(ctx context.Context, request []byte) ([]byte, error) {
+		return issue.Sign(ca, request, issue.Options{})
+	}
+	id, err = issue.Renew(context.Background(), ks, "web", issue.RenewOptions{Sign: ask, Trust: truststore.New(ca.Leaf())})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(id.Leaf().Issuer, len(id.Chain()))
+	// Output:
+	// CN=Example Root CA 2
+}
+
+// A certificate like another, for one name more.
+func ExampleLike() {
+	old, err := issue.New(issue.Options{DNSNames: []string{"web.example"}, Key: issue.Ed25519})
+	if err != nil {
+		log.Fatal(err)
+	}
+	o := issue.Like(old.Leaf())
+	o.DNSNames = append(o.DNSNames, "www.example")
+	next, err := issue.New(o)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(next.Leaf().DNSNames, next.Leaf().PublicKeyAlgorithm)
+	// Output:
+	// [web.example www.example] Ed25519
 }

@@ -1,91 +1,104 @@
-package keystore
+package issue
 
 import (
 	"bytes"
 	"crypto"
 	"crypto/x509"
 	"fmt"
-	"reflect"
+	"time"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/certpath"
 	"github.com/trustkeep/trustkeep/internal/entry"
 	"github.com/trustkeep/trustkeep/internal/formats"
 	"github.com/trustkeep/trustkeep/internal/limits"
+	"github.com/trustkeep/trustkeep/keystore"
 )
 
-// CertificateSource is something that certificates can be taken from, such as a
-// *truststore.Truststore or another *Keystore.
-type CertificateSource interface {
-	Certificates() []*x509.Certificate
-}
-
-// ReplyOptions says how a CA's reply is judged and where it goes. The zero
-// value fits a CA whose root is in the reply or in the store.
-type ReplyOptions struct {
-	// Trust, when set, must hold a certificate that the chain leads to, and
-	// may supply missing ones. Only certificates that can be listed count,
-	// which those of the Windows and macOS verifiers cannot. Nil asks only
-	// that the chain is complete up to a self-signed root in the reply or in
-	// the store.
-	Trust CertificateSource
-	// As is the alias that the identity gets, in place of the entry that has
-	// it; the entry that the reply was for goes. Use it for a new key that
-	// waited for its certificate beside the old one. Empty keeps the alias.
+// InstallOptions configures how a CA's reply is judged and where it goes. The zero value
+// fits a CA whose root is in the reply or in the store.
+type InstallOptions struct {
+	// Trust must hold a certificate that the chain leads to, and may supply missing
+	// ones. Only certificates that can be listed count, which those of the Windows and
+	// macOS verifiers cannot. If nil, the chain need only be complete up to a self-signed
+	// root in the reply or in the store.
+	Trust trustkeep.CertificateHolder
+	// As is the alias of another entry, which the identity replaces; the entry that the
+	// reply was for goes. Use it for a new key that waited for its certificate beside the
+	// old one. If empty, the alias stays.
 	As string
-	// KeepAs keeps the identity that is replaced under another alias, which
-	// must be free. Empty lets it go.
+	// KeepAs keeps the identity that is replaced under another alias, which must be free.
+	// If empty, that identity goes.
 	KeepAs string
+	// Clock tells the time at which the chain must be valid. If nil, time.Now.
+	Clock func() time.Time
+	// Limits bounds the work that the reply may cause. Zero fields stand for the defaults.
+	Limits trustkeep.Limits
 }
 
-// InstallReply puts a CA's reply to the request of that alias in the place of
-// the entry's certificate. The reply may be the certificate alone, a chain or a
-// bundle, in any order, in PEM, DER or PKCS#7. The chain is completed from the
-// reply, the store and ReplyOptions.Trust, checked with crypto/x509 at the
-// store's clock, and installed up to its root. On any error nothing changes.
+// Install puts a CA's reply to a request in the place of the certificate of an entry. The
+// entry needs a private key, which may have no certificate yet. An empty alias stands for
+// the only key of a store that has just one.
 //
-// Errors: ErrKeyMismatch when the reply certifies none but other keys;
-// ErrNotFound, naming the certificate, when an issuer is missing or the chain
-// leads to no certificate of Trust; ErrExpired, naming the certificate;
-// ErrCorrupt for a reply that cannot be read or whose certificates contradict
-// each other, such as an issuer that is no CA; ErrExists for KeepAs;
-// ErrLimit above 100 certificates; ErrConflict when the entry was changed
-// meanwhile; those of Identity.
-func (k *Keystore) InstallReply(alias string, reply []byte, o ReplyOptions) (*Identity, error) {
-	const op = "keystore: install reply"
-	it, key, _, err := k.keyOf(op, alias)
+// The reply may be the certificate alone, a chain or a bundle, in any order, in PEM, DER or
+// PKCS#7. The chain is completed from the reply, the store and InstallOptions.Trust, checked
+// with crypto/x509, and installed up to its root, as Keystore.Replace does it: the key keeps
+// its password. On any error nothing changes. The store is not saved.
+//
+// Errors: ErrKeyMismatch when the reply certifies none but other keys; ErrNotFound, naming
+// the certificate, when an issuer is missing or the chain leads to no certificate of Trust;
+// ErrExpired, naming the certificate; ErrCorrupt for a reply that cannot be read or whose
+// certificates contradict each other, such as an issuer that is no CA; ErrEmpty for one
+// without certificates; ErrLimit above 100; ErrExists for KeepAs; ErrConflict when the entry
+// was changed meanwhile; those of Keystore.Signer.
+func Install(ks *keystore.Keystore, alias string, reply []byte, o InstallOptions) (*keystore.Identity, error) {
+	const op = "issue: install"
+	e, err := entryOf(ks, alias)
 	if err != nil {
-		return nil, err
+		return nil, &trustkeep.Error{Op: op, Err: err}
 	}
-	chain, err := k.judge(key.Public(), reply, o.Trust)
+	key, err := ks.Signer(e.Alias)
 	if err != nil {
-		return nil, &trustkeep.Error{Op: op, Alias: it.e.Alias, Err: err}
+		return nil, &trustkeep.Error{Op: op, Err: err}
 	}
-	next := it.variant(func(e *entry.Entry) { e.Chain, e.Err = chain, nil })
-	id, err := identityFrom(next.e.Alias, key, chain)
+	chain, err := o.judge(ks, key.Public(), reply)
 	if err != nil {
-		return nil, &trustkeep.Error{Op: op, Alias: it.e.Alias, Err: err}
+		return nil, &trustkeep.Error{Op: op, Alias: e.Alias, Err: err}
 	}
-	next.identity.Store(id)
-	return k.succeed(op, it, next, o)
+	id, err := ks.Replace(e, keystore.Replacement{Chain: chain, As: o.As, KeepAs: o.KeepAs})
+	if err != nil {
+		return nil, &trustkeep.Error{Op: op, Err: err}
+	}
+	return id, nil
 }
 
-// succeed puts next, a successor of the entry from, where ReplyOptions say. next
-// has an identity.
-func (k *Keystore) succeed(op string, from, next *item, o ReplyOptions) (*Identity, error) {
-	target, err := k.target(op, from, o.As)
-	if err != nil {
-		return nil, err
+// entryOf reads the entry of an alias, or of the only key if the alias is empty.
+func entryOf(ks *keystore.Keystore, alias string) (keystore.Entry, error) {
+	if ks == nil {
+		return keystore.Entry{}, fmt.Errorf("nil keystore: %w", trustkeep.ErrInvalid)
 	}
-	if target != from {
-		next = next.renamed(target.e.Alias)
+	e, err := ks.Entry(alias)
+	if err == nil && e.Kind != keystore.KeyEntry {
+		return e, &trustkeep.Error{Alias: e.Alias, Err: fmt.Errorf("the entry is of kind %s and has no private key: %w", e.Kind, trustkeep.ErrNotFound)}
 	}
-	next.e.Created = k.now()
-	return k.settle(op, from, target, next, o.KeepAs)
+	if err == nil || alias != "" {
+		return e, err
+	}
+	var keys []keystore.Entry
+	for _, e := range ks.Entries() {
+		if e.Kind == keystore.KeyEntry {
+			keys = append(keys, e)
+		}
+	}
+	if len(keys) != 1 {
+		return e, fmt.Errorf("%d private keys and no alias: %w", len(keys), trustkeep.ErrNotFound)
+	}
+	return keys[0], nil
 }
 
 // judge reads a reply and returns the chain that it makes for the key.
-func (k *Keystore) judge(public crypto.PublicKey, reply []byte, trust CertificateSource) ([]*entry.Certificate, error) {
-	certs, err := k.certificatesIn(reply)
+func (o *InstallOptions) judge(ks *keystore.Keystore, public crypto.PublicKey, reply []byte) ([]*x509.Certificate, error) {
+	certs, err := certificatesIn(reply, o.Limits)
 	if err != nil {
 		return nil, err
 	}
@@ -93,30 +106,21 @@ func (k *Keystore) judge(public crypto.PublicKey, reply []byte, trust Certificat
 	if err != nil {
 		return nil, err
 	}
-	p := path{leaf: leaf, others: append(k.Certificates(), certs...), now: k.now()}
-	if trust != nil {
-		if p.anchors, err = certificatesOf(trust); err != nil {
+	s := certpath.Search{Leaf: leaf, Others: append(ks.Certificates(), certs...), Now: (&Options{Clock: o.Clock}).now()}
+	if o.Trust != nil {
+		if s.Anchors, err = certpath.Of(o.Trust); err != nil {
 			return nil, err
 		}
-		p.mustAnchor = true
-		p.others = append(p.others, p.anchors...)
-		return p.build()
+		s.Chosen = true
+		s.Others = append(s.Others, s.Anchors...)
+		return s.Chain()
 	}
-	for _, c := range p.others {
-		if bytes.Equal(c.RawIssuer, c.RawSubject) && signedBy(c, c) == nil {
-			p.anchors = append(p.anchors, c)
+	for _, c := range s.Others {
+		if bytes.Equal(c.RawIssuer, c.RawSubject) && certpath.SignedBy(c, c) == nil {
+			s.Anchors = append(s.Anchors, c)
 		}
 	}
-	return p.build()
-}
-
-// certificatesOf guards against the nil pointer that an ignored error of a Load
-// leaves behind.
-func certificatesOf(source CertificateSource) ([]*x509.Certificate, error) {
-	if v := reflect.ValueOf(source); v.Kind() == reflect.Pointer && v.IsNil() {
-		return nil, fmt.Errorf("nil %T as a source of certificates: %w", source, trustkeep.ErrEmpty)
-	}
-	return source.Certificates(), nil
+	return s.Chain()
 }
 
 // maxReply bounds the certificates of a reply, each of which may cost signatures
@@ -124,8 +128,8 @@ func certificatesOf(source CertificateSource) ([]*x509.Certificate, error) {
 const maxReply = 100
 
 // certificatesIn parses every certificate of a reply. Keys in it are ignored.
-func (k *Keystore) certificatesIn(reply []byte) ([]*x509.Certificate, error) {
-	store, err := formats.Parse(bytes.Clone(reply), entry.ReadOptions{Budget: limits.New(k.options.Limits)})
+func certificatesIn(reply []byte, l trustkeep.Limits) ([]*x509.Certificate, error) {
+	store, err := formats.Parse(bytes.Clone(reply), entry.ReadOptions{Budget: limits.New(l)})
 	if err != nil {
 		return nil, fmt.Errorf("reply: %w", err)
 	}
@@ -154,13 +158,13 @@ func (k *Keystore) certificatesIn(reply []byte) ([]*x509.Certificate, error) {
 func newestFor(public crypto.PublicKey, certs []*x509.Certificate) (*x509.Certificate, error) {
 	var newest *x509.Certificate
 	for _, c := range certs {
-		if matches(c, public) && (newest == nil || c.NotBefore.After(newest.NotBefore)) {
+		if certpath.Certifies(c, public) && (newest == nil || c.NotBefore.After(newest.NotBefore)) {
 			newest = c
 		}
 	}
 	if newest == nil {
 		return nil, fmt.Errorf("the reply is for another key: the certificate of %s: %w",
-			subject(certs[0]), trustkeep.ErrKeyMismatch)
+			certpath.Subject(certs[0]), trustkeep.ErrKeyMismatch)
 	}
 	return newest, nil
 }

@@ -1,10 +1,12 @@
-package keystore_test
+package issue_test
 
 import (
 	"bytes"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
 	"encoding/pem"
 	"errors"
 	"slices"
@@ -14,60 +16,18 @@ import (
 
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/internal/testpki"
+	"github.com/trustkeep/trustkeep/issue"
 	"github.com/trustkeep/trustkeep/keystore"
 	"github.com/trustkeep/trustkeep/truststore"
 )
 
-func pemOf(certs ...*x509.Certificate) []byte {
-	var b bytes.Buffer
-	for _, c := range certs {
-		pem.Encode(&b, &pem.Block{Type: "CERTIFICATE", Bytes: c.Raw})
-	}
-	return b.Bytes()
-}
-
-func mustRequest(t testing.TB, ks *keystore.Keystore, alias string) []byte {
-	t.Helper()
-	csr, err := ks.CertificateRequest(alias, keystore.CertificateOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return csr
-}
-
-// reply has the CA of that alias answer the request and returns the chain, leaf
-// first.
-func reply(t testing.TB, ca *keystore.Keystore, alias string, csr []byte, o keystore.CertificateOptions) []*x509.Certificate {
-	t.Helper()
-	answer, err := ca.SignRequest(alias, csr, o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var chain []*x509.Certificate
-	for block, rest := pem.Decode(answer); block != nil; block, rest = pem.Decode(rest) {
-		c, err := x509.ParseCertificate(block.Bytes)
-		if err != nil {
-			t.Fatal(err)
-		}
-		chain = append(chain, c)
-	}
-	return chain
-}
-
-func newServer(t testing.TB) *keystore.Keystore {
-	t.Helper()
-	ks := at(noon).New()
-	mustGenerate(t, ks, "Server", keystore.CertificateOptions{Subject: cn("a.example"), DNSNames: []string{"a.example"}})
-	return ks
-}
-
 func TestReplyInEveryShape(t *testing.T) {
-	ca, root, intermediate := newCA(t, at(noon))
+	ca, root, intermediate := newCA(t, atNoon)
 	type shape struct {
 		name  string
 		reply func(leaf *x509.Certificate) []byte
 		store []*x509.Certificate // trusted entries of the store
-		trust keystore.CertificateSource
+		trust trustkeep.CertificateHolder
 	}
 	r, i := root.Leaf(), intermediate.Leaf()
 	stranger := testpki.New(t, testpki.Options{Name: "Stranger"}).Root.Cert
@@ -96,8 +56,8 @@ func TestReplyInEveryShape(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			leaf := reply(t, ca, "intermediate", mustRequest(t, ks, "server"), keystore.CertificateOptions{})[0]
-			id, err := ks.InstallReply("server", s.reply(leaf), keystore.ReplyOptions{Trust: s.trust})
+			leaf := reply(t, intermediate, mustRequest(t, ks, "server"), issue.Options{})[0]
+			id, err := install(ks, "server", s.reply(leaf), issue.InstallOptions{Trust: s.trust})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -116,24 +76,13 @@ func TestReplyInEveryShape(t *testing.T) {
 	}
 }
 
-func equalKeys(a, b *keystore.Identity) bool {
-	return bytes.Equal(a.Leaf().RawSubjectPublicKeyInfo, b.Leaf().RawSubjectPublicKeyInfo)
-}
-
-func subjects(chain []*x509.Certificate) (s []string) {
-	for _, c := range chain {
-		s = append(s, c.Subject.CommonName)
-	}
-	return s
-}
-
 // The leaf keeps what the request asked for.
 func TestRequestIsGranted(t *testing.T) {
-	ca, _, intermediate := newCA(t, at(noon))
+	_, _, intermediate := newCA(t, atNoon)
 	ks := at(noon).New()
-	o := keystore.CertificateOptions{Subject: cn("a.example"), DNSNames: []string{"a.example"}, EmailAddresses: []string{"as2@a.example"},
-		Purposes: keystore.ForClient | keystore.ForEmail, KeyUsage: x509.KeyUsageDataEncipherment, Key: keystore.RSA2048}
-	old := mustGenerate(t, ks, "a", o).Leaf()
+	o := issue.Options{Subject: cn("a.example"), DNSNames: []string{"a.example"}, EmailAddresses: []string{"as2@a.example"},
+		Purposes: issue.ForClient | issue.ForEmail, KeyUsage: x509.KeyUsageDataEncipherment, Key: issue.RSA2048}
+	old := put(t, ks, "a", o).Leaf()
 	csr := mustRequest(t, ks, "a")
 	block, _ := pem.Decode(csr)
 	asked, err := x509.ParseCertificateRequest(block.Bytes)
@@ -143,7 +92,7 @@ func TestRequestIsGranted(t *testing.T) {
 	if len(asked.Extensions) != 3 {
 		t.Errorf("%d extensions asked for", len(asked.Extensions))
 	}
-	got := reply(t, ca, "intermediate", csr, keystore.CertificateOptions{Validity: 90 * 24 * time.Hour})[0]
+	got := reply(t, intermediate, csr, issue.Options{Validity: 90 * 24 * time.Hour})[0]
 	if !bytes.Equal(got.RawSubject, old.RawSubject) || !slices.Equal(got.DNSNames, old.DNSNames) || !slices.Equal(got.EmailAddresses, old.EmailAddresses) ||
 		!slices.Equal(got.ExtKeyUsage, old.ExtKeyUsage) || got.NotAfter.Sub(got.NotBefore) != 90*24*time.Hour {
 		t.Errorf("granted %v %v %v", got.Subject, got.DNSNames, got.ExtKeyUsage)
@@ -155,33 +104,30 @@ func TestRequestIsGranted(t *testing.T) {
 		t.Error("not signed by the CA")
 	}
 	// The CA's word counts more than the request's.
-	got = reply(t, ca, "intermediate", csr, keystore.CertificateOptions{DNSNames: []string{"b.example"}, Purposes: keystore.ForServer, KeyUsage: x509.KeyUsageDataEncipherment})[0]
+	got = reply(t, intermediate, csr, issue.Options{DNSNames: []string{"b.example"}, Purposes: issue.ForServer, KeyUsage: x509.KeyUsageDataEncipherment})[0]
 	if got.Subject.String() != "" || !slices.Equal(got.DNSNames, []string{"b.example"}) || len(got.EmailAddresses) != 0 || got.KeyUsage&x509.KeyUsageDataEncipherment == 0 {
 		t.Errorf("granted %v %v %v", got.Subject, got.DNSNames, got.EmailAddresses)
 	}
 }
 
 func TestRequestNeverMakesACA(t *testing.T) {
-	ca, _, _ := newCA(t, at(noon))
-	ks, _, _ := newCA(t, at(noon))
-	if err := ks.Rename("root", "mine"); err != nil {
-		t.Fatal(err)
-	}
-	csr, err := ks.CertificateRequest("mine", keystore.CertificateOptions{Subject: cn("Mine")})
+	_, root, _ := newCA(t, atNoon)
+	_, mine, _ := newCA(t, atNoon)
+	csr, err := issue.Request(mine, issue.Options{Subject: cn("Mine")})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := reply(t, ca, "root", csr, keystore.CertificateOptions{})[0]; got.IsCA || got.KeyUsage&x509.KeyUsageCertSign != 0 {
+	if got := reply(t, root, csr, issue.Options{})[0]; got.IsCA || got.KeyUsage&x509.KeyUsageCertSign != 0 {
 		t.Error("a request made itself a CA")
 	}
-	if got := reply(t, ca, "root", csr, keystore.CertificateOptions{Purposes: keystore.ForCA})[0]; !got.IsCA || !got.MaxPathLenZero {
+	if got := reply(t, root, csr, issue.Options{Purposes: issue.ForCA})[0]; !got.IsCA || !got.MaxPathLenZero {
 		t.Error("the CA's word did not count")
 	}
 }
 
 func TestReplyRefused(t *testing.T) {
-	ca, root, intermediate := newCA(t, at(noon))
-	stranger, strangeRoot, _ := newCA(t, at(noon)) // the same names, other keys
+	_, root, intermediate := newCA(t, atNoon)
+	_, strangeRoot, strangeIntermediate := newCA(t, atNoon) // the same names, other keys
 	pki := testpki.New(t, testpki.Options{Name: "Other", Now: noon})
 	expired := pki.Issue(testpki.Request{CommonName: "Expired CA", CA: true, Issuer: pki.Root, NotBefore: noon.AddDate(-1, 0, 0), NotAfter: noon.AddDate(0, 0, -1)})
 	noCA := pki.Server("no-ca.example")
@@ -192,10 +138,10 @@ func TestReplyRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	leaf := reply(t, ca, "intermediate", csr, keystore.CertificateOptions{})[0]
-	strange := reply(t, stranger, "intermediate", csr, keystore.CertificateOptions{})[0]
+	leaf := reply(t, intermediate, csr, issue.Options{})[0]
+	strange := reply(t, strangeIntermediate, csr, issue.Options{})[0]
 	other := newServer(t)
-	foreign := reply(t, ca, "root", mustRequest(t, other, "server"), keystore.CertificateOptions{})[0]
+	foreign := reply(t, root, mustRequest(t, other, "server"), issue.Options{})[0]
 	// signed makes a certificate for the key of the request, whoever signs.
 	signed := func(by *testpki.Identity, edit func(*x509.Certificate)) *x509.Certificate {
 		template := &x509.Certificate{SerialNumber: root.Leaf().SerialNumber, Subject: asked.Subject, NotBefore: noon.Add(-time.Hour), NotAfter: noon.Add(time.Hour)}
@@ -219,32 +165,32 @@ func TestReplyRefused(t *testing.T) {
 		name  string
 		alias string
 		reply []byte
-		o     keystore.ReplyOptions
+		o     issue.InstallOptions
 		want  error
 		text  string
 	}{
-		{"for another key", "server", pemOf(foreign, r), keystore.ReplyOptions{}, trustkeep.ErrKeyMismatch, "another key"},
-		{"issuer missing", "server", pemOf(leaf), keystore.ReplyOptions{}, trustkeep.ErrNotFound, `"CN=Intermediate CA", which signed that of "CN=a.example"`},
-		{"root missing", "server", pemOf(leaf, i), keystore.ReplyOptions{}, trustkeep.ErrNotFound, `"CN=Root CA", which signed that of "CN=Intermediate CA"`},
-		{"issuer missing, trust given", "server", pemOf(leaf), keystore.ReplyOptions{Trust: truststore.New(r)}, trustkeep.ErrNotFound, `"CN=Intermediate CA"`},
-		{"wrong issuer of the right name", "server", pemOf(strange, i, r), keystore.ReplyOptions{}, trustkeep.ErrNotFound, "another key than"},
-		{"wrong issuer of another name", "server", pemOf(leaf, pki.Intermediate.Cert, pki.Root.Cert), keystore.ReplyOptions{}, trustkeep.ErrNotFound, `"CN=Intermediate CA"`},
-		{"root not trusted", "server", pemOf(leaf, i, r), keystore.ReplyOptions{Trust: truststore.New(strangeRoot.Leaf())}, trustkeep.ErrNotFound, `leads to "CN=Root CA", which is not among`},
-		{"trust is empty", "server", pemOf(leaf, i, r), keystore.ReplyOptions{Trust: truststore.New()}, trustkeep.ErrNotFound, "not among"},
-		{"trust is a nil pointer", "server", pemOf(leaf, i, r), keystore.ReplyOptions{Trust: none}, trustkeep.ErrEmpty, "nil"},
-		{"expired CA", "server", pemOf(signed(expired, nil), expired.Cert, pki.Root.Cert), keystore.ReplyOptions{}, trustkeep.ErrExpired, "Expired CA"},
-		{"expired certificate", "server", pemOf(stale, pki.Root.Cert), keystore.ReplyOptions{}, trustkeep.ErrExpired, "a.example"},
-		{"issuer no CA", "server", pemOf(signed(noCA, nil), noCA.Cert, pki.Intermediate.Cert, pki.Root.Cert), keystore.ReplyOptions{}, trustkeep.ErrCorrupt, "no CA"},
-		{"unknown alias", "none", pemOf(leaf, i, r), keystore.ReplyOptions{}, trustkeep.ErrNotFound, "none"},
-		{"alias of no key", "ca", pemOf(leaf, i, r), keystore.ReplyOptions{}, trustkeep.ErrNotFound, "no private key"},
-		{"nothing to replace", "server", pemOf(leaf, i, r), keystore.ReplyOptions{As: "none"}, trustkeep.ErrNotFound, "none"},
-		{"kept under a taken alias", "server", pemOf(leaf, i, r), keystore.ReplyOptions{KeepAs: "CA"}, trustkeep.ErrExists, `"ca"`},
-		{"kept under its own alias", "server", pemOf(leaf, i, r), keystore.ReplyOptions{KeepAs: "SERVER"}, trustkeep.ErrExists, "SERVER"},
-		{"no certificate", "server", pki.Root.KeyPEM(), keystore.ReplyOptions{}, trustkeep.ErrEmpty, "no certificate"},
-		{"too many", "server", pemOf(slices.Repeat([]*x509.Certificate{leaf, i, r}, 40)...), keystore.ReplyOptions{}, trustkeep.ErrLimit, "100 certificates"},
-		{"truncated", "server", leaf.Raw[:len(leaf.Raw)-5], keystore.ReplyOptions{}, trustkeep.ErrCorrupt, "reply"},
-		{"nothing", "server", nil, keystore.ReplyOptions{}, nil, "reply"},
-		{"noise", "server", []byte("Dear customer"), keystore.ReplyOptions{}, trustkeep.ErrCorrupt, "reply"},
+		{"for another key", "server", pemOf(foreign, r), issue.InstallOptions{}, trustkeep.ErrKeyMismatch, "another key"},
+		{"issuer missing", "server", pemOf(leaf), issue.InstallOptions{}, trustkeep.ErrNotFound, `"CN=Intermediate CA", which signed that of "CN=a.example"`},
+		{"root missing", "server", pemOf(leaf, i), issue.InstallOptions{}, trustkeep.ErrNotFound, `"CN=Root CA", which signed that of "CN=Intermediate CA"`},
+		{"issuer missing, trust given", "server", pemOf(leaf), issue.InstallOptions{Trust: truststore.New(r)}, trustkeep.ErrNotFound, `"CN=Intermediate CA"`},
+		{"wrong issuer of the right name", "server", pemOf(strange, i, r), issue.InstallOptions{}, trustkeep.ErrNotFound, "another key than"},
+		{"wrong issuer of another name", "server", pemOf(leaf, pki.Intermediate.Cert, pki.Root.Cert), issue.InstallOptions{}, trustkeep.ErrNotFound, `"CN=Intermediate CA"`},
+		{"root not trusted", "server", pemOf(leaf, i, r), issue.InstallOptions{Trust: truststore.New(strangeRoot.Leaf())}, trustkeep.ErrNotFound, `leads to "CN=Root CA", which is not among`},
+		{"trust is empty", "server", pemOf(leaf, i, r), issue.InstallOptions{Trust: truststore.New()}, trustkeep.ErrNotFound, "not among"},
+		{"trust is a nil pointer", "server", pemOf(leaf, i, r), issue.InstallOptions{Trust: none}, trustkeep.ErrInvalid, "nil"},
+		{"expired CA", "server", pemOf(signed(expired, nil), expired.Cert, pki.Root.Cert), issue.InstallOptions{}, trustkeep.ErrExpired, "Expired CA"},
+		{"expired certificate", "server", pemOf(stale, pki.Root.Cert), issue.InstallOptions{}, trustkeep.ErrExpired, "a.example"},
+		{"issuer no CA", "server", pemOf(signed(noCA, nil), noCA.Cert, pki.Intermediate.Cert, pki.Root.Cert), issue.InstallOptions{}, trustkeep.ErrCorrupt, "no CA"},
+		{"unknown alias", "none", pemOf(leaf, i, r), issue.InstallOptions{}, trustkeep.ErrNotFound, "none"},
+		{"alias of no key", "ca", pemOf(leaf, i, r), issue.InstallOptions{}, trustkeep.ErrNotFound, "no private key"},
+		{"nothing to replace", "server", pemOf(leaf, i, r), issue.InstallOptions{As: "none"}, trustkeep.ErrNotFound, "none"},
+		{"kept under a taken alias", "server", pemOf(leaf, i, r), issue.InstallOptions{KeepAs: "CA"}, trustkeep.ErrExists, `"ca"`},
+		{"kept under its own alias", "server", pemOf(leaf, i, r), issue.InstallOptions{KeepAs: "SERVER"}, trustkeep.ErrExists, "SERVER"},
+		{"no certificate", "server", pki.Root.KeyPEM(), issue.InstallOptions{}, trustkeep.ErrEmpty, "no certificate"},
+		{"too many", "server", pemOf(slices.Repeat([]*x509.Certificate{leaf, i, r}, 40)...), issue.InstallOptions{}, trustkeep.ErrLimit, "100 certificates"},
+		{"truncated", "server", leaf.Raw[:len(leaf.Raw)-5], issue.InstallOptions{}, trustkeep.ErrCorrupt, "reply"},
+		{"nothing", "server", nil, issue.InstallOptions{}, nil, "reply"},
+		{"noise", "server", []byte("Dear customer"), issue.InstallOptions{}, trustkeep.ErrCorrupt, "reply"},
 	}
 	if err := ks.SetTrusted("ca", pki.Server("unrelated.example").Cert); err != nil {
 		t.Fatal(err)
@@ -255,14 +201,14 @@ func TestReplyRefused(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			id, err := ks.InstallReply(test.alias, test.reply, test.o)
+			id, err := install(ks, test.alias, test.reply, test.o)
 			if test.want == nil {
 				test.want = err
 			}
 			if err == nil {
 				t.Fatalf("installed %v", id)
 			}
-			wantError(t, err, test.want, "keystore: install reply", test.text)
+			wantError(t, err, test.want, "issue: install", test.text)
 			if now, err := ks.Identity("server"); err != nil || now != old || ks.Len() != 2 {
 				t.Errorf("the store has %v, %v and %d entries", now, err, ks.Len())
 			}
@@ -270,8 +216,8 @@ func TestReplyRefused(t *testing.T) {
 	}
 }
 
-func TestSignRequestRefuses(t *testing.T) {
-	ca, _, _ := newCA(t, at(noon))
+func TestSignRefuses(t *testing.T) {
+	_, root, _ := newCA(t, atNoon)
 	ks := newServer(t)
 	csr := mustRequest(t, ks, "server")
 	block, _ := pem.Decode(csr)
@@ -279,35 +225,61 @@ func TestSignRequestRefuses(t *testing.T) {
 	tampered[bytes.Index(tampered, []byte("a.example"))] = 'b'
 	bare := requestLike(t, x509.CertificateRequest{})
 	tests := []struct {
-		name, alias string
-		csr         []byte
-		o           keystore.CertificateOptions
-		want        error
-		text        string
+		name string
+		csr  []byte
+		o    issue.Options
+		want error
+		text string
 	}{
-		{"tampered", "root", tampered, keystore.CertificateOptions{}, trustkeep.ErrCorrupt, "own key"},
-		{"noise", "root", []byte("x"), keystore.CertificateOptions{}, trustkeep.ErrCorrupt, "request"},
-		{"nothing", "root", nil, keystore.CertificateOptions{}, trustkeep.ErrCorrupt, "request"},
-		{"huge", "root", make([]byte, 300<<10), keystore.CertificateOptions{}, trustkeep.ErrLimit, "bytes"},
-		{"weak key", "root", weakRequest(t), keystore.CertificateOptions{}, trustkeep.ErrUnsupported, "1024 bits"},
-		{"no name", "root", bare, keystore.CertificateOptions{}, trustkeep.ErrEmpty, "neither"},
-		{"control characters", "root", requestLike(t, x509.CertificateRequest{Subject: cn("a\x1b[2J")}), keystore.CertificateOptions{}, trustkeep.ErrCorrupt, `\x1b`},
-		{"the CA's own name", "root", requestLike(t, x509.CertificateRequest{Subject: cn("Root CA")}), keystore.CertificateOptions{}, trustkeep.ErrUnsupported, "own name"},
-		{"unknown alias", "none", csr, keystore.CertificateOptions{}, trustkeep.ErrNotFound, "none"},
-		{"a key to make", "root", csr, keystore.CertificateOptions{Key: keystore.ECP256}, trustkeep.ErrUnsupported, "key"},
+		{"tampered", tampered, issue.Options{}, trustkeep.ErrCorrupt, "own key"},
+		{"noise", []byte("x"), issue.Options{}, trustkeep.ErrCorrupt, "request"},
+		{"nothing", nil, issue.Options{}, trustkeep.ErrCorrupt, "request"},
+		{"huge", make([]byte, 300<<10), issue.Options{}, trustkeep.ErrLimit, "bytes"},
+		{"weak key", weakRequest(t), issue.Options{}, trustkeep.ErrUnsupported, "1024 bits"},
+		{"no name", bare, issue.Options{}, trustkeep.ErrEmpty, "neither"},
+		{"control characters", requestLike(t, x509.CertificateRequest{Subject: cn("a\x1b[2J")}), issue.Options{}, trustkeep.ErrCorrupt, `\x1b`},
+		{"the CA's own name", requestLike(t, x509.CertificateRequest{Subject: cn("Root CA")}), issue.Options{}, trustkeep.ErrUnsupported, "own name"},
+		{"a key to make", csr, issue.Options{Key: issue.ECP256}, trustkeep.ErrInvalid, "key"},
+		{"a bad name of the CA's own", csr, issue.Options{DNSNames: []string{"*"}}, trustkeep.ErrInvalid, `"*"`},
+		{"the CA's own name, asked for by itself", csr, issue.Options{Subject: cn("Root CA"), Purposes: issue.ForClient}, trustkeep.ErrInvalid, "own name"},
+		{"a server without a host", requestLike(t, x509.CertificateRequest{Subject: cn("a"), ExtraExtensions: []pkix.Extension{serverAuth(t)}}), issue.Options{}, trustkeep.ErrCorrupt, "server without"},
+		{"a server without a host, of the CA's own", requestLike(t, x509.CertificateRequest{Subject: cn("a")}), issue.Options{Purposes: issue.ForServer}, trustkeep.ErrInvalid, "server without"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			_, err := ca.SignRequest(test.alias, test.csr, test.o)
-			wantError(t, err, test.want, "keystore: sign request", test.text)
+			_, err := sign(root, test.csr, test.o)
+			wantError(t, err, test.want, "issue: sign", test.text)
 		})
 	}
-	_, err := ks.SignRequest("server", csr, keystore.CertificateOptions{})
-	wantError(t, err, trustkeep.ErrUnsupported, "no CA")
-	_, err = ks.CertificateRequest("server", keystore.CertificateOptions{Validity: time.Hour})
-	wantError(t, err, trustkeep.ErrUnsupported, "CA's to decide")
-	_, err = ks.CertificateRequest("none", keystore.CertificateOptions{})
-	wantError(t, err, trustkeep.ErrNotFound)
+	server, err := ks.Identity("server")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = sign(server, csr, issue.Options{})
+	wantError(t, err, trustkeep.ErrInvalid, "no CA")
+	var none *keystore.Identity
+	_, err = sign(none, csr, issue.Options{})
+	wantError(t, err, trustkeep.ErrInvalid, "nil")
+	_, err = issue.New(issue.Options{Subject: cn("x"), Issuer: none})
+	wantError(t, err, trustkeep.ErrInvalid, "nil")
+	_, err = issue.Request(server, issue.Options{Validity: time.Hour})
+	wantError(t, err, trustkeep.ErrInvalid, "issue: request", "CA's to decide")
+	_, err = issue.Request(none, issue.Options{})
+	wantError(t, err, trustkeep.ErrInvalid)
+	_, err = issue.RequestForKey(server.Signer(), issue.Options{})
+	wantError(t, err, trustkeep.ErrInvalid, "neither a subject")
+	_, err = issue.RequestForKey(nil, issue.Options{Subject: cn("x")})
+	wantError(t, err, trustkeep.ErrInvalid, "nil key")
+}
+
+// serverAuth asks for the extended key usage of servers.
+func serverAuth(t testing.TB) pkix.Extension {
+	t.Helper()
+	value, err := asn1.Marshal([]asn1.ObjectIdentifier{{1, 3, 6, 1, 5, 5, 7, 3, 1}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pkix.Extension{Id: asn1.ObjectIdentifier{2, 5, 29, 37}, Value: value}
 }
 
 // requestLike makes a request of a template with a throwaway key.
@@ -324,13 +296,13 @@ func requestLike(t testing.TB, template x509.CertificateRequest) []byte {
 // A new key waits beside the old one for its certificate, in a store that is
 // saved and loaded meanwhile.
 func TestNewKeyWaitsForItsReply(t *testing.T) {
-	ca, root, _ := newCA(t, at(noon))
+	_, root, intermediate := newCA(t, atNoon)
 	ks := newServer(t)
 	old, err := ks.Identity("server")
 	if err != nil {
 		t.Fatal(err)
 	}
-	mustGenerate(t, ks, "server.next", keystore.CertificateLike(old.Leaf()))
+	put(t, ks, "server.next", issue.Like(old.Leaf()))
 	csr := mustRequest(t, ks, "server.next")
 	data, err := ks.Encode(keystore.SaveOptions{Format: trustkeep.JKS, Password: trustkeep.Password("secret")})
 	if err != nil {
@@ -340,11 +312,11 @@ func TestNewKeyWaitsForItsReply(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	answer, err := ca.SignRequest("intermediate", csr, keystore.CertificateOptions{})
+	answer, err := sign(intermediate, csr, issue.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	id, err := later.InstallReply("server.next", answer, keystore.ReplyOptions{Trust: truststore.New(root.Leaf()), As: "server", KeepAs: "server.old"})
+	id, err := install(later, "server.next", answer, issue.InstallOptions{Trust: truststore.New(root.Leaf()), As: "server", KeepAs: "server.old"})
 	if err != nil {
 		t.Fatal(err)
 	}

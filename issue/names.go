@@ -1,4 +1,4 @@
-package keystore
+package issue
 
 import (
 	"fmt"
@@ -11,7 +11,7 @@ import (
 
 // checkNames refuses names that consumers would stumble over or, in a request
 // from a stranger, that are meant to be misread.
-func (o *CertificateOptions) checkNames() error {
+func (o *Options) checkNames() problem {
 	for _, name := range o.DNSNames {
 		if !validDNSName(name) {
 			return badName("DNS name", name)
@@ -43,11 +43,11 @@ func (o *CertificateOptions) checkNames() error {
 			}
 		}
 	}
-	return nil
+	return ""
 }
 
-func badName(kind, name string) error {
-	return fmt.Errorf("%s %s: %w", kind, quoted(name), trustkeep.ErrCorrupt)
+func badName(kind, name string) problem {
+	return problemf(`%s "%s"`, kind, trustkeep.Printable(name))
 }
 
 // validDNSName accepts the preferred syntax of RFC 1034 section 3.5 with

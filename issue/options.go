@@ -1,4 +1,4 @@
-package keystore
+package issue
 
 import (
 	"crypto"
@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"fmt"
+	"io"
 	"net"
 	"net/url"
 	"slices"
@@ -19,7 +20,7 @@ import (
 // KeyType is the algorithm and size of a private key.
 type KeyType uint8
 
-// The key types. The zero KeyType is the default of CertificateOptions.
+// The key types. The zero KeyType is the default of Options.
 const (
 	ECP256  = KeyType(certgen.ECP256)
 	ECP384  = KeyType(certgen.ECP384)
@@ -83,51 +84,56 @@ func (p Purposes) String() string {
 	return strings.Join(names, ", ")
 }
 
-// CertificateOptions says what a certificate is to be like. The zero value of
-// each field is the choice of somebody careful.
-type CertificateOptions struct {
-	// Subject is the holder's distinguished name. It may be empty where
-	// there is an alternative name; a self-signed certificate and a CA then
-	// get the first of those for a common name, since an issuer must have
-	// a name. TLS does not look at the common name.
+// Options describes a certificate. The zero value of each field is the choice of somebody
+// careful.
+type Options struct {
+	// Subject is the holder's distinguished name. It may be empty if there is an
+	// alternative name; a self-signed certificate and a CA then get the first of those
+	// for a common name, since an issuer must have a name. TLS does not look at the
+	// common name.
 	Subject pkix.Name
-	// DNSNames, IPAddresses, EmailAddresses and URIs become the subject
-	// alternative names. A DNS name may have a wildcard as its first label.
+	// DNSNames, IPAddresses, EmailAddresses and URIs become the subject alternative
+	// names. A DNS name may have a wildcard as its first label.
 	DNSNames       []string
 	IPAddresses    []net.IP
 	EmailAddresses []string
 	URIs           []*url.URL
-	// Purposes; zero is ForClient, with ForServer where there is a DNS name
-	// or IP address and ForEmail where there is an e-mail address.
+	// Purposes of the certificate. If zero, ForClient, with ForServer if there is a DNS
+	// name or IP address and ForEmail if there is an e-mail address.
 	Purposes Purposes
 	// KeyUsage is added to what Purposes stands for. Some consumers want
 	// x509.KeyUsageDataEncipherment, for example.
 	KeyUsage x509.KeyUsage
-	// PathLength is how many CAs may follow below a CA. Nil is no limit for
-	// a self-signed CA and 0 for an issued one.
+	// PathLength is how many CAs may follow below a CA. If nil, there is no limit for a
+	// self-signed CA, and 0 for an issued one.
 	PathLength *int
-	// NotBefore; zero is five minutes ago, for peers whose clock is behind.
+	// NotBefore is the start of the validity. If zero, five minutes ago, for peers whose
+	// clock is behind.
 	NotBefore time.Time
-	// Validity from NotBefore on; zero is 397 days, ten years for a
-	// self-signed CA and five for an issued one, though never longer than
-	// the issuer's. 398 days is the most that browsers accept.
+	// Validity from NotBefore on. If zero, 397 days, ten years for a self-signed CA and
+	// five for an issued one, but never longer than the issuer's. 398 days is the most
+	// that browsers accept.
 	Validity time.Duration
-	// Key is the type of the new key; zero is EC P-256, or RSA 3072 with
-	// ForEmail, whose partners encrypt to RSA keys.
+	// Key is the type of the new key. If zero, EC P-256, or RSA 3072 with ForEmail, whose
+	// partners encrypt to RSA keys.
 	Key KeyType
-	// Issuer signs the certificate; nil makes it self-signed.
-	Issuer *Identity
+	// Issuer signs the certificate. If nil, the certificate is self-signed.
+	Issuer trustkeep.Identity
+	// Clock tells the time. If nil, time.Now.
+	Clock func() time.Time
+	// Rand supplies keys, serial numbers and signatures, for reproducible tests; RSA keys
+	// never depend on it. If nil, crypto/rand.
+	Rand io.Reader
 
 	// atMost: Validity gives way to the issuer's, as a default does.
 	atMost bool
 }
 
-// CertificateLike returns the options that describe a certificate like c:
-// its names, purposes, extra key usages, path length, length of validity and
-// type of key. NotBefore and Issuer are left empty, and extensions that the
-// options have no field for are left out.
-func CertificateLike(c *x509.Certificate) CertificateOptions {
-	o := CertificateOptions{
+// Like returns options that describe a certificate like c: its names, purposes, extra key
+// usages, path length, length of validity and type of key. The other fields are empty, and
+// extensions that Options has no field for are left out.
+func Like(c *x509.Certificate) Options {
+	o := Options{
 		Subject: subjectOf(c.Subject), DNSNames: slices.Clone(c.DNSNames), IPAddresses: slices.Clone(c.IPAddresses),
 		EmailAddresses: slices.Clone(c.EmailAddresses), URIs: slices.Clone(c.URIs),
 		Purposes: purposesOf(c.ExtKeyUsage), Validity: c.NotAfter.Sub(c.NotBefore),
@@ -167,7 +173,7 @@ func purposesOf(usages []x509.ExtKeyUsage) (p Purposes) {
 }
 
 // withDefaults fills in what does not depend on the issuer.
-func (o CertificateOptions) withDefaults() CertificateOptions {
+func (o Options) withDefaults() Options {
 	if o.Purposes == 0 {
 		o.Purposes = ForClient
 		if len(o.DNSNames)+len(o.IPAddresses) > 0 {
@@ -187,33 +193,69 @@ func (o CertificateOptions) withDefaults() CertificateOptions {
 }
 
 // unnamed reports whether there is neither a subject nor an alternative name.
-func (o *CertificateOptions) unnamed() bool {
+func (o *Options) unnamed() bool {
 	return !o.hasAltNames() && len(o.Subject.ToRDNSequence()) == 0
 }
 
-func (o *CertificateOptions) hasAltNames() bool {
+func (o *Options) hasAltNames() bool {
 	return len(o.DNSNames)+len(o.IPAddresses)+len(o.EmailAddresses)+len(o.URIs) > 0
 }
 
-// check refuses what would make a certificate that is good for nothing.
-func (o *CertificateOptions) check() error {
+// problem says what is wrong with options, or with a request. Whose fault it is decides
+// which sentinel it gets.
+type problem string
+
+func problemf(format string, args ...any) problem { return problem(fmt.Sprintf(format, args...)) }
+
+// as makes an error of a problem, nil if there is none.
+func (p problem) as(sentinel error) error {
+	if p == "" {
+		return nil
+	}
+	return fmt.Errorf("%s: %w", string(p), sentinel)
+}
+
+// check refuses what would make a certificate that is good for nothing, as ErrInvalid.
+// The options have their defaults.
+func (o *Options) check() error {
+	if err := o.checkScope().as(trustkeep.ErrInvalid); err != nil {
+		return err
+	}
+	return o.checkNames().as(trustkeep.ErrInvalid)
+}
+
+// checkScope looks at everything but the names.
+func (o *Options) checkScope() problem {
 	switch {
 	case o.unnamed():
-		return fmt.Errorf("neither a subject nor an alternative name: %w", trustkeep.ErrEmpty)
+		return "neither a subject nor an alternative name"
 	case o.Purposes&^(ForServer|ForClient|ForEmail|ForCA) != 0:
-		return fmt.Errorf("purposes %#x: %w", uint8(o.Purposes), trustkeep.ErrUnsupported)
+		return problemf("purposes %#x", uint8(o.Purposes))
 	case o.Purposes&ForCA != 0 && o.Purposes != ForCA:
-		return fmt.Errorf("a CA that is used for %s as well: %w", o.Purposes&^ForCA, trustkeep.ErrUnsupported)
-	case o.Purposes&ForServer != 0 && len(o.DNSNames)+len(o.IPAddresses) == 0:
-		return fmt.Errorf("a server without a DNS name or IP address: %w", trustkeep.ErrEmpty)
+		return problemf("a CA that is used for %s as well", o.Purposes&^ForCA)
+	case o.lacksHost():
+		return "a server without a DNS name or IP address"
 	case o.PathLength != nil && o.Purposes != ForCA:
-		return fmt.Errorf("a path length for other than a CA: %w", trustkeep.ErrUnsupported)
+		return "a path length for other than a CA"
 	case o.PathLength != nil && *o.PathLength < 0:
-		return fmt.Errorf("path length %d: %w", *o.PathLength, trustkeep.ErrUnsupported)
+		return problemf("path length %d", *o.PathLength)
 	case o.Validity < 0:
-		return fmt.Errorf("validity of %v: %w", o.Validity, trustkeep.ErrExpired)
+		return problemf("validity of %v", o.Validity)
+	case o.Key > Ed25519:
+		return problemf("key type %d", o.Key)
 	}
-	return o.checkNames()
+	return ""
+}
+
+func (o *Options) lacksHost() bool {
+	return o.Purposes&ForServer != 0 && len(o.DNSNames)+len(o.IPAddresses) == 0
+}
+
+func (o *Options) now() time.Time {
+	if o.Clock != nil {
+		return o.Clock()
+	}
+	return time.Now()
 }
 
 // keyUsage returns the key usages that go with purposes. Only RSA keys can

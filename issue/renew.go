@@ -1,139 +1,139 @@
-package keystore
+package issue
 
 import (
+	"context"
 	"crypto"
 	"crypto/x509"
-	"encoding/pem"
 	"fmt"
 
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/internal/certgen"
-	"github.com/trustkeep/trustkeep/internal/entry"
+	"github.com/trustkeep/trustkeep/internal/certpath"
+	"github.com/trustkeep/trustkeep/keystore"
 )
 
-// RenewOptions says how an identity is renewed. With the zero value, the key,
-// the names and the purposes stay and the certificate is self-signed.
+// RenewOptions configures how an identity is renewed. With the zero value, key, names and
+// purposes stay and the certificate is self-signed.
 type RenewOptions struct {
-	// Certificate says what is to change: names, purposes and key usages
-	// that it leaves empty are those of the current certificate. Its Issuer
-	// signs, unless Sign is set; its Key counts with NewKey alone, where
-	// zero is the type of the current key. A zero Validity is as long as
-	// the current certificate's, bounded by an issuer's.
-	Certificate CertificateOptions
+	// Certificate has what is to change: names, purposes and key usages that it leaves
+	// empty are those of the current certificate. Its Issuer signs, unless Sign is set;
+	// its Key counts with NewKey alone and is the type of the current key if zero. If
+	// Validity is zero, it is as long as the current certificate's, within an issuer's.
+	Certificate Options
 	// NewKey makes a new key. Otherwise the key stays.
 	NewKey bool
-	// Sign asks a CA: it gets the request in PEM and returns the reply, in
-	// any of the forms that InstallReply takes. The store is not locked
-	// meanwhile. What the CA is to decide (NotBefore, Validity, PathLength,
-	// Issuer) cannot be asked for.
-	Sign func(request []byte) (reply []byte, err error)
-	// Trust judges the CA's reply as ReplyOptions.Trust does.
-	Trust CertificateSource
-	// KeepAs keeps the old identity under another alias, which must be
-	// free. Empty lets it go.
+	// Sign asks a CA: it gets the request in PEM and returns the reply, in any of the
+	// forms that Install takes. The store can be used meanwhile. What the CA is to decide
+	// (NotBefore, Validity, PathLength, Issuer) cannot be asked for.
+	Sign func(ctx context.Context, request []byte) (reply []byte, err error)
+	// Trust judges the CA's reply as InstallOptions.Trust does.
+	Trust trustkeep.CertificateHolder
+	// KeepAs keeps the old identity under another alias, which must be free. If empty,
+	// the old identity goes.
 	KeepAs string
+	// Limits bounds the work that the CA's reply may cause. Zero fields stand for the
+	// defaults.
+	Limits trustkeep.Limits
 }
 
-// Renew gives the identity of an alias a new certificate, and with NewKey a new
-// key, under the same alias and key password. The old identity stays until the
-// new one is complete and checked, and takes its place in one step; on any error
-// nothing changes. Use it within Update to renew a store on disk in one step.
+// Renew gives the identity of an alias a new certificate, and with NewKey a new key, under
+// the same alias and key password. The old identity stays until the new one is complete and
+// checked, and is replaced in one step; on any error nothing changes. The store is not
+// saved: use Renew within keystore.Update to renew a store on disk in one step.
 //
-// An identity that somebody else signed is renewed with Sign or with an Issuer;
-// without both, the error is ErrEmpty, so that nothing becomes self-signed by
-// accident. For a CA that takes days to answer, use CertificateRequest and
-// InstallReply, with ReplyOptions.As where the key is new.
+// An identity that somebody else signed is renewed with Sign or with an Issuer; without
+// both, the error is ErrInvalid, so that nothing becomes self-signed by accident. For a CA
+// that takes days to answer, use Request and Install, with InstallOptions.As if the key is
+// new.
 //
-// Errors are those of Generate, CertificateRequest and InstallReply, and
-// whatever Sign returns.
-func (k *Keystore) Renew(alias string, o RenewOptions) (*Identity, error) {
-	const op = "keystore: renew"
-	old, err := k.identity(op, alias, nil, false)
-	if err != nil {
-		return nil, err
+// ctx is passed to Sign. Errors are those of Keystore.Identity, New, Request, Install and
+// Keystore.Replace, that of ctx, and whatever Sign returns.
+func Renew(ctx context.Context, ks *keystore.Keystore, alias string, o RenewOptions) (*keystore.Identity, error) {
+	const op = "issue: renew"
+	if err := ctx.Err(); err != nil {
+		return nil, &trustkeep.Error{Op: op, Alias: alias, Err: err}
 	}
-	it, err := k.current().findKey(op, alias)
+	e, err := entryOf(ks, alias)
 	if err != nil {
-		return nil, err
+		return nil, &trustkeep.Error{Op: op, Err: err}
 	}
-	next, err := k.renewed(it, old, o)
+	old, err := ks.Identity(e.Alias)
 	if err != nil {
-		return nil, &trustkeep.Error{Op: op, Alias: old.alias, Err: err}
+		return nil, &trustkeep.Error{Op: op, Err: err}
 	}
-	return k.succeed(op, it, next, ReplyOptions{KeepAs: o.KeepAs})
+	r, err := o.replacement(ctx, ks, old)
+	if err != nil {
+		return nil, &trustkeep.Error{Op: op, Alias: e.Alias, Err: err}
+	}
+	id, err := ks.Replace(e, r)
+	if err != nil {
+		return nil, &trustkeep.Error{Op: op, Err: err}
+	}
+	return id, nil
 }
 
-func (k *Keystore) renewed(it *item, old *Identity, o RenewOptions) (*item, error) {
+func (o *RenewOptions) replacement(ctx context.Context, ks *keystore.Keystore, old *keystore.Identity) (r keystore.Replacement, err error) {
 	if o.Sign == nil && o.Certificate.Issuer == nil && !old.SelfSigned() {
-		return nil, fmt.Errorf("certificate of %s, signed by another, without Sign or Issuer: %w", subject(old.Leaf()), trustkeep.ErrEmpty)
+		return r, fmt.Errorf("certificate of %s, signed by another, without Sign or Issuer: %w", certpath.Subject(old.Leaf()), trustkeep.ErrInvalid)
 	}
-	key := old.signer
+	r.KeepAs = o.KeepAs
+	key := old.Signer()
 	if o.NewKey {
-		var err error
-		if key, err = k.nextKey(old.Leaf(), o.Certificate.Key); err != nil {
-			return nil, err
+		if key, err = o.Certificate.keyLike(old.Leaf()); err != nil {
+			return r, err
 		}
+		r.Key = key
 	}
-	chain, err := k.renewedChain(key, old.Leaf(), o)
-	if err != nil {
-		return nil, err
-	}
-	id, err := identityFrom(old.alias, key, chain)
-	if err != nil {
-		return nil, err
-	}
-	if o.NewKey {
-		return k.newItem(id, it.password), nil
-	}
-	next := it.variant(func(e *entry.Entry) { e.Chain, e.Err = chain, nil })
-	next.identity.Store(id)
-	return next, nil
+	r.Chain, err = o.chain(ctx, ks, key, old.Leaf())
+	return r, err
 }
 
-func (k *Keystore) nextKey(old *x509.Certificate, t KeyType) (crypto.Signer, error) {
+// keyLike makes a key of the type that the options name, or of that of a certificate's.
+func (o *Options) keyLike(old *x509.Certificate) (crypto.Signer, error) {
+	t := o.Key
+	if t > Ed25519 {
+		return nil, problemf("key type %d", t).as(trustkeep.ErrInvalid)
+	}
 	if t == 0 {
-		t = CertificateLike(old).Key
+		t = Like(old).Key
 	}
 	if t == 0 {
 		return nil, fmt.Errorf("another key of this type: %w", trustkeep.ErrUnsupported)
 	}
-	return certgen.NewKey(certgen.KeyType(t), k.options.Rand)
+	return certgen.NewKey(certgen.KeyType(t), o.Rand)
 }
 
-func (k *Keystore) renewedChain(key crypto.Signer, old *x509.Certificate, o RenewOptions) ([]*entry.Certificate, error) {
+// chain has a certificate made for a key.
+func (o *RenewOptions) chain(ctx context.Context, ks *keystore.Keystore, key crypto.Signer, old *x509.Certificate) ([]*x509.Certificate, error) {
 	wanted := o.Certificate.orLike(old)
+	wanted.Key = 0 // made already
 	if o.Sign == nil {
-		wanted = wanted.forAsLongAs(old)
-		wanted.Key = ECP256 // made already
-		wanted = wanted.withDefaults()
+		wanted = wanted.forAsLongAs(old).withDefaults()
 		if err := wanted.check(); err != nil {
 			return nil, err
 		}
-		id, err := k.certify("", key, wanted)
+		by, err := wanted.issuer()
 		if err != nil {
 			return nil, err
 		}
-		return wrap(id), nil
+		return wanted.certify(key, by)
 	}
-	if !wanted.NotBefore.IsZero() || wanted.Validity != 0 || wanted.PathLength != nil || wanted.Issuer != nil {
-		return nil, fmt.Errorf("an option that is the CA's to decide: %w", trustkeep.ErrUnsupported)
-	}
-	der, err := k.request(key, wanted)
+	request, err := wanted.request(key)
 	if err != nil {
 		return nil, err
 	}
-	reply, err := o.Sign(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: der}))
+	reply, err := o.Sign(ctx, request)
 	if err != nil {
 		return nil, fmt.Errorf("sign: %w", err)
 	}
-	return k.judge(key.Public(), reply, o.Trust)
+	judge := InstallOptions{Trust: o.Trust, Clock: wanted.Clock, Limits: o.Limits}
+	return judge.judge(ks, key.Public(), reply)
 }
 
-// forAsLongAs takes from the old certificate what is left open about the new
-// one's extent.
-func (o CertificateOptions) forAsLongAs(old *x509.Certificate) CertificateOptions {
+// forAsLongAs takes from the old certificate what is left open about the new one's extent.
+func (o Options) forAsLongAs(old *x509.Certificate) Options {
 	if o.PathLength == nil && o.Purposes == ForCA {
-		o.PathLength = CertificateLike(old).PathLength
+		o.PathLength = Like(old).PathLength
 	}
 	if o.Validity == 0 {
 		o.Validity, o.atMost = old.NotAfter.Sub(old.NotBefore), true

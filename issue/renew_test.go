@@ -1,7 +1,8 @@
-package keystore_test
+package issue_test
 
 import (
 	"bytes"
+	"context"
 	"crypto/x509"
 	"errors"
 	"path/filepath"
@@ -10,28 +11,27 @@ import (
 	"time"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/issue"
 	"github.com/trustkeep/trustkeep/keystore"
 	"github.com/trustkeep/trustkeep/truststore"
 )
 
 func TestRenew(t *testing.T) {
-	ca, root, intermediate := newCA(t, at(noon))
-	sign := func(csr []byte) ([]byte, error) {
-		return ca.SignRequest("intermediate", csr, keystore.CertificateOptions{})
-	}
+	_, root, intermediate := newCA(t, atNoon)
+	asks := signer(intermediate)
 	tests := []struct {
 		name            string
-		o               keystore.RenewOptions
+		o               issue.RenewOptions
 		chain           int
 		sameKey, signed bool
 	}{
-		{"self-signed again", keystore.RenewOptions{}, 1, true, false},
-		{"self-signed, new key", keystore.RenewOptions{NewKey: true}, 1, false, false},
-		{"signed by an identity", keystore.RenewOptions{Certificate: keystore.CertificateOptions{Issuer: intermediate}}, 3, true, true},
-		{"signed by a CA", keystore.RenewOptions{Sign: sign}, 3, true, true},
-		{"signed by a CA, new key", keystore.RenewOptions{Sign: sign, NewKey: true, Trust: truststore.New(root.Leaf()), KeepAs: "old"}, 3, false, true},
-		{"key of another type", keystore.RenewOptions{NewKey: true, Certificate: keystore.CertificateOptions{Key: keystore.Ed25519}}, 1, false, false},
-		{"another name", keystore.RenewOptions{Certificate: keystore.CertificateOptions{DNSNames: []string{"b.example"}}}, 1, true, false},
+		{"self-signed again", issue.RenewOptions{}, 1, true, false},
+		{"self-signed, new key", issue.RenewOptions{NewKey: true}, 1, false, false},
+		{"signed by an identity", issue.RenewOptions{Certificate: issue.Options{Issuer: intermediate}}, 3, true, true},
+		{"signed by a CA", issue.RenewOptions{Sign: asks}, 3, true, true},
+		{"signed by a CA, new key", issue.RenewOptions{Sign: asks, NewKey: true, Trust: truststore.New(root.Leaf()), KeepAs: "old"}, 3, false, true},
+		{"key of another type", issue.RenewOptions{NewKey: true, Certificate: issue.Options{Key: issue.Ed25519}}, 1, false, false},
+		{"another name", issue.RenewOptions{Certificate: issue.Options{DNSNames: []string{"b.example"}}}, 1, true, false},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -40,7 +40,7 @@ func TestRenew(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			id, err := ks.Renew("SERVER", test.o)
+			id, err := renew(t.Context(), ks, "SERVER", test.o)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -70,9 +70,9 @@ func TestRenew(t *testing.T) {
 			if again, err := loaded.Identity("server"); err != nil || !slices.EqualFunc(again.Chain(), id.Chain(), (*x509.Certificate).Equal) {
 				t.Errorf("loaded %v, %v", again, err)
 			}
-			_, err = loaded.Renew("server", keystore.RenewOptions{})
+			_, err = renew(t.Context(), loaded, "server", issue.RenewOptions{})
 			if test.signed {
-				wantError(t, err, trustkeep.ErrEmpty, "without Sign or Issuer")
+				wantError(t, err, trustkeep.ErrInvalid, "without Sign or Issuer")
 			} else if err != nil {
 				t.Error(err)
 			}
@@ -81,37 +81,35 @@ func TestRenew(t *testing.T) {
 }
 
 func TestRenewRefused(t *testing.T) {
-	ca, _, intermediate := newCA(t, at(noon))
+	_, root, intermediate := newCA(t, atNoon)
 	refusal := errors.New("the CA says no")
 	ks := newServer(t)
 	old, err := ks.Identity("server")
 	if err != nil {
 		t.Fatal(err)
 	}
-	wrongKey := func([]byte) ([]byte, error) {
-		return ca.SignRequest("root", mustRequest(t, newServer(t), "server"), keystore.CertificateOptions{})
+	wrongKey := func(context.Context, []byte) ([]byte, error) {
+		return sign(root, mustRequest(t, newServer(t), "server"), issue.Options{})
 	}
-	sign := func(csr []byte) ([]byte, error) {
-		return ca.SignRequest("intermediate", csr, keystore.CertificateOptions{})
-	}
+	asks := signer(intermediate)
 	tests := []struct {
 		name, alias string
-		o           keystore.RenewOptions
+		o           issue.RenewOptions
 		want        error
 	}{
-		{"unknown alias", "none", keystore.RenewOptions{}, trustkeep.ErrNotFound},
-		{"CA refuses", "server", keystore.RenewOptions{NewKey: true, Sign: func([]byte) ([]byte, error) { return nil, refusal }}, refusal},
-		{"reply for another key", "server", keystore.RenewOptions{Sign: wrongKey}, trustkeep.ErrKeyMismatch},
-		{"root not trusted", "server", keystore.RenewOptions{Sign: sign, Trust: truststore.New()}, trustkeep.ErrNotFound},
-		{"kept under a taken alias", "server", keystore.RenewOptions{KeepAs: "Server"}, trustkeep.ErrExists},
-		{"validity asked of a CA", "server", keystore.RenewOptions{Sign: sign, Certificate: keystore.CertificateOptions{Validity: time.Hour}}, trustkeep.ErrUnsupported},
-		{"two issuers", "server", keystore.RenewOptions{Sign: sign, Certificate: keystore.CertificateOptions{Issuer: intermediate}}, trustkeep.ErrUnsupported},
-		{"unknown key type", "server", keystore.RenewOptions{NewKey: true, Certificate: keystore.CertificateOptions{Key: 99}}, trustkeep.ErrUnsupported},
+		{"unknown alias", "none", issue.RenewOptions{}, trustkeep.ErrNotFound},
+		{"CA refuses", "server", issue.RenewOptions{NewKey: true, Sign: func(context.Context, []byte) ([]byte, error) { return nil, refusal }}, refusal},
+		{"reply for another key", "server", issue.RenewOptions{Sign: wrongKey}, trustkeep.ErrKeyMismatch},
+		{"root not trusted", "server", issue.RenewOptions{Sign: asks, Trust: truststore.New()}, trustkeep.ErrNotFound},
+		{"kept under a taken alias", "server", issue.RenewOptions{KeepAs: "Server"}, trustkeep.ErrExists},
+		{"validity asked of a CA", "server", issue.RenewOptions{Sign: asks, Certificate: issue.Options{Validity: time.Hour}}, trustkeep.ErrInvalid},
+		{"two issuers", "server", issue.RenewOptions{Sign: asks, Certificate: issue.Options{Issuer: intermediate}}, trustkeep.ErrInvalid},
+		{"unknown key type", "server", issue.RenewOptions{NewKey: true, Certificate: issue.Options{Key: 99}}, trustkeep.ErrInvalid},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			_, err := ks.Renew(test.alias, test.o)
-			wantError(t, err, test.want, "keystore: renew")
+			_, err := renew(t.Context(), ks, test.alias, test.o)
+			wantError(t, err, test.want, "issue: renew")
 			if now, err := ks.Identity("server"); err != nil || now != old || ks.Len() != 1 {
 				t.Errorf("the store has %v, %v", now, err)
 			}
@@ -121,7 +119,7 @@ func TestRenewRefused(t *testing.T) {
 
 // A CA renews within its own issuer's validity, and keeps being one.
 func TestRenewedCA(t *testing.T) {
-	ks, root, intermediate := newCA(t, at(noon))
+	ks, root, intermediate := newCA(t, atNoon)
 	data, err := ks.Encode(keystore.SaveOptions{Format: trustkeep.JKS, Password: trustkeep.Password("secret")})
 	if err != nil {
 		t.Fatal(err)
@@ -130,7 +128,7 @@ func TestRenewedCA(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	id, err := later.Renew("intermediate", keystore.RenewOptions{Certificate: keystore.CertificateOptions{Issuer: root}})
+	id, err := issue.Renew(t.Context(), later, "intermediate", issue.RenewOptions{Certificate: issue.Options{Issuer: root, Clock: func() time.Time { return noon.AddDate(7, 0, 0) }}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -142,15 +140,15 @@ func TestRenewedCA(t *testing.T) {
 
 // While the CA is asked, somebody else replaces the entry.
 func TestRenewalMeetsAnother(t *testing.T) {
-	ca, _, _ := newCA(t, at(noon))
+	_, root, _ := newCA(t, atNoon)
 	ks := newServer(t)
 	var other *keystore.Identity
-	_, err := ks.Renew("server", keystore.RenewOptions{Sign: func(csr []byte) ([]byte, error) {
+	_, err := renew(t.Context(), ks, "server", issue.RenewOptions{Sign: func(_ context.Context, csr []byte) ([]byte, error) {
 		var err error
-		if other, err = ks.Renew("server", keystore.RenewOptions{NewKey: true}); err != nil {
+		if other, err = renew(t.Context(), ks, "server", issue.RenewOptions{NewKey: true}); err != nil {
 			t.Fatal(err)
 		}
-		return ca.SignRequest("root", csr, keystore.CertificateOptions{})
+		return sign(root, csr, issue.Options{})
 	}})
 	wantError(t, err, trustkeep.ErrConflict)
 	if now, err := ks.Identity("server"); err != nil || now != other {
@@ -179,7 +177,7 @@ func TestRenewOnDisk(t *testing.T) {
 	o.KeyPasswords = map[string]trustkeep.PasswordSource{"server": trustkeep.Password("keypass")}
 	var renewed *keystore.Identity
 	err = o.Update(path, trustkeep.Password("storepass"), keystore.SaveOptions{}, func(ks *keystore.Keystore) (err error) {
-		renewed, err = ks.Renew("server", keystore.RenewOptions{NewKey: true})
+		renewed, err = renew(t.Context(), ks, "server", issue.RenewOptions{NewKey: true})
 		return err
 	})
 	if err != nil {

@@ -1,4 +1,4 @@
-package keystore
+package issue
 
 import (
 	"crypto"
@@ -6,51 +6,54 @@ import (
 	"crypto/x509/pkix"
 	"encoding/asn1"
 	"encoding/pem"
-	"errors"
 	"fmt"
 	"math/bits"
 
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/internal/certgen"
-	"github.com/trustkeep/trustkeep/internal/redact"
+	"github.com/trustkeep/trustkeep/internal/certpath"
 )
 
-// CertificateRequest asks a CA for a certificate of the key of that alias: a
-// PKCS#10 request (RFC 2986) as a PEM block of type CERTIFICATE REQUEST, to be
-// sent to the CA and answered by InstallReply. The store does not change.
+// Request asks a CA for another certificate for the key of an identity: a PKCS#10 request
+// (RFC 2986) as a PEM block of type CERTIFICATE REQUEST, to be sent to the CA and answered
+// through Install.
 //
-// Where the options name neither a subject nor an alternative name, the names
-// are those of the entry's certificate, and so are the purposes and key usages
-// where the options have none: the zero CertificateOptions renew what there is.
-// The options that are for the CA to decide (NotBefore, Validity, Key, Issuer,
-// PathLength) must be zero.
+// If the options name neither a subject nor an alternative name, the names are those of the
+// identity's certificate; and so are purposes and key usages that the options leave empty.
+// What the CA is to decide (NotBefore, Validity, Key, Issuer, PathLength) must be zero.
 //
-// Errors are those of Identity, ErrEmpty when there is no name and
-// ErrUnsupported for such an option.
-func (k *Keystore) CertificateRequest(alias string, o CertificateOptions) ([]byte, error) {
-	const op = "keystore: certificate request"
-	it, key, leaf, err := k.keyOf(op, alias)
+// Errors: ErrInvalid for options that are malformed or the CA's to decide; those of the
+// identity.
+func Request(id trustkeep.Identity, o Options) ([]byte, error) {
+	const op = "issue: request"
+	of, err := authorityOf(id)
 	if err != nil {
-		return nil, err
+		return nil, &trustkeep.Error{Op: op, Err: err}
 	}
-	if !o.NotBefore.IsZero() || o.Validity != 0 || o.Key != 0 || o.Issuer != nil || o.PathLength != nil {
-		return nil, &trustkeep.Error{Op: op, Alias: alias,
-			Err: fmt.Errorf("an option that is the CA's to decide: %w", trustkeep.ErrUnsupported)}
-	}
-	der, err := k.request(key, o.orLike(leaf))
-	if err != nil {
-		return nil, &trustkeep.Error{Op: op, Alias: it.e.Alias, Err: err}
-	}
-	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: der}), nil
+	return requested(op, of.key, o.orLike(of.chain[0]))
 }
 
-// orLike takes from the certificate what the options leave open about the
-// holder. leaf may be nil.
-func (o CertificateOptions) orLike(leaf *x509.Certificate) CertificateOptions {
-	if leaf == nil {
-		return o
+// RequestForKey is Request for a key that has no certificate yet, such as one that
+// Keystore.Signer returns, or one in hardware. The options must name the holder.
+func RequestForKey(key crypto.Signer, o Options) ([]byte, error) {
+	const op = "issue: request"
+	if certpath.IsNil(key) {
+		return nil, &trustkeep.Error{Op: op, Err: fmt.Errorf("nil key: %w", trustkeep.ErrInvalid)}
 	}
-	old := CertificateLike(leaf)
+	return requested(op, key, o)
+}
+
+func requested(op string, key crypto.Signer, o Options) ([]byte, error) {
+	request, err := o.request(key)
+	if err != nil {
+		return nil, &trustkeep.Error{Op: op, Err: err}
+	}
+	return request, nil
+}
+
+// orLike takes from the certificate what the options leave open about the holder.
+func (o Options) orLike(leaf *x509.Certificate) Options {
+	old := Like(leaf)
 	if o.unnamed() {
 		o.Subject, o.DNSNames, o.IPAddresses = old.Subject, old.DNSNames, old.IPAddresses
 		o.EmailAddresses, o.URIs = old.EmailAddresses, old.URIs
@@ -64,8 +67,11 @@ func (o CertificateOptions) orLike(leaf *x509.Certificate) CertificateOptions {
 	return o
 }
 
-// request makes a PKCS#10 request in DER.
-func (k *Keystore) request(key crypto.Signer, o CertificateOptions) ([]byte, error) {
+// request makes a PKCS#10 request in PEM.
+func (o Options) request(key crypto.Signer) ([]byte, error) {
+	if !o.NotBefore.IsZero() || o.Validity != 0 || o.Key != 0 || o.Issuer != nil || o.PathLength != nil {
+		return nil, fmt.Errorf("an option that is the CA's to decide: %w", trustkeep.ErrInvalid)
+	}
 	o = o.withDefaults()
 	if err := o.check(); err != nil {
 		return nil, err
@@ -74,10 +80,14 @@ func (k *Keystore) request(key crypto.Signer, o CertificateOptions) ([]byte, err
 	if err != nil {
 		return nil, err
 	}
-	return certgen.Request(x509.CertificateRequest{
+	der, err := certgen.Request(x509.CertificateRequest{
 		Subject: o.Subject, DNSNames: o.DNSNames, IPAddresses: o.IPAddresses, EmailAddresses: o.EmailAddresses, URIs: o.URIs,
 		ExtraExtensions: extensions,
-	}, key, k.options.Rand)
+	}, key, o.Rand)
+	if err != nil {
+		return nil, err
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: der}), nil
 }
 
 var (
@@ -98,7 +108,7 @@ var (
 
 // requestedUsages encodes the extensions that a request asks for, which
 // crypto/x509 does for alternative names alone.
-func requestedUsages(o *CertificateOptions, public crypto.PublicKey) ([]pkix.Extension, error) {
+func requestedUsages(o *Options, public crypto.PublicKey) ([]pkix.Extension, error) {
 	usage := uint16(keyUsage(o.Purposes, public) | o.KeyUsage)
 	// The named bits count from the most significant one, and trailing zeros
 	// are left out (X.690 section 11.2.2).
@@ -128,32 +138,4 @@ func requestedUsages(o *CertificateOptions, public crypto.PublicKey) ([]pkix.Ext
 	}
 	err := add(oidExtKeyUsage, false, ids)
 	return extensions, err
-}
-
-// keyOf unlocks the key of an alias. Unlike identity, it takes a key that has
-// no certificate, or one that is not its own; leaf is nil then.
-func (k *Keystore) keyOf(op, alias string) (it *item, key crypto.Signer, leaf *x509.Certificate, err error) {
-	var password *redact.Secret
-	k.look(func(s *state) {
-		if it, err = s.findKey(op, alias); err == nil {
-			password = redact.NewSecret(s.passwordOf(it).Bytes())
-		}
-	})
-	if err != nil {
-		return nil, nil, nil, err
-	}
-	defer password.Wipe()
-
-	id, err := k.identity(op, it.e.Alias, nil, false)
-	if err == nil {
-		return it, id.signer, id.chain[0], nil
-	}
-	noLeaf := errors.Is(err, trustkeep.ErrEmpty) || errors.Is(err, trustkeep.ErrKeyMismatch)
-	if !noLeaf || it.e.Key == nil || it.e.Key.Open == nil {
-		return nil, nil, nil, err
-	}
-	if key, err = openKey(it.e, password.Bytes()); err != nil {
-		return nil, nil, nil, &trustkeep.Error{Op: op, Alias: it.e.Alias, Err: err}
-	}
-	return it, key, nil, nil
 }

@@ -1,4 +1,4 @@
-package keystore
+package issue
 
 import (
 	"bytes"
@@ -15,41 +15,42 @@ import (
 // maxRequest bounds a certificate request, which comes from a stranger.
 const maxRequest = 256 << 10
 
-// SignRequest makes the CA of that alias answer a certificate request (PKCS#10
-// in DER, or in PEM as openssl and keytool write it). The reply is the new
-// certificate followed by the CA's chain, in PEM: InstallReply, keytool
-// -importcert and openssl take it as it is. The store does not change.
+// Sign makes a CA answer a certificate request (PKCS#10 in DER, or in PEM as openssl and
+// keytool write it). The reply is the new certificate followed by the CA's chain, in PEM:
+// Install, keytool -importcert and openssl take it as it is.
 //
-// The request's signature proves that the requester has the key. Its names and
-// its purposes are granted unless the options have any: look at the request
-// (x509.ParseCertificateRequest) and decide before signing one from outside. A
-// request never makes itself a CA; that takes ForCA in the options. Key usages
-// and everything else that a request may ask for are not copied.
+// The request's signature proves that the requester has the key. Its names and its purposes
+// are granted unless the options have any: look at the request
+// (x509.ParseCertificateRequest) and decide before signing one from outside. A request
+// never makes itself a CA; that takes ForCA in the options. Key usages and everything else
+// that a request may ask for are not copied.
 //
-// Errors: ErrCorrupt for a request that is malformed, not signed by its own key
-// or asks for malformed names; ErrUnsupported for a weak or unknown key, and as
-// in Generate; ErrLimit above 256 KiB; those of Identity and Generate.
-func (k *Keystore) SignRequest(alias string, request []byte, o CertificateOptions) ([]byte, error) {
-	const op = "keystore: sign request"
-	ca, err := k.identity(op, alias, nil, false)
+// Errors: ErrCorrupt for a request that is malformed, is not signed by its own key, or asks
+// for malformed names or a server without a host; ErrEmpty for one without any name;
+// ErrUnsupported for a weak or unknown key, or the CA's own name; ErrLimit above 256 KiB;
+// ErrInvalid for wrong options, which include Key and Issuer, and for a CA that may not
+// sign such a certificate; ErrExpired when the CA is outside its validity; those of the CA.
+func Sign(ca trustkeep.Identity, request []byte, o Options) ([]byte, error) {
+	const op = "issue: sign"
+	by, err := authorityOf(ca)
 	if err != nil {
-		return nil, err
+		return nil, &trustkeep.Error{Op: op, Err: err}
 	}
-	cert, err := k.signRequest(ca, request, o)
+	cert, err := o.answer(by, request)
 	if err != nil {
-		return nil, &trustkeep.Error{Op: op, Alias: ca.alias, Err: err}
+		return nil, &trustkeep.Error{Op: op, Err: err}
 	}
 	var reply bytes.Buffer
-	for _, c := range append([]*x509.Certificate{cert}, ca.chain...) {
+	for _, der := range append([][]byte{cert.Raw}, by.raw...) {
 		// A bytes.Buffer takes everything.
-		_ = pem.Encode(&reply, &pem.Block{Type: "CERTIFICATE", Bytes: c.Raw})
+		_ = pem.Encode(&reply, &pem.Block{Type: "CERTIFICATE", Bytes: der})
 	}
 	return reply.Bytes(), nil
 }
 
-func (k *Keystore) signRequest(ca *Identity, request []byte, o CertificateOptions) (*x509.Certificate, error) {
+func (o Options) answer(by *authority, request []byte) (*x509.Certificate, error) {
 	if o.Key != 0 || o.Issuer != nil {
-		return nil, fmt.Errorf("key and issuer are given by the request and the alias: %w", trustkeep.ErrUnsupported)
+		return nil, fmt.Errorf("key and issuer are given by the request and the CA: %w", trustkeep.ErrInvalid)
 	}
 	asked, err := parseRequest(request)
 	if err != nil {
@@ -58,19 +59,30 @@ func (k *Keystore) signRequest(ca *Identity, request []byte, o CertificateOption
 	if err := checkPublicKey(asked.PublicKey); err != nil {
 		return nil, err
 	}
-	o.Issuer = ca
+	// Who chose the names is to blame for them, and so for the purposes.
+	badNames, badSubject := trustkeep.ErrInvalid, trustkeep.ErrInvalid
 	if o.unnamed() {
+		badNames, badSubject = trustkeep.ErrCorrupt, trustkeep.ErrUnsupported
 		o.Subject = subjectOf(asked.Subject)
 		o.DNSNames, o.IPAddresses, o.EmailAddresses, o.URIs = asked.DNSNames, asked.IPAddresses, asked.EmailAddresses, asked.URIs
+		if o.unnamed() {
+			return nil, fmt.Errorf("the request has neither a subject nor an alternative name: %w", trustkeep.ErrEmpty)
+		}
 	}
 	if o.Purposes == 0 {
 		o.Purposes = requestedPurposes(asked)
+		if o.lacksHost() {
+			return nil, fmt.Errorf("the request is that of a server without a DNS name or IP address: %w", badNames)
+		}
 	}
 	o = o.withDefaults()
-	if err := o.check(); err != nil {
+	if err := o.checkScope().as(trustkeep.ErrInvalid); err != nil {
 		return nil, err
 	}
-	return k.sign(asked.PublicKey, nil, o)
+	if err := o.checkNames().as(badNames); err != nil {
+		return nil, err
+	}
+	return o.sign(asked.PublicKey, nil, by, badSubject)
 }
 
 func parseRequest(data []byte) (*x509.CertificateRequest, error) {

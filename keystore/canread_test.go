@@ -3,7 +3,6 @@ package keystore_test
 import (
 	"crypto/x509"
 	"crypto/x509/pkix"
-	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -13,6 +12,7 @@ import (
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/internal/testpki"
 	"github.com/trustkeep/trustkeep/internal/testtool"
+	"github.com/trustkeep/trustkeep/issue"
 	"github.com/trustkeep/trustkeep/keystore"
 )
 
@@ -36,12 +36,10 @@ func codes(t *testing.T, ks *keystore.Keystore, consumer trustkeep.Profile, o ke
 	return out
 }
 
-func generated(t *testing.T, key keystore.KeyType) *keystore.Keystore {
+func generated(t *testing.T, key issue.KeyType) *keystore.Keystore {
 	t.Helper()
 	ks := keystore.New()
-	if _, err := ks.Generate("one", keystore.CertificateOptions{DNSNames: []string{"a.example"}, Key: key}); err != nil {
-		t.Fatal(err)
-	}
+	generate(t, ks, "one", issue.Options{DNSNames: []string{"a.example"}, Key: key})
 	return ks
 }
 
@@ -54,24 +52,6 @@ func nameless(t *testing.T) *keystore.Keystore {
 		t.Fatal(err)
 	}
 	return ks
-}
-
-func TestGeneratedIssuersHaveAName(t *testing.T) {
-	long := strings.Repeat("a", 60) + ".example"
-	for _, c := range []struct {
-		o    keystore.CertificateOptions
-		want string
-	}{
-		{keystore.CertificateOptions{DNSNames: []string{long, "b.example"}}, "CN=b.example"},
-		{keystore.CertificateOptions{IPAddresses: []net.IP{net.IPv4(192, 0, 2, 1)}}, "CN=192.0.2.1"},
-		{keystore.CertificateOptions{DNSNames: []string{long}}, "CN=self-signed"},
-		{keystore.CertificateOptions{Subject: pkix.Name{Organization: []string{"O"}}, DNSNames: []string{"b.example"}}, "O=O"},
-	} {
-		id, err := keystore.New().Generate("one", c.o)
-		if err != nil || id.Leaf().Issuer.String() != c.want || id.Leaf().Subject.String() != c.want {
-			t.Errorf("%v, %v, want %s", id, err, c.want)
-		}
-	}
 }
 
 func TestCanRead(t *testing.T) {
@@ -109,17 +89,17 @@ func TestCanRead(t *testing.T) {
 		o    keystore.SaveOptions
 		want want
 	}{
-		{"what everybody reads", generated(t, keystore.ECP256), keystore.SaveOptions{Profile: trustkeep.Windows2016, Password: changeit}, all()},
+		{"what everybody reads", generated(t, issue.ECP256), keystore.SaveOptions{Profile: trustkeep.Windows2016, Password: changeit}, all()},
 		{"as keytool 17 wrote it", load("keytool-1.p12", "changeit"), keystore.SaveOptions{}, want{trustkeep.Java8: {"algorithms"}, trustkeep.Windows2016: {"algorithms"}}},
 		{"as older tools wrote it", load("keytool-legacy.p12", "changeit"), keystore.SaveOptions{}, want{}},
 		{"the same, rewritten", load("keytool-legacy.p12", "changeit"), keystore.SaveOptions{Profile: trustkeep.Modern}, want{trustkeep.Java8: {"algorithms"}, trustkeep.Windows2016: {"algorithms"}}},
-		{"a new store", generated(t, keystore.ECP256), keystore.SaveOptions{Password: changeit}, want{trustkeep.Java8: {"algorithms"}, trustkeep.Windows2016: {"algorithms"}}},
-		{"PBMAC1", generated(t, keystore.ECP256), keystore.SaveOptions{Profile: trustkeep.Modern2026, Password: changeit}, all("algorithms")},
-		{"password", generated(t, keystore.ECP256), keystore.SaveOptions{Profile: trustkeep.Java8, Password: trustkeep.Password("größe")},
+		{"a new store", generated(t, issue.ECP256), keystore.SaveOptions{Password: changeit}, want{trustkeep.Java8: {"algorithms"}, trustkeep.Windows2016: {"algorithms"}}},
+		{"PBMAC1", generated(t, issue.ECP256), keystore.SaveOptions{Profile: trustkeep.Modern2026, Password: changeit}, all("algorithms")},
+		{"password", generated(t, issue.ECP256), keystore.SaveOptions{Profile: trustkeep.Java8, Password: trustkeep.Password("größe")},
 			want{trustkeep.Java8: {"password-not-ascii"}, trustkeep.Java17: {"password-not-ascii"}}},
-		{"the same in JKS", generated(t, keystore.ECP256), keystore.SaveOptions{Format: trustkeep.JKS, Password: trustkeep.Password("größe")},
+		{"the same in JKS", generated(t, issue.ECP256), keystore.SaveOptions{Format: trustkeep.JKS, Password: trustkeep.Password("größe")},
 			want{trustkeep.OpenSSL11: {"format"}, trustkeep.Windows2016: {"format"}}},
-		{"Ed25519", generated(t, keystore.Ed25519), keystore.SaveOptions{Profile: trustkeep.Java8, Password: changeit},
+		{"Ed25519", generated(t, issue.Ed25519), keystore.SaveOptions{Profile: trustkeep.Java8, Password: changeit},
 			want{trustkeep.Java8: {"key-algorithm"}, trustkeep.Windows2016: {"key-algorithm"}}},
 		{"authorities of one name", twins, keystore.SaveOptions{Profile: trustkeep.Java8, Password: changeit},
 			want{trustkeep.Java8: {"duplicate-subject"}, trustkeep.Java17: {"duplicate-subject"}}},
@@ -141,7 +121,7 @@ func TestCanRead(t *testing.T) {
 			t.Errorf("%s: an unknown consumer: %q", c.name, got)
 		}
 	}
-	found, err := generated(t, keystore.Ed25519).CanRead("", keystore.SaveOptions{Password: changeit})
+	found, err := generated(t, issue.Ed25519).CanRead("", keystore.SaveOptions{Password: changeit})
 	if err != nil || len(found) != 4 {
 		t.Errorf("everybody: %v, %v", found, err)
 	}
@@ -196,12 +176,12 @@ func TestInteropCanRead(t *testing.T) {
 		profile  trustkeep.Profile
 		password string
 	}{
-		{"ordinary", generated(t, keystore.ECP256), trustkeep.Java17, "changeit"},
-		{"old algorithms", generated(t, keystore.ECP256), trustkeep.Java8, "changeit"},
-		{"Ed25519", generated(t, keystore.Ed25519), trustkeep.Java17, "changeit"},
+		{"ordinary", generated(t, issue.ECP256), trustkeep.Java17, "changeit"},
+		{"old algorithms", generated(t, issue.ECP256), trustkeep.Java8, "changeit"},
+		{"Ed25519", generated(t, issue.Ed25519), trustkeep.Java17, "changeit"},
 		{"certificate without issuer", nameless(t), trustkeep.Java17, "changeit"},
-		{"PBMAC1", generated(t, keystore.ECP256), trustkeep.Modern2026, "changeit"},
-		{"password beyond ASCII", generated(t, keystore.ECP256), trustkeep.Java17, "größe"},
+		{"PBMAC1", generated(t, issue.ECP256), trustkeep.Modern2026, "changeit"},
+		{"password beyond ASCII", generated(t, issue.ECP256), trustkeep.Java17, "größe"},
 		{"brainpool", brainpool, trustkeep.Java17, "changeit"},
 		{"key alone", alone, trustkeep.Java17, "changeit"},
 	} {

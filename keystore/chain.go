@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"slices"
 
+	"github.com/trustkeep/trustkeep/internal/certpath"
 	"github.com/trustkeep/trustkeep/internal/entry"
 	"github.com/trustkeep/trustkeep/internal/redact"
 )
@@ -21,7 +22,7 @@ const maxChain = 32
 func orderChain(pub crypto.PublicKey, chain []*entry.Certificate, more *entry.Index) ([]*entry.Certificate, error) {
 	at := slices.IndexFunc(chain, func(w *entry.Certificate) bool {
 		c, err := w.X509()
-		return err == nil && matches(c, pub)
+		return err == nil && certpath.Certifies(c, pub)
 	})
 	if at < 0 {
 		c, err := chain[0].X509()
@@ -96,4 +97,8 @@ func wrap(id *Identity) []*entry.Certificate {
 		}
 	}
 	return chain
+}
+
+func contains(chain []*entry.Certificate, raw []byte) bool {
+	return slices.ContainsFunc(chain, func(c *entry.Certificate) bool { return bytes.Equal(c.Raw, raw) })
 }

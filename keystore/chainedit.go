@@ -7,31 +7,23 @@ import (
 	"slices"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/certpath"
 	"github.com/trustkeep/trustkeep/internal/entry"
 )
 
-// SetChain gives a private key another chain. The first certificate must be the
-// key's own, the rest is stored in the order given. Errors: ErrKeyMismatch,
-// ErrEmpty without certificates, those of Identity.
+// SetChain gives a private key another chain. The first certificate must be the key's own,
+// the rest is stored in the order given. Errors are those of Signer and Replace.
 func (k *Keystore) SetChain(alias string, chain ...*x509.Certificate) error {
 	const op = "keystore: set chain"
-	it, key, _, err := k.keyOf(op, alias)
+	it, err := k.current().findKey(op, alias)
 	if err != nil {
 		return err
 	}
-	if len(chain) == 0 || slices.Contains(chain, nil) {
-		return &trustkeep.Error{Op: op, Alias: it.e.Alias, Err: trustkeep.ErrEmpty}
+	if _, err := k.Signer(it.e.Alias); err != nil {
+		return err
 	}
-	if !matches(chain[0], key.Public()) {
-		return &trustkeep.Error{Op: op, Alias: it.e.Alias, Err: mismatch(chain[0]), Hint: "the key's own certificate comes first"}
-	}
-	wrapped := make([]*entry.Certificate, len(chain))
-	for i, c := range chain {
-		wrapped[i] = entry.FromX509(c)
-	}
-	next := it.variant(func(e *entry.Entry) { e.Chain, e.Err = wrapped, nil })
-	next.identity.Store(newIdentity(it.e.Alias, key, slices.Clone(chain)))
-	return k.exchange(op, []*item{it}, []*item{next})
+	_, err = k.Replace(Entry{Alias: it.e.Alias, store: k, item: it.root()}, Replacement{Chain: chain})
+	return err
 }
 
 // AppendToChain adds certificates to the end of a private key's chain. The key
@@ -44,7 +36,7 @@ func (k *Keystore) AppendToChain(alias string, certs ...*x509.Certificate) error
 				return nil, fmt.Errorf("certificate: %w", trustkeep.ErrEmpty)
 			}
 			if contains(chain, c.Raw) {
-				return nil, fmt.Errorf("certificate of %s: %w", subject(c), trustkeep.ErrExists)
+				return nil, fmt.Errorf("certificate of %s: %w", certpath.Subject(c), trustkeep.ErrExists)
 			}
 			chain = append(chain, entry.FromX509(c))
 		}
@@ -67,7 +59,7 @@ func (k *Keystore) RemoveFromChain(alias string, cert *x509.Certificate) error {
 		n := len(chain)
 		chain = slices.DeleteFunc(chain, func(c *entry.Certificate) bool { return bytes.Equal(c.Raw, cert.Raw) })
 		if len(chain) == n {
-			return nil, fmt.Errorf("certificate of %s: %w", subject(cert), trustkeep.ErrNotFound)
+			return nil, fmt.Errorf("certificate of %s: %w", certpath.Subject(cert), trustkeep.ErrNotFound)
 		}
 		return chain, nil
 	})
@@ -93,14 +85,14 @@ func (k *Keystore) OrderChain(alias string) error {
 // self-signed root, from the store and the sources. When an issuer cannot be
 // found, nothing changes and the error, ErrNotFound, names it. The key stays
 // locked.
-func (k *Keystore) CompleteChain(alias string, from ...CertificateSource) error {
+func (k *Keystore) CompleteChain(alias string, from ...trustkeep.CertificateHolder) error {
 	const op = "keystore: complete chain"
 	var others []*entry.Certificate
 	for _, it := range k.current().items {
 		others = append(others, it.e.Chain...)
 	}
 	for _, source := range from {
-		certs, err := certificatesOf(source)
+		certs, err := certpath.Of(source)
 		if err != nil {
 			return &trustkeep.Error{Op: op, Alias: alias, Err: err}
 		}
@@ -116,8 +108,8 @@ func (k *Keystore) CompleteChain(alias string, from ...CertificateSource) error 
 				return nil, err
 			}
 			if i == len(complete)-1 {
-				if signedBy(c, c) != nil {
-					return nil, path{}.deadEnd(c, nil)
+				if certpath.SignedBy(c, c) != nil {
+					return nil, certpath.MissingIssuer(c)
 				}
 				break
 			}
@@ -125,7 +117,7 @@ func (k *Keystore) CompleteChain(alias string, from ...CertificateSource) error 
 			if err != nil {
 				return nil, err
 			}
-			if err := link(c, parent); err != nil {
+			if err := certpath.Link(c, parent); err != nil {
 				return nil, err
 			}
 		}

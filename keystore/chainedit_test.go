@@ -37,13 +37,13 @@ func TestChainEditing(t *testing.T) {
 		{"reorder", server.Chain, func(ks *keystore.Keystore) error { return ks.SetChain("a", leaf, root, intermediate) }, []*x509.Certificate{leaf, root, intermediate}, nil, ""},
 		{"set another's chain", server.Chain, func(ks *keystore.Keystore) error { return ks.SetChain("a", other.Chain...) }, nil, trustkeep.ErrKeyMismatch, "b.example"},
 		{"set with the leaf last", server.Chain, func(ks *keystore.Keystore) error { return ks.SetChain("a", root, leaf) }, nil, trustkeep.ErrKeyMismatch, "comes first"},
-		{"set nothing", server.Chain, func(ks *keystore.Keystore) error { return ks.SetChain("a") }, nil, trustkeep.ErrEmpty, ""},
+		{"set nothing", server.Chain, func(ks *keystore.Keystore) error { return ks.SetChain("a") }, nil, trustkeep.ErrInvalid, ""},
 		{"complete", []*x509.Certificate{leaf}, func(ks *keystore.Keystore) error {
 			return ks.CompleteChain("a", truststore.New(root, other.Cert), truststore.New(intermediate))
 		}, server.Chain, nil, ""},
 		{"complete what is complete", server.Chain, func(ks *keystore.Keystore) error { return ks.CompleteChain("a") }, server.Chain, nil, ""},
 		{"complete without the root", []*x509.Certificate{leaf}, func(ks *keystore.Keystore) error { return ks.CompleteChain("a", truststore.New(intermediate)) }, nil, trustkeep.ErrNotFound, "Test Root CA"},
-		{"complete from a nil store", []*x509.Certificate{leaf}, func(ks *keystore.Keystore) error { return ks.CompleteChain("a", (*truststore.Truststore)(nil)) }, nil, trustkeep.ErrEmpty, "nil"},
+		{"complete from a nil store", []*x509.Certificate{leaf}, func(ks *keystore.Keystore) error { return ks.CompleteChain("a", (*truststore.Truststore)(nil)) }, nil, trustkeep.ErrInvalid, "nil"},
 		{"complete from nothing", []*x509.Certificate{leaf}, func(ks *keystore.Keystore) error { return ks.CompleteChain("a", none) }, nil, trustkeep.ErrNotFound, "Test Intermediate CA"},
 	}
 	for _, locked := range []bool{false, true} {

@@ -130,10 +130,10 @@ func ImportComponent(ctx context.Context, name string, data []byte, o ComponentO
 // name.
 const componentAlias = "component"
 
-// GenerateComponent makes a private component with a new key and a certificate for it,
-// see Keystore.Generate. The key is protected by NewPassword, or else Password; the
-// error wraps ErrEmpty without either.
-func GenerateComponent(ctx context.Context, name string, cert CertificateOptions, o ComponentOptions) (*Component, error) {
+// NewComponent makes a private component of an identity, see issue.GenerateComponent. The
+// key is protected by NewPassword, or else Password; the error wraps ErrEmpty without
+// either.
+func NewComponent(ctx context.Context, name string, id *Identity, o ComponentOptions) (*Component, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, componentError("generate", name, err)
 	}
@@ -141,7 +141,7 @@ func GenerateComponent(ctx context.Context, name string, cert CertificateOptions
 		return nil, componentError("generate", name, err)
 	}
 	ks := o.reading().New()
-	if _, err := ks.Generate(componentAlias, cert); err != nil {
+	if err := ks.AddIdentity(componentAlias, id); err != nil {
 		return nil, componentError("generate", name, err)
 	}
 	r, err := protect(ks, componentAlias, name, o)

@@ -7,6 +7,7 @@ import (
 	"log"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/issue"
 	"github.com/trustkeep/trustkeep/keystore"
 )
 
@@ -15,7 +16,7 @@ import (
 func ExampleComponent() {
 	ctx := context.Background()
 	options := keystore.ComponentOptions{Password: trustkeep.Password("correct horse"), ID: "as2-acme"}
-	c, err := keystore.GenerateComponent(ctx, "AS2 ACME", keystore.CertificateOptions{
+	c, err := issue.GenerateComponent(ctx, "AS2 ACME", issue.Options{
 		Subject: pkix.Name{CommonName: "acme.example"}, DNSNames: []string{"acme.example"}}, options)
 	if err != nil {
 		log.Fatal(err)
@@ -26,7 +27,7 @@ func ExampleComponent() {
 	}
 	fmt.Println(c.Visibility(), c.Kind(), "component, for partners:", file)
 
-	next, err := c.Regenerate(ctx, keystore.RenewOptions{}, options)
+	next, err := issue.RegenerateComponent(ctx, c, issue.RenewOptions{}, options)
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -41,7 +42,7 @@ func ExampleComponent() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	_, err = public.Regenerate(ctx, keystore.RenewOptions{}, options)
+	_, err = issue.RegenerateComponent(ctx, public, issue.RenewOptions{}, options)
 	fmt.Println(err)
 	// Output:
 	// private X.509 component, for partners: AS2_ACME.cer

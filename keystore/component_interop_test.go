@@ -9,6 +9,7 @@ import (
 
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/internal/testpki"
+	"github.com/trustkeep/trustkeep/internal/testtool"
 	"github.com/trustkeep/trustkeep/keystore"
 )
 
@@ -45,7 +46,7 @@ func chainComponents(t *testing.T) map[string]*keystore.Component {
 }
 
 func TestInteropOpenSSLOpensExportedComponents(t *testing.T) {
-	f := newFolder(t, "openssl")
+	f := testtool.NewFolder(t, "openssl")
 	for key, c := range chainComponents(t) {
 		certs := c.Describe()
 		for _, suffix := range []string{keystore.SuffixP12, keystore.SuffixPFX} {
@@ -53,21 +54,21 @@ func TestInteropOpenSSLOpensExportedComponents(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			f.write(name, data)
-			f.run("openssl", "pkcs12", "-in", name, "-passin", "pass:chosen", "-nodes", "-out", "all.pem")
-			f.run("openssl", "pkcs12", "-in", name, "-passin", "pass:chosen", "-nokeys", "-clcerts", "-out", "leaf.pem")
-			if out := f.run("openssl", "x509", "-in", "leaf.pem", "-noout", "-fingerprint", "-sha256"); fmt.Sprint(fingerprintsIn(out)) != fmt.Sprintf("[%s]", certs[0].SHA256) {
+			f.Write(name, data)
+			f.Run("openssl", "pkcs12", "-in", name, "-passin", "pass:chosen", "-nodes", "-out", "all.pem")
+			f.Run("openssl", "pkcs12", "-in", name, "-passin", "pass:chosen", "-nokeys", "-clcerts", "-out", "leaf.pem")
+			if out := f.Run("openssl", "x509", "-in", "leaf.pem", "-noout", "-fingerprint", "-sha256"); fmt.Sprint(fingerprintsIn(out)) != fmt.Sprintf("[%s]", certs[0].SHA256) {
 				t.Errorf("%s: %s", name, out)
 			}
-			fromKey := f.run("openssl", "pkey", "-in", "all.pem", "-pubout")
-			fromCert := f.run("openssl", "x509", "-in", "leaf.pem", "-pubkey", "-noout")
+			fromKey := f.Run("openssl", "pkey", "-in", "all.pem", "-pubout")
+			fromCert := f.Run("openssl", "x509", "-in", "leaf.pem", "-pubkey", "-noout")
 			if fromKey != fromCert {
 				t.Errorf("%s: key and certificate differ:\n%s%s", name, fromKey, fromCert)
 			}
-			if n := strings.Count(string(f.read("all.pem")), "BEGIN CERTIFICATE"); n != len(certs) {
+			if n := strings.Count(string(f.Read("all.pem")), "BEGIN CERTIFICATE"); n != len(certs) {
 				t.Errorf("%s: %d certificates", name, n)
 			}
-			again := importFile(t, "again", f.read("all.pem"), withPassword("x"))
+			again := importFile(t, "again", f.Read("all.pem"), withPassword("x"))
 			if fmt.Sprint(fingerprintsOf(again)) != fmt.Sprint(fingerprintsOf(c)) {
 				t.Errorf("%s: openssl has %v", name, again)
 			}
@@ -82,8 +83,8 @@ func TestInteropOpenSSLOpensExportedComponents(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			f.write(name, data)
-			if out := f.run("openssl", append(args, "-in", name)...); fmt.Sprint(fingerprintsIn(out)) != fmt.Sprintf("[%s]", certs[0].SHA256) {
+			f.Write(name, data)
+			if out := f.Run("openssl", append(args, "-in", name)...); fmt.Sprint(fingerprintsIn(out)) != fmt.Sprintf("[%s]", certs[0].SHA256) {
 				t.Errorf("%s: %s", name, out)
 			}
 		}
@@ -91,13 +92,13 @@ func TestInteropOpenSSLOpensExportedComponents(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		f.write(name, data)
+		f.Write(name, data)
 		inform := "DER"
 		if strings.HasPrefix(string(data), "-----BEGIN") {
 			inform = "PEM"
 		}
-		f.run("openssl", "pkcs7", "-inform", inform, "-in", name, "-print_certs", "-out", "chain.pem")
-		if again := importFile(t, "again", f.read("chain.pem"), keystore.ComponentOptions{}); fmt.Sprint(fingerprintsOf(again)) != fmt.Sprint(fingerprintsOf(c)) {
+		f.Run("openssl", "pkcs7", "-inform", inform, "-in", name, "-print_certs", "-out", "chain.pem")
+		if again := importFile(t, "again", f.Read("chain.pem"), keystore.ComponentOptions{}); fmt.Sprint(fingerprintsOf(again)) != fmt.Sprint(fingerprintsOf(c)) {
 			t.Errorf("%s: openssl has %v", name, again)
 		}
 		t.Logf("%s: openssl opens .p12 and .pfx with the chosen password, key and leaf match, chain of %d; .cer, .der, .pem and .p7b (%s) have the same fingerprints", key, len(certs), inform)
@@ -105,7 +106,7 @@ func TestInteropOpenSSLOpensExportedComponents(t *testing.T) {
 }
 
 func TestInteropKeytoolOpensExportedComponents(t *testing.T) {
-	f := newFolder(t, "keytool")
+	f := testtool.NewFolder(t, "keytool")
 	for key, c := range chainComponents(t) {
 		want := fingerprintsOf(c)
 		for _, suffix := range []string{keystore.SuffixP12, keystore.SuffixPFX} {
@@ -113,8 +114,8 @@ func TestInteropKeytoolOpensExportedComponents(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			f.write(name, data)
-			out := f.run("keytool", "-list", "-v", "-keystore", name, "-storepass", "chosen")
+			f.Write(name, data)
+			out := f.Run("keytool", "-list", "-v", "-keystore", name, "-storepass", "chosen")
 			if fmt.Sprint(fingerprintsIn(out)) != fmt.Sprint(want) || !strings.Contains(out, "PrivateKeyEntry") ||
 				!strings.Contains(out, "Certificate chain length: 3") || !strings.Contains(out, "Alias name: partner_"+strings.ToLower(key)) {
 				t.Errorf("%s: %s", name, out)
@@ -124,8 +125,8 @@ func TestInteropKeytoolOpensExportedComponents(t *testing.T) {
 			}
 			// keytool takes the key over with the password, which proves that it opens.
 			target := name + ".jks"
-			f.run("keytool", "-importkeystore", "-noprompt", "-srckeystore", name, "-srcstorepass", "chosen", "-destkeystore", target, "-deststoretype", "JKS", "-deststorepass", "changeit", "-destkeypass", "changeit")
-			again := importFile(t, "again", f.read(target), withPassword("changeit"))
+			f.Run("keytool", "-importkeystore", "-noprompt", "-srckeystore", name, "-srcstorepass", "chosen", "-destkeystore", target, "-deststoretype", "JKS", "-deststorepass", "changeit", "-destkeypass", "changeit")
+			again := importFile(t, "again", f.Read(target), withPassword("changeit"))
 			if fmt.Sprint(fingerprintsOf(again)) != fmt.Sprint(want) || !equalKeys(opens(t, again, "changeit"), opens(t, c, "secret")) {
 				t.Errorf("%s: keytool has %v", name, again)
 			}
@@ -139,8 +140,8 @@ func TestInteropKeytoolOpensExportedComponents(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			f.write(name, data)
-			have, certs := fingerprintsIn(f.run("keytool", "-printcert", "-file", name)), slices.Clone(want[:n])
+			f.Write(name, data)
+			have, certs := fingerprintsIn(f.Run("keytool", "-printcert", "-file", name)), slices.Clone(want[:n])
 			slices.Sort(have) // PKCS#7 has a set of certificates
 			slices.Sort(certs)
 			if !slices.Equal(have, certs) {
@@ -152,28 +153,28 @@ func TestInteropKeytoolOpensExportedComponents(t *testing.T) {
 }
 
 func TestInteropOpenSSLFilesBecomeComponents(t *testing.T) {
-	f := newFolder(t, "openssl")
+	f := testtool.NewFolder(t, "openssl")
 	pki := testpki.New(t, testpki.Options{})
-	f.write("chain.pem", append(pemOf(pki.Intermediate.Cert), pemOf(pki.Root.Cert)...))
+	f.Write("chain.pem", append(pemOf(pki.Intermediate.Cert), pemOf(pki.Root.Cert)...))
 	for key, kind := range map[string]testpki.KeyType{"EC": testpki.P256, "RSA": testpki.RSA2048, "Ed25519": testpki.Ed25519} {
 		id := pki.Issue(testpki.Request{Names: []string{"a.example"}, KeyType: kind})
-		f.write("key.pem", id.KeyPEM())
-		f.write("leaf.pem", pemOf(id.Cert))
-		f.run("openssl", "pkcs12", "-export", "-inkey", "key.pem", "-in", "leaf.pem", "-certfile", "chain.pem", "-passout", "pass:secret", "-out", "all.p12")
-		f.run("openssl", "pkcs12", "-export", "-inkey", "key.pem", "-in", "leaf.pem", "-certfile", "chain.pem", "-passout", "pass:secret", "-out", "old.p12",
+		f.Write("key.pem", id.KeyPEM())
+		f.Write("leaf.pem", pemOf(id.Cert))
+		f.Run("openssl", "pkcs12", "-export", "-inkey", "key.pem", "-in", "leaf.pem", "-certfile", "chain.pem", "-passout", "pass:secret", "-out", "all.p12")
+		f.Run("openssl", "pkcs12", "-export", "-inkey", "key.pem", "-in", "leaf.pem", "-certfile", "chain.pem", "-passout", "pass:secret", "-out", "old.p12",
 			"-certpbe", "PBE-SHA1-3DES", "-keypbe", "PBE-SHA1-3DES", "-macalg", "sha1")
-		f.run("openssl", "crl2pkcs7", "-nocrl", "-certfile", "chain.pem", "-certfile", "leaf.pem", "-out", "all.p7b")
-		f.run("openssl", "crl2pkcs7", "-nocrl", "-certfile", "chain.pem", "-certfile", "leaf.pem", "-outform", "DER", "-out", "all.der.p7b")
-		f.run("openssl", "pkcs8", "-topk8", "-in", "key.pem", "-passout", "pass:secret", "-out", "key.enc")
-		f.write("all.pem", append(append(f.read("chain.pem"), f.read("key.enc")...), f.read("leaf.pem")...))
-		f.run("openssl", "x509", "-in", "leaf.pem", "-outform", "DER", "-out", "leaf.cer")
-		want := fingerprintsIn(f.run("openssl", "x509", "-in", "leaf.pem", "-noout", "-fingerprint", "-sha256"))
+		f.Run("openssl", "crl2pkcs7", "-nocrl", "-certfile", "chain.pem", "-certfile", "leaf.pem", "-out", "all.p7b")
+		f.Run("openssl", "crl2pkcs7", "-nocrl", "-certfile", "chain.pem", "-certfile", "leaf.pem", "-outform", "DER", "-out", "all.der.p7b")
+		f.Run("openssl", "pkcs8", "-topk8", "-in", "key.pem", "-passout", "pass:secret", "-out", "key.enc")
+		f.Write("all.pem", append(append(f.Read("chain.pem"), f.Read("key.enc")...), f.Read("leaf.pem")...))
+		f.Run("openssl", "x509", "-in", "leaf.pem", "-outform", "DER", "-out", "leaf.cer")
+		want := fingerprintsIn(f.Run("openssl", "x509", "-in", "leaf.pem", "-noout", "-fingerprint", "-sha256"))
 		for file, shape := range map[string]struct {
 			visibility trustkeep.Visibility
 			certs      int
 		}{"all.p12": {trustkeep.Private, 3}, "old.p12": {trustkeep.Private, 3}, "all.pem": {trustkeep.Private, 3},
 			"all.p7b": {trustkeep.Public, 3}, "all.der.p7b": {trustkeep.Public, 3}, "leaf.cer": {trustkeep.Public, 1}, "leaf.pem": {trustkeep.Public, 1}} {
-			c := importFile(t, file, f.read(file), withPassword("secret"))
+			c := importFile(t, file, f.Read(file), withPassword("secret"))
 			if c.Visibility() != shape.visibility || c.Fingerprint() != want[0] {
 				t.Errorf("%s: %v, want %s", file, c, want)
 			}
@@ -187,11 +188,11 @@ func TestInteropOpenSSLFilesBecomeComponents(t *testing.T) {
 }
 
 func TestInteropKeytoolFilesBecomeComponents(t *testing.T) {
-	f := newFolder(t, "keytool")
+	f := testtool.NewFolder(t, "keytool")
 	for format, algorithm := range map[string][]string{"PKCS12": {"EC", "-groupname", "secp256r1"}, "JKS": {"RSA", "-keysize", "2048"}} {
 		file := "store." + format
 		keytool := func(args ...string) string {
-			return f.run("keytool", append(args, "-keystore", file, "-storetype", format, "-storepass", "changeit")...)
+			return f.Run("keytool", append(args, "-keystore", file, "-storetype", format, "-storepass", "changeit")...)
 		}
 		pair := append([]string{"-genkeypair", "-keyalg"}, algorithm...)
 		if format == "JKS" {
@@ -209,16 +210,16 @@ func TestInteropKeytoolFilesBecomeComponents(t *testing.T) {
 			t.Fatalf("keytool lists %v", want)
 		}
 		o := withPassword("changeit")
-		_, err := keystore.ImportComponent(t.Context(), "a", f.read(file), o)
+		_, err := keystore.ImportComponent(t.Context(), "a", f.Read(file), o)
 		wantError(t, err, trustkeep.ErrUnsupported, "2 private keys", "Alias")
 		o.Alias = "leaf"
-		c := importFile(t, "a", f.read(file), o)
+		c := importFile(t, "a", f.Read(file), o)
 		if c.Visibility() != trustkeep.Private || fmt.Sprint(fingerprintsOf(c)) != fmt.Sprint(want) {
 			t.Errorf("%s: %v, want %v", file, fingerprintsOf(c), want)
 		}
 		opens(t, c, "changeit")
 		for _, exported := range []string{"leaf.cer", "leaf.exported.der"} {
-			if p := importFile(t, "a", f.read(exported), keystore.ComponentOptions{}); p.Visibility() != trustkeep.Public || p.Fingerprint() != want[0] {
+			if p := importFile(t, "a", f.Read(exported), keystore.ComponentOptions{}); p.Visibility() != trustkeep.Public || p.Fingerprint() != want[0] {
 				t.Errorf("%s: %v", exported, p)
 			}
 		}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/internal/testpki"
+	"github.com/trustkeep/trustkeep/issue"
 	"github.com/trustkeep/trustkeep/keystore"
 )
 
@@ -36,8 +37,8 @@ func importFile(t testing.TB, name string, data []byte, o keystore.ComponentOpti
 
 func newComponent(t testing.TB, name string) *keystore.Component {
 	t.Helper()
-	return mustComponent(t)(keystore.GenerateComponent(t.Context(), name,
-		keystore.CertificateOptions{Subject: cn(name), DNSNames: []string{"server.example"}}, withPassword("secret")))
+	return mustComponent(t)(issue.GenerateComponent(t.Context(), name,
+		issue.Options{Subject: cn(name), DNSNames: []string{"server.example"}}, withPassword("secret")))
 }
 
 // publicOf is a public component of the certificate of another.
@@ -103,7 +104,7 @@ func TestComponentHasIDNameKindAndContent(t *testing.T) {
 	}
 	o := withPassword("secret")
 	o.ID = "given"
-	if c, err := keystore.GenerateComponent(t.Context(), "server", keystore.CertificateOptions{Subject: cn("a")}, o); err != nil || c.ID() != "given" {
+	if c, err := issue.GenerateComponent(t.Context(), "server", issue.Options{Subject: cn("a")}, o); err != nil || c.ID() != "given" {
 		t.Errorf("%v, %v", c, err)
 	}
 }
@@ -115,12 +116,12 @@ func TestCreateACertificateAndItsPrivateKey(t *testing.T) {
 	}
 	for _, password := range []trustkeep.PasswordSource{nil, trustkeep.Password("")} {
 		o := keystore.ComponentOptions{Options: at(noon), Password: password}
-		_, err := keystore.GenerateComponent(t.Context(), "server", keystore.CertificateOptions{Subject: cn("a")}, o)
+		_, err := issue.GenerateComponent(t.Context(), "server", issue.Options{Subject: cn("a")}, o)
 		wantError(t, err, trustkeep.ErrEmpty, "password")
 	}
 	o := withPassword("secret")
 	o.NewPassword = trustkeep.Password("other")
-	c := mustComponent(t)(keystore.GenerateComponent(t.Context(), "server", keystore.CertificateOptions{Subject: cn("a")}, o))
+	c := mustComponent(t)(issue.GenerateComponent(t.Context(), "server", issue.Options{Subject: cn("a")}, o))
 	opens(t, c, "other")
 }
 

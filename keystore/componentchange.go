@@ -115,29 +115,16 @@ func (c *Component) Reimport(ctx context.Context, data []byte, o ComponentOption
 	return admitted("reimport", c.replace(r, o), o)
 }
 
-// Regenerate replaces the key and the certificate of a private component by new ones,
-// like the current ones unless the options say otherwise; see Keystore.Renew. Options
-// hold the current password, which the new key gets too, unless NewPassword is set.
+// Change replaces the content of a private component by what change makes of it: change
+// gets a store that holds the key with its chain under the alias. Package issue renews and
+// regenerates components through it. Options hold the current password, which the key keeps
+// unless NewPassword is set. op is what errors call it.
 //
-// For a public component the error wraps ErrUnsupported: whoever holds the private key
-// has to make a new one.
-func (c *Component) Regenerate(ctx context.Context, renew RenewOptions, o ComponentOptions) (*Component, error) {
-	renew.NewKey = true
-	return c.renewed(ctx, "regenerate", renew, o)
-}
-
-// Renew replaces the certificate of a private component and, unless renew.NewKey is set,
-// keeps its key. It is Regenerate otherwise.
-func (c *Component) Renew(ctx context.Context, renew RenewOptions, o ComponentOptions) (*Component, error) {
-	return c.renewed(ctx, "renew", renew, o)
-}
-
-func (c *Component) renewed(ctx context.Context, op string, renew RenewOptions, o ComponentOptions) (*Component, error) {
+// For a public component the error wraps ErrUnsupported: whoever holds the private key has
+// to make a new one.
+func (c *Component) Change(ctx context.Context, op string, change func(ks *Keystore, alias string) error, o ComponentOptions) (*Component, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, componentError(op, c.name, err)
-	}
-	if renew.KeepAs != "" {
-		return nil, componentError(op, c.name, fmt.Errorf("KeepAs, where versions are kept: %w", trustkeep.ErrUnsupported))
 	}
 	if c.current().store == nil {
 		return nil, componentError(op, c.name, fmt.Errorf("no key or certificate can be made for a public component: %w", trustkeep.ErrUnsupported))
@@ -154,7 +141,7 @@ func (c *Component) renewed(ctx context.Context, op string, renew RenewOptions, 
 	}
 	defer ks.Close()
 	alias := ks.Aliases()[0]
-	if _, err := ks.Renew(alias, renew); err != nil {
+	if err := change(ks, alias); err != nil {
 		return nil, componentError(op, c.name, err)
 	}
 	r, err := protect(ks, alias, c.name, o)

@@ -17,6 +17,7 @@ import (
 
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/internal/testpki"
+	"github.com/trustkeep/trustkeep/issue"
 	"github.com/trustkeep/trustkeep/keystore"
 )
 
@@ -53,28 +54,28 @@ func TestRegenerateThePrivateKeyInPlace(t *testing.T) {
 	before := opens(t, c, "secret")
 	next := noon.Add(300 * 24 * time.Hour)
 	o := keystore.ComponentOptions{Options: at(next), Password: trustkeep.Password("secret")}
-	r := mustComponent(t)(c.Regenerate(t.Context(), keystore.RenewOptions{}, o))
+	r := mustComponent(t)(issue.RegenerateComponent(t.Context(), c, issue.RenewOptions{}, o))
 	after := opens(t, r, "secret")
 	if r.ID() != c.ID() || r.Name() != c.Name() || r.Version() != 2 || equalKeys(before, after) ||
 		!slices.Equal(after.Leaf().DNSNames, before.Leaf().DNSNames) || !r.NotAfter().After(c.NotAfter()) || !r.Versions()[1].Replaced.Equal(next) {
 		t.Errorf("%v, valid until %s", r, r.NotAfter())
 	}
 	o.NewPassword = trustkeep.Password("new")
-	opens(t, mustComponent(t)(c.Regenerate(t.Context(), keystore.RenewOptions{}, o)), "new")
+	opens(t, mustComponent(t)(issue.RegenerateComponent(t.Context(), c, issue.RenewOptions{}, o)), "new")
 	// A new certificate for the same key.
 	o.NewPassword = nil
-	renewed := mustComponent(t)(c.Renew(t.Context(), keystore.RenewOptions{}, o))
+	renewed := mustComponent(t)(issue.RenewComponent(t.Context(), c, issue.RenewOptions{}, o))
 	if !equalKeys(before, opens(t, renewed, "secret")) || renewed.Fingerprint() == c.Fingerprint() {
 		t.Errorf("%v", renewed)
 	}
 
 	o.Password = trustkeep.Password("wrong")
-	_, err := c.Regenerate(t.Context(), keystore.RenewOptions{}, o)
+	_, err := issue.RegenerateComponent(t.Context(), c, issue.RenewOptions{}, o)
 	wantError(t, err, trustkeep.ErrIncorrectPassword)
-	_, err = c.Regenerate(t.Context(), keystore.RenewOptions{}, keystore.ComponentOptions{})
+	_, err = issue.RegenerateComponent(t.Context(), c, issue.RenewOptions{}, keystore.ComponentOptions{})
 	wantError(t, err, trustkeep.ErrIncorrectPassword)
-	_, err = c.Renew(t.Context(), keystore.RenewOptions{KeepAs: "old"}, withPassword("secret"))
-	wantError(t, err, trustkeep.ErrUnsupported, "versions")
+	_, err = issue.RenewComponent(t.Context(), c, issue.RenewOptions{KeepAs: "old"}, withPassword("secret"))
+	wantError(t, err, trustkeep.ErrInvalid, "versions")
 	if c.Version() != 1 || c.Fingerprint() != fingerprint(before.Leaf().Raw) {
 		t.Errorf("changed: %v", c)
 	}
@@ -82,19 +83,19 @@ func TestRegenerateThePrivateKeyInPlace(t *testing.T) {
 
 // TestRegenerateWhatACASigned: nothing becomes self-signed by accident.
 func TestRegenerateWhatACASigned(t *testing.T) {
-	ca, root, intermediate := newCA(t, at(noon))
-	c := mustComponent(t)(keystore.GenerateComponent(t.Context(), "server",
-		keystore.CertificateOptions{Subject: cn("a"), DNSNames: []string{"a.example"}, Issuer: intermediate}, withPassword("secret")))
-	_, err := c.Regenerate(t.Context(), keystore.RenewOptions{}, withPassword("secret"))
-	wantError(t, err, trustkeep.ErrEmpty)
-	tests := map[string]keystore.RenewOptions{
-		"issuer": {Certificate: keystore.CertificateOptions{Issuer: intermediate}},
-		"sign": {Sign: func(request []byte) ([]byte, error) {
-			return ca.SignRequest("intermediate", request, keystore.CertificateOptions{})
+	root, intermediate := newCA(t)
+	c := mustComponent(t)(issue.GenerateComponent(t.Context(), "server",
+		issue.Options{Subject: cn("a"), DNSNames: []string{"a.example"}, Issuer: intermediate}, withPassword("secret")))
+	_, err := issue.RegenerateComponent(t.Context(), c, issue.RenewOptions{}, withPassword("secret"))
+	wantError(t, err, trustkeep.ErrInvalid)
+	tests := map[string]issue.RenewOptions{
+		"issuer": {Certificate: issue.Options{Issuer: intermediate}},
+		"sign": {Sign: func(_ context.Context, request []byte) ([]byte, error) {
+			return issue.Sign(intermediate, request, issue.Options{Clock: clockAt(noon)})
 		}},
 	}
 	for about, renew := range tests {
-		r := mustComponent(t)(c.Regenerate(t.Context(), renew, withPassword("secret")))
+		r := mustComponent(t)(issue.RegenerateComponent(t.Context(), c, renew, withPassword("secret")))
 		id := opens(t, r, "secret")
 		sameChain(t, r, id.Leaf(), intermediate.Leaf(), root.Leaf())
 		if equalKeys(id, opens(t, c, "secret")) || len(id.Chain()) != 3 {
@@ -110,7 +111,7 @@ func TestReplacingAnExpiredCertificateKeepsReferencesValid(t *testing.T) {
 	stored := map[string]*keystore.Component{c.ID(): c}
 	reference := c.ID()
 	expired := c.NotAfter().Add(time.Hour)
-	r := mustComponent(t)(stored[reference].Regenerate(t.Context(), keystore.RenewOptions{}, keystore.ComponentOptions{Options: at(expired), Password: trustkeep.Password("secret")}))
+	r := mustComponent(t)(issue.RegenerateComponent(t.Context(), stored[reference], issue.RenewOptions{}, keystore.ComponentOptions{Options: at(expired), Password: trustkeep.Password("secret")}))
 	stored[r.ID()] = r
 	if len(stored) != 1 || !stored[reference].NotAfter().After(expired) || stored[reference].NotBefore().After(expired) {
 		t.Errorf("%v", stored)
@@ -147,11 +148,11 @@ func TestKindDecidesWhatCanBeChangedAndExported(t *testing.T) {
 		{"re-import a certificate", true, false, func(c component) error { _, err := c.Reimport(t.Context(), cert, withPassword("secret")); return err }, "other kind"},
 		{"re-import a private key", false, true, func(c component) error { _, err := c.Reimport(t.Context(), key, withPassword("secret")); return err }, "other kind"},
 		{"regenerate the key", false, true, func(c component) error {
-			_, err := c.Regenerate(t.Context(), keystore.RenewOptions{}, withPassword("secret"))
+			_, err := issue.RegenerateComponent(t.Context(), c, issue.RenewOptions{}, withPassword("secret"))
 			return err
 		}, "public component"},
 		{"renew the certificate", false, true, func(c component) error {
-			_, err := c.Renew(t.Context(), keystore.RenewOptions{}, withPassword("secret"))
+			_, err := issue.RenewComponent(t.Context(), c, issue.RenewOptions{}, withPassword("secret"))
 			return err
 		}, "public component"},
 		{"change the password", false, true, func(c component) error {
@@ -178,8 +179,8 @@ func TestKindDecidesWhatCanBeChangedAndExported(t *testing.T) {
 
 func TestNoKeyCanBeGeneratedForAPublicComponent(t *testing.T) {
 	c := publicOf(t, newComponent(t, "partner"))
-	for _, renew := range []keystore.RenewOptions{{}, {NewKey: true}, {Sign: func([]byte) ([]byte, error) { panic("asked a CA") }}} {
-		r, err := c.Regenerate(t.Context(), renew, withPassword("secret"))
+	for _, renew := range []issue.RenewOptions{{}, {NewKey: true}, {Sign: func(context.Context, []byte) ([]byte, error) { panic("asked a CA") }}} {
+		r, err := issue.RegenerateComponent(t.Context(), c, renew, withPassword("secret"))
 		wantError(t, err, trustkeep.ErrUnsupported, `"partner"`, "no key", "public component")
 		if r != nil || c.Version() != 1 {
 			t.Errorf("made %v", r)
@@ -229,8 +230,8 @@ func TestPublicComponentExportsOnlyThePublicKey(t *testing.T) {
 
 // TestPartnerEncryptsToTheExportedKey: the certificate is all that a partner needs.
 func TestPartnerEncryptsToTheExportedKey(t *testing.T) {
-	c := mustComponent(t)(keystore.GenerateComponent(t.Context(), "AS2", keystore.CertificateOptions{
-		Subject: cn("a"), EmailAddresses: []string{"as2@a.example"}, Key: keystore.RSA2048}, withPassword("secret")))
+	c := mustComponent(t)(issue.GenerateComponent(t.Context(), "AS2", issue.Options{
+		Subject: cn("a"), EmailAddresses: []string{"as2@a.example"}, Key: issue.RSA2048}, withPassword("secret")))
 	cert, err := publicOf(t, c).Certificate()
 	if err != nil {
 		t.Fatal(err)
@@ -330,7 +331,7 @@ func TestPasswordIsAskedForOnce(t *testing.T) {
 	steps := map[string]func() error{
 		"reimport": func() error { _, err := c.Reimport(t.Context(), data, o); return err },
 		"regenerate": func() error {
-			_, err := c.Regenerate(t.Context(), keystore.RenewOptions{Sign: nil, Certificate: keystore.CertificateOptions{Issuer: newIdentity(t, pki.Intermediate)}}, o)
+			_, err := issue.RegenerateComponent(t.Context(), c, issue.RenewOptions{Sign: nil, Certificate: issue.Options{Issuer: newIdentity(t, pki.Intermediate)}}, o)
 			return err
 		},
 		"identity": func() error { _, err := c.Identity(typed); return err },
@@ -392,14 +393,14 @@ func TestCancelledContext(t *testing.T) {
 			return keystore.ImportComponent(ctx, "a", data, withPassword("secret"))
 		},
 		"generate": func() (*keystore.Component, error) {
-			return keystore.GenerateComponent(ctx, "a", keystore.CertificateOptions{Subject: cn("a")}, withPassword("secret"))
+			return issue.GenerateComponent(ctx, "a", issue.Options{Subject: cn("a")}, withPassword("secret"))
 		},
 		"reimport": func() (*keystore.Component, error) { return publicOf(t, c).Reimport(ctx, data, withPassword("secret")) },
 		"regenerate": func() (*keystore.Component, error) {
-			return c.Regenerate(ctx, keystore.RenewOptions{}, withPassword("secret"))
+			return issue.RegenerateComponent(ctx, c, issue.RenewOptions{}, withPassword("secret"))
 		},
 		"renew": func() (*keystore.Component, error) {
-			return c.Renew(ctx, keystore.RenewOptions{}, withPassword("secret"))
+			return issue.RenewComponent(ctx, c, issue.RenewOptions{}, withPassword("secret"))
 		},
 	}
 	for about, step := range steps {

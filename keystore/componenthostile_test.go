@@ -14,6 +14,7 @@ import (
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/internal/testpki"
 	"github.com/trustkeep/trustkeep/internal/testtool"
+	"github.com/trustkeep/trustkeep/issue"
 	"github.com/trustkeep/trustkeep/keystore"
 )
 
@@ -172,7 +173,7 @@ func TestKeyPasswordOfItsOwn(t *testing.T) {
 	opens(t, c, "new")
 	// The options that a file needed do not get in the way later.
 	o.Password, o.Alias, o.AllowUnauthenticated, o.Strict = trustkeep.Password("new"), "one", true, true
-	opens(t, mustComponent(t)(c.Regenerate(t.Context(), keystore.RenewOptions{Certificate: keystore.CertificateOptions{Issuer: newIdentity(t, pki.Intermediate)}}, o)), "new")
+	opens(t, mustComponent(t)(issue.RegenerateComponent(t.Context(), c, issue.RenewOptions{Certificate: issue.Options{Issuer: newIdentity(t, pki.Intermediate)}}, o)), "new")
 }
 
 // TestCertificatesBesideTheChain stay with a key, such as the other way to a cross-signed

@@ -9,6 +9,7 @@ import (
 
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/internal/testpki"
+	"github.com/trustkeep/trustkeep/issue"
 	"github.com/trustkeep/trustkeep/keystore"
 )
 
@@ -144,12 +145,16 @@ func TestPolicySeesWhatWouldResult(t *testing.T) {
 	steps := map[string]func() (*keystore.Component, error){
 		"import": func() (*keystore.Component, error) { return keystore.ImportComponent(t.Context(), "server", data, o) },
 		"generate": func() (*keystore.Component, error) {
-			return keystore.GenerateComponent(t.Context(), "server", keystore.CertificateOptions{Subject: cn("a")}, o)
+			return issue.GenerateComponent(t.Context(), "server", issue.Options{Subject: cn("a")}, o)
 		},
-		"reimport":   func() (*keystore.Component, error) { return c.Reimport(t.Context(), data, o) },
-		"regenerate": func() (*keystore.Component, error) { return c.Regenerate(t.Context(), keystore.RenewOptions{}, o) },
-		"renew":      func() (*keystore.Component, error) { return c.Renew(t.Context(), keystore.RenewOptions{}, o) },
-		"roll back":  func() (*keystore.Component, error) { return c.Rollback(1, o) },
+		"reimport": func() (*keystore.Component, error) { return c.Reimport(t.Context(), data, o) },
+		"regenerate": func() (*keystore.Component, error) {
+			return issue.RegenerateComponent(t.Context(), c, issue.RenewOptions{}, o)
+		},
+		"renew": func() (*keystore.Component, error) {
+			return issue.RenewComponent(t.Context(), c, issue.RenewOptions{}, o)
+		},
+		"roll back": func() (*keystore.Component, error) { return c.Rollback(1, o) },
 	}
 	for about, step := range steps {
 		t.Run(about, func(t *testing.T) {

@@ -16,6 +16,7 @@ import (
 
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/internal/testpki"
+	"github.com/trustkeep/trustkeep/issue"
 	"github.com/trustkeep/trustkeep/keystore"
 )
 
@@ -37,9 +38,9 @@ func TestVersionsAndRollback(t *testing.T) {
 	hours := 0
 	o := withPassword("one")
 	o.Clock = func() time.Time { return noon.Add(time.Duration(hours) * time.Hour) }
-	one := mustComponent(t)(keystore.GenerateComponent(t.Context(), "server", keystore.CertificateOptions{Subject: cn("a")}, o))
+	one := mustComponent(t)(issue.GenerateComponent(t.Context(), "server", issue.Options{Subject: cn("a")}, o))
 	hours = 1
-	two := mustComponent(t)(one.Regenerate(t.Context(), keystore.RenewOptions{}, o))
+	two := mustComponent(t)(issue.RegenerateComponent(t.Context(), one, issue.RenewOptions{}, o))
 	hours = 2
 	three := mustComponent(t)(two.ChangePassword(trustkeep.Password("one"), trustkeep.Password("three"), o))
 	hours = 3
@@ -71,7 +72,7 @@ func TestVersionsAndRollback(t *testing.T) {
 
 func TestComponentIsRestored(t *testing.T) {
 	pki := testpki.New(t, testpki.Options{})
-	private := mustComponent(t)(newComponent(t, "server / 1").Regenerate(t.Context(), keystore.RenewOptions{}, withPassword("secret")))
+	private := mustComponent(t)(issue.RegenerateComponent(t.Context(), newComponent(t, "server / 1"), issue.RenewOptions{}, withPassword("secret")))
 	public := importFile(t, "partner", pki.Server("a.example").ChainPEM(), keystore.ComponentOptions{})
 	for _, c := range []*keystore.Component{private, public} {
 		r := restored(t, c)
@@ -105,7 +106,7 @@ func TestComponentIsRestored(t *testing.T) {
 
 func TestRestoreRefusesContradictions(t *testing.T) {
 	good := func() keystore.ComponentState {
-		return mustComponent(t)(newComponent(t, "server").Regenerate(t.Context(), keystore.RenewOptions{}, withPassword("secret"))).State()
+		return mustComponent(t)(issue.RegenerateComponent(t.Context(), newComponent(t, "server"), issue.RenewOptions{}, withPassword("secret"))).State()
 	}
 	tests := map[string]func(*keystore.ComponentState){
 		"no ID":                   func(s *keystore.ComponentState) { s.ID = "" },
@@ -190,7 +191,7 @@ func TestTamperedStateIsFoundOut(t *testing.T) {
 				"renew": func() error {
 					o := withPassword("secret")
 					o.AllowUnauthenticated = true
-					_, err := r.Renew(t.Context(), keystore.RenewOptions{Certificate: keystore.CertificateOptions{Issuer: newIdentity(t, pki.Intermediate)}}, o)
+					_, err := issue.RenewComponent(t.Context(), r, issue.RenewOptions{Certificate: issue.Options{Issuer: newIdentity(t, pki.Intermediate)}}, o)
 					return err
 				},
 			}
@@ -211,7 +212,7 @@ func TestTamperedStateIsFoundOut(t *testing.T) {
 
 func TestComponentsDoNotPrintSecrets(t *testing.T) {
 	const canary = "canary-password"
-	c := mustComponent(t)(keystore.GenerateComponent(t.Context(), "server", keystore.CertificateOptions{Subject: cn("a"), Key: keystore.Ed25519}, withPassword(canary)))
+	c := mustComponent(t)(issue.GenerateComponent(t.Context(), "server", issue.Options{Subject: cn("a"), Key: issue.Ed25519}, withPassword(canary)))
 	id := opens(t, c, canary)
 	o := withPassword(canary)
 	o.NewPassword = trustkeep.Password(canary)

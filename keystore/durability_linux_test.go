@@ -10,6 +10,7 @@ import (
 
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/internal/testpki"
+	"github.com/trustkeep/trustkeep/issue"
 	"github.com/trustkeep/trustkeep/keystore"
 )
 
@@ -42,7 +43,7 @@ func untouched(t *testing.T, path string, before []byte, names ...string) {
 
 func TestDiskFull(t *testing.T) {
 	dir := smallDisk(t)
-	ks := newServer(t)
+	ks := newStore(t)
 	path := filepath.Join(dir, "store.p12")
 	if err := ks.SaveWith(path, keystore.SaveOptions{Password: first}); err != nil {
 		t.Fatal(err)
@@ -92,7 +93,7 @@ func TestReadOnlyFolder(t *testing.T) {
 		path = filepath.Join(dir, "store.p12")
 		protect = func() error { return syscall.Mount("tmpfs", dir, "tmpfs", syscall.MS_REMOUNT|syscall.MS_RDONLY, "") }
 	}
-	ks := newServer(t)
+	ks := newStore(t)
 	if err := ks.SaveWith(path, keystore.SaveOptions{Password: first}); err != nil {
 		t.Fatal(err)
 	}
@@ -104,7 +105,7 @@ func TestReadOnlyFolder(t *testing.T) {
 		t.Skip("the folder cannot be made read-only: ", err)
 	}
 	t.Cleanup(func() { os.Chmod(dir, 0o700) })
-	if _, err := ks.Renew("server", keystore.RenewOptions{NewKey: true}); err != nil {
+	if _, err := issue.Renew(t.Context(), ks, "server", issue.RenewOptions{NewKey: true}); err != nil {
 		t.Fatal(err)
 	}
 	if err := ks.Save(path); !errors.Is(err, want) {

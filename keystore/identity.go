@@ -119,12 +119,6 @@ func (id Identity) MarshalText() ([]byte, error) { return []byte(id.String()), n
 // LogValue implements slog.LogValuer through String.
 func (id Identity) LogValue() slog.Value { return slog.StringValue(id.String()) }
 
-// matches reports whether the certificate is for that public key.
-func matches(c *x509.Certificate, pub crypto.PublicKey) bool {
-	k, ok := c.PublicKey.(interface{ Equal(crypto.PublicKey) bool })
-	return ok && k.Equal(pub)
-}
-
 // mismatch explains a key without its certificate.
 func mismatch(c *x509.Certificate) error {
 	return fmt.Errorf("certificate %q: %w", trustkeep.Printable(c.Subject.String()), trustkeep.ErrKeyMismatch)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/internal/testpki"
+	"github.com/trustkeep/trustkeep/issue"
 	"github.com/trustkeep/trustkeep/keystore"
 )
 
@@ -110,9 +111,7 @@ func TestProfileStaysTheStoresOwn(t *testing.T) {
 	if err := ks.Delete("rsa"); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := ks.Generate("new", keystore.CertificateOptions{Subject: pkix.Name{CommonName: "new"}}); err != nil {
-		t.Fatal(err)
-	}
+	generate(t, ks, "new", issue.Options{Subject: pkix.Name{CommonName: "new"}})
 	for range 2 {
 		if err := ks.Save(path); err != nil {
 			t.Fatal(err)

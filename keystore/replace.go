@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/certpath"
 	"github.com/trustkeep/trustkeep/internal/entry"
 	"github.com/trustkeep/trustkeep/internal/redact"
 )
@@ -96,10 +97,15 @@ func (r *Replacement) check(k *Keystore, old Entry) error {
 		return fmt.Errorf("the entry is of kind %s and has no private key: %w", kindOf(old.item.e.Kind), trustkeep.ErrInvalid)
 	case len(r.Chain) == 0 || slices.Contains(r.Chain, nil):
 		return fmt.Errorf("a chain without certificates: %w", trustkeep.ErrInvalid)
-	case r.Key != nil && !matches(r.Chain[0], r.Key.Public()):
-		return mismatch(r.Chain[0])
+	case r.Key != nil && !certpath.Certifies(r.Chain[0], r.Key.Public()):
+		return notFirst(r.Chain[0])
 	}
 	return nil
+}
+
+// notFirst explains a chain that does not begin with the key's certificate.
+func notFirst(c *x509.Certificate) error {
+	return &trustkeep.Error{Op: "compare", Err: mismatch(c), Hint: "the key's own certificate comes first"}
 }
 
 // form returns the present form of an entry, nil if it is no longer in the store.
@@ -172,8 +178,8 @@ func (it *item) keyFor(leaf *x509.Certificate, password []byte) (crypto.Signer, 
 			return nil, fmt.Errorf("compare with the certificate: %w", err)
 		}
 	}
-	if !matches(leaf, key.Public()) {
-		return nil, mismatch(leaf)
+	if !certpath.Certifies(leaf, key.Public()) {
+		return nil, notFirst(leaf)
 	}
 	return key, nil
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/internal/testpki"
+	"github.com/trustkeep/trustkeep/issue"
 	"github.com/trustkeep/trustkeep/keystore"
 )
 
@@ -314,9 +315,7 @@ func TestSaveTwiceKeepsThePassword(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "store")
 			ks := keystore.New()
 			for _, alias := range []string{"one", "two", "three"} {
-				if _, err := ks.Generate(alias, keystore.CertificateOptions{DNSNames: []string{alias}}); err != nil {
-					t.Fatal(err)
-				}
+				generate(t, ks, alias, issue.Options{DNSNames: []string{alias}})
 				var err error
 				if alias == "one" {
 					err = ks.SaveWith(path, keystore.SaveOptions{Format: format, Password: trustkeep.Password("changeit")})

@@ -13,6 +13,7 @@ import (
 
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/internal/testpki"
+	"github.com/trustkeep/trustkeep/issue"
 	"github.com/trustkeep/trustkeep/keystore"
 )
 
@@ -29,9 +30,7 @@ func TestWatch(t *testing.T) {
 		t.Helper()
 		ks := keystore.New()
 		for _, a := range aliases {
-			if _, err := ks.Generate(a, keystore.CertificateOptions{DNSNames: []string{a + ".example"}}); err != nil {
-				t.Fatal(err)
-			}
+			generate(t, ks, a, issue.Options{DNSNames: []string{a + ".example"}})
 		}
 		if err := ks.SaveWith(path, keystore.SaveOptions{Password: trustkeep.Password("changeit")}); err != nil {
 			t.Fatal(err)

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/trustkeep/trustkeep/internal/certgen"
+	"github.com/trustkeep/trustkeep/issue"
 	"github.com/trustkeep/trustkeep/keystore"
 	"github.com/trustkeep/trustkeep/truststore"
 )
@@ -39,9 +40,9 @@ type Options struct {
 	// excepted. PKIs of one seed have the same keys and so trust each other.
 	// Empty is random.
 	Seed string
-	// Key is the type of all keys; zero is keystore.ECP256. RSA keys cost a
+	// Key is the type of all keys; zero is issue.ECP256. RSA keys cost a
 	// tenth of a second each.
-	Key keystore.KeyType
+	Key issue.KeyType
 }
 
 // PKI is a small world of certificates. It is safe for concurrent use as far as
@@ -78,7 +79,7 @@ func (o Options) New(tb TB) *PKI {
 		o.Now = time.Now()
 	}
 	if o.Key == 0 {
-		o.Key = keystore.ECP256
+		o.Key = issue.ECP256
 	}
 	o.Now = o.Now.UTC().Truncate(time.Second) // what a certificate can hold
 	p := &PKI{tb: tb, o: o}
@@ -165,7 +166,7 @@ type Certificate struct {
 	// or five years each way for a CA.
 	NotBefore, NotAfter time.Time
 	// Key is the type of the new key; zero is Options.Key.
-	Key keystore.KeyType
+	Key issue.KeyType
 	// KeyOf reuses the key of another identity.
 	KeyOf *keystore.Identity
 	// Edit has the last word on the template.

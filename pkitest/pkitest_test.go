@@ -16,6 +16,7 @@ import (
 	"software.sslmate.com/src/go-pkcs12"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/issue"
 	"github.com/trustkeep/trustkeep/keystore"
 	"github.com/trustkeep/trustkeep/pkitest"
 	"github.com/trustkeep/trustkeep/truststore"
@@ -29,7 +30,7 @@ func verify(p *pkitest.PKI, id *keystore.Identity, name string) error {
 }
 
 func TestVerdicts(t *testing.T) {
-	for _, o := range []pkitest.Options{{}, {Now: fixed}, {Now: fixed, Seed: "seed"}, {Key: keystore.Ed25519}} {
+	for _, o := range []pkitest.Options{{}, {Now: fixed}, {Now: fixed, Seed: "seed"}, {Key: issue.Ed25519}} {
 		p := o.New(t)
 		tests := []struct {
 			name string

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/trustkeep/trustkeep/internal/certgen"
+	"github.com/trustkeep/trustkeep/issue"
 	"github.com/trustkeep/trustkeep/keystore"
 )
 
@@ -38,7 +39,7 @@ func (p *PKI) NewClient(name string) *keystore.Identity {
 // bits, which takes a tenth of a second.
 func (p *PKI) NewEmail(address string) *keystore.Identity {
 	p.tb.Helper()
-	return p.Issue(Certificate{Names: []string{address}, Usages: []x509.ExtKeyUsage{x509.ExtKeyUsageEmailProtection}, Key: keystore.RSA2048})
+	return p.Issue(Certificate{Names: []string{address}, Usages: []x509.ExtKeyUsage{x509.ExtKeyUsageEmailProtection}, Key: issue.RSA2048})
 }
 
 // SelfSigned makes a certificate below no CA.

@@ -13,6 +13,7 @@ import (
 
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/internal/testtool"
+	"github.com/trustkeep/trustkeep/issue"
 	"github.com/trustkeep/trustkeep/keystore"
 	"github.com/trustkeep/trustkeep/truststore"
 )
@@ -40,14 +41,17 @@ var extensions = []string{"p12", "jks", "jceks", "bks", "ubr", "bcfks", "pem"}
 // certificates.
 func identities(t *testing.T) *keystore.Keystore {
 	t.Helper()
-	ca := keystore.New()
-	root, err := ca.Generate("ca", keystore.CertificateOptions{Subject: pkix.Name{CommonName: "CA"}, Purposes: keystore.ForCA})
+	root, err := issue.New(issue.Options{Subject: pkix.Name{CommonName: "CA"}, Purposes: issue.ForCA})
 	if err != nil {
 		t.Fatal(err)
 	}
 	ks := keystore.New()
 	for _, alias := range []string{"zwei", "eins"} {
-		if _, err := ks.Generate(alias, keystore.CertificateOptions{Subject: pkix.Name{CommonName: alias}, DNSNames: []string{alias + ".example"}, Issuer: root}); err != nil {
+		id, err := issue.New(issue.Options{Subject: pkix.Name{CommonName: alias}, DNSNames: []string{alias + ".example"}, Issuer: root})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := ks.SetIdentity(alias, id); err != nil {
 			t.Fatal(err)
 		}
 	}

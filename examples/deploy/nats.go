@@ -14,6 +14,7 @@ import (
 
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/environment"
+	"github.com/trustkeep/trustkeep/issue"
 	"github.com/trustkeep/trustkeep/keystore"
 	"github.com/trustkeep/trustkeep/natskv"
 	"github.com/trustkeep/trustkeep/tlsctx"
@@ -23,7 +24,7 @@ import (
 // network is a NATS server that asks everybody for a certificate, and an authority for it
 // and its clients.
 type network struct {
-	keys    *keystore.Keystore
+	ca      *keystore.Identity
 	trust   *truststore.Truststore
 	address string
 	proxy   *proxy // to the second atom
@@ -31,13 +32,12 @@ type network struct {
 
 // storageInNATS starts NATS and connects the registry to it.
 func (s *story) storageInNATS(ctx context.Context) (environment.Storage, error) {
-	n := &network{keys: keystore.New()}
-	ca, err := n.keys.Generate("ca", keystore.CertificateOptions{Subject: pkix.Name{CommonName: "NATS CA"}, Purposes: keystore.ForCA})
+	ca, err := issue.New(issue.Options{Subject: pkix.Name{CommonName: "NATS CA"}, Purposes: issue.ForCA})
 	if err != nil {
 		return nil, err
 	}
-	n.trust = truststore.New(ca.Leaf())
-	broker, err := n.issue("broker", keystore.CertificateOptions{IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}})
+	n := &network{ca: ca, trust: truststore.New(ca.Leaf())}
+	broker, err := n.issue("broker", issue.Options{IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}})
 	if err != nil {
 		return nil, err
 	}
@@ -58,7 +58,7 @@ func (s *story) storageInNATS(ctx context.Context) (environment.Storage, error) 
 		return nil, errors.New("NATS does not start")
 	}
 	n.address = running.Addr().String()
-	me, err := n.issue("registry", keystore.CertificateOptions{})
+	me, err := n.issue("registry", issue.Options{})
 	if err != nil {
 		return nil, err
 	}
@@ -71,13 +71,9 @@ func (s *story) storageInNATS(ctx context.Context) (environment.Storage, error) 
 	return storage, nil
 }
 
-func (n *network) issue(name string, o keystore.CertificateOptions) (*keystore.Identity, error) {
-	issuer, err := n.keys.Identity("ca")
-	if err != nil {
-		return nil, err
-	}
-	o.Subject, o.Issuer = pkix.Name{CommonName: name}, issuer
-	return n.keys.Generate(name, o)
+func (n *network) issue(name string, o issue.Options) (*keystore.Identity, error) {
+	o.Subject, o.Issuer = pkix.Name{CommonName: name}, n.ca
+	return issue.New(o)
 }
 
 func connectNATS(ctx context.Context, address string, b tlsctx.Builder) (*natskv.Storage, error) {
@@ -120,7 +116,7 @@ func (s *story) startProcesses(ctx context.Context) (err error) {
 
 // hand writes the stores that an atom connects to NATS with.
 func (n *network) hand(to atomSettings) error {
-	identity, err := n.issue(to.Name, keystore.CertificateOptions{})
+	identity, err := n.issue(to.Name, issue.Options{})
 	if err != nil {
 		return err
 	}

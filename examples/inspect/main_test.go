@@ -14,6 +14,7 @@ import (
 
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/internal/testtool"
+	"github.com/trustkeep/trustkeep/issue"
 	"github.com/trustkeep/trustkeep/keystore"
 )
 
@@ -40,11 +41,15 @@ func inspected(t *testing.T, args ...string) report {
 func sample(t *testing.T, format trustkeep.Format) string {
 	t.Helper()
 	ks := keystore.New()
-	options := keystore.CertificateOptions{Subject: pkix.Name{CommonName: "a"}, DNSNames: []string{"a.example"}}
-	if _, err := ks.Generate("one", options); err != nil {
+	options := issue.Options{Subject: pkix.Name{CommonName: "a"}, DNSNames: []string{"a.example"}}
+	one, err := issue.New(options)
+	if err != nil {
 		t.Fatal(err)
 	}
-	two, err := keystore.New().Generate("two", options)
+	if err := ks.SetIdentity("one", one); err != nil {
+		t.Fatal(err)
+	}
+	two, err := issue.New(options)
 	if err != nil {
 		t.Fatal(err)
 	}

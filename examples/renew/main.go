@@ -5,6 +5,7 @@
 package main
 
 import (
+	"context"
 	"crypto/x509/pkix"
 	"errors"
 	"fmt"
@@ -15,12 +16,13 @@ import (
 
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/audit"
+	"github.com/trustkeep/trustkeep/issue"
 	"github.com/trustkeep/trustkeep/keystore"
 	"github.com/trustkeep/trustkeep/truststore"
 )
 
 func main() {
-	if err := run(os.Stdout); err != nil {
+	if err := run(context.Background(), os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, "renew:", err)
 		os.Exit(1)
 	}
@@ -31,13 +33,13 @@ type host struct {
 	out      io.Writer
 	path     string
 	password trustkeep.PasswordSource
-	ca       *keystore.Keystore
+	ca       *keystore.Identity
 	trust    *truststore.Truststore
 	now      time.Time // moved on by hand: a certificate's life is long
 }
 
 // run writes its report to out. It leaves nothing behind.
-func run(out io.Writer) (err error) {
+func run(ctx context.Context, out io.Writer) (err error) {
 	dir, err := os.MkdirTemp("", "trustkeep-renew-")
 	if err != nil {
 		return err
@@ -46,7 +48,7 @@ func run(out io.Writer) (err error) {
 	h := &host{out: out, path: filepath.Join(dir, "web.p12"), password: trustkeep.Password("a password of the example"), now: time.Now()}
 	for _, step := range []struct {
 		title string
-		do    func() error
+		do    func(context.Context) error
 	}{
 		{"A CA: root and intermediate, in a keystore of its own", h.makeCA},
 		{"A self-signed certificate, generated on the host", h.generate},
@@ -55,16 +57,18 @@ func run(out io.Writer) (err error) {
 		{"Renewed with a new key, the old identity kept", h.renew},
 	} {
 		fmt.Fprintf(out, "== %s\n", step.title)
-		if err := step.do(); err != nil {
+		if err := step.do(ctx); err != nil {
 			return fmt.Errorf("%s: %w", step.title, err)
 		}
 	}
 	return nil
 }
 
+func (h *host) clock() time.Time { return h.now }
+
 // options make everything go by the clock of the example.
 func (h *host) options() keystore.Options {
-	return keystore.Options{Clock: func() time.Time { return h.now }}
+	return keystore.Options{Clock: h.clock}
 }
 
 // update changes the store on disk, or leaves it as it is on any error, and
@@ -90,63 +94,70 @@ func (h *host) show() error {
 		fmt.Fprintf(h.out, "%s: issued by %s, self-signed %t, chain of %d, until %s\n", alias, id.Leaf().Issuer, id.SelfSigned(),
 			len(id.Chain()), id.Leaf().NotAfter.Format(time.DateOnly))
 	}
-	report := audit.Options{Clock: func() time.Time { return h.now }}.Run(
-		audit.Target{Name: filepath.Base(h.path), Keystore: ks, Roles: keystore.ForServer})
+	report := audit.Options{Clock: h.clock}.Run(
+		audit.Target{Name: filepath.Base(h.path), Keystore: ks, Roles: issue.ForServer})
 	fmt.Fprintf(h.out, "audit:\n%s\n", report)
 	return nil
 }
 
-func (h *host) makeCA() error {
-	h.ca = h.options().New()
-	root, err := h.ca.Generate("root", keystore.CertificateOptions{Subject: pkix.Name{CommonName: "Example Root CA"}, Purposes: keystore.ForCA})
+func (h *host) makeCA(context.Context) error {
+	root, err := issue.New(issue.Options{Subject: pkix.Name{CommonName: "Example Root CA"}, Purposes: issue.ForCA, Clock: h.clock})
 	if err != nil {
 		return err
 	}
-	if _, err := h.ca.Generate("intermediate", keystore.CertificateOptions{
-		Subject: pkix.Name{CommonName: "Example Intermediate CA"}, Purposes: keystore.ForCA, Issuer: root}); err != nil {
+	h.ca, err = issue.New(issue.Options{Subject: pkix.Name{CommonName: "Example Intermediate CA"}, Purposes: issue.ForCA, Issuer: root, Clock: h.clock})
+	if err != nil {
 		return err
 	}
 	h.trust = truststore.New(root.Leaf())
-	fmt.Fprintf(h.out, "%s issued %s\n\n", root.Leaf().Subject, "CN=Example Intermediate CA")
+	fmt.Fprintf(h.out, "%s issued %s\n\n", root.Leaf().Subject, h.ca.Leaf().Subject)
 	return nil
 }
 
-func (h *host) generate() error {
+func (h *host) generate(context.Context) error {
 	return h.update(func(ks *keystore.Keystore) error {
-		_, err := ks.Generate("web", keystore.CertificateOptions{
-			Subject: pkix.Name{CommonName: "web.example", Organization: []string{"Example"}}, DNSNames: []string{"web.example"}})
-		return err
+		id, err := issue.New(issue.Options{
+			Subject: pkix.Name{CommonName: "web.example", Organization: []string{"Example"}}, DNSNames: []string{"web.example"}, Clock: h.clock})
+		if err != nil {
+			return err
+		}
+		return ks.AddIdentity("web", id)
 	})
 }
 
 // sign is the CA. It might as well be another company.
-func (h *host) sign(request []byte) ([]byte, error) {
-	return h.ca.SignRequest("intermediate", request, keystore.CertificateOptions{})
+func (h *host) sign(_ context.Context, request []byte) ([]byte, error) {
+	return issue.Sign(h.ca, request, issue.Options{Clock: h.clock})
 }
 
-func (h *host) install() error {
+func (h *host) install(ctx context.Context) error {
 	return h.update(func(ks *keystore.Keystore) error {
-		request, err := ks.CertificateRequest("web", keystore.CertificateOptions{})
+		id, err := ks.Identity("web")
 		if err != nil {
 			return err
 		}
-		reply, err := h.sign(request)
+		request, err := issue.Request(id, issue.Options{})
 		if err != nil {
 			return err
 		}
-		_, err = ks.InstallReply("web", reply, keystore.ReplyOptions{Trust: h.trust})
+		reply, err := h.sign(ctx, request)
+		if err != nil {
+			return err
+		}
+		_, err = issue.Install(ks, "web", reply, issue.InstallOptions{Trust: h.trust, Clock: h.clock})
 		return err
 	})
 }
 
-func (h *host) waitAYear() error {
+func (h *host) waitAYear(context.Context) error {
 	h.now = h.now.AddDate(1, 0, 7)
 	return h.show()
 }
 
-func (h *host) renew() error {
+func (h *host) renew(ctx context.Context) error {
 	return h.update(func(ks *keystore.Keystore) error {
-		_, err := ks.Renew("web", keystore.RenewOptions{NewKey: true, Sign: h.sign, Trust: h.trust, KeepAs: "web.old"})
+		_, err := issue.Renew(ctx, ks, "web", issue.RenewOptions{
+			NewKey: true, Sign: h.sign, Trust: h.trust, KeepAs: "web.old", Certificate: issue.Options{Clock: h.clock}})
 		return err
 	})
 }

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/issue"
 	"github.com/trustkeep/trustkeep/keystore"
 	"github.com/trustkeep/trustkeep/tlsctx"
 	"github.com/trustkeep/trustkeep/truststore"
@@ -84,7 +85,7 @@ func story(ctx context.Context, swaps, clients int, log io.Writer) (_ *counts, e
 	s := &site{dir: dir, log: log}
 	for i := range s.authorities {
 		name := fmt.Sprintf("Authority %c", 'A'+i)
-		if s.authorities[i], err = keystore.New().Generate("ca", keystore.CertificateOptions{Subject: pkix.Name{CommonName: name}, Purposes: keystore.ForCA}); err != nil {
+		if s.authorities[i], err = issue.New(issue.Options{Subject: pkix.Name{CommonName: name}, Purposes: issue.ForCA}); err != nil {
 			return nil, err
 		}
 	}
@@ -257,8 +258,12 @@ func serve(b tlsctx.Builder, c *counts) (address string, stop func(), err error)
 // certify gives the server or the client a new key and a certificate of an authority.
 func (s *site) certify(name string, authority int) error {
 	fmt.Fprintf(s.log, "the certificate of the %s is of authority %c\n", name, 'A'+authority)
+	id, err := issue.New(issue.Options{DNSNames: []string{"localhost"}, Issuer: s.authorities[authority]})
+	if err != nil {
+		return err
+	}
 	ks := keystore.New()
-	if _, err := ks.Generate("tls", keystore.CertificateOptions{DNSNames: []string{"localhost"}, Issuer: s.authorities[authority]}); err != nil {
+	if err := ks.SetIdentity("tls", id); err != nil {
 		return err
 	}
 	data, err := ks.Encode(keystore.SaveOptions{Format: trustkeep.PEM, NoPassword: true})

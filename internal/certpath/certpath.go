@@ -1,0 +1,181 @@
+// Package certpath finds the chain of a certificate, or says what is missing or wrong
+// about it. It decides what to send along with an identity, not whom to trust.
+package certpath
+
+import (
+	"bytes"
+	"crypto"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+	"time"
+
+	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/entry"
+)
+
+// Search is for the chain of one certificate.
+type Search struct {
+	Leaf    *x509.Certificate
+	Others  []*x509.Certificate // where issuers come from
+	Anchors []*x509.Certificate
+	// Chosen: the caller named the anchors; otherwise they are whatever is self-signed
+	// among the others.
+	Chosen bool
+	Now    time.Time
+}
+
+// Chain returns the chain from the leaf to a root, as far as the certificates are there.
+//
+// Errors: ErrNotFound, naming the certificate, when an issuer is missing or the chain
+// leads to no anchor; ErrExpired; ErrUnsupported for a signature that crypto/x509 finds
+// too weak; ErrCorrupt for certificates that contradict each other.
+func (s Search) Chain() ([]*x509.Certificate, error) {
+	roots, intermediates := x509.NewCertPool(), x509.NewCertPool()
+	for _, c := range s.Anchors {
+		roots.AddCert(c)
+	}
+	for _, c := range s.Others {
+		intermediates.AddCert(c)
+	}
+	wrapped := make([]*entry.Certificate, len(s.Others))
+	for i, c := range s.Others {
+		wrapped[i] = entry.FromX509(c)
+	}
+	index := entry.NewIndex(wrapped)
+	chains, err := s.Leaf.Verify(x509.VerifyOptions{
+		Roots: roots, Intermediates: intermediates, CurrentTime: s.Now, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny},
+	})
+	if err != nil {
+		return nil, s.explain(err, index)
+	}
+	chain := slices.MinFunc(chains, func(a, b []*x509.Certificate) int { return len(a) - len(b) })
+	// An anchor that is an intermediate has issuers of its own.
+	for _, w := range index.Chain(entry.FromX509(chain[len(chain)-1]))[1:] {
+		c, err := w.X509()
+		if err != nil {
+			return nil, err
+		}
+		if !Has(chain, c) {
+			chain = append(chain, c)
+		}
+	}
+	return chain, nil
+}
+
+// explain turns the refusal of crypto/x509 into what is missing or wrong.
+func (s Search) explain(err error, index *entry.Index) error {
+	var invalid x509.CertificateInvalidError
+	if errors.As(err, &invalid) {
+		if invalid.Reason == x509.Expired {
+			return OutsideValidity(invalid.Cert)
+		}
+		return fmt.Errorf("certificate of %s: %w: %v", Subject(invalid.Cert), trustkeep.ErrCorrupt, err)
+	}
+	chain := index.Chain(entry.FromX509(s.Leaf))
+	for i, wrapped := range chain {
+		c, parseErr := wrapped.X509()
+		if parseErr != nil {
+			return parseErr
+		}
+		if s.Now.Before(c.NotBefore) || s.Now.After(c.NotAfter) {
+			return OutsideValidity(c)
+		}
+		if i == len(chain)-1 {
+			return s.deadEnd(c, err)
+		}
+		parent, parseErr := chain[i+1].X509()
+		if parseErr != nil {
+			return parseErr
+		}
+		if reason := Link(c, parent); reason != nil {
+			return reason
+		}
+	}
+	return err // not reached: a chain has at least its leaf
+}
+
+// deadEnd explains why the last certificate of a path leads no further.
+func (s Search) deadEnd(last *x509.Certificate, err error) error {
+	switch {
+	case SignedBy(last, last) != nil:
+		return MissingIssuer(last)
+	case s.Chosen && !Has(s.Anchors, last):
+		return fmt.Errorf("the chain leads to %s, which is not among the trusted certificates: %w", Subject(last), trustkeep.ErrNotFound)
+	}
+	return fmt.Errorf("chain to %s: %w: %v", Subject(last), trustkeep.ErrCorrupt, err)
+}
+
+// Link says why a certificate that has the right name did not issue another, and nil if
+// it did.
+func Link(c, parent *x509.Certificate) error {
+	err := SignedBy(c, parent)
+	var insecure x509.InsecureAlgorithmError
+	switch {
+	case errors.As(err, &insecure):
+		return fmt.Errorf("certificate of %s: %w: %v", Subject(c), trustkeep.ErrUnsupported, err)
+	case err != nil:
+		return fmt.Errorf("missing issuer: the certificate of %s was signed by %s with another key than that of the certificate at hand: %w",
+			Subject(c), quoted(c.Issuer.String()), trustkeep.ErrNotFound)
+	case !parent.BasicConstraintsValid || !parent.IsCA:
+		return fmt.Errorf("certificate of %s was signed by %s, which is no CA: %w", Subject(c), Subject(parent), trustkeep.ErrCorrupt)
+	}
+	return nil
+}
+
+// MissingIssuer names the certificate that is not there, as ErrNotFound.
+func MissingIssuer(c *x509.Certificate) error {
+	return fmt.Errorf("missing issuer: there is no certificate of %s, which signed that of %s: %w",
+		quoted(c.Issuer.String()), Subject(c), trustkeep.ErrNotFound)
+}
+
+// OutsideValidity names the certificate and its validity, as ErrExpired.
+func OutsideValidity(c *x509.Certificate) error {
+	return fmt.Errorf("certificate of %s is valid from %s to %s: %w", Subject(c), Date(c.NotBefore), Date(c.NotAfter), trustkeep.ErrExpired)
+}
+
+// Subject returns a certificate's subject for messages, escaped and in quotes.
+func Subject(c *x509.Certificate) string { return quoted(c.Subject.String()) }
+
+// quoted is %q that stays readable: Printable has escaped already.
+func quoted(s string) string { return `"` + trustkeep.Printable(s) + `"` }
+
+// Date returns a time for messages.
+func Date(t time.Time) string { return t.UTC().Format(time.RFC3339) }
+
+// SignedBy checks child's signature with parent's key, whatever parent may sign. The
+// signature decides, not the names.
+func SignedBy(child, parent *x509.Certificate) error {
+	return parent.CheckSignature(child.SignatureAlgorithm, child.RawTBSCertificate, child.Signature)
+}
+
+// Certifies reports whether a certificate is for that public key.
+func Certifies(c *x509.Certificate, public crypto.PublicKey) bool {
+	k, ok := c.PublicKey.(interface{ Equal(crypto.PublicKey) bool })
+	return ok && k.Equal(public)
+}
+
+// Has reports whether a certificate is in a list.
+func Has(list []*x509.Certificate, c *x509.Certificate) bool {
+	return slices.ContainsFunc(list, func(o *x509.Certificate) bool { return o == c || bytes.Equal(o.Raw, c.Raw) })
+}
+
+// Of returns the certificates of a holder. It guards against the nil pointer that an ignored
+// error leaves behind: that is ErrInvalid.
+func Of(holder trustkeep.CertificateHolder) ([]*x509.Certificate, error) {
+	if IsNil(holder) {
+		return nil, fmt.Errorf("nil %T as a source of certificates: %w", holder, trustkeep.ErrInvalid)
+	}
+	return holder.Certificates(), nil
+}
+
+// IsNil reports whether an interface holds nothing or a nil pointer.
+func IsNil(v any) bool {
+	if v == nil {
+		return true
+	}
+	r := reflect.ValueOf(v)
+	return r.Kind() == reflect.Pointer && r.IsNil()
+}
