@@ -15,6 +15,7 @@ import (
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/environment"
 	"github.com/trustkeep/trustkeep/environment/storagetest"
+	"github.com/trustkeep/trustkeep/internal/quickkdf"
 	"github.com/trustkeep/trustkeep/issue"
 	"github.com/trustkeep/trustkeep/keystore"
 	"github.com/trustkeep/trustkeep/pgp"
@@ -59,6 +60,9 @@ func newWorld(t *testing.T, o environment.Options) *world {
 	w := &world{t: t, clock: newClock()}
 	w.storage = storagetest.NewMemory(w.clock.Now)
 	o.Clock = w.clock.Now
+	if o.Rand == nil {
+		o.Rand = quickkdf.Rand() // passphrases of PGP keys are not what is tested here
+	}
 	o.OnEvent = func(e environment.Event) {
 		w.mu.Lock()
 		defer w.mu.Unlock()
