@@ -84,7 +84,7 @@ func (p *Running) Connection(id string) (tlsctx.Builder, error) {
 
 // Identity returns the identity of a private X.509 component of the process. The error
 // wraps trustkeep.ErrNotFound for one that the process was not deployed with.
-func (p *Running) Identity(component string) (tlsctx.Identity, error) {
+func (p *Running) Identity(component string) (trustkeep.Identity, error) {
 	return p.s.identity(component)
 }
 
@@ -96,12 +96,12 @@ func (p *Running) PGP(ctx context.Context, component string) (*pgp.Key, error) {
 
 // Identity returns the identity of a private X.509 component, which follows the
 // component. The errors wrap trustkeep.ErrNotFound and ErrUnsupported.
-func (a *Atom) Identity(component string) (tlsctx.Identity, error) {
+func (a *Atom) Identity(component string) (trustkeep.Identity, error) {
 	return scope{a, ""}.identity(component)
 }
 
 // Role returns the identity of the component that has a role; see Environment.SetRole.
-func (a *Atom) Role(role string) (tlsctx.Identity, error) {
+func (a *Atom) Role(role string) (trustkeep.Identity, error) {
 	if d := a.state.Load().environments[a.env]; d != nil && d.Roles[role] != "" {
 		return a.Identity(d.Roles[role])
 	}
@@ -251,7 +251,7 @@ type liveIdentity struct {
 	component string
 }
 
-func (s scope) identity(component string) (tlsctx.Identity, error) {
+func (s scope) identity(component string) (trustkeep.Identity, error) {
 	h, err := s.find(s.a.state.Load(), component)
 	if err != nil {
 		return nil, failure("identity", component, err)
@@ -267,7 +267,7 @@ func (s scope) identity(component string) (tlsctx.Identity, error) {
 	return l, nil
 }
 
-// TLSCertificate implements tlsctx.Identity.
+// TLSCertificate implements trustkeep.Identity.
 func (l liveIdentity) TLSCertificate() (*tls.Certificate, error) {
 	h, err := l.find(l.a.state.Load(), l.component)
 	if err != nil {

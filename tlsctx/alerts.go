@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 
+	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/truststore"
 )
 
@@ -87,7 +88,7 @@ func (e *HandshakeError) identityRefused(peer, said string, alert uint8) {
 	id := e.Identity
 	if id == nil && e.routed {
 		e.Code, e.Text = CodeIdentityRefused, peer+" does not accept the identity that a route has chosen, if it has chosen one"+said
-		e.Remedy = "find out which by ExplainErrorFor, ExplainServerErrorFor or ExplainFor"
+		e.Remedy = "to learn which, call Builder.For with the destination first"
 		return
 	}
 	if id == nil || id.Error != "" {
@@ -146,11 +147,11 @@ func sideOf(server bool) side {
 var texts = []struct {
 	fragment string
 	on       side
-	code     Code
+	code     trustkeep.Code
 	text     string
 	remedy   string
 }{
-	{"either ServerName or InsecureSkipVerify must be specified", onClient, Code(truststore.CodeNoName),
+	{"either ServerName or InsecureSkipVerify must be specified", onClient, truststore.CodeNoName,
 		"no server name was given, and without one any server would do",
 		"set Builder.ServerName to the host name or IP address that is dialled"},
 	{"negative serial number", either, CodeUnreadable,

@@ -1,6 +1,7 @@
 package tlsctx
 
 import (
+	"context"
 	"crypto/tls"
 	"fmt"
 	"io"
@@ -46,8 +47,10 @@ type Builder struct {
 	// Authorize, if set, decides about a peer that is trusted, on every
 	// handshake, resumed ones included. Its error refuses the peer. A server
 	// that merely requests client certificates calls it for clients without
-	// one too, with a nil Verdict. It is called by several goroutines at once.
-	Authorize func(Peer) error
+	// one too, with a nil Verdict. It is called by several goroutines at once. The context
+	// is that of the handshake, except with the configurations of Client and LiveClient,
+	// where crypto/tls tells of none: a callback that waits needs a bound of its own.
+	Authorize func(context.Context, Peer) error
 
 	// Accepted, if set, is called when a handshake has been decided in favour of a peer
 	// that sent certificates, resumed handshakes included. The peer has not necessarily
@@ -57,7 +60,7 @@ type Builder struct {
 
 	// Identity is presented to the peer. Nil means none, which a server
 	// cannot do without.
-	Identity Identity
+	Identity trustkeep.Identity
 
 	// Routes choose among identities by destination: on clients by the host and
 	// port dialled, for which there must be a Dialer, a Transport or a
@@ -68,7 +71,7 @@ type Builder struct {
 	// ServerName is the name that the server's certificate must carry, and
 	// that is sent to it. Empty on a client leaves the name to whoever
 	// dials, as http.Transport and tls.Dial do; a handshake without any name
-	// is refused by crypto/tls. Servers ignore it.
+	// is refused by crypto/tls. For sets it from an address. Servers ignore it.
 	ServerName string
 
 	// ClientAuth says whether a server asks clients for a certificate. Zero
@@ -100,6 +103,8 @@ type Builder struct {
 	Clock func() time.Time
 	// Rand is the source of randomness, for tests. Nil is crypto/rand.
 	Rand io.Reader
+
+	at endpoint // see For
 }
 
 // ClientAuth says whether a server asks clients for a certificate. Whatever
@@ -145,25 +150,25 @@ func (b Builder) minVersion() (uint16, error) {
 	low := b.MinVersion
 	switch {
 	case b.LegacyMinVersion != 0 && b.MinVersion != 0:
-		return 0, fmt.Errorf("both MinVersion and LegacyMinVersion: %w", trustkeep.ErrUnsupported)
+		return 0, fmt.Errorf("both MinVersion and LegacyMinVersion: %w", trustkeep.ErrInvalid)
 	case b.LegacyMinVersion != 0:
 		if low = b.LegacyMinVersion; low != tls.VersionTLS10 && low != tls.VersionTLS11 {
-			return 0, fmt.Errorf("LegacyMinVersion %s: %w", tls.VersionName(low), trustkeep.ErrUnsupported)
+			return 0, fmt.Errorf("LegacyMinVersion %s: %w", tls.VersionName(low), trustkeep.ErrInvalid)
 		}
 	case low == 0:
 		low = tls.VersionTLS12
 	case low < tls.VersionTLS12:
 		return 0, &trustkeep.Error{
-			Op: "MinVersion " + tls.VersionName(low), Err: trustkeep.ErrUnsupported,
+			Op: "MinVersion " + tls.VersionName(low), Err: trustkeep.ErrInvalid,
 			Hint: "versions below TLS 1.2 are no longer safe; where a peer leaves no choice, set LegacyMinVersion",
 		}
 	}
 	if low > tls.VersionTLS13 {
-		return 0, fmt.Errorf("MinVersion %s: %w", tls.VersionName(low), trustkeep.ErrUnsupported)
+		return 0, fmt.Errorf("MinVersion %s: %w", tls.VersionName(low), trustkeep.ErrInvalid)
 	}
 	if b.MaxVersion != 0 && b.MaxVersion < low {
 		return 0, &trustkeep.Error{
-			Op: "MaxVersion " + tls.VersionName(b.MaxVersion), Err: trustkeep.ErrUnsupported,
+			Op: "MaxVersion " + tls.VersionName(b.MaxVersion), Err: trustkeep.ErrInvalid,
 			Hint: "it is lower than the lowest version, " + tls.VersionName(low),
 		}
 	}
@@ -172,6 +177,9 @@ func (b Builder) minVersion() (uint16, error) {
 
 // base returns what clients and servers have in common.
 func (b Builder) base() (*tls.Config, error) {
+	if b.at.err != nil {
+		return nil, b.at.err
+	}
 	low, err := b.minVersion()
 	if err != nil {
 		return nil, err

@@ -27,11 +27,10 @@ import (
 // then empty, and a server that is dialled by its IP address needs ServerName or a
 // Dialer.
 //
-// Errors wrap trustkeep.ErrEmpty for trust that is empty, trustkeep.ErrInvalid for a nil
-// pointer in a field of trust,
-// trustkeep.ErrKeyMismatch for an identity whose key does not fit, and
-// trustkeep.ErrUnsupported for versions out of range and for Routes without
-// ServerName.
+// Errors wrap trustkeep.ErrInvalid for fields that are wrong or contradict each other: a nil
+// pointer, versions out of range, Routes without a name, an address that For cannot take.
+// They wrap trustkeep.ErrEmpty for trust or an identity without content, and
+// trustkeep.ErrKeyMismatch for an identity whose key does not fit.
 func (b Builder) Client() (*tls.Config, error) {
 	cfg, err := b.detached().client()
 	if err != nil {
@@ -41,6 +40,9 @@ func (b Builder) Client() (*tls.Config, error) {
 }
 
 func (b Builder) client() (*tls.Config, error) {
+	if b.at.err != nil {
+		return nil, b.at.err
+	}
 	trust, err := b.clientTrust()
 	if err != nil {
 		return nil, err
@@ -49,14 +51,14 @@ func (b Builder) client() (*tls.Config, error) {
 		if b.ServerName == "" {
 			return nil, errRoutesWithoutName
 		}
-		b.Identity, _ = b.identityFor(b.ServerName, "")
+		b.Identity, _ = b.identityFor(b.destination())
 	}
 	return b.clientConfig(trust)
 }
 
 var errRoutesWithoutName = &trustkeep.Error{
-	Op: "routes", Err: trustkeep.ErrUnsupported,
-	Hint: "a tls.Config does not know whom it will be used for: set ServerName, or use Dialer or Transport",
+	Op: "routes", Err: trustkeep.ErrInvalid,
+	Hint: "a tls.Config does not know whom it will be used for: call For or set ServerName, or use Dialer or Transport",
 }
 
 // clientConfig makes the configuration for one trust; Routes are not looked at.

@@ -27,7 +27,7 @@ func TestTrustRules(t *testing.T) {
 		name    string
 		trusted *truststore.Truststore
 		server  tls.Certificate
-		code    tlsctx.Code // empty: accepted
+		code    trustkeep.Code // empty: accepted
 	}{
 		{"root", store(a.Root), server.TLSCertificate(), ""},
 		{"intermediate", store(a.Intermediate), server.TLSCertificate(), ""},
@@ -177,16 +177,16 @@ func TestClientRefusesToBuild(t *testing.T) {
 		{"nil snapshot", tlsctx.Builder{Trusted: (*truststore.Snapshot)(nil)}, trustkeep.ErrInvalid},
 		{"union with nil", tlsctx.Builder{Trusted: truststore.Union(full, none)}, trustkeep.ErrInvalid},
 		{"union of nothing", tlsctx.Builder{Trusted: truststore.Union()}, trustkeep.ErrEmpty},
-		{"nil identity", tlsctx.Builder{Trusted: full, Identity: noIdentity}, trustkeep.ErrEmpty},
+		{"nil identity", tlsctx.Builder{Trusted: full, Identity: noIdentity}, trustkeep.ErrInvalid},
 		{"identity without answer", tlsctx.Builder{Trusted: full, Identity: new(swap)}, trustkeep.ErrEmpty},
 		{"identity that fails", tlsctx.Builder{Trusted: full, Identity: failing}, failing.err},
 		{"identity of two halves", tlsctx.Builder{Trusted: full, Identity: tlsctx.StaticIdentity(mixed)}, trustkeep.ErrKeyMismatch},
 		{"corrupt identity", tlsctx.Builder{Trusted: full, Identity: tlsctx.StaticIdentity(tls.Certificate{Certificate: [][]byte{{1}}, PrivateKey: pki.Root.Key})}, trustkeep.ErrCorrupt},
-		{"TLS 1.1 by MinVersion", tlsctx.Builder{Trusted: full, MinVersion: tls.VersionTLS11}, trustkeep.ErrUnsupported},
-		{"TLS 1.2 by LegacyMinVersion", tlsctx.Builder{Trusted: full, LegacyMinVersion: tls.VersionTLS12}, trustkeep.ErrUnsupported},
-		{"two lowest versions", tlsctx.Builder{Trusted: full, MinVersion: tls.VersionTLS12, LegacyMinVersion: tls.VersionTLS10}, trustkeep.ErrUnsupported},
-		{"unknown version", tlsctx.Builder{Trusted: full, MinVersion: 0x0399}, trustkeep.ErrUnsupported},
-		{"highest below lowest", tlsctx.Builder{Trusted: full, MaxVersion: tls.VersionTLS11}, trustkeep.ErrUnsupported},
+		{"TLS 1.1 by MinVersion", tlsctx.Builder{Trusted: full, MinVersion: tls.VersionTLS11}, trustkeep.ErrInvalid},
+		{"TLS 1.2 by LegacyMinVersion", tlsctx.Builder{Trusted: full, LegacyMinVersion: tls.VersionTLS12}, trustkeep.ErrInvalid},
+		{"two lowest versions", tlsctx.Builder{Trusted: full, MinVersion: tls.VersionTLS12, LegacyMinVersion: tls.VersionTLS10}, trustkeep.ErrInvalid},
+		{"unknown version", tlsctx.Builder{Trusted: full, MinVersion: 0x0399}, trustkeep.ErrInvalid},
+		{"highest below lowest", tlsctx.Builder{Trusted: full, MaxVersion: tls.VersionTLS11}, trustkeep.ErrInvalid},
 		{"good", tlsctx.Builder{Trusted: full, Identity: good}, nil},
 	}
 	for _, tt := range tests {
@@ -229,7 +229,7 @@ func TestNoServerName(t *testing.T) {
 	server := mustServer(t, tlsctx.Builder{Identity: identity(pki.Server(host))})
 	b := tlsctx.Builder{Trusted: store(pki.Root)}
 	o := refuse(t, mustClient(t, b), server)
-	if e := explained(t, b.ExplainError(o.clientErr)); e.Code != tlsctx.Code(truststore.CodeNoName) {
+	if e := explained(t, b.ExplainError(o.clientErr)); e.Code != truststore.CodeNoName {
 		t.Error(e)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"net"
 	"sync"
 
+	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/truststore"
 )
 
@@ -101,7 +102,7 @@ func (d *Dialer) handshake(ctx context.Context, raw net.Conn, address string) (_
 	}
 	name := d.b().ServerName
 	if name == "" {
-		name = host
+		name = nameOf(host)
 	}
 	id, pattern := d.b().identityFor(host, port)
 	g, err := d.generation(id)
@@ -160,7 +161,7 @@ func (d *Dialer) forget(g *clientGeneration) {
 
 // generation returns the configuration of now for an identity. Sessions are kept
 // with it, so that they end with the trust and the identity that they began with.
-func (d *Dialer) generation(id Identity) (*clientGeneration, error) {
+func (d *Dialer) generation(id trustkeep.Identity) (*clientGeneration, error) {
 	trust, err := d.b().clientTrust()
 	if err != nil {
 		return nil, err

@@ -35,7 +35,7 @@ func TestMayBeEmpty(t *testing.T) {
 				t.Error(err)
 			}
 			o := refuse(t, live, server)
-			if e := explained(t, b.ExplainError(o.clientErr)); e.Code != tlsctx.Code(truststore.CodeEmptyStore) {
+			if e := explained(t, b.ExplainError(o.clientErr)); e.Code != truststore.CodeEmptyStore {
 				t.Errorf("%s: %v", e.Code, e)
 			}
 			refuse(t, mustClient(t, b), server)

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
-	"net"
 	"strings"
 	"time"
 
@@ -96,19 +95,10 @@ func (t TrustReport) name() string {
 // presented and why, and which versions are spoken. It asks the same sources as
 // Client and Server do, and reports their errors rather than failing.
 //
-// With Routes, the identity is that for ServerName; see ExplainFor.
-func (b Builder) Explain() Explanation { return b.explainFor(b.ServerName, "") }
-
-// ExplainFor is Explain for one destination: on clients host:port, on servers the name
-// that a client asks for. It names the route that chooses the identity.
-func (b Builder) ExplainFor(destination string) Explanation {
-	host, port, err := net.SplitHostPort(destination)
-	if err != nil {
-		host, port = destination, ""
-	}
-	if b.ServerName == "" {
-		b.ServerName = host
-	}
+// With Routes, the identity is that for ServerName, or for the destination of For, and the
+// route that chooses it is named.
+func (b Builder) Explain() Explanation {
+	host, port := b.destination()
 	return b.explainFor(host, port)
 }
 
@@ -119,6 +109,9 @@ func (b Builder) explainFor(host, port string) Explanation {
 		MinVersion: tls.VersionName(tls.VersionTLS12), MaxVersion: "the highest of Go", NextProtos: b.NextProtos,
 		Routes: b.Routes.Patterns(), Allow: b.Allow, Pins: b.Pins,
 		Revocation: b.Revocation != nil, Authorize: b.Authorize != nil, ConcealCAs: b.ConcealCAs,
+	}
+	if b.at.err != nil {
+		e.Errors = append(e.Errors, b.at.err.Error())
 	}
 	if e.Trust.Error != "" {
 		e.Errors = append(e.Errors, e.Trust.Error)
@@ -188,7 +181,7 @@ func report(o Origin, why string, ask func() (*truststore.Snapshot, error)) Trus
 
 // identityReport describes an identity that the pattern has chosen; see identityFor. It
 // is nil for none.
-func (b Builder) identityReport(id Identity, pattern string) *IdentityReport {
+func (b Builder) identityReport(id trustkeep.Identity, pattern string) *IdentityReport {
 	if id == nil {
 		return nil
 	}

@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/internal/testpki"
 	"github.com/trustkeep/trustkeep/tlsctx"
 	"github.com/trustkeep/trustkeep/truststore"
@@ -112,7 +113,7 @@ func TestExplainErrorPeers(t *testing.T) {
 	tests := []struct {
 		name  string
 		serve func(net.Conn)
-		code  tlsctx.Code
+		code  trustkeep.Code
 		text  string
 	}{
 		{"ftp", func(c net.Conn) { io.WriteString(c, "220 ready\r\n") }, tlsctx.CodeNotTLS, "STARTTLS"},
@@ -231,7 +232,7 @@ func TestExplainChanged(t *testing.T) {
 func TestExplainWithoutName(t *testing.T) {
 	pki := testpki.New(t, testpki.Options{})
 	b := tlsctx.Builder{Trusted: store(pki.Root)}
-	for name, id := range map[tlsctx.Code]*testpki.Identity{
+	for name, id := range map[trustkeep.Code]*testpki.Identity{
 		"expired": pki.Expired(host), "name-mismatch": pki.WrongName(), "self-signed": pki.SelfSigned("127.0.0.1"),
 	} {
 		client := mustClient(t, b)

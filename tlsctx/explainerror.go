@@ -22,34 +22,20 @@ import (
 // connection, comes back as it is. The explanation is made from the sources as
 // they are now, with Builder.ServerName, the host of an http.Client's request or
 // the name in the error. With Routes, the identity is that for the host and port of the
-// request, else for ServerName; without either, ExplainErrorFor knows it.
-func (b Builder) ExplainError(err error) error { return b.explainAt("", err, false) }
+// request, else for those of For, else for ServerName.
+func (b Builder) ExplainError(err error) error { return b.explainAt(err, false) }
 
-// ExplainErrorFor is ExplainError for the error of a connection to a destination,
-// host:port.
-func (b Builder) ExplainErrorFor(destination string, err error) error {
-	return b.explainAt(destination, err, false)
-}
+// ExplainServerError is ExplainError for the server's side of a handshake. With Routes, use
+// For with the name that the client asked for, which ConnectionState.ServerName has even
+// after a handshake that failed: the explanation then names the identity that was presented.
+func (b Builder) ExplainServerError(err error) error { return b.explainAt(err, true) }
 
-// ExplainServerError is ExplainError for the server's side of a handshake. With Routes,
-// ExplainServerErrorFor also knows which identity the client was shown.
-func (b Builder) ExplainServerError(err error) error { return b.explainAt("", err, true) }
-
-// ExplainServerErrorFor is ExplainServerError for the name that the client asked for,
-// which ConnectionState.ServerName has after a handshake that failed, too.
-func (b Builder) ExplainServerErrorFor(serverName string, err error) error {
-	return b.explainAt(serverName, err, true)
-}
-
-// explainAt explains an error of a connection to the destination, "" for unknown.
-func (b Builder) explainAt(at string, err error, server bool) error {
+// explainAt explains an error of a connection to the destination of For.
+func (b Builder) explainAt(err error, server bool) error {
 	if err == nil {
 		return nil
 	}
-	host, port, splitErr := net.SplitHostPort(at)
-	if splitErr != nil {
-		host, port = at, ""
-	}
+	host, port := b.at.host, b.at.port
 	name := host
 	if !server {
 		if u := urlIn(err); u != nil && host == "" {
@@ -103,10 +89,10 @@ func (b Builder) classify(e *HandshakeError) bool {
 	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "dial" {
 		return false
 	}
-	if a, ok := errors.AsType[*AuthorizeError](err); ok {
+	if a, ok := errors.AsType[*authorizeError](err); ok {
 		e.Code, e.Text = CodeNotAuthorized, strings.TrimPrefix(cut(trustkeep.Printable(a.Error()), 512), "tlsctx: ")
 		e.Remedy = "the decision is that of Builder.Authorize"
-		e.Chain = a.Peer
+		e.Chain = a.peer
 		return true
 	}
 	if v, ok := errors.AsType[*truststore.VerifyError](err); ok {
@@ -186,7 +172,7 @@ func nameIn(err error) string {
 // verified takes over the explanation of a refusal by truststore.
 func (e *HandshakeError) verified(v *truststore.VerifyError) {
 	e.Verify, e.Chain = v, v.Chain
-	e.Code, e.Text, e.Remedy = Code(v.Code), v.Sentence(), v.Remedy
+	e.Code, e.Text, e.Remedy = v.Code, v.Sentence(), v.Remedy
 }
 
 // refused explains a certificate that crypto/tls did not accept, by asking
@@ -212,7 +198,7 @@ func (b Builder) refused(e *HandshakeError, refused *tls.CertificateVerification
 	e.Code, e.Text = CodeChanged, "the peer's certificate was refused, but would be accepted now"
 	e.Remedy = "connect again: the trust changed since, or the certificate was refused for what is not known here"
 	if err != nil {
-		e.Code, e.Text, e.Remedy = Code(truststore.CodeEmptyStore), cut(trustkeep.Printable(err.Error()), 512), "repair the trust store"
+		e.Code, e.Text, e.Remedy = truststore.CodeEmptyStore, cut(trustkeep.Printable(err.Error()), 512), "repair the trust store"
 	}
 }
 

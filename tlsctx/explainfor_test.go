@@ -1,6 +1,7 @@
 package tlsctx_test
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
@@ -26,7 +27,7 @@ func TestExplainErrorUnderPolicy(t *testing.T) {
 		server *testpki.Identity
 		roots  []*testpki.Identity // of crypto/tls
 		b      tlsctx.Builder
-		code   tlsctx.Code
+		code   trustkeep.Code
 	}{
 		{"nothing allowed", expired, []*testpki.Identity{expired}, tlsctx.Builder{Trusted: store(expired)}, "expired"},
 		{"what is wrong is allowed", expired, []*testpki.Identity{expired}, tlsctx.Builder{Trusted: store(expired), Allow: truststore.JavaHTTPS()}, tlsctx.CodeChanged},
@@ -66,7 +67,7 @@ func TestExplainErrorNamesTheRoutedIdentity(t *testing.T) {
 			if err == nil {
 				t.Fatal("accepted")
 			}
-			why := explained(t, b.ExplainErrorFor(at, err)) // with TLS 1.3, the server objects later
+			why := explained(t, b.For(at).ExplainError(err)) // with TLS 1.3, the server objects later
 			if want == "" {
 				if why.Identity != nil || why.Code != tlsctx.CodeIdentityRequired && version == tls.VersionTLS13 {
 					t.Errorf("%s: %s: %+v: %v", at, why.Code, why.Identity, why)
@@ -116,13 +117,13 @@ func TestExplainErrorHTTPRoute(t *testing.T) {
 }
 
 // On servers, the name that the client asked for says which identity it was shown.
-func TestExplainServerErrorFor(t *testing.T) {
+func TestExplainServerErrorOfARoute(t *testing.T) {
 	pki, other := testpki.New(t, testpki.Options{}), testpki.New(t, testpki.Options{Name: "Other"})
 	routes := new(tlsctx.Routes)
 	must(t, routes.Set(host, identity(other.Server(host))))
 	b := tlsctx.Builder{Identity: identity(pki.Server("fallback.example")), Routes: routes, Clock: pki.Now}
 	o := refuse(t, mustClient(t, tlsctx.Builder{Trusted: store(pki.Root), ServerName: host, Clock: pki.Now}), mustServer(t, b))
-	e := explained(t, b.ExplainServerErrorFor(host, o.serverErr))
+	e := explained(t, b.For(host).ExplainServerError(o.serverErr))
 	if e.Code != tlsctx.CodeIdentityRefused || e.Identity == nil || !strings.Contains(e.Identity.Subject, host) || e.ServerName != host || !e.Server {
 		t.Errorf("%s, %+v: %v", e.Code, e.Identity, e)
 	}
@@ -135,7 +136,7 @@ func TestExplainServerErrorFor(t *testing.T) {
 	for _, version := range versions {
 		cb := tlsctx.Builder{Trusted: store(pki.Root), ServerName: "nobody.example", Clock: pki.Now, MaxVersion: version}
 		o = refuse(t, mustClient(t, cb), mustServer(t, strict))
-		if e := explained(t, strict.ExplainServerErrorFor("nobody.example", o.serverErr)); e.Code != tlsctx.CodeUnknownName || !strings.Contains(e.Error(), "nobody.example") {
+		if e := explained(t, strict.For("nobody.example").ExplainServerError(o.serverErr)); e.Code != tlsctx.CodeUnknownName || !strings.Contains(e.Error(), "nobody.example") {
 			t.Errorf("%s: %v", e.Code, e)
 		}
 		if e := explained(t, cb.ExplainError(o.clientErr)); e.Code != tlsctx.CodeUnknownName {
@@ -153,12 +154,12 @@ func TestExplainServerErrorShowsTheClient(t *testing.T) {
 		for _, c := range []struct {
 			client *testpki.Identity
 			b      tlsctx.Builder
-			code   tlsctx.Code
+			code   trustkeep.Code
 		}{
 			{stranger, tlsctx.Builder{}, "unknown-issuer"},
 			{stranger, tlsctx.Builder{ConcealCAs: true}, "unknown-issuer"},
 			{known, tlsctx.Builder{Authorize: only("somebody else")}, tlsctx.CodeNotAuthorized},
-			{known, tlsctx.Builder{Authorize: func(p tlsctx.Peer) error { // who asks other trust
+			{known, tlsctx.Builder{Authorize: func(_ context.Context, p tlsctx.Peer) error { // who asks other trust
 				_, err := store(other.Root).Verify(p.Certificates, truststore.VerifyOptions{Purpose: truststore.Client, Time: pki.Now()})
 				return err
 			}}, tlsctx.CodeNotAuthorized},
@@ -172,8 +173,8 @@ func TestExplainServerErrorShowsTheClient(t *testing.T) {
 			if o.serverErr == nil {
 				t.Fatal("accepted")
 			}
-			e := explained(t, b.ExplainServerErrorFor(host, o.serverErr))
-			if p := e.Peer(); e.Code != c.code || len(p) != 2 || p[0].SHA256 != truststore.Fingerprint(c.client.Cert) || !e.Server {
+			e := explained(t, b.For(host).ExplainServerError(o.serverErr))
+			if p := e.Peer(); e.Code != c.code || len(p) != 2 || p[0].SHA256 != trustkeep.DescribeCertificate(c.client.Cert).SHA256 || !e.Server {
 				t.Errorf("%s, want %s: %+v: %v", e.Code, c.code, p, e)
 			}
 			data, err := json.Marshal(e)
@@ -211,7 +212,7 @@ func TestExplainServerErrorOfItsOwn(t *testing.T) {
 	live := asLive["LiveClient"](t, cb)
 	must(t, trust.RemoveCertificate(pki.Root.Cert))
 	o = refuse(t, live, mustServer(t, tlsctx.Builder{Identity: identity(pki.Server(host)), Clock: pki.Now}))
-	if e := explained(t, cb.ExplainError(o.clientErr)); e.Code != tlsctx.Code(truststore.CodeEmptyStore) || !errors.Is(e, trustkeep.ErrEmpty) || len(e.Chain) != 2 {
+	if e := explained(t, cb.ExplainError(o.clientErr)); e.Code != truststore.CodeEmptyStore || !errors.Is(e, trustkeep.ErrEmpty) || len(e.Chain) != 2 {
 		t.Errorf("%s: %v", e.Code, e)
 	}
 }

@@ -56,7 +56,7 @@ func (b Builder) ftps(address string) (*FTPS, error) {
 	}
 	f := &FTPS{b: hidden(b), name: b.ServerName, session: tls.NewLRUClientSessionCache(1)}
 	if f.name == "" {
-		f.name = host
+		f.name = nameOf(host)
 	}
 	id, pattern := b.identityFor(host, port)
 	if f.id = b.identityReport(id, pattern); id != nil {

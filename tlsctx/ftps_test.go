@@ -212,7 +212,7 @@ func TestFTPSRefusesToBuild(t *testing.T) {
 	}{
 		"no trust":    {host + ":21", tlsctx.Builder{Trusted: store()}, trustkeep.ErrEmpty},
 		"no key":      {host + ":21", tlsctx.Builder{Trusted: store(pki.Root), Identity: tlsctx.StaticIdentity(tls.Certificate{})}, trustkeep.ErrEmpty},
-		"old version": {host + ":21", tlsctx.Builder{Trusted: store(pki.Root), MinVersion: tls.VersionTLS10}, trustkeep.ErrUnsupported},
+		"old version": {host + ":21", tlsctx.Builder{Trusted: store(pki.Root), MinVersion: tls.VersionTLS10}, trustkeep.ErrInvalid},
 	} {
 		if _, err := c.b.FTPS(c.address); !errors.Is(err, c.want) {
 			t.Errorf("%s: %v", name, err)

@@ -10,36 +10,32 @@ import (
 	"github.com/trustkeep/trustkeep/truststore"
 )
 
-// Code names the kind of a failed handshake. Codes are stable, for programs.
-// Where the peer's certificate was refused, the code is that of
-// truststore.VerifyError.
-type Code string
-
-// The codes of failures that are not about the peer's certificate.
+// The codes of a HandshakeError that are not about the peer's certificate. Where that was
+// refused, the code is that of truststore.VerifyError.
 const (
-	CodeIdentityRequired Code = "identity-required" // the peer wants a certificate and got none
-	CodeIdentityRefused  Code = "identity-refused"  // the peer does not accept the identity
-	CodeNotAuthorized    Code = "not-authorized"    // trusted, and refused by Builder.Authorize
-	CodeAccessDenied     Code = "access-denied"     // the peer knows the identity and will not serve it
-	CodeUnreadable       Code = "unreadable"        // the peer's certificate cannot be parsed
-	CodeVersion          Code = "protocol-version"  // no TLS version in common
-	CodeNothingInCommon  Code = "nothing-in-common" // no cipher suite, curve or signature algorithm in common
-	CodeProtocol         Code = "no-protocol"       // no application protocol (ALPN) in common
-	CodeUnknownName      Code = "unknown-name"      // the peer does not serve that name
-	CodeNotTLS           Code = "not-tls"           // the peer does not speak TLS here
-	CodeClosed           Code = "closed"            // the peer hung up without a reason
-	CodeTimeout          Code = "timeout"           // the peer did not answer in time
-	CodeAlert            Code = "alert"             // another TLS alert of the peer
-	CodeTLS              Code = "tls-error"         // another error of crypto/tls on this side
-	CodeSetup            Code = "setup"             // the trust or identity of this side cannot be used
-	CodeChanged          Code = "changed"           // refused then, trusted now
+	CodeIdentityRequired trustkeep.Code = "identity-required" // the peer wants a certificate and got none
+	CodeIdentityRefused  trustkeep.Code = "identity-refused"  // the peer does not accept the identity
+	CodeNotAuthorized    trustkeep.Code = "not-authorized"    // trusted, and refused by Builder.Authorize
+	CodeAccessDenied     trustkeep.Code = "access-denied"     // the peer knows the identity and will not serve it
+	CodeUnreadable       trustkeep.Code = "unreadable"        // the peer's certificate cannot be parsed
+	CodeVersion          trustkeep.Code = "protocol-version"  // no TLS version in common
+	CodeNothingInCommon  trustkeep.Code = "nothing-in-common" // no cipher suite, curve or signature algorithm in common
+	CodeProtocol         trustkeep.Code = "no-protocol"       // no application protocol (ALPN) in common
+	CodeUnknownName      trustkeep.Code = "unknown-name"      // the peer does not serve that name
+	CodeNotTLS           trustkeep.Code = "not-tls"           // the peer does not speak TLS here
+	CodeClosed           trustkeep.Code = "closed"            // the peer hung up without a reason
+	CodeTimeout          trustkeep.Code = "timeout"           // the peer did not answer in time
+	CodeAlert            trustkeep.Code = "alert"             // another TLS alert of the peer
+	CodeTLS              trustkeep.Code = "tls-error"         // another error of crypto/tls on this side
+	CodeSetup            trustkeep.Code = "setup"             // the trust or identity of this side cannot be used
+	CodeChanged          trustkeep.Code = "changed"           // refused then, trusted now
 )
 
 // HandshakeError explains a failed handshake: what the peer sent, what was
 // trusted, and what would help. As an error it is one line of at most 2 KiB,
 // safe to log.
 type HandshakeError struct {
-	Code   Code
+	Code   trustkeep.Code
 	Text   string // what went wrong
 	Remedy string // what would help; may be empty
 	// Verify explains why the peer's certificate was refused; nil where that
@@ -113,7 +109,7 @@ func (e *HandshakeError) Peer() []trustkeep.Certificate {
 // "identity","serverName","server"}.
 func (e *HandshakeError) MarshalJSON() ([]byte, error) {
 	return json.Marshal(struct {
-		Code       Code                    `json:"code"`
+		Code       trustkeep.Code          `json:"code"`
 		Text       string                  `json:"text"`
 		Remedy     string                  `json:"remedy,omitempty"`
 		Peer       []trustkeep.Certificate `json:"peer"`

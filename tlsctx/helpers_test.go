@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/internal/testpki"
 	"github.com/trustkeep/trustkeep/tlsctx"
 	"github.com/trustkeep/trustkeep/truststore"
@@ -20,7 +21,7 @@ const host = "server.example"
 
 var versions = []uint16{tls.VersionTLS12, tls.VersionTLS13}
 
-func identity(id *testpki.Identity) tlsctx.Identity {
+func identity(id *testpki.Identity) trustkeep.Identity {
 	return tlsctx.StaticIdentity(id.TLSCertificate())
 }
 

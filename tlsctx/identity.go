@@ -14,21 +14,10 @@ import (
 	"github.com/trustkeep/trustkeep/internal/redact"
 )
 
-// Identity is a certificate chain with its private key. A *keystore.Identity is
-// one; so is anything around a key in hardware that can be made a
-// tls.Certificate.
-//
-// A client asks once per Client, a server on every handshake, so an
-// implementation should answer from memory. It must be safe for concurrent use.
-// What it returns is not modified.
-type Identity interface {
-	TLSCertificate() (*tls.Certificate, error)
-}
-
-// StaticIdentity makes an Identity of a tls.Certificate that never changes. Neither it nor
+// StaticIdentity makes a trustkeep.Identity of a tls.Certificate that never changes. Neither it nor
 // the certificate that it returns prints the private key, whose type there is this
 // library's; it signs, decrypts and agrees on keys as before.
-func StaticIdentity(c tls.Certificate) Identity {
+func StaticIdentity(c tls.Certificate) trustkeep.Identity {
 	return &staticIdentity{concealed(&c)}
 }
 
@@ -54,9 +43,9 @@ func concealed(c *tls.Certificate) *tls.Certificate {
 
 // certificate asks the identity and checks what it says: peers answer a chain
 // that does not fit its key with alerts that explain nothing.
-func certificate(id Identity) (*tls.Certificate, error) {
+func certificate(id trustkeep.Identity) (*tls.Certificate, error) {
 	if isNil(id) {
-		return nil, &trustkeep.Error{Op: "identity", Err: trustkeep.ErrEmpty, Hint: "it is a nil pointer; was the error of loading it checked?"}
+		return nil, &trustkeep.Error{Op: "identity", Err: trustkeep.ErrInvalid, Hint: "it is a nil pointer; was the error of loading it checked?"}
 	}
 	c, err := id.TLSCertificate()
 	if err != nil {
@@ -70,7 +59,7 @@ func certificate(id Identity) (*tls.Certificate, error) {
 
 // presented asks an identity for what it presents now; nil for no identity. Whether key
 // and certificate fit is not looked at.
-func presented(id Identity) (*tls.Certificate, error) {
+func presented(id trustkeep.Identity) (*tls.Certificate, error) {
 	if id == nil {
 		return nil, nil
 	}

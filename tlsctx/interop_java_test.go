@@ -127,7 +127,7 @@ func TestInteropJavaHTTPSServer(t *testing.T) {
 	for _, version := range versions {
 		for what, c := range map[string]struct {
 			b    tlsctx.Builder
-			code tlsctx.Code // empty: accepted
+			code trustkeep.Code // empty: accepted
 		}{
 			"chain":        {tlsctx.Builder{Trusted: store(pki.Root), Identity: me}, ""},
 			"exact":        {tlsctx.Builder{Trusted: store(a), Identity: me}, ""},

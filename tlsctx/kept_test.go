@@ -143,7 +143,7 @@ func TestKeptVerdictsCoverWhatDecides(t *testing.T) {
 			}
 			return nil
 		}),
-		Authorize: func(p Peer) error {
+		Authorize: func(_ context.Context, p Peer) error {
 			verdicts = append(verdicts, p.Verdict)
 			if unauthorized {
 				return denied

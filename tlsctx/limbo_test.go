@@ -2,6 +2,7 @@ package tlsctx_test
 
 import (
 	"cmp"
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
@@ -317,7 +318,7 @@ func TestLimboHandshakes(t *testing.T) {
 	now, cases := limbo(t)
 	clock := func() time.Time { return now }
 	own := testpki.New(t, testpki.Options{Name: "Own"})
-	anyone := func(tlsctx.Peer) error { return nil }
+	anyone := func(_ context.Context, _ tlsctx.Peer) error { return nil }
 	for _, c := range cases {
 		presents := tls.Certificate{Certificate: raws(c.sent), PrivateKey: c.sent[0].Key}
 		trust := truststore.New(c.anchors...)
@@ -360,7 +361,7 @@ func TestLimboHandshakes(t *testing.T) {
 			}
 			// Everything allowed: what is accepted then, is so by name.
 			var verdict *truststore.Verdict
-			b := tlsctx.Builder{Trusted: trust, ServerName: c.serverName(), Clock: clock, Allow: truststore.Relaxations(), Authorize: func(p tlsctx.Peer) error {
+			b := tlsctx.Builder{Trusted: trust, ServerName: c.serverName(), Clock: clock, Allow: truststore.Relaxations(), Authorize: func(_ context.Context, p tlsctx.Peer) error {
 				verdict = p.Verdict
 				return nil
 			}}

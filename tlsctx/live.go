@@ -54,7 +54,7 @@ func (b Builder) liveClient() (*tls.Config, error) {
 		return cfg, nil
 	}
 	cfg.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
-		id, _ := b.identityFor(b.ServerName, "")
+		id, _ := b.identityFor(b.destination())
 		if id == nil {
 			return new(tls.Certificate), nil // none
 		}

@@ -72,7 +72,7 @@ func (d *decider) decide(ctx context.Context, name string, s tls.ConnectionState
 	if keep && s.DidResume {
 		// What revocation objects to is explained below.
 		if v := d.kept.find(key, now); v != nil && d.b.unrevoked(ctx, v, staple, now) {
-			return d.b.authorize(d.purpose, name, s, v)
+			return d.b.authorize(ctx, d.purpose, name, s, v)
 		}
 	}
 	verdict, err := d.trust.Verify(s.PeerCertificates, truststore.VerifyOptions{
@@ -84,7 +84,7 @@ func (d *decider) decide(ctx context.Context, name string, s tls.ConnectionState
 	if keep {
 		d.kept.keep(key, verdict)
 	}
-	return d.b.authorize(d.purpose, name, s, verdict)
+	return d.b.authorize(ctx, d.purpose, name, s, verdict)
 }
 
 func (b Builder) unrevoked(ctx context.Context, v *truststore.Verdict, staple []byte, now time.Time) bool {
@@ -114,31 +114,30 @@ func (b Builder) accepting(purpose truststore.Purpose, name string, decide func(
 }
 
 // authorize asks the callback.
-func (b Builder) authorize(purpose truststore.Purpose, name string, s tls.ConnectionState, verdict *truststore.Verdict) error {
+func (b Builder) authorize(ctx context.Context, purpose truststore.Purpose, name string, s tls.ConnectionState, verdict *truststore.Verdict) error {
 	if b.Authorize == nil {
 		return nil
 	}
-	err := b.Authorize(peerOf(purpose, name, s, verdict))
+	err := b.Authorize(ctx, peerOf(purpose, name, s, verdict))
 	if err != nil {
-		return &AuthorizeError{Peer: s.PeerCertificates, Err: err}
+		return &authorizeError{s.PeerCertificates, err}
 	}
 	return nil
 }
 
-// AuthorizeError is a refusal by Builder.Authorize.
-type AuthorizeError struct {
-	Peer []*x509.Certificate // what the peer sent; may be empty
-	Err  error               // of the callback
+// authorizeError is a refusal by Builder.Authorize.
+type authorizeError struct {
+	peer []*x509.Certificate // what the peer sent; may be empty
+	err  error               // of the callback
 }
 
 // Error names the peer and the callback's reason.
-func (e *AuthorizeError) Error() string {
+func (e *authorizeError) Error() string {
 	who := "a client without certificate"
-	if len(e.Peer) > 0 {
-		who = certinfo.Brief(e.Peer[0]).String()
+	if len(e.peer) > 0 {
+		who = certinfo.Brief(e.peer[0]).String()
 	}
-	return fmt.Sprintf("tlsctx: %s is trusted and not authorized: %v", who, e.Err)
+	return fmt.Sprintf("tlsctx: %s is trusted and not authorized: %v", who, e.err)
 }
 
-// Unwrap returns the callback's error.
-func (e *AuthorizeError) Unwrap() error { return e.Err }
+func (e *authorizeError) Unwrap() error { return e.err }

@@ -47,7 +47,7 @@ func TestClientPolicy(t *testing.T) {
 		name   string
 		server *testpki.Identity
 		b      tlsctx.Builder
-		code   tlsctx.Code // empty: accepted
+		code   trustkeep.Code // empty: accepted
 	}{
 		{"pinned certificate", a, tlsctx.Builder{Trusted: store(pki.Root), Pins: []truststore.Pin{truststore.PinCertificate(a.Cert)}}, ""},
 		{"another certificate pinned", a, tlsctx.Builder{Trusted: store(pki.Root), Pins: []truststore.Pin{truststore.PinCertificate(other.Cert)}}, "pin-mismatch"},
@@ -113,7 +113,7 @@ func TestPolicyCountsOnResumption(t *testing.T) {
 
 		var refusing atomic.Bool
 		var peers []tlsctx.Peer
-		b = tlsctx.Builder{Trusted: store(pki.Root), ServerName: host, Clock: pki.Now, MaxVersion: version, Authorize: func(p tlsctx.Peer) error {
+		b = tlsctx.Builder{Trusted: store(pki.Root), ServerName: host, Clock: pki.Now, MaxVersion: version, Authorize: func(_ context.Context, p tlsctx.Peer) error {
 			peers = append(peers, p)
 			if refusing.Load() {
 				return denied
@@ -242,8 +242,8 @@ func TestServerPolicy(t *testing.T) {
 	}
 }
 
-func only(name string) func(tlsctx.Peer) error {
-	return func(p tlsctx.Peer) error {
+func only(name string) func(_ context.Context, _ tlsctx.Peer) error {
+	return func(_ context.Context, p tlsctx.Peer) error {
 		if p.Verdict == nil || p.Certificates[0].Subject.CommonName != name {
 			return errors.New("not on the list")
 		}
@@ -276,7 +276,7 @@ func TestAuthorizeWithoutCertificate(t *testing.T) {
 	pki := testpki.New(t, testpki.Options{})
 	for _, auth := range []tlsctx.ClientAuth{tlsctx.NoClientAuth, tlsctx.RequestClientAuth} {
 		asked := 0
-		server := mustServer(t, tlsctx.Builder{Identity: identity(pki.Server(host)), Clock: pki.Now, ClientAuth: auth, Trusted: store(pki.Root), Authorize: func(p tlsctx.Peer) error {
+		server := mustServer(t, tlsctx.Builder{Identity: identity(pki.Server(host)), Clock: pki.Now, ClientAuth: auth, Trusted: store(pki.Root), Authorize: func(_ context.Context, p tlsctx.Peer) error {
 			if asked++; p.Verdict != nil || len(p.Certificates) > 0 || p.ServerName != host {
 				t.Errorf("%+v", p)
 			}

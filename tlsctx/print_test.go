@@ -19,6 +19,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/internal/testpki"
 	"github.com/trustkeep/trustkeep/tlsctx"
 )
@@ -79,7 +80,7 @@ func TestNothingPrintsKeys(t *testing.T) {
 			inner, err := net.Listen("tcp", "127.0.0.1:0")
 			must(t, err)
 			defer inner.Close()
-			for kind, id := range map[string]tlsctx.Identity{"static": tlsctx.StaticIdentity(own.TLSCertificate()), "bare": bare{own.TLSCertificate()}} {
+			for kind, id := range map[string]trustkeep.Identity{"static": tlsctx.StaticIdentity(own.TLSCertificate()), "bare": bare{own.TLSCertificate()}} {
 				b := tlsctx.Builder{Identity: id, Trusted: store(pki.Root), ServerName: host, Clock: pki.Now, ClientAuth: tlsctx.RequireClientAuth}
 				client, server := mustClient(t, b), mustServer(t, b)
 				live, err := b.LiveClient()
@@ -103,12 +104,12 @@ func TestNothingPrintsKeys(t *testing.T) {
 				must(t, routes.Set(host, id))
 				routed := b
 				routed.Routes = routes
-				profiles := new(tlsctx.Profiles)
-				must(t, profiles.Set(host, b))
+				destinations := new(tlsctx.Destinations)
+				must(t, destinations.Set(host, b))
 				values := map[string]any{
 					"Client": client, "Server": server, "LiveClient": live, "generation": chosen, "presented": presented, "live presented": livePresented,
 					"Dialer": dialer, "Transport": transport, "Listener": listener, "Builder": b, "*Builder": &b, "Routes": routes,
-					"Builder with Routes": routed, "Profiles": profiles, "Explanation": b.Explain(), "nested": []any{b, struct{ B tlsctx.Builder }{b}},
+					"Builder with Routes": routed, "Destinations": destinations, "Explanation": b.Explain(), "nested": []any{b, struct{ B tlsctx.Builder }{b}},
 					"in a map": map[string]any{"b": b, "c": client}, "HandshakeError": b.ExplainError(io.EOF),
 					"error": fmt.Errorf("%+v", b),
 					"unexported fields": struct {
@@ -116,18 +117,18 @@ func TestNothingPrintsKeys(t *testing.T) {
 						t *tlsctx.Transport
 						l *tlsctx.Listener
 						r *tlsctx.Routes
-						p *tlsctx.Profiles
+						p *tlsctx.Destinations
 						c *tls.Config
 						s []tls.Certificate
-					}{dialer, transport, listener, routes, profiles, client, chosen.Certificates},
+					}{dialer, transport, listener, routes, destinations, client, chosen.Certificates},
 				}
 				if kind == "static" { // what a bare one prints by itself is its own affair
 					c, err := id.TLSCertificate()
 					must(t, err)
-					values["StaticIdentity"], values["its certificate"], values["in a struct"] = id, c, struct{ ID tlsctx.Identity }{id}
+					values["StaticIdentity"], values["its certificate"], values["in a struct"] = id, c, struct{ ID trustkeep.Identity }{id}
 					values["by value"] = *c
 					values["unexported"] = struct {
-						id tlsctx.Identity
+						id trustkeep.Identity
 						c  tls.Certificate
 						b  tlsctx.Builder
 					}{id, *c, b}
@@ -155,7 +156,7 @@ func TestConcealedKeysWork(t *testing.T) {
 		for kind, wrap := range map[string]func(crypto.Signer) crypto.Signer{
 			"bare": func(k crypto.Signer) crypto.Signer { return k }, "handle": func(k crypto.Signer) crypto.Signer { return handle{k} },
 		} {
-			hold := func(id *testpki.Identity) tlsctx.Identity {
+			hold := func(id *testpki.Identity) trustkeep.Identity {
 				c := id.TLSCertificate()
 				c.PrivateKey = wrap(id.Key)
 				return tlsctx.StaticIdentity(c)

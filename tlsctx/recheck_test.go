@@ -53,7 +53,7 @@ func TestRecheck(t *testing.T) {
 			}
 		}()
 		clientTrust := store(a.Root, b.Root)
-		dial := func(id tlsctx.Identity) (*tlsctx.Dialer, net.Conn) {
+		dial := func(id trustkeep.Identity) (*tlsctx.Dialer, net.Conn) {
 			t.Helper()
 			d := mustDialer(t, tlsctx.Builder{Trusted: clientTrust, Identity: id, ServerName: host, Clock: a.Now})
 			d.Track = true
@@ -205,7 +205,7 @@ func TestListenerRecheckDuringHandshake(t *testing.T) {
 		trust := store(pki.Root, other.Root)
 		var listener *tlsctx.Listener
 		b := tlsctx.Builder{Identity: identity(pki.Server(host)), Clock: pki.Now, ClientAuth: tlsctx.RequireClientAuth, Trusted: trust, MaxVersion: version}
-		b.Authorize = func(tlsctx.Peer) error { // the client is trusted by now
+		b.Authorize = func(_ context.Context, _ tlsctx.Peer) error { // the client is trusted by now
 			must(t, trust.RemoveCertificate(pki.Root.Cert))
 			listener.Recheck()
 			return nil

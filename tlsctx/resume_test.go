@@ -1,6 +1,7 @@
 package tlsctx_test
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -19,7 +20,7 @@ import (
 func TestEveryRuleRefusesResumedSessions(t *testing.T) {
 	pki, other := testpki.New(t, testpki.Options{}), testpki.New(t, testpki.Options{Name: "Other"})
 	good, commonName, wrongName := pki.Server(host), pki.CommonNameOnly(host), pki.WrongName()
-	anyone := func(tlsctx.Peer) error { return nil }
+	anyone := func(_ context.Context, _ tlsctx.Peer) error { return nil }
 	scoped := func(s truststore.Scope) *truststore.Truststore {
 		trust := store(pki.Root)
 		must(t, trust.SetScope(trust.Aliases()[0], s))
@@ -40,7 +41,7 @@ func TestEveryRuleRefusesResumedSessions(t *testing.T) {
 		{"scope of purposes", good, tlsctx.Builder{Trusted: scoped(truststore.Scope{Purposes: []truststore.Purpose{truststore.Server}})}, tlsctx.Builder{Trusted: scoped(truststore.Scope{Purposes: []truststore.Purpose{truststore.Client}})}},
 		{"scope of time", good, tlsctx.Builder{Trusted: scoped(truststore.Scope{Until: pki.Now().Add(time.Minute)})}, tlsctx.Builder{Trusted: scoped(truststore.Scope{Until: pki.Now().Add(-time.Minute)})}},
 		{"revocation", good, tlsctx.Builder{Trusted: store(pki.Root), Authorize: anyone}, tlsctx.Builder{Trusted: store(pki.Root), Revocation: revokes(func(*x509.Certificate) bool { return true })}},
-		{"authorization", good, tlsctx.Builder{Trusted: store(pki.Root), Authorize: anyone}, tlsctx.Builder{Trusted: store(pki.Root), Authorize: func(tlsctx.Peer) error { return errors.New("no") }}},
+		{"authorization", good, tlsctx.Builder{Trusted: store(pki.Root), Authorize: anyone}, tlsctx.Builder{Trusted: store(pki.Root), Authorize: func(_ context.Context, _ tlsctx.Peer) error { return errors.New("no") }}},
 	} {
 		for _, version := range versions {
 			t.Run(c.name+"/"+tls.VersionName(version), func(t *testing.T) {
@@ -73,7 +74,7 @@ func TestServerDecidesOnResumption(t *testing.T) {
 			var last atomic.Pointer[tlsctx.Peer]
 			server := mustServer(t, tlsctx.Builder{Identity: identity(pki.Server(host)), Trusted: store(pki.Root), ClientAuth: auth, Clock: pki.Now, MaxVersion: version,
 				Revocation: revokes(func(*x509.Certificate) bool { return revoked.Load() }),
-				Authorize: func(p tlsctx.Peer) error {
+				Authorize: func(_ context.Context, p tlsctx.Peer) error {
 					last.Store(&p)
 					if refusing.Load() {
 						return errors.New("no longer")

@@ -39,19 +39,19 @@ type Routes struct {
 // route is one of Routes; its address tells it from a later one of its pattern.
 type route struct {
 	pattern string
-	id      func() Identity // see hidden
+	id      func() trustkeep.Identity // see hidden
 }
 
-// Set makes a route, in the place of that of the same pattern. It fails with
-// trustkeep.ErrUnsupported for a pattern that is none, and with trustkeep.ErrEmpty
-// for a nil pointer in the Identity.
-func (r *Routes) Set(pattern string, id Identity) error {
+// Set adds a route, or replaces the one with the same pattern. If id is nil, the route
+// presents no identity. It fails with trustkeep.ErrInvalid for a malformed pattern or a nil
+// pointer in id.
+func (r *Routes) Set(pattern string, id trustkeep.Identity) error {
 	key, err := routeKey(pattern)
 	if err != nil {
 		return err
 	}
 	if id != nil && isNil(id) {
-		return &trustkeep.Error{Op: "tlsctx: route " + key, Err: trustkeep.ErrEmpty, Hint: "the identity is a nil pointer; was the error of loading it checked?"}
+		return &trustkeep.Error{Op: "tlsctx: route " + key, Err: trustkeep.ErrInvalid, Hint: "the identity is a nil pointer; was the error of loading it checked?"}
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -63,7 +63,7 @@ func (r *Routes) Set(pattern string, id Identity) error {
 	return nil
 }
 
-// Remove ends a route. It fails with trustkeep.ErrNotFound.
+// Remove removes the route with the pattern, or fails with trustkeep.ErrNotFound.
 func (r *Routes) Remove(pattern string) error {
 	key, err := routeKey(pattern)
 	if err != nil {
@@ -79,9 +79,9 @@ func (r *Routes) Remove(pattern string) error {
 	return nil
 }
 
-// Generation counts the calls of Set and Remove that have changed the routes, starting
-// at 0. What an Identity makes of itself later is not counted. A nil *Routes is at 0.
-func (r *Routes) Generation() uint64 {
+// current counts the calls of Set and Remove that have changed the routes, starting
+// at 0. What an identity makes of itself later is not counted. A nil *Routes is at 0.
+func (r *Routes) current() uint64 {
 	if r == nil {
 		return 0
 	}
@@ -104,8 +104,8 @@ func (r *Routes) Patterns() []string {
 }
 
 // all yields the routes in the order of their patterns.
-func (r *Routes) all() iter.Seq2[string, Identity] {
-	return func(yield func(string, Identity) bool) {
+func (r *Routes) all() iter.Seq2[string, trustkeep.Identity] {
+	return func(yield func(string, trustkeep.Identity) bool) {
 		for _, p := range r.Patterns() {
 			r.mu.RLock()
 			one := r.routes[p]
@@ -171,7 +171,7 @@ func routeKey(pattern string) (string, error) {
 	bare := strings.TrimPrefix(host, "*.")
 	if bare == "" || strings.ContainsAny(bare, "*/ ") || strings.ContainsAny(port, "*/ :") || strings.HasSuffix(pattern, ":") ||
 		strings.ContainsFunc(pattern, func(r rune) bool { return r <= ' ' || r >= 0x7f }) {
-		return "", fmt.Errorf("tlsctx: route %q: %w", trustkeep.Printable(pattern), trustkeep.ErrUnsupported)
+		return "", fmt.Errorf("tlsctx: route %q: %w", trustkeep.Printable(pattern), trustkeep.ErrInvalid)
 	}
 	if port == "" {
 		return host, nil
@@ -181,7 +181,7 @@ func routeKey(pattern string) (string, error) {
 
 // identityFor returns the identity for a destination, and what chose it: a
 // pattern, or "" for Builder.Identity.
-func (b Builder) identityFor(host, port string) (Identity, string) {
+func (b Builder) identityFor(host, port string) (trustkeep.Identity, string) {
 	if r := b.Routes.find(host, port); r != nil {
 		return r.id(), r.pattern
 	}

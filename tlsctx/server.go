@@ -35,9 +35,10 @@ import (
 // ConnectionState.VerifiedChains is empty; PeerCertificates are there only if they
 // are trusted.
 //
-// Errors wrap trustkeep.ErrEmpty for a missing identity and for trust that is
-// missing or empty, trustkeep.ErrInvalid for a nil pointer in a field of trust, trustkeep.ErrKeyMismatch for an identity whose key does
-// not fit, and trustkeep.ErrUnsupported for versions out of range.
+// Errors wrap trustkeep.ErrInvalid for a missing identity, for client authentication without
+// explicit trust, and for fields that are wrong or contradict each other. They wrap
+// trustkeep.ErrEmpty for trust or an identity without content, and trustkeep.ErrKeyMismatch
+// for an identity whose key does not fit.
 func (b Builder) Server() (*tls.Config, error) {
 	b = b.detached()
 	s := &server{b: b}
@@ -108,7 +109,7 @@ func (s *server) current(ctx context.Context) (*tls.Config, error) {
 	if err != nil {
 		return nil, &setupError{fmt.Errorf("tlsctx: server: %w", err)}
 	}
-	if s.b.Revocation == nil || g.decide == nil {
+	if s.b.Revocation == nil && s.b.Authorize == nil || g.decide == nil {
 		return g.config, nil
 	}
 	cfg := g.config.Clone() // what waits ends with the handshake
@@ -119,7 +120,7 @@ func (s *server) current(ctx context.Context) (*tls.Config, error) {
 // sources asks for trust and identity.
 func (s *server) sources() (trust *truststore.Snapshot, cert *tls.Certificate, err error) {
 	if s.b.Identity == nil {
-		return nil, nil, &trustkeep.Error{Op: "identity", Err: trustkeep.ErrEmpty, Hint: "a server needs one: set Builder.Identity"}
+		return nil, nil, &trustkeep.Error{Op: "identity", Err: trustkeep.ErrInvalid, Hint: "a server needs one: set Builder.Identity"}
 	}
 	if isNil(s.b.Identity) {
 		_, err = certificate(s.b.Identity)
@@ -148,7 +149,7 @@ func (s *server) renew(first bool) (*generation, error) {
 	defer s.mu.Unlock()
 	if first && s.b.ClientAuth != NoClientAuth && s.b.source() == nil {
 		return nil, &trustkeep.Error{
-			Op: "client authentication", Err: trustkeep.ErrEmpty,
+			Op: "client authentication", Err: trustkeep.ErrInvalid,
 			Hint: "say whose certificates to accept: set Builder.Trusted or Builder.Global",
 		}
 	}
@@ -220,12 +221,15 @@ func (b Builder) serverConfig(g *generation) (*tls.Config, error) {
 	switch b.ClientAuth {
 	case NoClientAuth:
 		if b.Authorize != nil {
-			cfg.VerifyConnection = func(s tls.ConnectionState) error { return b.authorize(truststore.Client, "", s, nil) }
+			g.decide = func(ctx context.Context, s tls.ConnectionState) error {
+				return b.authorize(ctx, truststore.Client, "", s, nil)
+			}
+			cfg.VerifyConnection = func(s tls.ConnectionState) error { return g.decide(context.Background(), s) }
 		}
 	case RequestClientAuth, RequireClientAuth:
 		b.askForCertificate(cfg, g)
 	default:
-		return nil, fmt.Errorf("ClientAuth %d: %w", b.ClientAuth, trustkeep.ErrUnsupported)
+		return nil, fmt.Errorf("ClientAuth %d: %w", b.ClientAuth, trustkeep.ErrInvalid)
 	}
 	cfg.VerifyConnection = b.accepting(truststore.Client, "", cfg.VerifyConnection)
 	keys := make([][32]byte, len(g.keys))
@@ -275,7 +279,7 @@ func (b Builder) askForCertificate(cfg *tls.Config, g *generation) {
 	d := b.decider(trust, truststore.Client)
 	g.decide = func(ctx context.Context, s tls.ConnectionState) error {
 		if len(s.PeerCertificates) == 0 && !required {
-			return b.authorize(truststore.Client, "", s, nil)
+			return b.authorize(ctx, truststore.Client, "", s, nil)
 		}
 		return d.decide(ctx, "", s)
 	}

@@ -28,7 +28,7 @@ func TestMutualTLS(t *testing.T) {
 		auth     tlsctx.ClientAuth
 		trust    truststore.Source
 		identity *testpki.Identity
-		code     tlsctx.Code // what the server says; empty: accepted
+		code     trustkeep.Code // what the server says; empty: accepted
 		verified bool
 	}{
 		{"root", required, store(pki.Root), partner, "", true},
@@ -85,9 +85,9 @@ func TestMutualTLS(t *testing.T) {
 					t.Errorf("server: %q, want %q: %v", e.Code, tt.code, e)
 				}
 				ce := explained(t, cb.ExplainError(o.clientErr))
-				want := []tlsctx.Code{tlsctx.CodeIdentityRefused}
+				want := []trustkeep.Code{tlsctx.CodeIdentityRefused}
 				if tt.identity == nil {
-					want = []tlsctx.Code{tlsctx.CodeIdentityRequired, tlsctx.CodeNothingInCommon} // TLS 1.2 has no alert of its own for it
+					want = []trustkeep.Code{tlsctx.CodeIdentityRequired, tlsctx.CodeNothingInCommon} // TLS 1.2 has no alert of its own for it
 				}
 				if ce.Code != want[0] && (len(want) < 2 || ce.Code != want[1]) {
 					t.Errorf("client: %q, want %q: %v", ce.Code, want, ce)
@@ -109,14 +109,14 @@ func TestServerRefusesToBuild(t *testing.T) {
 		b    tlsctx.Builder
 		err  error
 	}{
-		{"no identity", tlsctx.Builder{}, trustkeep.ErrEmpty},
-		{"nil identity", tlsctx.Builder{Identity: (*swap)(nil)}, trustkeep.ErrEmpty},
-		{"client authentication without trust", tlsctx.Builder{Identity: id, ClientAuth: tlsctx.RequireClientAuth}, trustkeep.ErrEmpty},
-		{"optional client authentication without trust", tlsctx.Builder{Identity: id, ClientAuth: tlsctx.RequestClientAuth}, trustkeep.ErrEmpty},
+		{"no identity", tlsctx.Builder{}, trustkeep.ErrInvalid},
+		{"nil identity", tlsctx.Builder{Identity: (*swap)(nil)}, trustkeep.ErrInvalid},
+		{"client authentication without trust", tlsctx.Builder{Identity: id, ClientAuth: tlsctx.RequireClientAuth}, trustkeep.ErrInvalid},
+		{"optional client authentication without trust", tlsctx.Builder{Identity: id, ClientAuth: tlsctx.RequestClientAuth}, trustkeep.ErrInvalid},
 		{"empty trust", tlsctx.Builder{Identity: id, ClientAuth: tlsctx.RequireClientAuth, Trusted: truststore.New(), Global: store(pki.Root)}, trustkeep.ErrEmpty},
 		{"nil trust", tlsctx.Builder{Identity: id, ClientAuth: tlsctx.RequireClientAuth, Trusted: none, Global: store(pki.Root)}, trustkeep.ErrInvalid},
-		{"unknown mode", tlsctx.Builder{Identity: id, ClientAuth: 7, Trusted: store(pki.Root)}, trustkeep.ErrUnsupported},
-		{"TLS 1.0", tlsctx.Builder{Identity: id, MinVersion: tls.VersionTLS10}, trustkeep.ErrUnsupported},
+		{"unknown mode", tlsctx.Builder{Identity: id, ClientAuth: 7, Trusted: store(pki.Root)}, trustkeep.ErrInvalid},
+		{"TLS 1.0", tlsctx.Builder{Identity: id, MinVersion: tls.VersionTLS10}, trustkeep.ErrInvalid},
 		{"two halves", tlsctx.Builder{Identity: tlsctx.StaticIdentity(tls.Certificate{Certificate: pki.Client("a").DERChain(), PrivateKey: pki.Client("b").Key})}, trustkeep.ErrKeyMismatch},
 		{"global trust", tlsctx.Builder{Identity: id, ClientAuth: tlsctx.RequireClientAuth, Global: store(pki.Root)}, nil},
 		{"no client authentication", tlsctx.Builder{Identity: id}, nil},

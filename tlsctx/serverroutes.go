@@ -27,11 +27,11 @@ func (r *routedServers) find(name string) (*server, error) {
 	}
 	id := one.id()
 	if id == nil {
-		return nil, &trustkeep.Error{Op: "route " + one.pattern, Err: trustkeep.ErrEmpty, Hint: "a server needs an identity"}
+		return nil, &trustkeep.Error{Op: "route " + one.pattern, Err: trustkeep.ErrInvalid, Hint: "a server needs an identity"}
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if g := r.b.Routes.Generation(); g != r.generation {
+	if g := r.b.Routes.current(); g != r.generation {
 		maps.DeleteFunc(r.of, func(old *route, _ *server) bool { return !r.b.Routes.has(old) })
 		r.generation = g
 	}

@@ -35,7 +35,7 @@ func TestStapledAnswers(t *testing.T) {
 	for _, version := range versions {
 		for name, c := range map[string]struct {
 			staple []byte
-			code   tlsctx.Code
+			code   trustkeep.Code
 		}{"good": {staple(ocsp.Good), ""}, "revoked": {staple(ocsp.Revoked), "revoked"}, "none": {nil, "revocation-unknown"}, "garbage": {[]byte("garbage"), "revocation-unknown"}} {
 			cert := id.TLSCertificate()
 			cert.OCSPStaple = c.staple

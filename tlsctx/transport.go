@@ -27,7 +27,7 @@ type Transport struct {
 // httpGeneration is a pool of connections, and what they were made by.
 type httpGeneration struct {
 	trust  *truststore.Snapshot
-	routes uint64 // Routes.Generation
+	routes uint64 // Routes.current
 	// presented are the identities by the pattern that chooses them, "" for
 	// Builder.Identity; nil for none. Those that no request has used are missing.
 	presented map[string]*tls.Certificate
@@ -121,7 +121,7 @@ func (t *Transport) poolFor(u *url.URL) (*http.Transport, error) {
 		return nil, err
 	}
 	// The generation first: a change after it is seen by the next request.
-	routes := b.Routes.Generation()
+	routes := b.Routes.current()
 	host, port := destination(u)
 	id, pattern := b.identityFor(host, port)
 	cert, err := presented(id)

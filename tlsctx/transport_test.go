@@ -1,6 +1,7 @@
 package tlsctx_test
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -305,7 +306,7 @@ func TestTransportThroughProxy(t *testing.T) {
 	for name, b := range map[string]tlsctx.Builder{
 		"A deployed, B its own": {Global: store(pki.Root), Trusted: store(other.Root)},
 		"another pinned":        {Trusted: store(pki.Root), Pins: []truststore.Pin{truststore.PinKey(other.Root.Cert)}},
-		"not authorized":        {Trusted: store(pki.Root), Authorize: func(tlsctx.Peer) error { return errors.New("no") }},
+		"not authorized":        {Trusted: store(pki.Root), Authorize: func(_ context.Context, _ tlsctx.Peer) error { return errors.New("no") }},
 	} {
 		if got, err := get(b, address); err == nil {
 			t.Errorf("%s: %q", name, got)

@@ -22,7 +22,7 @@ import (
 // trusted.
 func (c *command) builder(r *result) (tlsctx.Builder, error) {
 	b := tlsctx.Builder{ServerName: c.serverName, Allow: c.allow, MinVersion: c.version, MaxVersion: c.version}
-	b.Authorize = func(p tlsctx.Peer) error {
+	b.Authorize = func(_ context.Context, p tlsctx.Peer) error {
 		r.accept(p)
 		return nil
 	}
@@ -172,7 +172,7 @@ func (c *command) once(ctx context.Context, dialer *tlsctx.Dialer, last **wire, 
 	if state.Version < tls.VersionTLS13 {
 		return nil
 	}
-	return b.ExplainErrorFor(c.addr, c.objection(conn, *last))
+	return b.For(c.addr).ExplainError(c.objection(conn, *last))
 }
 
 // With TLS 1.3, a server's objection to the client comes after the handshake, and so do the

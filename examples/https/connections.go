@@ -116,15 +116,15 @@ func classify(err error) string {
 	if !errors.As(err, &handshake) {
 		return "error"
 	}
-	switch code := string(handshake.Code); code {
-	case string(tlsctx.CodeIdentityRequired):
+	switch handshake.Code {
+	case tlsctx.CodeIdentityRequired:
 		return noIdentity
-	case string(truststore.CodeNameMismatch):
+	case truststore.CodeNameMismatch:
 		return wrongName
-	case string(truststore.CodeSelfSigned), string(truststore.CodeUnknownIssuer), string(truststore.CodeIncompleteChain):
+	case truststore.CodeSelfSigned, truststore.CodeUnknownIssuer, truststore.CodeIncompleteChain:
 		return notTrusted
 	default:
-		return "error: " + code
+		return "error: " + string(handshake.Code)
 	}
 }
 
