@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/tls"
 	"fmt"
+	"sync"
 
 	"github.com/trustkeep/trustkeep/truststore"
 )
@@ -40,12 +41,20 @@ func (b Builder) liveClient() (*tls.Config, error) {
 	}
 	cfg.ServerName = b.ServerName
 	cfg.InsecureSkipVerify = true
+	var mu sync.Mutex
+	var last *decider // of the trust of the last connection, with its verdicts
 	cfg.VerifyConnection = b.accepting(truststore.Server, b.ServerName, func(s tls.ConnectionState) error {
 		trust, err := b.trustNow() // one that has run empty explains itself
 		if err != nil {
 			return &setupError{fmt.Errorf("tlsctx: live client: %w", err)}
 		}
-		return b.decider(trust, truststore.Server).decide(context.Background(), cmp.Or(b.ServerName, s.ServerName), s)
+		mu.Lock()
+		if last == nil || last.trust != trust {
+			last = b.decider(trust, truststore.Server)
+		}
+		d := last
+		mu.Unlock()
+		return d.decide(context.Background(), cmp.Or(b.ServerName, s.ServerName), s)
 	})
 	if b.Routes != nil && b.ServerName == "" {
 		return nil, errRoutesWithoutName

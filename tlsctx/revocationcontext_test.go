@@ -19,7 +19,7 @@ func TestRevocationEndsWithTheHandshake(t *testing.T) {
 	pki := testpki.New(t, testpki.Options{})
 	request := testpki.Request{Names: []string{"localhost"}, Edit: func(c *x509.Certificate) { c.CRLDistributionPoints = []string{"http://crl.example/"} }}
 	server, client := pki.Issue(request), pki.Issue(request)
-	for _, side := range []string{"dialer", "server", "ftps"} {
+	for _, side := range []string{"dialer", "server"} {
 		t.Run(side, func(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
 			ended := make(chan error, 1)
@@ -62,12 +62,6 @@ func TestRevocationEndsWithTheHandshake(t *testing.T) {
 					t.Fatal(err)
 				}
 				d.Handshake(ctx, ours, "localhost:443")
-			case "ftps":
-				f, err := cb.FTPS("localhost:21")
-				if err != nil {
-					t.Fatal(err)
-				}
-				f.Control(ctx, ours)
 			default:
 				cfg, err := cb.Client()
 				if err != nil {

@@ -1,19 +1,25 @@
-package tlsctx_test
+package ftps_test
 
 import (
 	"bytes"
 	"context"
+	"crypto/ed25519"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"io"
 	"net"
+	"slices"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/internal/testpki"
 	"github.com/trustkeep/trustkeep/tlsctx"
+	"github.com/trustkeep/trustkeep/tlsctx/ftps"
 	"github.com/trustkeep/trustkeep/truststore"
 )
 
@@ -74,9 +80,9 @@ func newFTPSServer(t *testing.T, cfg *tls.Config) *ftpsServer {
 }
 
 // session is an FTPS session by the Builder, whose control connection has been answered.
-func (s *ftpsServer) session(t *testing.T, b tlsctx.Builder) *tlsctx.FTPS {
+func (s *ftpsServer) session(t *testing.T, b tlsctx.Builder) *ftps.Session {
 	t.Helper()
-	f, err := b.FTPS(net.JoinHostPort(host, "21"))
+	f, err := ftps.New(b, net.JoinHostPort(host, "21"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -105,7 +111,7 @@ func (s *ftpsServer) session(t *testing.T, b tlsctx.Builder) *tlsctx.FTPS {
 	return f
 }
 
-func (s *ftpsServer) upload(ctx context.Context, f *tlsctx.FTPS, content []byte) (upload, error) {
+func (s *ftpsServer) upload(ctx context.Context, f *ftps.Session, content []byte) (upload, error) {
 	raw, err := net.Dial("tcp", s.data.Addr().String())
 	if err != nil {
 		return upload{}, err
@@ -172,7 +178,7 @@ func TestFTPSFollowsTrust(t *testing.T) {
 		}
 		must(t, trust.RemoveCertificate(pki.Root.Cert))
 		_, err := s.upload(t.Context(), f, []byte("x"))
-		if e := explained(t, err); e.Verify == nil || e.ServerName != host {
+		if e, ok := errors.AsType[*tlsctx.HandshakeError](err); !ok || e.Verify == nil || e.ServerName != host {
 			t.Errorf("%v", err)
 		}
 	}
@@ -181,12 +187,12 @@ func TestFTPSFollowsTrust(t *testing.T) {
 // An aborted download does not hold Close up.
 func TestFTPSAbortedDownload(t *testing.T) {
 	pki := testpki.New(t, testpki.Options{})
-	e := newEcho(t, mustServer(t, tlsctx.Builder{Identity: identity(pki.Server(host)), Clock: pki.Now}))
-	f, err := tlsctx.Builder{Trusted: store(pki.Root), Clock: pki.Now}.FTPS(host + ":21")
+	s := newFTPSServer(t, mustServer(t, tlsctx.Builder{Identity: identity(pki.Server(host)), Clock: pki.Now}))
+	f, err := ftps.New(tlsctx.Builder{Trusted: store(pki.Root), Clock: pki.Now}, host+":21")
 	if err != nil {
 		t.Fatal(err)
 	}
-	raw, err := net.Dial("tcp", e.address)
+	raw, err := net.Dial("tcp", s.control.Addr().String())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -214,11 +220,119 @@ func TestFTPSRefusesToBuild(t *testing.T) {
 		"no key":      {host + ":21", tlsctx.Builder{Trusted: store(pki.Root), Identity: tlsctx.StaticIdentity(tls.Certificate{})}, trustkeep.ErrEmpty},
 		"old version": {host + ":21", tlsctx.Builder{Trusted: store(pki.Root), MinVersion: tls.VersionTLS10}, trustkeep.ErrInvalid},
 	} {
-		if _, err := c.b.FTPS(c.address); !errors.Is(err, c.want) {
+		if _, err := ftps.New(c.b, c.address); !errors.Is(err, c.want) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if _, err := (tlsctx.Builder{Trusted: store(pki.Root)}).FTPS(host); err == nil {
-		t.Error("an address without a port")
+	for _, address := range []string{host, "", "a b:21", host + ":"} {
+		if _, err := ftps.New(tlsctx.Builder{Trusted: store(pki.Root)}, address); !errors.Is(err, trustkeep.ErrInvalid) {
+			t.Errorf("%q: %v", address, err)
+		}
+	}
+}
+
+// The identity stays that of the beginning, whatever routes say later.
+func TestIdentityStays(t *testing.T) {
+	pki := testpki.New(t, testpki.Options{})
+	s := newFTPSServer(t, mustServer(t, tlsctx.Builder{Identity: identity(pki.Server(host)), Clock: pki.Now, ClientAuth: tlsctx.RequireClientAuth, Trusted: store(pki.Root)}))
+	routes := new(tlsctx.Routes)
+	must(t, routes.Set(host+":21", identity(pki.Client("at first"))))
+	f := s.session(t, tlsctx.Builder{Trusted: store(pki.Root), Clock: pki.Now, Routes: routes, Identity: identity(pki.Client("fallback"))})
+	must(t, routes.Set(host+":21", identity(pki.Client("later"))))
+	for range 2 {
+		if u, err := s.upload(t.Context(), f, []byte("x")); err != nil || u.state.PeerCertificates[0].Subject.CommonName != "at first" {
+			t.Errorf("%v, %+v", err, u)
+		}
+	}
+}
+
+// Hooks of the Builder are asked about each connection, under the context of its handshake.
+func TestHooksHaveTheContext(t *testing.T) {
+	pki := testpki.New(t, testpki.Options{})
+	s := newFTPSServer(t, mustServer(t, tlsctx.Builder{Identity: identity(pki.Server(host)), Clock: pki.Now}))
+	type key struct{}
+	var mu sync.Mutex
+	var asked []any
+	note := func(ctx context.Context) error {
+		mu.Lock()
+		defer mu.Unlock()
+		asked = append(asked, ctx.Value(key{}))
+		return nil
+	}
+	trust := store(pki.Root)
+	b := tlsctx.Builder{Trusted: trust, Clock: pki.Now, Revocation: checker(note), Authorize: func(ctx context.Context, _ tlsctx.Peer) error { return note(ctx) }}
+	f := s.session(t, b)
+	for i := range 2 {
+		if u, err := s.upload(context.WithValue(t.Context(), key{}, i), f, []byte("x")); err != nil || !u.state.DidResume {
+			t.Errorf("%v, resumed %v", err, u.state.DidResume)
+		}
+	}
+	if want := []any{nil, nil, 0, 0, 1, 1}; !slices.Equal(asked, want) {
+		t.Errorf("asked %v, want %v", asked, want)
+	}
+	must(t, trust.RemoveCertificate(pki.Root.Cert))
+	_, err := s.upload(t.Context(), f, []byte("x"))
+	if e, ok := errors.AsType[*tlsctx.HandshakeError](err); !ok || e.Code != truststore.CodeEmptyStore {
+		t.Errorf("trust that has run empty: %v", err)
+	}
+}
+
+type checker func(context.Context) error
+
+func (c checker) CheckRevocation(ctx context.Context, _ []*x509.Certificate, _ []byte, _ time.Time) error {
+	return c(ctx)
+}
+
+// A Session prints no key, in whatever it is held.
+func TestSessionDoesNotPrintKeys(t *testing.T) {
+	pki := testpki.New(t, testpki.Options{KeyType: testpki.Ed25519})
+	me := pki.Client("me")
+	f, err := ftps.New(tlsctx.Builder{Trusted: store(pki.Root), Identity: bare{me.TLSCertificate()}}, host+":21")
+	must(t, err)
+	seed := me.Key.(ed25519.PrivateKey).Seed()
+	for _, v := range []any{f, f.Config(), struct{ s *ftps.Session }{f}, []*ftps.Session{f}} {
+		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%d", "%x"} {
+			text := fmt.Sprintf(verb, v)
+			for _, form := range []string{string(seed), fmt.Sprintf("%x", seed), strings.Trim(fmt.Sprint(seed), "[]")} {
+				if strings.Contains(text, form) {
+					t.Errorf("%T with %s: %.100s", v, verb, text)
+				}
+			}
+		}
+	}
+}
+
+// bare is an identity whose key prints.
+type bare struct{ Cert tls.Certificate }
+
+func (b bare) TLSCertificate() (*tls.Certificate, error) { return &b.Cert, nil }
+
+const host = "server.example"
+
+var versions = []uint16{tls.VersionTLS12, tls.VersionTLS13}
+
+func identity(id *testpki.Identity) trustkeep.Identity {
+	return tlsctx.StaticIdentity(id.TLSCertificate())
+}
+
+func store(ids ...*testpki.Identity) *truststore.Truststore {
+	var certs []*x509.Certificate
+	for _, id := range ids {
+		certs = append(certs, id.Cert)
+	}
+	return truststore.New(certs...)
+}
+
+func mustServer(t *testing.T, b tlsctx.Builder) *tls.Config {
+	t.Helper()
+	cfg, err := b.Server()
+	must(t, err)
+	return cfg
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
 	}
 }

@@ -1,0 +1,167 @@
+package ftps
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"io"
+	"net"
+	"slices"
+	"time"
+
+	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/tlsctx"
+	"github.com/trustkeep/trustkeep/truststore"
+)
+
+// Session makes the TLS connections of one FTPS session. Use a new one for each session,
+// since some servers compare with the very session of the control connection; no other
+// session or identity can take up what it has begun. It is safe for concurrent use.
+//
+// The identity is that of the moment of New. Trust is followed: each connection, resumed or
+// not, is decided by the trust of its moment.
+type Session struct {
+	b        func() tlsctx.Builder // a closure, since package fmt prints what fields hold
+	identity func(*tls.CertificateRequestInfo) (*tls.Certificate, error)
+	config   *tls.Config
+	cache    tls.ClientSessionCache
+}
+
+// New returns a Session with the server whose control connection is at the address,
+// host:port. The server must be trusted under Builder.ServerName if that is set, else under
+// the host; Routes go by the address. For servers that cope with TLS 1.2 alone, set
+// Builder.MaxVersion. The errors are those of Builder.Client.
+func New(b tlsctx.Builder, address string) (*Session, error) {
+	s, err := newSession(b, address)
+	if err != nil {
+		return nil, fmt.Errorf("ftps: %w", err)
+	}
+	return s, nil
+}
+
+func newSession(b tlsctx.Builder, address string) (*Session, error) {
+	if _, _, err := net.SplitHostPort(address); err != nil {
+		return nil, &trustkeep.Error{Op: `address "` + trustkeep.Printable(address) + `"`, Err: trustkeep.ErrInvalid, Hint: "write host:port"}
+	}
+	b = b.For(address)
+	b.Allow, b.Pins, b.NextProtos = slices.Clone(b.Allow), slices.Clone(b.Pins), slices.Clone(b.NextProtos)
+	begun, err := b.Client()
+	if err != nil {
+		return nil, err
+	}
+	s := &Session{
+		b:        func() tlsctx.Builder { return b },
+		identity: begun.GetClientCertificate,
+		cache:    tls.NewLRUClientSessionCache(1),
+	}
+	s.config, err = s.live(b)
+	return s, err
+}
+
+// live returns a configuration that follows the trust. It has a name: without one, crypto/tls
+// would keep the session under the address with its port, and find none for the port of a
+// data connection.
+func (s *Session) live(b tlsctx.Builder) (*tls.Config, error) {
+	cfg, err := b.LiveClient()
+	if err != nil {
+		return nil, err
+	}
+	cfg.GetClientCertificate, cfg.ClientSessionCache = s.identity, s.cache
+	return cfg, nil
+}
+
+// during returns the configuration for a handshake of that context, which ends what the hooks
+// of the Builder wait for.
+func (s *Session) during(ctx context.Context) (*tls.Config, error) {
+	b := s.b()
+	if b.Revocation == nil && b.Authorize == nil {
+		return s.config, nil
+	}
+	if b.Revocation != nil {
+		b.Revocation = bounded{ctx, b.Revocation}
+	}
+	if authorize := b.Authorize; authorize != nil {
+		b.Authorize = func(_ context.Context, p tlsctx.Peer) error { return authorize(ctx, p) }
+	}
+	b.MayBeEmpty = true // trust that has run empty is explained by the handshake
+	return s.live(b)
+}
+
+// bounded asks a checker under the context of a handshake.
+type bounded struct {
+	ctx context.Context
+	truststore.RevocationChecker
+}
+
+// CheckRevocation implements truststore.RevocationChecker.
+func (c bounded) CheckRevocation(_ context.Context, chain []*x509.Certificate, staple []byte, at time.Time) error {
+	return c.RevocationChecker.CheckRevocation(c.ctx, chain, staple, at)
+}
+
+// Config returns a configuration of the session's connections, for FTP libraries that turn the
+// control connection to TLS themselves. Data connections are better made by Data, whose Close
+// loses nothing.
+func (s *Session) Config() *tls.Config { return s.config.Clone() }
+
+// Control makes the handshake on the control connection: at once for implicit FTPS, after the
+// answer to AUTH TLS for explicit. The context bounds it. A failed handshake is a
+// *tlsctx.HandshakeError, and closes the connection.
+func (s *Session) Control(ctx context.Context, raw net.Conn) (*tls.Conn, error) {
+	cfg, err := s.during(ctx)
+	if err != nil {
+		raw.Close()
+		return nil, fmt.Errorf("ftps: %w", err)
+	}
+	conn := tls.Client(raw, cfg)
+	if err := conn.HandshakeContext(ctx); err != nil {
+		raw.Close()
+		return nil, s.b().ExplainError(err)
+	}
+	return conn, nil
+}
+
+// CanResume reports whether a data connection could resume the session now. With TLS 1.3 that
+// takes reading from the control connection first, since the server's ticket comes after the
+// handshake; any answer to a command will do. Some servers give no tickets.
+func (s *Session) CanResume() bool {
+	_, ok := s.cache.Get(s.config.ServerName)
+	return ok
+}
+
+// Data makes the handshake on a data connection and resumes the session if it can, which
+// ConnectionState.DidResume tells. See Control for errors.
+func (s *Session) Data(ctx context.Context, raw net.Conn) (*DataConn, error) {
+	conn, err := s.Control(ctx, raw)
+	if err != nil {
+		return nil, err
+	}
+	return &DataConn{Conn: conn, DrainTimeout: 10 * time.Second}, nil
+}
+
+// DataConn is a data connection.
+type DataConn struct {
+	*tls.Conn
+	// DrainTimeout bounds how long Close waits for the server; Session.Data sets 10 seconds.
+	DrainTimeout time.Duration
+}
+
+// maxDrained is how much Close reads of what nobody wants, an aborted download for one.
+const maxDrained = 1 << 20
+
+// Close ends an upload without loss: it says that nothing more will come and waits until
+// the server has taken all of it and hangs up. A socket that is closed while something in
+// it is unread, such as the session ticket that a TLS 1.3 server sends, is reset instead
+// (RFC 1122 section 4.2.2.13), and what the server has not read by then is gone.
+func (d *DataConn) Close() error {
+	if err := d.CloseWrite(); err != nil { // close_notify
+		d.Conn.Close()
+		return err
+	}
+	if half, ok := d.NetConn().(interface{ CloseWrite() error }); ok {
+		half.CloseWrite()
+	}
+	d.SetReadDeadline(time.Now().Add(d.DrainTimeout))
+	io.CopyN(io.Discard, d.Conn, maxDrained)
+	return d.Conn.Close()
+}
