@@ -320,7 +320,7 @@ func TestAccept(t *testing.T) {
 	pki := testpki.New(t, testpki.Options{})
 	leaf := pki.Server("localhost")
 	c := &Chain{Address: "localhost:443", Certificates: []*x509.Certificate{leaf.Cert}, Completed: []*x509.Certificate{pki.Intermediate.Cert}}
-	plain := truststore.Fingerprint(leaf.Cert)
+	plain := trustkeep.DescribeCertificate(leaf.Cert).SHA256
 	var colons []string
 	for i := 0; i < len(plain); i += 2 {
 		colons = append(colons, strings.ToUpper(plain[i:i+2]))
@@ -330,10 +330,10 @@ func TestAccept(t *testing.T) {
 			t.Errorf("%s: %v", f, err)
 		}
 	}
-	if cert, err := c.Accept(truststore.Fingerprint(pki.Intermediate.Cert)); err != nil || cert != pki.Intermediate.Cert {
+	if cert, err := c.Accept(trustkeep.DescribeCertificate(pki.Intermediate.Cert).SHA256); err != nil || cert != pki.Intermediate.Cert {
 		t.Error(err)
 	}
-	if _, err := c.Accept(truststore.Fingerprint(pki.Root.Cert)); !errors.Is(err, trustkeep.ErrRejected) {
+	if _, err := c.Accept(trustkeep.DescribeCertificate(pki.Root.Cert).SHA256); !errors.Is(err, trustkeep.ErrRejected) {
 		t.Errorf("%v", err)
 	}
 	for _, f := range []string{"", "abc", plain[:20], plain + "00"} {
@@ -353,18 +353,18 @@ func TestComponentOfAnAcceptedCertificate(t *testing.T) {
 	scanned := 0
 	o := keystore.ComponentOptions{Scanner: trustkeep.ScannerFunc(func(context.Context, string, []byte) error { scanned++; return nil })}
 	for cert, length := range map[*x509.Certificate]int{leaf.Cert: 3, pki.Intermediate.Cert: 2, other.Root.Cert: 1} {
-		component, err := c.Component(t.Context(), "partner", truststore.Fingerprint(cert), o)
+		component, err := c.Component(t.Context(), "partner", trustkeep.DescribeCertificate(cert).SHA256, o)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if component.Fingerprint() != truststore.Fingerprint(cert) || len(component.Describe()) != length || component.Visibility() != trustkeep.Public {
+		if component.Fingerprint() != trustkeep.DescribeCertificate(cert).SHA256 || len(component.Describe()) != length || component.Visibility() != trustkeep.Public {
 			t.Errorf("%v with %d certificates, want %d", component, len(component.Describe()), length)
 		}
 	}
 	if scanned != 3 {
 		t.Errorf("scanned %d times", scanned)
 	}
-	if _, err := c.Component(t.Context(), "partner", truststore.Fingerprint(other.Intermediate.Cert), o); !errors.Is(err, trustkeep.ErrRejected) {
+	if _, err := c.Component(t.Context(), "partner", trustkeep.DescribeCertificate(other.Intermediate.Cert).SHA256, o); !errors.Is(err, trustkeep.ErrRejected) {
 		t.Errorf("%v", err)
 	}
 }
@@ -374,7 +374,7 @@ func TestChainDescribesItself(t *testing.T) {
 	evil := pki.Issue(testpki.Request{CommonName: "evil\x1b[31m\nCN=good", Names: []string{"localhost"}})
 	c := &Chain{Address: "localhost:443", Version: tls.VersionTLS13, CipherSuite: tls.TLS_AES_128_GCM_SHA256, Certificates: []*x509.Certificate{evil.Cert}, Completed: []*x509.Certificate{pki.Intermediate.Cert}}
 	text := c.String()
-	if strings.Contains(text, "\x1b") || strings.Contains(text, "\nCN=good") || !strings.Contains(text, truststore.Fingerprint(evil.Cert)) || !strings.Contains(text, "not sent") {
+	if strings.Contains(text, "\x1b") || strings.Contains(text, "\nCN=good") || !strings.Contains(text, trustkeep.DescribeCertificate(evil.Cert).SHA256) || !strings.Contains(text, "not sent") {
 		t.Errorf("%q", text)
 	}
 	data, err := json.Marshal(c)
@@ -385,7 +385,7 @@ func TestChainDescribesItself(t *testing.T) {
 		Version      string
 		Certificates []struct{ SHA256 string }
 	}
-	if err := json.Unmarshal(data, &out); err != nil || out.Version != "TLS 1.3" || out.Certificates[0].SHA256 != truststore.Fingerprint(evil.Cert) {
+	if err := json.Unmarshal(data, &out); err != nil || out.Version != "TLS 1.3" || out.Certificates[0].SHA256 != trustkeep.DescribeCertificate(evil.Cert).SHA256 {
 		t.Errorf("%s, %v", data, err)
 	}
 }

@@ -45,7 +45,7 @@ func TestExplainErrorUnderPolicy(t *testing.T) {
 		if e.Code != c.code {
 			t.Errorf("%s: %s: %v", c.name, e.Code, e)
 		}
-		if p := e.Peer(); len(p) != 2 || p[0].SHA256 != truststore.Fingerprint(c.server.Cert) {
+		if p := e.Peer(); len(p) != 2 || p[0].SHA256 != trustkeep.DescribeCertificate(c.server.Cert).SHA256 {
 			t.Errorf("%s: the peer is %+v", c.name, p)
 		}
 	}
@@ -178,12 +178,12 @@ func TestExplainServerErrorShowsTheClient(t *testing.T) {
 				t.Errorf("%s, want %s: %+v: %v", e.Code, c.code, p, e)
 			}
 			data, err := json.Marshal(e)
-			if err != nil || !strings.Contains(string(data), truststore.Fingerprint(c.client.Cert)) {
+			if err != nil || !strings.Contains(string(data), trustkeep.DescribeCertificate(c.client.Cert).SHA256) {
 				t.Errorf("%s, %v", data, err)
 			}
 			var line strings.Builder
 			slog.New(slog.NewTextHandler(&line, nil)).Info("refused", "why", e)
-			for _, want := range []string{"why.code=" + string(c.code), "why.peer.sha256=" + truststore.Fingerprint(c.client.Cert), "why.server=true"} {
+			for _, want := range []string{"why.code=" + string(c.code), "why.peer.sha256=" + trustkeep.DescribeCertificate(c.client.Cert).SHA256, "why.server=true"} {
 				if !strings.Contains(line.String(), want) {
 					t.Errorf("no %q in %s", want, line.String())
 				}

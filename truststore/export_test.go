@@ -1,8 +1,26 @@
 package truststore
 
+import "github.com/trustkeep/trustkeep"
+
 // Ticking makes a watch look when the test says so: each tick is a look, and the tick
 // after it waits until it is done.
 func (o Options) Ticking(ticks <-chan struct{}) Options {
 	o.ticks = ticks
 	return o
 }
+
+// Since is what a watch reports when it comes from one snapshot to the next.
+func (s *Snapshot) Since(before *Snapshot) trustkeep.Change {
+	return trustkeep.Change{Generation: s.generation, Added: missing(s, before, nil), Removed: missing(before, s, nil)}
+}
+
+// Remembered lists the generations that Activate knows, the current one last.
+func (t *Truststore) Remembered() (generations []uint64) {
+	for _, s := range t.history {
+		generations = append(generations, s.snapshot.generation)
+	}
+	return append(generations, t.Generation())
+}
+
+// JavaPath is where JavaCacerts looks.
+func JavaPath() (string, error) { return javaCacertsPath() }

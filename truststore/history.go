@@ -19,22 +19,10 @@ func (t *Truststore) advance(old, next *state) {
 	t.state.Store(next)
 }
 
-// Generations returns the generations that Activate knows, the oldest first and the
-// current one last. A store remembers the last 16 before the current one, for as long
-// as the program runs.
-func (t *Truststore) Generations() []uint64 {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	var out []uint64
-	for _, s := range t.history {
-		out = append(out, s.snapshot.generation)
-	}
-	return append(out, t.current().snapshot.generation)
-}
-
-// Activate goes back to the certificates and scopes of an earlier generation, in a new
-// generation of its own: what follows the store follows this change like any other. It
-// fails with trustkeep.ErrNotFound for a generation that is not remembered.
+// Activate goes back to the certificates and scopes of an earlier generation (see
+// Generation), in a new generation of its own: what follows the store follows this change
+// like any other. A store remembers the last 16 generations before the current one, for as
+// long as the program runs. It fails with trustkeep.ErrNotFound for any other.
 func (t *Truststore) Activate(generation uint64) error {
 	if t == nil {
 		return errNil("activate")
@@ -55,17 +43,4 @@ func (t *Truststore) Activate(generation uint64) error {
 		return nil
 	}
 	return &trustkeep.Error{Op: "truststore: activate", Err: fmt.Errorf("generation %d: %w", generation, trustkeep.ErrNotFound)}
-}
-
-// Diff returns what trust in after has and trust in before has not, and the other way
-// round. Nil snapshots are empty. Pins, scopes and the platform's roots are not looked
-// at.
-func Diff(before, after *Snapshot) trustkeep.Change {
-	if before == nil {
-		before = new(Snapshot)
-	}
-	if after == nil {
-		after = new(Snapshot)
-	}
-	return trustkeep.Change{Generation: after.generation, Added: missing(after, before, nil), Removed: missing(before, after, nil)}
 }

@@ -24,10 +24,10 @@ func TestActivate(t *testing.T) {
 		t.Fatal(err)
 	}
 	third, _ := store.Snapshot()
-	if d := truststore.Diff(first, third); len(d.Added) != 1 || len(d.Removed) != 1 || d.Added[0].Certificate.SHA256 != trustkeep.DescribeCertificate(b.Root.Cert).SHA256 || d.Generation != third.Generation() {
+	if d := third.Since(first); len(d.Added) != 1 || len(d.Removed) != 1 || d.Added[0].Certificate.SHA256 != trustkeep.DescribeCertificate(b.Root.Cert).SHA256 || d.Generation != third.Generation() {
 		t.Errorf("%+v", d)
 	}
-	if got := store.Generations(); !slices.Equal(got, []uint64{1, 2, 3}) {
+	if got := store.Remembered(); !slices.Equal(got, []uint64{1, 2, 3}) {
 		t.Errorf("%v", got)
 	}
 	if err := store.Activate(first.Generation()); err != nil {
@@ -44,17 +44,17 @@ func TestActivate(t *testing.T) {
 		t.Errorf("%v", s)
 	}
 	for range 40 {
-		if err := store.Activate(store.Generations()[0]); err != nil {
+		if err := store.Activate(store.Remembered()[0]); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if n := len(store.Generations()); n != 17 {
+	if n := len(store.Remembered()); n != 17 {
 		t.Errorf("%d generations are remembered", n)
 	}
 	if err := store.Activate(1); !errors.Is(err, trustkeep.ErrNotFound) {
 		t.Errorf("%v", err)
 	}
-	if d := truststore.Diff(nil, nil); len(d.Added)+len(d.Removed) != 0 {
+	if d := third.Since(third); len(d.Added)+len(d.Removed) != 0 {
 		t.Errorf("%+v", d)
 	}
 }

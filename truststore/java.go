@@ -13,12 +13,13 @@ import (
 // no secret: it only lets the digest be checked.
 const javaPassword = "changeit"
 
-// JavaCacerts loads the trust store that Java programs on this machine use by
-// default, from where JavaCacertsPath finds it: a JKS file under the well-known
-// password, or the password-less PKCS#12 file of newer releases. For one
-// elsewhere, or under another password, use Load.
+// JavaCacerts loads the trust store that Java programs on this machine use by default:
+// under $JAVA_HOME when that is set, else where Linux distributions keep it. As in JSSE, a
+// file jssecacerts is preferred to cacerts. It is a JKS file under the well-known password,
+// or the password-less PKCS#12 file of newer releases. It fails with trustkeep.ErrNotFound.
+// For a file elsewhere, or under another password, use Load.
 func JavaCacerts() (*Truststore, error) {
-	path, err := JavaCacertsPath()
+	path, err := javaCacertsPath()
 	if err != nil {
 		return nil, err
 	}
@@ -26,10 +27,7 @@ func JavaCacerts() (*Truststore, error) {
 	return Options{AllowUnauthenticated: true}.Load(path, trustkeep.Password(javaPassword))
 }
 
-// JavaCacertsPath returns where the JDK's trust store is: under $JAVA_HOME when
-// that is set, else where Linux distributions keep it. As in JSSE, a file
-// jssecacerts is preferred to cacerts. It fails with trustkeep.ErrNotFound.
-func JavaCacertsPath() (string, error) {
+func javaCacertsPath() (string, error) {
 	for _, path := range javaCandidates(os.Getenv("JAVA_HOME")) {
 		info, err := os.Stat(path)
 		switch {

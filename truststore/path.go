@@ -212,13 +212,13 @@ func (f *finder) end(c *x509.Certificate, certs []*x509.Certificate, near namesa
 			return []Reason{{
 				CodeSelfSigned,
 				"it is self-signed and not in the store",
-				"compare its SHA-256 " + Fingerprint(c) + " with the peer by another way, then put it into the trust store",
+				"compare its SHA-256 " + hexSHA256(c) + " with the peer by another way, then put it into the trust store",
 			}}
 		}
 		return []Reason{{
 			CodeUnknownIssuer,
 			"its chain ends at " + quoteSubject(c) + ", which is not in the store",
-			"put the certificate of that authority into the trust store, if it is to be trusted, SHA-256 " + Fingerprint(c),
+			"put the certificate of that authority into the trust store, if it is to be trusted, SHA-256 " + hexSHA256(c),
 		}}
 	}
 	issuer := `"` + printable(c.Issuer.String()) + `"`

@@ -226,7 +226,7 @@ func TestInteropKeytool(t *testing.T) {
 				t.Errorf("keytool lists\n%s", text)
 			}
 			for _, id := range []*testpki.Identity{pki.Root, pki.Intermediate} {
-				sum := strings.ToUpper(truststore.Fingerprint(id.Cert))
+				sum := strings.ToUpper(trustkeep.DescribeCertificate(id.Cert).SHA256)
 				var colons strings.Builder
 				for i := 0; i < len(sum); i += 2 {
 					if i > 0 {

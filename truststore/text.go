@@ -20,8 +20,8 @@ func summarizeAll(certs []*x509.Certificate) []trustkeep.Certificate {
 	return out
 }
 
-// Fingerprint returns the SHA-256 of the certificate's DER in lower-case hex.
-func Fingerprint(c *x509.Certificate) string {
+// hexSHA256 returns the SHA-256 of the certificate's DER in lower-case hex.
+func hexSHA256(c *x509.Certificate) string {
 	sum := sha256.Sum256(c.Raw)
 	return hex.EncodeToString(sum[:])
 }

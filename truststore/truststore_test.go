@@ -70,7 +70,7 @@ func TestAliases(t *testing.T) {
 	one, two := self("Ünïque  CA (2026)!"), self("Ünïque  CA (2026)!")
 	store := truststore.New(one, nil, two, one, self("\x00\n"), self(strings.Repeat("long ", 40)))
 	want := []string{
-		"ünïque-ca-2026", "ünïque-ca-2026-" + truststore.Fingerprint(two)[:8], "certificate", strings.Repeat("long-", 12) + "long",
+		"ünïque-ca-2026", "ünïque-ca-2026-" + trustkeep.DescribeCertificate(two).SHA256[:8], "certificate", strings.Repeat("long-", 12) + "long",
 	}
 	if got := store.Aliases(); !slices.Equal(got, want) {
 		t.Errorf("%q, want %q", got, want)
@@ -264,7 +264,7 @@ func TestJavaCacerts(t *testing.T) {
 		}
 	}
 	t.Setenv("JAVA_HOME", "")
-	path, err := truststore.JavaCacertsPath()
+	path, err := truststore.JavaPath()
 	if err != nil {
 		t.Skipf("no JDK here: %v", err)
 	}

@@ -219,7 +219,7 @@ func TestVerifyExplains(t *testing.T) {
 		{"all reasons at once", staleRoot.Cert, sent(pki.Issue(testpki.Request{Names: []string{"a.example"}, Usages: []x509.ExtKeyUsage{x509.ExtKeyUsageCodeSigning}, NotAfter: now.Add(-30 * time.Minute)})), truststore.CodeExpired, []string{"30 minutes ago", "not to \"" + host, "A Root CA", "codeSigning"}},
 		{"missing issuer, nothing sent", pki.Root.Cert, certs(server.Cert), truststore.CodeIncompleteChain, []string{"sent no other certificate", "A Intermediate CA", "full chain"}},
 		{"missing issuer, chain sent", staleRoot.Cert, sent(server), truststore.CodeUnknownIssuer, []string{"chain ends at", "A Intermediate CA", "whose issuer", "A Root CA"}},
-		{"root sent, not trusted", staleRoot.Cert, server.Chain, truststore.CodeUnknownIssuer, []string{"its chain ends at", "A Root CA", truststore.Fingerprint(pki.Root.Cert)}},
+		{"root sent, not trusted", staleRoot.Cert, server.Chain, truststore.CodeUnknownIssuer, []string{"its chain ends at", "A Root CA", trustkeep.DescribeCertificate(pki.Root.Cert).SHA256}},
 		{"self-signed", pki.Root.Cert, certs(pki.SelfSigned(host).Cert), truststore.CodeSelfSigned, []string{"self-signed and not in the store", "SHA-256"}},
 		{"expired intermediate", pki.Root.Cert, byIssuer(staleCA), truststore.CodeExpired, []string{"the authority", "Stale CA", "sent by the peer", "expired", "must send the current"}},
 		{"expired anchor", staleRoot.Cert, certs(pki.Issue(testpki.Request{Names: []string{host}, Issuer: staleRoot}).Cert), truststore.CodeExpired, []string{"Stale Root", "in the store expired", "10 days ago", "trust store by its successor"}},

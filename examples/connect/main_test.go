@@ -114,7 +114,7 @@ func TestVerdicts(t *testing.T) {
 	} {
 		for _, version := range []string{"1.2", "1.3"} {
 			status, r, errs := call(t, append([]string{"-addr", address, "-tls", version, "-repeat", "3"}, c.args...)...)
-			if len(r.Peer) != 3 || r.Peer[0].SHA256 != truststore.Fingerprint(a.Leaf()) {
+			if len(r.Peer) != 3 || r.Peer[0].SHA256 != trustkeep.DescribeCertificate(a.Leaf()).SHA256 {
 				t.Errorf("%s: peer %+v", c.name, r.Peer)
 			}
 			if c.code != "" {
