@@ -22,7 +22,7 @@ type Options struct {
 	// the defaults.
 	Limits trustkeep.Limits
 	// Strict makes an error of whatever is otherwise kept and reported by
-	// Problems: a certificate that cannot be parsed, an entry that is not
+	// Findings: a certificate that cannot be parsed, an entry that is not
 	// understood, a private key.
 	Strict bool
 	// AllowUnauthenticated opens a store without MAC or digest although a
