@@ -53,7 +53,7 @@ func TestExampleRuns(t *testing.T) {
 	if err := ks.SetIdentity("as2-client", pki.NewClient("as2-client")); err != nil {
 		t.Fatal(err)
 	}
-	if err := ks.SaveWith("partner.p12", keystore.SaveOptions{Password: trustkeep.PasswordFromEnv("P12_PASSWORD")}); err != nil {
+	if err := ks.Save("partner.p12", trustkeep.SaveOptions{Password: trustkeep.PasswordFromEnv("P12_PASSWORD")}); err != nil {
 		t.Fatal(err)
 	}
 	cacerts := trustkeep.SaveOptions{Format: trustkeep.JKS, Password: trustkeep.Password("changeit")}

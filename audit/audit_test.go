@@ -61,7 +61,7 @@ func opened(t testing.TB, f trustkeep.Format, password trustkeep.PasswordSource,
 
 func reopened(t testing.TB, ks *keystore.Keystore, f trustkeep.Format, password trustkeep.PasswordSource) *keystore.Keystore {
 	t.Helper()
-	data, err := ks.Encode(keystore.SaveOptions{Format: f, Password: password, NoPassword: password == nil})
+	data, err := ks.Encode(trustkeep.SaveOptions{Format: f, Password: password, NoPassword: password == nil})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -86,7 +86,7 @@ func unlocked(t *testing.T, ks *keystore.Keystore, password trustkeep.PasswordSo
 // unchecked is the store read again without its password.
 func unchecked(t *testing.T, ks *keystore.Keystore) *keystore.Keystore {
 	t.Helper()
-	data, err := ks.Encode(keystore.SaveOptions{})
+	data, err := ks.Encode(trustkeep.SaveOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -117,7 +117,7 @@ func underEmptyPassword(t *testing.T, id *testpki.Identity) *keystore.Keystore {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ks, err := keystore.Parse(data, []byte{})
+	ks, err := keystore.Parse(data, trustkeep.Password(""))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -255,7 +255,7 @@ func managed(t testing.TB, id *testpki.Identity, password string) trustkeep.Comp
 	if password != "" {
 		o.Password = trustkeep.Password(password)
 		var err error
-		if data, err = opened(t, trustkeep.PKCS12, o.Password, one(id)).Encode(keystore.SaveOptions{}); err != nil {
+		if data, err = opened(t, trustkeep.PKCS12, o.Password, one(id)).Encode(trustkeep.SaveOptions{}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -301,7 +301,7 @@ func withKey(t testing.TB, id *testpki.Identity) *truststore.Truststore {
 	if err := ks.SetTrusted("ca", id.Chain[2]); err != nil {
 		t.Fatal(err)
 	}
-	data, err := ks.Encode(keystore.SaveOptions{})
+	data, err := ks.Encode(trustkeep.SaveOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -359,7 +359,7 @@ func TestFilePermissions(t *testing.T) {
 	pki := testpki.New(t, testpki.Options{Now: now})
 	path := filepath.Join(t.TempDir(), "a.p12")
 	ks := opened(t, trustkeep.PKCS12, strong, one(pki.Issue(testpki.Request{Names: []string{"a"}, NotAfter: now.AddDate(1, 0, 0)})))
-	if err := ks.Save(path); err != nil {
+	if err := ks.Save(path, trustkeep.SaveOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	ts := truststore.New(pki.Root.Cert)

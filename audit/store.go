@@ -18,17 +18,14 @@ func (a *auditor) keystore(t Target) {
 	entries := ks.Entries()
 	for _, f := range ks.Findings() {
 		switch f.Code {
-		case "unusable-entry", "no-mac", "key-without-certificate": // reported in more detail below
+		case keystore.CodeUnusableEntry, keystore.CodeNoMAC, keystore.CodeKeyWithoutCertificate: // reported in more detail below
 			continue
-		case "unchecked":
+		case keystore.CodeUnchecked:
 			a.add(t, trustkeep.Finding{Code: NoIntegrity, Severity: trustkeep.Warning, Text: f.Text, Remedy: "open it with its password"})
 			continue
 		}
-		severity := trustkeep.Note
-		if strings.HasPrefix(f.Code, "weak-") {
-			severity = trustkeep.Warning
-		}
-		a.add(t, trustkeep.Finding{Alias: f.Alias, Code: trustkeep.Code(f.Code), Severity: severity, Text: trustkeep.Printable(f.Text), Remedy: "docs/formats.md explains what the reader noticed"})
+		f.Remedy = "docs/formats.md explains what the reader noticed"
+		a.add(t, f)
 	}
 	a.storePassword(t)
 	if !ks.Authenticated() && ks.Format() == trustkeep.PKCS12 {
@@ -91,7 +88,11 @@ func (a *auditor) identity(t Target, alias string, chain []*x509.Certificate) {
 }
 
 func (a *auditor) storePassword(t Target) {
-	if p, ok := a.defaultPassword(t.Keystore.HasPassword); ok {
+	facts, err := t.Keystore.Inspect(trustkeep.SaveOptions{})
+	if err != nil {
+		return // not reached: no password is asked for
+	}
+	if p, ok := a.defaultPassword(facts.IsPassword); ok {
 		a.add(t, trustkeep.Finding{Code: DefaultPassword, Severity: trustkeep.Critical, Text: "the password of the store is " + p + ", which everybody knows", Remedy: "change the password"})
 	}
 }
@@ -201,7 +202,7 @@ func (a *auditor) chain(t Target, alias string, chain []*x509.Certificate) {
 	if linked < len(chain) {
 		a.add(t, trustkeep.Finding{Alias: alias, Subject: name(chain[linked]), Code: ChainOrder, Severity: trustkeep.Warning,
 			Text:   fmt.Sprintf("certificate %d of the chain, %s, did not sign the one before it", linked+1, name(chain[linked])),
-			Remedy: "put the chain in order with OrderChain, and remove what does not belong"})
+			Remedy: "put the chain in order with CompleteChain or SetChain"})
 	}
 	last := end(chain)
 	if signed(last, last) {

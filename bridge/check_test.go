@@ -15,7 +15,7 @@ import (
 )
 
 // encoded is what a save hands to Check.
-func encoded(t *testing.T, k *keystore.Keystore, o keystore.SaveOptions) trustkeep.Encoded {
+func encoded(t *testing.T, k *keystore.Keystore, o trustkeep.SaveOptions) trustkeep.Encoded {
 	t.Helper()
 	data, err := k.Encode(o)
 	if err != nil {
@@ -60,19 +60,19 @@ func TestPeersAgreeOnWhatIsWritten(t *testing.T) {
 	secret := trustkeep.Password("sécret")
 	for about, test := range map[string]struct {
 		store *keystore.Keystore
-		o     keystore.SaveOptions
+		o     trustkeep.SaveOptions
 	}{
-		"JKS, one key":               {one, keystore.SaveOptions{Format: trustkeep.JKS, Password: secret}},
-		"JKS, keys and trust":        {many, keystore.SaveOptions{Format: trustkeep.JKS, Password: secret}},
-		"JKS, trust":                 {trust, keystore.SaveOptions{Format: trustkeep.JKS, Password: secret}},
-		"PKCS#12, one key":           {one, keystore.SaveOptions{Format: trustkeep.PKCS12, Password: secret}},
-		"PKCS#12, trust":             {trust, keystore.SaveOptions{Format: trustkeep.PKCS12, Password: secret}},
-		"PKCS#12, trust, none":       {trust, keystore.SaveOptions{Format: trustkeep.PKCS12, Profile: trustkeep.Passwordless}},
-		"PKCS#12, Java 8":            {one, keystore.SaveOptions{Format: trustkeep.PKCS12, Profile: trustkeep.Java8, Password: secret}},
-		"PKCS#12, Java 17":           {one, keystore.SaveOptions{Format: trustkeep.PKCS12, Profile: trustkeep.Java17, Password: secret}},
-		"PKCS#12, OpenSSL 1.1":       {one, keystore.SaveOptions{Format: trustkeep.PKCS12, Profile: trustkeep.OpenSSL11, Password: secret}},
-		"PKCS#12, Windows 2016":      {one, keystore.SaveOptions{Format: trustkeep.PKCS12, Profile: trustkeep.Windows2016, Password: secret}},
-		"PKCS#12, PBMAC1 (RFC 9579)": {one, keystore.SaveOptions{Format: trustkeep.PKCS12, Profile: trustkeep.Modern2026, Password: secret}},
+		"JKS, one key":               {one, trustkeep.SaveOptions{Format: trustkeep.JKS, Password: secret}},
+		"JKS, keys and trust":        {many, trustkeep.SaveOptions{Format: trustkeep.JKS, Password: secret}},
+		"JKS, trust":                 {trust, trustkeep.SaveOptions{Format: trustkeep.JKS, Password: secret}},
+		"PKCS#12, one key":           {one, trustkeep.SaveOptions{Format: trustkeep.PKCS12, Password: secret}},
+		"PKCS#12, trust":             {trust, trustkeep.SaveOptions{Format: trustkeep.PKCS12, Password: secret}},
+		"PKCS#12, trust, none":       {trust, trustkeep.SaveOptions{Format: trustkeep.PKCS12, Profile: trustkeep.Passwordless}},
+		"PKCS#12, Java 8":            {one, trustkeep.SaveOptions{Format: trustkeep.PKCS12, Profile: trustkeep.Java8, Password: secret}},
+		"PKCS#12, Java 17":           {one, trustkeep.SaveOptions{Format: trustkeep.PKCS12, Profile: trustkeep.Java17, Password: secret}},
+		"PKCS#12, OpenSSL 1.1":       {one, trustkeep.SaveOptions{Format: trustkeep.PKCS12, Profile: trustkeep.OpenSSL11, Password: secret}},
+		"PKCS#12, Windows 2016":      {one, trustkeep.SaveOptions{Format: trustkeep.PKCS12, Profile: trustkeep.Windows2016, Password: secret}},
+		"PKCS#12, PBMAC1 (RFC 9579)": {one, trustkeep.SaveOptions{Format: trustkeep.PKCS12, Profile: trustkeep.Modern2026, Password: secret}},
 	} {
 		t.Run(about, func(t *testing.T) {
 			e := encoded(t, test.store, test.o)
@@ -117,7 +117,7 @@ func TestPeersDisagree(t *testing.T) {
 	} {
 		for change, apply := range test.changes {
 			t.Run(about+"/"+change, func(t *testing.T) {
-				e := encoded(t, test.store, keystore.SaveOptions{Format: test.format, Password: secret})
+				e := encoded(t, test.store, trustkeep.SaveOptions{Format: test.format, Password: secret})
 				apply(&e)
 				if o := bridge.Ask(e); o.Verdict != bridge.Disagreed || o.Reason == "" {
 					t.Errorf("%v", o)
@@ -128,27 +128,27 @@ func TestPeersDisagree(t *testing.T) {
 		}
 	}
 	t.Run("JKS/another alias", func(t *testing.T) {
-		e := encoded(t, trust, keystore.SaveOptions{Format: trustkeep.JKS, Password: secret})
+		e := encoded(t, trust, trustkeep.SaveOptions{Format: trustkeep.JKS, Password: secret})
 		e.Entries[0].Alias = "branch"
 		wantError(t, bridge.Check(e), trustkeep.ErrRejected)
 	})
 	t.Run("JKS/an entry less", func(t *testing.T) {
-		e := encoded(t, trust, keystore.SaveOptions{Format: trustkeep.JKS, Password: secret})
+		e := encoded(t, trust, trustkeep.SaveOptions{Format: trustkeep.JKS, Password: secret})
 		e.Entries = nil
 		wantError(t, bridge.Check(e), trustkeep.ErrRejected)
 	})
 	t.Run("JKS/trusted and not a key", func(t *testing.T) {
-		e := encoded(t, trust, keystore.SaveOptions{Format: trustkeep.JKS, Password: secret})
+		e := encoded(t, trust, trustkeep.SaveOptions{Format: trustkeep.JKS, Password: secret})
 		e.Entries[0].Kind = "key"
 		wantError(t, bridge.Check(e), trustkeep.ErrRejected)
 	})
 	t.Run("JKS/the wrong password of a key", func(t *testing.T) {
-		e := encoded(t, k, keystore.SaveOptions{Format: trustkeep.JKS, Password: secret})
+		e := encoded(t, k, trustkeep.SaveOptions{Format: trustkeep.JKS, Password: secret})
 		e.Entries[0].Password = trustkeep.Password("other")
 		wantError(t, bridge.Check(e), trustkeep.ErrRejected)
 	})
 	t.Run("P12/another trusted certificate", func(t *testing.T) {
-		e := encoded(t, trust, keystore.SaveOptions{Format: trustkeep.PKCS12, Password: secret})
+		e := encoded(t, trust, trustkeep.SaveOptions{Format: trustkeep.PKCS12, Password: secret})
 		e.Entries[0].Chain[0] = pki.Client.Leaf().Raw
 		wantError(t, bridge.Check(e), trustkeep.ErrRejected)
 	})
@@ -161,7 +161,7 @@ func TestAPanicOfAPeerIsADisagreement(t *testing.T) {
 	e := trustkeep.Encoded{Container: trustkeep.JKS, Data: data, Password: trustkeep.Password("secret"),
 		Entries: []trustkeep.EncodedEntry{{Alias: "k", Kind: "key", PublicKey: pki.Server.Signer().Public()}}}
 	// The chain as the peer reads it.
-	k, err := keystore.Parse(data, []byte("secret"))
+	k, err := keystore.Parse(data, trustkeep.Password("secret"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -191,16 +191,16 @@ func TestWhatPeersCannotBeAsked(t *testing.T) {
 		reason string
 	}{
 		"PEM": {func() trustkeep.Encoded {
-			return encoded(t, one, keystore.SaveOptions{Format: trustkeep.PEM, Password: secret})
+			return encoded(t, one, trustkeep.SaveOptions{Format: trustkeep.PEM, Password: secret})
 		}, "no second implementation of pem"},
 		"JCEKS": {func() trustkeep.Encoded {
-			return encoded(t, one, keystore.SaveOptions{Format: trustkeep.JCEKS, Password: secret})
+			return encoded(t, one, trustkeep.SaveOptions{Format: trustkeep.JCEKS, Password: secret})
 		}, "no second implementation of jceks"},
 		"P12 of two keys": {func() trustkeep.Encoded {
-			return encoded(t, two, keystore.SaveOptions{Format: trustkeep.PKCS12, Password: secret})
+			return encoded(t, two, trustkeep.SaveOptions{Format: trustkeep.PKCS12, Password: secret})
 		}, "2 entries"},
 		"P12 of a key and trust": {func() trustkeep.Encoded {
-			return encoded(t, mixed, keystore.SaveOptions{Format: trustkeep.PKCS12, Password: secret})
+			return encoded(t, mixed, trustkeep.SaveOptions{Format: trustkeep.PKCS12, Password: secret})
 		}, "2 entries"},
 		"P12 without entries": {func() trustkeep.Encoded {
 			return trustkeep.Encoded{Container: trustkeep.PKCS12, Password: secret}
@@ -212,7 +212,7 @@ func TestWhatPeersCannotBeAsked(t *testing.T) {
 			return trustkeep.Encoded{Container: trustkeep.PKCS12, Password: secret, Entries: []trustkeep.EncodedEntry{{Kind: "secret"}}}
 		}, "kind secret"},
 		"P12 with a locked key": {func() trustkeep.Encoded {
-			e := encoded(t, one, keystore.SaveOptions{Format: trustkeep.PKCS12, Password: secret})
+			e := encoded(t, one, trustkeep.SaveOptions{Format: trustkeep.PKCS12, Password: secret})
 			e.Entries[0].PublicKey, e.Password = nil, trustkeep.Password("not that of the key")
 			return e
 		}, "locked"},
@@ -220,13 +220,13 @@ func TestWhatPeersCannotBeAsked(t *testing.T) {
 			return trustkeep.Encoded{Container: trustkeep.JKS, Password: secret, Entries: []trustkeep.EncodedEntry{{Kind: "secret", Alias: "s"}}}
 		}, "kind secret"},
 		"JKS under a password beyond Latin-1": {func() trustkeep.Encoded {
-			return encoded(t, one, keystore.SaveOptions{Format: trustkeep.JKS, Password: trustkeep.Password("日本")})
+			return encoded(t, one, trustkeep.SaveOptions{Format: trustkeep.JKS, Password: trustkeep.Password("日本")})
 		}, "Latin-1"},
 		"JKS with an alias beyond the BMP": {func() trustkeep.Encoded {
-			return encoded(t, storeOf(t, nil, map[string]*x509.Certificate{"🔑": pki.CA.Leaf()}), keystore.SaveOptions{Format: trustkeep.JKS, Password: secret})
+			return encoded(t, storeOf(t, nil, map[string]*x509.Certificate{"🔑": pki.CA.Leaf()}), trustkeep.SaveOptions{Format: trustkeep.JKS, Password: secret})
 		}, "alias"},
 		"a password that cannot be had": {func() trustkeep.Encoded {
-			e := encoded(t, one, keystore.SaveOptions{Format: trustkeep.JKS, Password: secret})
+			e := encoded(t, one, trustkeep.SaveOptions{Format: trustkeep.JKS, Password: secret})
 			e.Password = trustkeep.PasswordFunc(func() ([]byte, error) { return nil, errors.New("vault is sealed") })
 			return e
 		}, "vault is sealed"},
@@ -250,7 +250,7 @@ func TestLockedKeys(t *testing.T) {
 	pki := pkitest.New(t)
 	k := storeOf(t, map[string]*keystore.Identity{"server": pki.Server}, nil)
 	for _, format := range []trustkeep.Format{trustkeep.JKS, trustkeep.PKCS12} {
-		e := encoded(t, k, keystore.SaveOptions{Format: format, Password: trustkeep.Password("secret")})
+		e := encoded(t, k, trustkeep.SaveOptions{Format: format, Password: trustkeep.Password("secret")})
 		e.Entries[0].PublicKey = nil
 		o := bridge.Ask(e)
 		if o.Verdict != bridge.Agreed || (o.Reason == "") != (format == trustkeep.PKCS12) {

@@ -73,7 +73,7 @@ func ToKeystoreGo(k *keystore.Keystore, password trustkeep.PasswordSource, optio
 		return fail(err)
 	}
 	defer clear(latin1)
-	encoded, err := k.Encode(keystore.SaveOptions{Format: trustkeep.JKS, Password: password})
+	encoded, err := k.Encode(trustkeep.SaveOptions{Format: trustkeep.JKS, Password: password})
 	if err != nil {
 		return fail(err)
 	}

@@ -304,11 +304,11 @@ func TestNewKeyWaitsForItsReply(t *testing.T) {
 	}
 	put(t, ks, "server.next", issue.Like(old.Leaf()))
 	csr := mustRequest(t, ks, "server.next")
-	data, err := ks.Encode(keystore.SaveOptions{Format: trustkeep.JKS, Password: trustkeep.Password("secret")})
+	data, err := ks.Encode(trustkeep.SaveOptions{Format: trustkeep.JKS, Password: trustkeep.Password("secret")})
 	if err != nil {
 		t.Fatal(err)
 	}
-	later, err := at(noon.Add(72*time.Hour)).Parse(data, []byte("secret"))
+	later, err := at(noon.Add(72*time.Hour)).Parse(data, trustkeep.Password("secret"))
 	if err != nil {
 		t.Fatal(err)
 	}

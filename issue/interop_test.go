@@ -183,7 +183,7 @@ func TestInteropKeytoolSignsRequest(t *testing.T) {
 	}
 	t.Log("the reply of keytool -gencert to a request made here installs, in DER and PEM")
 	// A store with a renewed chain is readable by keytool.
-	if err := ks.SaveWith(filepath.Join(f.Dir, "a.p12"), keystore.SaveOptions{Password: trustkeep.Password("changeit")}); err != nil {
+	if err := ks.Save(filepath.Join(f.Dir, "a.p12"), trustkeep.SaveOptions{Password: trustkeep.Password("changeit")}); err != nil {
 		t.Fatal(err)
 	}
 	if out := f.Run("keytool", "-list", "-v", "-keystore", "a.p12", "-storepass", "changeit", "-alias", "a"); !strings.Contains(out, "Certificate chain length: 2") {

@@ -59,11 +59,11 @@ func TestRenew(t *testing.T) {
 				}
 			}
 			// What is renewed can be saved, loaded and renewed again.
-			data, err := ks.Encode(keystore.SaveOptions{Format: trustkeep.JKS, Password: trustkeep.Password("secret")})
+			data, err := ks.Encode(trustkeep.SaveOptions{Format: trustkeep.JKS, Password: trustkeep.Password("secret")})
 			if err != nil {
 				t.Fatal(err)
 			}
-			loaded, err := at(noon.AddDate(0, 6, 0)).Parse(data, []byte("secret"))
+			loaded, err := at(noon.AddDate(0, 6, 0)).Parse(data, trustkeep.Password("secret"))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -120,11 +120,11 @@ func TestRenewRefused(t *testing.T) {
 // A CA renews within its own issuer's validity, and keeps being one.
 func TestRenewedCA(t *testing.T) {
 	ks, root, intermediate := newCA(t, atNoon)
-	data, err := ks.Encode(keystore.SaveOptions{Format: trustkeep.JKS, Password: trustkeep.Password("secret")})
+	data, err := ks.Encode(trustkeep.SaveOptions{Format: trustkeep.JKS, Password: trustkeep.Password("secret")})
 	if err != nil {
 		t.Fatal(err)
 	}
-	later, err := at(noon.AddDate(7, 0, 0)).Parse(data, []byte("secret"))
+	later, err := at(noon.AddDate(7, 0, 0)).Parse(data, trustkeep.Password("secret"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -164,19 +164,19 @@ func TestRenewOnDisk(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := ks.SaveWith(path, keystore.SaveOptions{Format: trustkeep.JKS, Password: trustkeep.Password("storepass")}); err != nil {
+	if err := ks.Save(path, trustkeep.SaveOptions{Format: trustkeep.JKS, Password: trustkeep.Password("storepass")}); err != nil {
 		t.Fatal(err)
 	}
 	if err := ks.SetIdentityWithPassword("Server", id, trustkeep.Password("keypass")); err != nil {
 		t.Fatal(err)
 	}
-	if err := ks.Save(path); err != nil {
+	if err := ks.Save(path, trustkeep.SaveOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	o := at(noon)
 	o.KeyPasswords = map[string]trustkeep.PasswordSource{"server": trustkeep.Password("keypass")}
 	var renewed *keystore.Identity
-	err = o.Update(path, trustkeep.Password("storepass"), keystore.SaveOptions{}, func(ks *keystore.Keystore) (err error) {
+	err = o.Update(path, trustkeep.Password("storepass"), trustkeep.SaveOptions{}, func(ks *keystore.Keystore) (err error) {
 		renewed, err = renew(t.Context(), ks, "server", issue.RenewOptions{NewKey: true})
 		return err
 	})

@@ -8,6 +8,7 @@ import (
 
 	"software.sslmate.com/src/go-pkcs12"
 
+	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/keystore"
 )
 
@@ -45,7 +46,7 @@ func benchFile(b *testing.B, name string) []byte {
 func BenchmarkOpen20Keys(b *testing.B) {
 	data := benchFile(b, "keytool-20.p12")
 	against(b, func() {
-		if _, err := keystore.Parse(data, []byte("changeit")); err != nil {
+		if _, err := keystore.Parse(data, trustkeep.Password("changeit")); err != nil {
 			b.Fatal(err)
 		}
 	}, func() {
@@ -64,7 +65,7 @@ func BenchmarkOpen1Key(b *testing.B) {
 		b.Run(cores, func(b *testing.B) {
 			defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(int(cores[0] - '0')))
 			against(b, func() {
-				ks, err := keystore.Options{Unlock: true}.Parse(data, []byte("changeit"))
+				ks, err := keystore.Options{Unlock: true}.Parse(data, trustkeep.Password("changeit"))
 				if err != nil {
 					b.Fatal(err)
 				}

@@ -48,7 +48,7 @@ func Consumers() []trustkeep.Profile {
 //
 // No key is unlocked, so the algorithm of a key without certificate is not seen.
 // The error is that of asking for the password.
-func (k *Keystore) CanRead(consumer trustkeep.Profile, o SaveOptions) (found []Incompatibility, err error) {
+func (k *Keystore) CanRead(consumer trustkeep.Profile, o trustkeep.SaveOptions) (found []Incompatibility, err error) {
 	password, err := reveal(o.Password)
 	if err != nil {
 		return nil, fmt.Errorf("keystore: can read: %w", err)

@@ -17,7 +17,7 @@ import (
 )
 
 // codes are those of the incompatibilities found, each once.
-func codes(t *testing.T, ks *keystore.Keystore, consumer trustkeep.Profile, o keystore.SaveOptions) []string {
+func codes(t *testing.T, ks *keystore.Keystore, consumer trustkeep.Profile, o trustkeep.SaveOptions) []string {
 	t.Helper()
 	found, err := ks.CanRead(consumer, o)
 	if err != nil {
@@ -86,31 +86,31 @@ func TestCanRead(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		ks   *keystore.Keystore
-		o    keystore.SaveOptions
+		o    trustkeep.SaveOptions
 		want want
 	}{
-		{"what everybody reads", generated(t, issue.ECP256), keystore.SaveOptions{Profile: trustkeep.Windows2016, Password: changeit}, all()},
-		{"as keytool 17 wrote it", load("keytool-1.p12", "changeit"), keystore.SaveOptions{}, want{trustkeep.Java8: {"algorithms"}, trustkeep.Windows2016: {"algorithms"}}},
-		{"as older tools wrote it", load("keytool-legacy.p12", "changeit"), keystore.SaveOptions{}, want{}},
-		{"the same, rewritten", load("keytool-legacy.p12", "changeit"), keystore.SaveOptions{Profile: trustkeep.Modern}, want{trustkeep.Java8: {"algorithms"}, trustkeep.Windows2016: {"algorithms"}}},
-		{"a new store", generated(t, issue.ECP256), keystore.SaveOptions{Password: changeit}, want{trustkeep.Java8: {"algorithms"}, trustkeep.Windows2016: {"algorithms"}}},
-		{"PBMAC1", generated(t, issue.ECP256), keystore.SaveOptions{Profile: trustkeep.Modern2026, Password: changeit}, all("algorithms")},
-		{"password", generated(t, issue.ECP256), keystore.SaveOptions{Profile: trustkeep.Java8, Password: trustkeep.Password("größe")},
+		{"what everybody reads", generated(t, issue.ECP256), trustkeep.SaveOptions{Profile: trustkeep.Windows2016, Password: changeit}, all()},
+		{"as keytool 17 wrote it", load("keytool-1.p12", "changeit"), trustkeep.SaveOptions{}, want{trustkeep.Java8: {"algorithms"}, trustkeep.Windows2016: {"algorithms"}}},
+		{"as older tools wrote it", load("keytool-legacy.p12", "changeit"), trustkeep.SaveOptions{}, want{}},
+		{"the same, rewritten", load("keytool-legacy.p12", "changeit"), trustkeep.SaveOptions{Profile: trustkeep.Modern}, want{trustkeep.Java8: {"algorithms"}, trustkeep.Windows2016: {"algorithms"}}},
+		{"a new store", generated(t, issue.ECP256), trustkeep.SaveOptions{Password: changeit}, want{trustkeep.Java8: {"algorithms"}, trustkeep.Windows2016: {"algorithms"}}},
+		{"PBMAC1", generated(t, issue.ECP256), trustkeep.SaveOptions{Profile: trustkeep.Modern2026, Password: changeit}, all("algorithms")},
+		{"password", generated(t, issue.ECP256), trustkeep.SaveOptions{Profile: trustkeep.Java8, Password: trustkeep.Password("größe")},
 			want{trustkeep.Java8: {"password-not-ascii"}, trustkeep.Java17: {"password-not-ascii"}}},
-		{"the same in JKS", generated(t, issue.ECP256), keystore.SaveOptions{Format: trustkeep.JKS, Password: trustkeep.Password("größe")},
+		{"the same in JKS", generated(t, issue.ECP256), trustkeep.SaveOptions{Format: trustkeep.JKS, Password: trustkeep.Password("größe")},
 			want{trustkeep.OpenSSL11: {"format"}, trustkeep.Windows2016: {"format"}}},
-		{"Ed25519", generated(t, issue.Ed25519), keystore.SaveOptions{Profile: trustkeep.Java8, Password: changeit},
+		{"Ed25519", generated(t, issue.Ed25519), trustkeep.SaveOptions{Profile: trustkeep.Java8, Password: changeit},
 			want{trustkeep.Java8: {"key-algorithm"}, trustkeep.Windows2016: {"key-algorithm"}}},
-		{"authorities of one name", twins, keystore.SaveOptions{Profile: trustkeep.Java8, Password: changeit},
+		{"authorities of one name", twins, trustkeep.SaveOptions{Profile: trustkeep.Java8, Password: changeit},
 			want{trustkeep.Java8: {"duplicate-subject"}, trustkeep.Java17: {"duplicate-subject"}}},
-		{"the same in JKS", twins, keystore.SaveOptions{Format: trustkeep.JKS, Password: changeit}, want{trustkeep.OpenSSL11: {"format"}, trustkeep.Windows2016: {"format"}}},
-		{"certificate without issuer", nameless(t), keystore.SaveOptions{Profile: trustkeep.Java8, Password: changeit},
+		{"the same in JKS", twins, trustkeep.SaveOptions{Format: trustkeep.JKS, Password: changeit}, want{trustkeep.OpenSSL11: {"format"}, trustkeep.Windows2016: {"format"}}},
+		{"certificate without issuer", nameless(t), trustkeep.SaveOptions{Profile: trustkeep.Java8, Password: changeit},
 			want{trustkeep.Java8: {"empty-issuer"}, trustkeep.Java17: {"empty-issuer"}}},
-		{"secret key", load("keytool-secret.p12", "changeit"), keystore.SaveOptions{Profile: trustkeep.Java8},
+		{"secret key", load("keytool-secret.p12", "changeit"), trustkeep.SaveOptions{Profile: trustkeep.Java8},
 			want{trustkeep.OpenSSL11: {"secret-key"}, trustkeep.Windows2016: {"secret-key"}}},
-		{"without password", load("keytool-trust.p12", "changeit"), keystore.SaveOptions{Profile: trustkeep.Passwordless},
+		{"without password", load("keytool-trust.p12", "changeit"), trustkeep.SaveOptions{Profile: trustkeep.Passwordless},
 			want{trustkeep.OpenSSL11: {"password-missing"}, trustkeep.Windows2016: {"password-missing"}}},
-		{"PEM", load("openssl.p12", "changeit"), keystore.SaveOptions{Format: trustkeep.PEM}, want{trustkeep.Java8: {"format"}, trustkeep.Java17: {"format"}, trustkeep.Windows2016: {"format"}}},
+		{"PEM", load("openssl.p12", "changeit"), trustkeep.SaveOptions{Format: trustkeep.PEM}, want{trustkeep.Java8: {"format"}, trustkeep.Java17: {"format"}, trustkeep.Windows2016: {"format"}}},
 	} {
 		for _, consumer := range keystore.Consumers() {
 			if got := codes(t, c.ks, consumer, c.o); !slices.Equal(got, c.want[consumer]) {
@@ -121,7 +121,7 @@ func TestCanRead(t *testing.T) {
 			t.Errorf("%s: an unknown consumer: %q", c.name, got)
 		}
 	}
-	found, err := generated(t, issue.Ed25519).CanRead("", keystore.SaveOptions{Password: changeit})
+	found, err := generated(t, issue.Ed25519).CanRead("", trustkeep.SaveOptions{Password: changeit})
 	if err != nil || len(found) != 4 {
 		t.Errorf("everybody: %v, %v", found, err)
 	}
@@ -136,7 +136,7 @@ func TestCanReadWhatJavaHides(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	o := keystore.SaveOptions{Format: trustkeep.PKCS12, Profile: trustkeep.Java8, Password: trustkeep.Password("changeit")}
+	o := trustkeep.SaveOptions{Format: trustkeep.PKCS12, Profile: trustkeep.Java8, Password: trustkeep.Password("changeit")}
 	if got := codes(t, ks, trustkeep.Java17, o); !slices.Equal(got, []string{"key-without-certificate", "unmarked-certificate"}) {
 		t.Errorf("%q in %v", got, ks.Aliases())
 	}
@@ -185,7 +185,7 @@ func TestInteropCanRead(t *testing.T) {
 		{"brainpool", brainpool, trustkeep.Java17, "changeit"},
 		{"key alone", alone, trustkeep.Java17, "changeit"},
 	} {
-		data, err := c.ks.Encode(keystore.SaveOptions{Format: trustkeep.PKCS12, Profile: c.profile, Password: trustkeep.Password(c.password)})
+		data, err := c.ks.Encode(trustkeep.SaveOptions{Format: trustkeep.PKCS12, Profile: c.profile, Password: trustkeep.Password(c.password)})
 		if err != nil {
 			t.Fatalf("%s: %v", c.name, err)
 		}
@@ -193,7 +193,7 @@ func TestInteropCanRead(t *testing.T) {
 		if err := os.WriteFile(path, data, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		o := keystore.SaveOptions{Format: trustkeep.PKCS12, Profile: c.profile, Password: trustkeep.Password(c.password)}
+		o := trustkeep.SaveOptions{Format: trustkeep.PKCS12, Profile: c.profile, Password: trustkeep.Password(c.password)}
 
 		// A certificate request takes the key and its certificate.
 		cmd := testtool.Command(t, "keytool", "-J-Dfile.encoding=UTF-8", "-J-Dsun.jnu.encoding=UTF-8", "-certreq", "-keystore", path, "-storepass:env", "STORE_PASSWORD", "-alias", c.ks.Aliases()[0])

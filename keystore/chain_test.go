@@ -74,7 +74,7 @@ func TestChainIsNotCut(t *testing.T) {
 		for about, stored := range map[string][][]byte{"in order": chain, "mixed up": mixed} {
 			t.Run(fmt.Sprint(f, " ", about), func(t *testing.T) {
 				for _, o := range []keystore.Options{{}, {Unlock: true}} {
-					ks, err := o.Parse(withChain(t, f, server, stored), revealed(t, first))
+					ks, err := o.Parse(withChain(t, f, server, stored), first)
 					if err != nil {
 						t.Fatal(err)
 					}
@@ -106,11 +106,11 @@ func TestChainIsNotCut(t *testing.T) {
 						t.Fatal(err)
 					}
 					for _, to := range []trustkeep.Format{trustkeep.PKCS12, trustkeep.JKS, trustkeep.PEM} {
-						data, err := other.Encode(keystore.SaveOptions{Format: to, Password: second})
+						data, err := other.Encode(trustkeep.SaveOptions{Format: to, Password: second})
 						if err != nil {
 							t.Fatal(err)
 						}
-						again, err := keystore.Parse(data, revealed(t, second))
+						again, err := keystore.Parse(data, second)
 						if err != nil {
 							t.Fatal(err)
 						}
@@ -142,7 +142,7 @@ func TestIncompleteChainLeadsThroughRefusedIssuer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ks, err := keystore.Parse(data, revealed(t, first))
+	ks, err := keystore.Parse(data, first)
 	if err != nil {
 		t.Fatal(err)
 	}

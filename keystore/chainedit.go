@@ -1,8 +1,8 @@
 package keystore
 
 import (
-	"bytes"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -11,74 +11,35 @@ import (
 	"github.com/trustkeep/trustkeep/internal/entry"
 )
 
-// SetChain gives a private key another chain. The first certificate must be the key's own,
-// the rest is stored in the order given. Errors are those of Signer and Replace.
+// SetChain gives a private key another chain. The first certificate must be the
+// key's own, the rest is stored in the order given. Certificates that stay keep their
+// names and attributes. The key stays locked if the entry tells its public key and the
+// certificate agrees.
+//
+// Errors: ErrKeyMismatch, ErrInvalid without certificates, those of Signer.
 func (k *Keystore) SetChain(alias string, chain ...*x509.Certificate) error {
 	const op = "keystore: set chain"
-	it, err := k.current().findKey(op, alias)
+	if len(chain) == 0 || slices.Contains(chain, nil) {
+		return &trustkeep.Error{Op: op, Alias: alias, Err: fmt.Errorf("a chain without certificates: %w", trustkeep.ErrInvalid)}
+	}
+	s, it, password, err := k.privateKey(op, alias)
 	if err != nil {
 		return err
 	}
-	if _, err := k.Signer(it.e.Alias); err != nil {
-		return err
+	defer password.Wipe()
+	key, err := it.keyFor(chain[0], password.Bytes())
+	if err != nil {
+		hint := keyHint(err, password)
+		if errors.Is(err, trustkeep.ErrKeyMismatch) {
+			hint = "the key's own certificate comes first"
+		}
+		return s.fail(op, it.e.Alias, err, hint)
 	}
-	_, err = k.Replace(Entry{Alias: it.e.Alias, store: k, item: it.root()}, Replacement{Chain: chain})
-	return err
-}
-
-// AppendToChain adds certificates to the end of a private key's chain. The key
-// stays locked. Errors: ErrExists for a certificate that the chain has already,
-// ErrNotFound, ErrEmpty when the key has no certificate of its own yet.
-func (k *Keystore) AppendToChain(alias string, certs ...*x509.Certificate) error {
-	return k.editChain("keystore: append to chain", alias, func(chain []*entry.Certificate) ([]*entry.Certificate, error) {
-		for _, c := range certs {
-			if c == nil {
-				return nil, fmt.Errorf("certificate: %w", trustkeep.ErrEmpty)
-			}
-			if contains(chain, c.Raw) {
-				return nil, fmt.Errorf("certificate of %s: %w", certpath.Subject(c), trustkeep.ErrExists)
-			}
-			chain = append(chain, entry.FromX509(c))
-		}
-		return chain, nil
-	})
-}
-
-// RemoveFromChain takes a certificate out of a private key's chain. The key
-// stays locked. Errors: ErrNotFound when there is no such entry or the chain
-// does not have the certificate; ErrKeyMismatch for the key's own certificate,
-// which cannot be removed.
-func (k *Keystore) RemoveFromChain(alias string, cert *x509.Certificate) error {
-	return k.editChain("keystore: remove from chain", alias, func(chain []*entry.Certificate) ([]*entry.Certificate, error) {
-		if cert == nil {
-			return nil, fmt.Errorf("certificate: %w", trustkeep.ErrEmpty)
-		}
-		if bytes.Equal(chain[0].Raw, cert.Raw) {
-			return nil, fmt.Errorf("a key without its own certificate: %w", trustkeep.ErrKeyMismatch)
-		}
-		n := len(chain)
-		chain = slices.DeleteFunc(chain, func(c *entry.Certificate) bool { return bytes.Equal(c.Raw, cert.Raw) })
-		if len(chain) == n {
-			return nil, fmt.Errorf("certificate of %s: %w", certpath.Subject(cert), trustkeep.ErrNotFound)
-		}
-		return chain, nil
-	})
-}
-
-// OrderChain puts a private key's chain in order: after the key's own
-// certificate, each is followed by the one that signed it. Certificates that
-// belong to no link come last. The key stays locked. ErrNotFound, and ErrEmpty
-// when the key has no certificate.
-func (k *Keystore) OrderChain(alias string) error {
-	return k.editChain("keystore: order chain", alias, func(chain []*entry.Certificate) ([]*entry.Certificate, error) {
-		ordered := entry.NewIndex(chain).Chain(chain[0])
-		for _, c := range chain {
-			if !contains(ordered, c.Raw) {
-				ordered = append(ordered, c)
-			}
-		}
-		return ordered, nil
-	})
+	next := it.variant(func(e *entry.Entry) { e.Chain, e.Err = rewrap(chain, it.e.Chain), nil })
+	if key != nil {
+		next.identity.Store(newIdentity(it.e.Alias, key, slices.Clone(chain)))
+	}
+	return k.exchange(op, []*item{it}, []*item{next})
 }
 
 // CompleteChain orders a private key's chain and adds what is missing up to a
@@ -96,7 +57,11 @@ func (k *Keystore) CompleteChain(alias string, from ...trustkeep.CertificateHold
 		if err != nil {
 			return &trustkeep.Error{Op: op, Alias: alias, Err: err}
 		}
-		others = append(others, wrapCertificates(certs)...)
+		for _, c := range certs {
+			if c != nil {
+				others = append(others, entry.FromX509(c))
+			}
+		}
 	}
 	return k.editChain(op, alias, func(chain []*entry.Certificate) ([]*entry.Certificate, error) {
 		candidates := slices.Clone(chain) // these first: they keep their attributes

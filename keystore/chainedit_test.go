@@ -25,15 +25,15 @@ func TestChainEditing(t *testing.T) {
 		err   error
 		text  string
 	}{
-		{"append", []*x509.Certificate{leaf}, func(ks *keystore.Keystore) error { return ks.AppendToChain("a", intermediate, root) }, server.Chain, nil, ""},
-		{"append twice", []*x509.Certificate{leaf, root}, func(ks *keystore.Keystore) error { return ks.AppendToChain("a", intermediate, root) }, nil, trustkeep.ErrExists, "Root CA"},
-		{"append nothing", []*x509.Certificate{leaf}, func(ks *keystore.Keystore) error { return ks.AppendToChain("a", nil) }, nil, trustkeep.ErrEmpty, ""},
-		{"remove", server.Chain, func(ks *keystore.Keystore) error { return ks.RemoveFromChain("a", root) }, []*x509.Certificate{leaf, intermediate}, nil, ""},
-		{"remove the leaf", server.Chain, func(ks *keystore.Keystore) error { return ks.RemoveFromChain("a", leaf) }, nil, trustkeep.ErrKeyMismatch, ""},
-		{"remove another", server.Chain, func(ks *keystore.Keystore) error { return ks.RemoveFromChain("a", other.Cert) }, nil, trustkeep.ErrNotFound, "b.example"},
-		{"remove nothing", server.Chain, func(ks *keystore.Keystore) error { return ks.RemoveFromChain("a", nil) }, nil, trustkeep.ErrEmpty, ""},
-		{"unknown alias", server.Chain, func(ks *keystore.Keystore) error { return ks.RemoveFromChain("x", root) }, nil, trustkeep.ErrNotFound, `"x"`},
-		{"order", []*x509.Certificate{leaf, other.Cert, root, intermediate}, func(ks *keystore.Keystore) error { return ks.OrderChain("a") }, []*x509.Certificate{leaf, intermediate, root, other.Cert}, nil, ""},
+		{"append", []*x509.Certificate{leaf}, func(ks *keystore.Keystore) error { return ks.SetChain("a", leaf, intermediate, root) }, server.Chain, nil, ""},
+		{"remove", server.Chain, func(ks *keystore.Keystore) error { return ks.SetChain("a", leaf, intermediate) }, []*x509.Certificate{leaf, intermediate}, nil, ""},
+		{"remove the leaf", server.Chain, func(ks *keystore.Keystore) error { return ks.SetChain("a", intermediate, root) }, nil, trustkeep.ErrKeyMismatch, ""},
+		{"set nil", server.Chain, func(ks *keystore.Keystore) error { return ks.SetChain("a", leaf, nil) }, nil, trustkeep.ErrInvalid, ""},
+		{"unknown alias", server.Chain, func(ks *keystore.Keystore) error { return ks.SetChain("x", leaf) }, nil, trustkeep.ErrNotFound, `"x"`},
+		{"order", []*x509.Certificate{leaf, other.Cert, root, intermediate}, func(ks *keystore.Keystore) error { return ks.CompleteChain("a") }, server.Chain, nil, ""},
+		{"order and keep what is no link", []*x509.Certificate{leaf, other.Cert, root, intermediate}, func(ks *keystore.Keystore) error {
+			return ks.SetChain("a", leaf, intermediate, root, other.Cert)
+		}, []*x509.Certificate{leaf, intermediate, root, other.Cert}, nil, ""},
 		{"reorder", server.Chain, func(ks *keystore.Keystore) error { return ks.SetChain("a", leaf, root, intermediate) }, []*x509.Certificate{leaf, root, intermediate}, nil, ""},
 		{"set another's chain", server.Chain, func(ks *keystore.Keystore) error { return ks.SetChain("a", other.Chain...) }, nil, trustkeep.ErrKeyMismatch, "b.example"},
 		{"set with the leaf last", server.Chain, func(ks *keystore.Keystore) error { return ks.SetChain("a", root, leaf) }, nil, trustkeep.ErrKeyMismatch, "comes first"},
@@ -57,11 +57,11 @@ func TestChainEditing(t *testing.T) {
 					t.Fatal(err)
 				}
 				if locked {
-					data, err := ks.Encode(keystore.SaveOptions{Format: trustkeep.JKS, Password: first})
+					data, err := ks.Encode(trustkeep.SaveOptions{Format: trustkeep.JKS, Password: first})
 					if err != nil {
 						t.Fatal(err)
 					}
-					if ks, err = keystore.Parse(data, revealed(t, first)); err != nil {
+					if ks, err = keystore.Parse(data, first); err != nil {
 						t.Fatal(err)
 					}
 				}
@@ -80,11 +80,11 @@ func TestChainEditing(t *testing.T) {
 					t.Errorf("chain %v, %v", subjects(e.Chain), err)
 				}
 				// The key is untouched and can be saved with its new chain.
-				data, err := ks.Encode(keystore.SaveOptions{Format: trustkeep.JKS, Password: first})
+				data, err := ks.Encode(trustkeep.SaveOptions{Format: trustkeep.JKS, Password: first})
 				if err != nil {
 					t.Fatal(err)
 				}
-				if ks, err = keystore.Parse(data, revealed(t, first)); err != nil {
+				if ks, err = keystore.Parse(data, first); err != nil {
 					t.Fatal(err)
 				}
 				if id, err := ks.Identity("a"); err != nil || !id.Leaf().Equal(leaf) {
@@ -95,5 +95,21 @@ func TestChainEditing(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// A chain can be given to a key whose password nobody knows.
+func TestSetChainLeavesKeyLocked(t *testing.T) {
+	ks := mustLoad(t, "testdata/keytool-two.jks", trustkeep.Password("storepass"))
+	e := mustEntry(t, ks, "first")
+	root := testpki.New(t, testpki.Options{}).Root.Cert
+	if err := ks.SetChain("first", e.Chain[0], root); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ks.Identity("first"); !isIncorrect(err) {
+		t.Errorf("the key is open: %v", err)
+	}
+	if id, err := ks.IdentityWithPassword("first", trustkeep.Password("firstpass")); err != nil || !id.Chain()[1].Equal(root) {
+		t.Errorf("%v, %v", id, err)
 	}
 }

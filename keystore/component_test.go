@@ -58,7 +58,7 @@ func encode(t testing.TB, id *testpki.Identity, format trustkeep.Format, passwor
 	if err := ks.SetIdentity("one", newIdentity(t, id)); err != nil {
 		t.Fatal(err)
 	}
-	data, err := ks.Encode(keystore.SaveOptions{Format: format, Password: trustkeep.Password(password)})
+	data, err := ks.Encode(trustkeep.SaveOptions{Format: format, Password: trustkeep.Password(password)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -201,11 +201,11 @@ func TestImportKeepsTheWholeChain(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	p7b, err := trusted.Encode(keystore.SaveOptions{Format: trustkeep.PKCS7, NoPassword: true})
+	p7b, err := trusted.Encode(trustkeep.SaveOptions{Format: trustkeep.PKCS7, NoPassword: true})
 	if err != nil {
 		t.Fatal(err)
 	}
-	jks, err := trusted.Encode(keystore.SaveOptions{Format: trustkeep.JKS, Password: trustkeep.Password("secret")})
+	jks, err := trusted.Encode(trustkeep.SaveOptions{Format: trustkeep.JKS, Password: trustkeep.Password("secret")})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -254,7 +254,7 @@ func TestChainIsCompletedFromTheStore(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	data, err := ks.Encode(keystore.SaveOptions{Format: trustkeep.JKS, Password: trustkeep.Password("secret")})
+	data, err := ks.Encode(trustkeep.SaveOptions{Format: trustkeep.JKS, Password: trustkeep.Password("secret")})
 	if err != nil {
 		t.Fatal(err)
 	}

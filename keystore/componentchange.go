@@ -49,7 +49,7 @@ func (c *Component) open(password trustkeep.PasswordSource, o Options) (*Keystor
 	if len(secret.Bytes()) == 0 {
 		return nil, &trustkeep.Error{Op: "open key", Err: trustkeep.ErrIncorrectPassword, Hint: "no password was given"}
 	}
-	ks, err := Options{Limits: o.Limits, Clock: o.Clock, Rand: o.Rand}.Parse(r.store, secret.Bytes())
+	ks, err := Options{Limits: o.Limits, Clock: o.Clock, Rand: o.Rand}.Parse(r.store, trustkeep.PasswordFunc(func() ([]byte, error) { return bytes.Clone(secret.Bytes()), nil }))
 	if err != nil {
 		return nil, err
 	}
@@ -156,7 +156,7 @@ func (c *Component) Change(ctx context.Context, op string, change func(ks *Keyst
 // The error wraps ErrUnsupported for a public component and ErrEmpty for an empty
 // password.
 func (c *Component) ChangePassword(current, next trustkeep.PasswordSource, o ComponentOptions) (*Component, error) {
-	store, err := c.sealed(current, next, SaveOptions{Rand: o.Rand})
+	store, err := c.sealed(current, next, trustkeep.SaveOptions{Rand: o.Rand})
 	if err != nil {
 		return nil, componentError("change password", c.name, err)
 	}
@@ -166,7 +166,7 @@ func (c *Component) ChangePassword(current, next trustkeep.PasswordSource, o Com
 }
 
 // sealed returns the key and its chain under another password.
-func (c *Component) sealed(current, next trustkeep.PasswordSource, o SaveOptions) ([]byte, error) {
+func (c *Component) sealed(current, next trustkeep.PasswordSource, o trustkeep.SaveOptions) ([]byte, error) {
 	ks, err := c.open(current, Options{})
 	if err != nil {
 		return nil, err

@@ -43,7 +43,7 @@ func TestRename(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ks, err := keystore.Parse(data, []byte("export"))
+	ks, err := keystore.Parse(data, trustkeep.Password("export"))
 	if err != nil || !slices.Equal(ks.Aliases(), []string{"new_name"}) {
 		t.Errorf("%v, %v", ks.Aliases(), err)
 	}
@@ -270,9 +270,9 @@ func TestExportedPrivateKeyHasThePasswordOfTheCallersChoice(t *testing.T) {
 				t.Errorf("%s %s: %q, %v", profile, suffix, name, err)
 				continue
 			}
-			for _, wrong := range [][]byte{[]byte("secret"), {}, nil} {
+			for _, wrong := range []trustkeep.PasswordSource{trustkeep.Password("secret"), trustkeep.Password(""), nil} {
 				if _, err := keystore.Parse(data, wrong); !isIncorrect(err) {
-					t.Errorf("%s: with password %q: %v", profile, wrong, err)
+					t.Errorf("%s: with password %v: %v", profile, wrong, err)
 				}
 			}
 			sameChain(t, importFile(t, "b", data, withPassword("chosen")), id.Chain...)

@@ -79,7 +79,7 @@ func (c *Component) ExportPrivate(current, password trustkeep.PasswordSource, o 
 	if !slices.Contains([]string{SuffixP12, SuffixPFX}, o.Suffix) {
 		return "", nil, componentError("export", c.name, fmt.Errorf("a private key as %q: %w", trustkeep.Printable(o.Suffix), trustkeep.ErrUnsupported))
 	}
-	data, err = c.sealed(current, password, SaveOptions{Profile: o.Profile})
+	data, err = c.sealed(current, password, trustkeep.SaveOptions{Profile: o.Profile})
 	if err != nil {
 		return "", nil, componentError("export", c.name, err)
 	}

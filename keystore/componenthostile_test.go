@@ -37,7 +37,7 @@ func TestHostileImports(t *testing.T) {
 		t.Fatal(err)
 	}
 	save := func(ks *keystore.Keystore, format trustkeep.Format) []byte {
-		data, err := ks.Encode(keystore.SaveOptions{Format: format, Password: trustkeep.Password("secret")})
+		data, err := ks.Encode(trustkeep.SaveOptions{Format: format, Password: trustkeep.Password("secret")})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -151,14 +151,14 @@ func TestPrivateKeyWithoutPasswordIsProtected(t *testing.T) {
 func TestKeyPasswordOfItsOwn(t *testing.T) {
 	pki := testpki.New(t, testpki.Options{})
 	id := pki.Server("a.example")
-	ks, err := keystore.Parse(encode(t, id, trustkeep.JKS, "store password"), []byte("store password"))
+	ks, err := keystore.Parse(encode(t, id, trustkeep.JKS, "store password"), trustkeep.Password("store password"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := ks.ChangeKeyPassword("one", trustkeep.Password("store password"), trustkeep.Password("key password")); err != nil {
 		t.Fatal(err)
 	}
-	data, err := ks.Encode(keystore.SaveOptions{})
+	data, err := ks.Encode(trustkeep.SaveOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -207,7 +207,7 @@ func TestCertificatesBesideTheChain(t *testing.T) {
 			if err := ks.SetIdentity("one", id); err != nil {
 				t.Fatal(err)
 			}
-			data, err := ks.Encode(keystore.SaveOptions{Format: trustkeep.JKS, Password: trustkeep.Password("secret")})
+			data, err := ks.Encode(trustkeep.SaveOptions{Format: trustkeep.JKS, Password: trustkeep.Password("secret")})
 			if err != nil {
 				t.Fatal(err)
 			}

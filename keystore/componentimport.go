@@ -29,7 +29,7 @@ func importRevision(ctx context.Context, name string, data []byte, o ComponentOp
 	}
 	defer password.Wipe()
 	o.Password = revealed(password)
-	ks, err := reading.Parse(data, password.Bytes())
+	ks, err := reading.Parse(data, trustkeep.PasswordFunc(func() ([]byte, error) { return bytes.Clone(password.Bytes()), nil }))
 	if err != nil {
 		return nil, err
 	}
@@ -280,7 +280,7 @@ func missingIssuers(chain, spare []*entry.Certificate) (missing []*entry.Certifi
 // component's password.
 func protect(ks *Keystore, alias, name string, o ComponentOptions) (*revision, error) {
 	defer ks.Close()
-	store, err := sealComponent(ks, alias, name, o.protection(), SaveOptions{Rand: o.Rand})
+	store, err := sealComponent(ks, alias, name, o.protection(), trustkeep.SaveOptions{Rand: o.Rand})
 	if err != nil {
 		return nil, err
 	}
@@ -297,7 +297,7 @@ func checkedRevision(chain [][]byte, store []byte) (*revision, error) {
 
 // sealComponent writes a store with one key as PKCS#12. A password is mandatory, and an
 // empty one is none.
-func sealComponent(ks *Keystore, alias, name string, password trustkeep.PasswordSource, o SaveOptions) ([]byte, error) {
+func sealComponent(ks *Keystore, alias, name string, password trustkeep.PasswordSource, o trustkeep.SaveOptions) ([]byte, error) {
 	secret, err := reveal(password)
 	if err != nil {
 		return nil, err

@@ -17,7 +17,7 @@ func TestSaveBesideChangePassword(t *testing.T) {
 		ks, path := stored(t, trustkeep.JKS)
 		var wg sync.WaitGroup
 		wg.Go(func() {
-			if err := ks.Save(path); err != nil {
+			if err := ks.Save(path, trustkeep.SaveOptions{}); err != nil {
 				t.Error(err)
 			}
 		})
@@ -27,7 +27,7 @@ func TestSaveBesideChangePassword(t *testing.T) {
 			}
 		})
 		wg.Wait()
-		if err := ks.Save(path); err != nil {
+		if err := ks.Save(path, trustkeep.SaveOptions{}); err != nil {
 			t.Fatal(err)
 		}
 		after, err := keystore.Load(path, second)
@@ -52,7 +52,7 @@ func TestSavesOfOneKeystoreDoNotConflict(t *testing.T) {
 			if i%4 == 3 {
 				to = other
 			}
-			if err := ks.Save(to); err != nil {
+			if err := ks.Save(to, trustkeep.SaveOptions{}); err != nil {
 				t.Error(err)
 			}
 		})
@@ -73,7 +73,7 @@ func TestReadersBesideWriters(t *testing.T) {
 			if err := ks.ChangePassword(passwords[i%2], passwords[(i+1)%2]); err != nil {
 				t.Error(err)
 			}
-			if err := ks.Save(path); err != nil {
+			if err := ks.Save(path, trustkeep.SaveOptions{}); err != nil {
 				t.Error(err)
 			}
 		}
@@ -106,7 +106,7 @@ func TestReadersBesideWriters(t *testing.T) {
 					t.Errorf("wrong password: %v", err)
 				}
 				_, _ = ks.Path(), ks.String()
-				if _, err := ks.Encode(keystore.SaveOptions{}); err != nil {
+				if _, err := ks.Encode(trustkeep.SaveOptions{}); err != nil {
 					t.Error(err)
 				}
 				if _, err := ks.CheckKey("two"); err != nil {

@@ -45,7 +45,7 @@ func TestDiskFull(t *testing.T) {
 	dir := smallDisk(t)
 	ks := newStore(t)
 	path := filepath.Join(dir, "store.p12")
-	if err := ks.SaveWith(path, keystore.SaveOptions{Password: first}); err != nil {
+	if err := ks.Save(path, trustkeep.SaveOptions{Password: first}); err != nil {
 		t.Fatal(err)
 	}
 	before, err := os.ReadFile(path)
@@ -62,13 +62,13 @@ func TestDiskFull(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := ks.Save(path); !errors.Is(err, syscall.ENOSPC) {
+	if err := ks.Save(path, trustkeep.SaveOptions{}); !errors.Is(err, syscall.ENOSPC) {
 		t.Fatalf("got %v", err)
 	} else if typed := new(trustkeep.Error); !errors.As(err, &typed) || typed.Path != path {
 		t.Errorf("the error does not name the file: %v", err)
 	}
 	untouched(t, path, before, "ballast")
-	err = keystore.Update(path, first, keystore.SaveOptions{}, func(loaded *keystore.Keystore) error { return loaded.CopyFrom(ks, "a", "b", "c", "d", "e", "f", "g") })
+	err = keystore.Update(path, first, trustkeep.SaveOptions{}, func(loaded *keystore.Keystore) error { return loaded.CopyFrom(ks, "a", "b", "c", "d", "e", "f", "g") })
 	if !errors.Is(err, syscall.ENOSPC) {
 		t.Errorf("update: %v", err)
 	}
@@ -76,7 +76,7 @@ func TestDiskFull(t *testing.T) {
 	if err := os.Remove(ballast); err != nil {
 		t.Fatal(err)
 	}
-	if err := ks.Save(path); err != nil { // with room again, nothing was lost
+	if err := ks.Save(path, trustkeep.SaveOptions{}); err != nil { // with room again, nothing was lost
 		t.Fatal(err)
 	}
 	if loaded := mustLoad(t, path, first); loaded.Len() != 9 {
@@ -94,7 +94,7 @@ func TestReadOnlyFolder(t *testing.T) {
 		protect = func() error { return syscall.Mount("tmpfs", dir, "tmpfs", syscall.MS_REMOUNT|syscall.MS_RDONLY, "") }
 	}
 	ks := newStore(t)
-	if err := ks.SaveWith(path, keystore.SaveOptions{Password: first}); err != nil {
+	if err := ks.Save(path, trustkeep.SaveOptions{Password: first}); err != nil {
 		t.Fatal(err)
 	}
 	before, err := os.ReadFile(path)
@@ -108,7 +108,7 @@ func TestReadOnlyFolder(t *testing.T) {
 	if _, err := issue.Renew(t.Context(), ks, "server", issue.RenewOptions{NewKey: true}); err != nil {
 		t.Fatal(err)
 	}
-	if err := ks.Save(path); !errors.Is(err, want) {
+	if err := ks.Save(path, trustkeep.SaveOptions{}); !errors.Is(err, want) {
 		t.Errorf("got %v, want %v", err, want)
 	}
 	untouched(t, path, before)

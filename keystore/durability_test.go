@@ -96,15 +96,15 @@ func saveForever(t *testing.T, path string) {
 				t.Fatal(err)
 			}
 			// A killed predecessor may have left another store.
-			data, err := ks.Encode(keystore.SaveOptions{Format: trustkeep.JKS, Password: first})
+			data, err := ks.Encode(trustkeep.SaveOptions{Format: trustkeep.JKS, Password: first})
 			if err != nil {
 				t.Fatal(err)
 			}
-			fresh, err := keystore.Parse(data, revealed(t, first))
+			fresh, err := keystore.Parse(data, first)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := fresh.Save(path); err != nil {
+			if err := fresh.Save(path, trustkeep.SaveOptions{}); err != nil {
 				t.Fatal(err)
 			}
 			fmt.Println("saved")

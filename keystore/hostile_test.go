@@ -53,7 +53,7 @@ func TestHostileInput(t *testing.T) {
 		{"p12 and more", append(read("openssl.p12"), 'x'), "changeit", trustkeep.ErrCorrupt},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			ks, err := keystore.Parse(c.data, []byte(c.password))
+			ks, err := keystore.Parse(c.data, trustkeep.Password(c.password))
 			if !errors.Is(err, c.want) && !(errors.Is(c.want, trustkeep.ErrCorrupt) && errors.Is(err, trustkeep.ErrLimit)) {
 				t.Errorf("error %v, want %v", err, c.want)
 			}
@@ -72,7 +72,7 @@ func TestTruncated(t *testing.T) {
 	forFixtures(t, func(t *testing.T, name string, data []byte, password string) {
 		step := max(1, len(data)/101)
 		for n := 0; n < len(data); n += step {
-			ks, err := keystore.Parse(data[:n], []byte(password))
+			ks, err := keystore.Parse(data[:n], trustkeep.Password(password))
 			if err == nil && strings.HasSuffix(name, ".pem") {
 				continue // what stands before the cut is whole
 			}
@@ -95,7 +95,7 @@ func TestBitFlips(t *testing.T) {
 		if strings.HasSuffix(name, ".pem") || name == "keytool-passwordless.p12" || name == "keytool-20.p12" {
 			t.Skip("nothing authenticates it, or like another")
 		}
-		original, err := keystore.Parse(data, []byte(password))
+		original, err := keystore.Parse(data, trustkeep.Password(password))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -104,7 +104,7 @@ func TestBitFlips(t *testing.T) {
 			bit := rng.IntN(len(data) * 8)
 			flipped := bytes.Clone(data)
 			flipped[bit/8] ^= 1 << (bit % 8)
-			ks, err := keystore.Parse(flipped, []byte(password))
+			ks, err := keystore.Parse(flipped, trustkeep.Password(password))
 			if err != nil {
 				if !isTyped(err) {
 					t.Errorf("bit %d: untyped error %v", bit, err)

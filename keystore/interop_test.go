@@ -41,7 +41,7 @@ func TestInteropJava(t *testing.T) {
 	}
 	for _, c := range javaCases {
 		t.Run(fmt.Sprint(c.format, " ", c.profile), func(t *testing.T) {
-			data, err := ks.Encode(keystore.SaveOptions{Format: c.format, Profile: c.profile, Password: trustkeep.Password("changeit")})
+			data, err := ks.Encode(trustkeep.SaveOptions{Format: c.format, Profile: c.profile, Password: trustkeep.Password("changeit")})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -62,17 +62,17 @@ func TestInteropJava(t *testing.T) {
 func TestInteropJavaKeyPassword(t *testing.T) {
 	java := javatest.NewJava(t, "")
 	ks, pki := sample(t)
-	jks, err := ks.Encode(keystore.SaveOptions{Format: trustkeep.JKS, Password: trustkeep.Password("store€")})
+	jks, err := ks.Encode(trustkeep.SaveOptions{Format: trustkeep.JKS, Password: trustkeep.Password("store€")})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if ks, err = keystore.Parse(jks, []byte("store€")); err != nil {
+	if ks, err = keystore.Parse(jks, trustkeep.Password("store€")); err != nil {
 		t.Fatal(err)
 	}
 	if err := ks.SetIdentityWithPassword("own", newIdentity(t, pki.Server("own")), trustkeep.Password("keypass")); err != nil {
 		t.Fatal(err)
 	}
-	if jks, err = ks.Encode(keystore.SaveOptions{}); err != nil {
+	if jks, err = ks.Encode(trustkeep.SaveOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	sameAsJava(t, ks, java.Describe(t, "", "JKS", jks, "store€", map[string]string{"own": "keypass"}))
@@ -110,7 +110,7 @@ func TestInteropOpenSSL(t *testing.T) {
 	for _, profile := range []trustkeep.Profile{trustkeep.Java8, trustkeep.Java17, trustkeep.OpenSSL11, trustkeep.Windows2016} {
 		t.Run(string(profile), func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "store.p12")
-			if err := ks.SaveWith(path, keystore.SaveOptions{Profile: profile, Password: trustkeep.Password("changeit")}); err != nil {
+			if err := ks.Save(path, trustkeep.SaveOptions{Profile: profile, Password: trustkeep.Password("changeit")}); err != nil {
 				t.Fatal(err)
 			}
 			args := []string{"pkcs12", "-in", path, "-passin", "pass:changeit", "-nodes"}
@@ -196,7 +196,7 @@ func TestInteropKeytoolWrites(t *testing.T) {
 			if err := ks.SetIdentity("three", server); err != nil {
 				t.Fatal(err)
 			}
-			if err := ks.Save(path); err != nil {
+			if err := ks.Save(path, trustkeep.SaveOptions{}); err != nil {
 				t.Fatal(err)
 			}
 			out := testtool.Run(t, "keytool", "-J-Duser.language=en", "-list", "-keystore", path, "-storetype", c.storeType, "-storepass", "changeit")

@@ -30,9 +30,9 @@ func opensOnly(t *testing.T, ks *keystore.Keystore, alias string, right trustkee
 // given for it must be the right one.
 func TestGivenPasswordIsChecked(t *testing.T) {
 	pki := testpki.New(t, testpki.Options{})
-	save := func(t *testing.T, ks *keystore.Keystore, o keystore.SaveOptions) {
+	save := func(t *testing.T, ks *keystore.Keystore, o trustkeep.SaveOptions) {
 		t.Helper()
-		if err := ks.SaveWith(t.TempDir()+"/store", o); err != nil {
+		if err := ks.Save(t.TempDir()+"/store", o); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -57,7 +57,7 @@ func TestGivenPasswordIsChecked(t *testing.T) {
 				},
 				"set and saved": func(t *testing.T, ks *keystore.Keystore) trustkeep.PasswordSource {
 					must(t, ks.SetIdentity("one", newIdentity(t, pki.Server("one"))))
-					save(t, ks, keystore.SaveOptions{})
+					save(t, ks, trustkeep.SaveOptions{})
 					return first
 				},
 				"renamed": func(t *testing.T, ks *keystore.Keystore) trustkeep.PasswordSource {
@@ -69,7 +69,7 @@ func TestGivenPasswordIsChecked(t *testing.T) {
 					return first
 				},
 				"saved in another profile": func(t *testing.T, ks *keystore.Keystore) trustkeep.PasswordSource {
-					save(t, ks, keystore.SaveOptions{Profile: trustkeep.Legacy})
+					save(t, ks, trustkeep.SaveOptions{Profile: trustkeep.Legacy})
 					return first
 				},
 				"saved in another format": func(t *testing.T, ks *keystore.Keystore) trustkeep.PasswordSource {
@@ -77,7 +77,7 @@ func TestGivenPasswordIsChecked(t *testing.T) {
 					if f == other {
 						other = trustkeep.JKS
 					}
-					save(t, ks, keystore.SaveOptions{Format: other})
+					save(t, ks, trustkeep.SaveOptions{Format: other})
 					return first
 				},
 				"password changed": func(t *testing.T, ks *keystore.Keystore) trustkeep.PasswordSource {
@@ -86,11 +86,11 @@ func TestGivenPasswordIsChecked(t *testing.T) {
 				},
 				"password changed and saved": func(t *testing.T, ks *keystore.Keystore) trustkeep.PasswordSource {
 					must(t, ks.ChangePassword(first, second))
-					save(t, ks, keystore.SaveOptions{})
+					save(t, ks, trustkeep.SaveOptions{})
 					return second
 				},
 				"saved with another password": func(t *testing.T, ks *keystore.Keystore) trustkeep.PasswordSource {
-					save(t, ks, keystore.SaveOptions{Password: third})
+					save(t, ks, trustkeep.SaveOptions{Password: third})
 					return third
 				},
 			} {
@@ -118,7 +118,7 @@ func TestGivenKeyPasswordIsChecked(t *testing.T) {
 	for range 2 {
 		opensOnly(t, ks, "one", second)
 		opensOnly(t, ks, "two", first)
-		if err := ks.Save(path); err != nil {
+		if err := ks.Save(path, trustkeep.SaveOptions{}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -130,7 +130,7 @@ func TestGivenKeyPasswordIsChecked(t *testing.T) {
 	}
 	opensOnly(t, ks, "two", third)
 	// PKCS#12 has one password for all.
-	if err := ks.SaveWith(t.TempDir()+"/p12", keystore.SaveOptions{Format: trustkeep.PKCS12}); err != nil {
+	if err := ks.Save(t.TempDir()+"/p12", trustkeep.SaveOptions{Format: trustkeep.PKCS12}); err != nil {
 		t.Fatal(err)
 	}
 	for _, alias := range []string{"one", "two"} {
@@ -151,7 +151,7 @@ func TestUnprotectedKeyHasNoPassword(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	withPassword, err := keystore.Parse(plain, []byte("first password"))
+	withPassword, err := keystore.Parse(plain, trustkeep.Password("first password"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -231,7 +231,7 @@ func TestOwnPasswordIsKnown(t *testing.T) {
 	if err := ks.Rename("first", "FIRST"); err != nil {
 		t.Fatal(err)
 	}
-	if err := ks.Save(t.TempDir() + "/store"); err != nil {
+	if err := ks.Save(t.TempDir()+"/store", trustkeep.SaveOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	if !own(ks, "first") || own(ks, "second") {
@@ -262,10 +262,10 @@ func TestEmptyPasswordProtectsNoKey(t *testing.T) {
 				t.Fatal(err)
 			}
 			path := t.TempDir() + "/store"
-			wantError(t, ks.SaveWith(path, keystore.SaveOptions{Format: f, Password: empty}), trustkeep.ErrInvalid)
-			_, err := ks.Encode(keystore.SaveOptions{Format: f, Password: empty})
+			wantError(t, ks.Save(path, trustkeep.SaveOptions{Format: f, Password: empty}), trustkeep.ErrInvalid)
+			_, err := ks.Encode(trustkeep.SaveOptions{Format: f, Password: empty})
 			wantError(t, err, trustkeep.ErrInvalid)
-			wantError(t, keystore.Update(path, empty, keystore.SaveOptions{Format: f}, func(ks *keystore.Keystore) error {
+			wantError(t, keystore.Update(path, empty, trustkeep.SaveOptions{Format: f}, func(ks *keystore.Keystore) error {
 				return ks.SetIdentity("a", id)
 			}), trustkeep.ErrInvalid)
 			if _, err := os.Stat(path); err == nil {

@@ -27,14 +27,6 @@ type Keystore struct {
 	secrets sync.RWMutex
 }
 
-// Finding is a remark about a store or one of its entries that did not keep it
-// from being opened.
-type Finding struct {
-	Alias string // empty: about the store
-	Code  string // stable, for programs: "unpaired-key"
-	Text  string // for people
-}
-
 func (o Options) fromStore(store *entry.Store, password *redact.Secret) (*Keystore, error) {
 	items := make([]*item, len(store.Entries))
 	for i, e := range store.Entries {
@@ -42,11 +34,11 @@ func (o Options) fromStore(store *entry.Store, password *redact.Secret) (*Keysto
 	}
 	s := (&state{format: store.Format, source: store.Source, unauthenticated: store.Unauthenticated, password: password}).with(items)
 	for _, f := range store.Findings {
-		s.findings = append(s.findings, Finding(f))
+		s.findings = append(s.findings, finding(f))
 	}
 	for _, e := range store.Entries {
 		if e.Err != nil {
-			s.findings = append(s.findings, Finding{e.Alias, "unusable-entry", e.Err.Error()})
+			s.findings = append(s.findings, unusable(CodeUnusableEntry, e.Alias, e.Err))
 		}
 	}
 	for alias, source := range o.KeyPasswords {
@@ -71,21 +63,14 @@ func (o Options) fromStore(store *entry.Store, password *redact.Secret) (*Keysto
 			it.e.Key.Opened = nil
 		}
 	}
-	if o.Strict && len(s.findings) > 0 {
-		return nil, strictError(store, s.findings)
+	if o.Strict {
+		if found := append(s.findings, refuseCertificates(items)...); len(found) > 0 {
+			return nil, strictError(found)
+		}
 	}
 	k := o.New()
 	k.state.Store(s)
 	return k, nil
-}
-
-func strictError(store *entry.Store, findings []Finding) error {
-	for _, e := range store.Entries {
-		if e.Err != nil {
-			return &trustkeep.Error{Op: "strict", Alias: e.Alias, Err: e.Err}
-		}
-	}
-	return &trustkeep.Error{Op: "strict", Alias: findings[0].Alias, Err: fmt.Errorf("%w: %s", trustkeep.ErrCorrupt, findings[0].Text)}
 }
 
 // Format is the format that the store was read in and will be saved in.
@@ -99,8 +84,9 @@ func (k *Keystore) Path() string { return k.current().origin.path }
 // the store was opened.
 func (k *Keystore) Authenticated() bool { return !k.current().unauthenticated }
 
-// Findings returns what was remarkable about the store as it was read.
-func (k *Keystore) Findings() []Finding { return slices.Clone(k.current().findings) }
+// Findings returns what was remarkable about the store as it was read and did not keep it
+// from being opened. See CodeUnchecked for the codes.
+func (k *Keystore) Findings() []trustkeep.Finding { return slices.Clone(k.current().findings) }
 
 // Len is the number of entries.
 func (k *Keystore) Len() int { return len(k.current().items) }

@@ -120,7 +120,7 @@ func TestInteropMatrixReaders(t *testing.T) {
 		ran = true
 		for _, profile := range []trustkeep.Profile{trustkeep.Java8, trustkeep.Java17, trustkeep.OpenSSL11, trustkeep.Windows2016, trustkeep.Modern2026} {
 			path := m.at(string(profile) + ".p12")
-			if err := ks.SaveWith(path, keystore.SaveOptions{Profile: profile, Password: trustkeep.Password("changeit")}); err != nil {
+			if err := ks.Save(path, trustkeep.SaveOptions{Profile: profile, Password: trustkeep.Password("changeit")}); err != nil {
 				t.Fatal(err)
 			}
 			keys, seen, err := r.read(m, path)

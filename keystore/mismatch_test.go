@@ -26,7 +26,7 @@ func TestKeyOfAnotherCertificate(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			ks, err := keystore.Parse(data, []byte("changeit"))
+			ks, err := keystore.Parse(data, trustkeep.Password("changeit"))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -35,7 +35,7 @@ func TestKeyOfAnotherCertificate(t *testing.T) {
 			if id != nil {
 				t.Error("an identity was returned beside the error")
 			}
-			ks, err = keystore.Options{Unlock: true}.Parse(data, []byte("changeit"))
+			ks, err = keystore.Options{Unlock: true}.Parse(data, trustkeep.Password("changeit"))
 			wantError(t, err, trustkeep.ErrKeyMismatch, `"mixed"`)
 			if ks != nil {
 				t.Error("a store was returned beside the error")

@@ -44,7 +44,8 @@ type Options struct {
 	ticks <-chan struct{} // of Watch, in tests: one look each
 }
 
-// Load opens the store in the file at path. A nil password means none.
+// Load opens the store in the file at path. A nil password means none, which is not the
+// empty one. The store holds a copy of the password, for unlocking keys, until Close.
 //
 // Errors wrap trustkeep.ErrIncorrectPassword, ErrCorrupt, ErrLimit,
 // ErrUnsupported or the error of the file system.
@@ -57,10 +58,8 @@ func Read(r io.Reader, password trustkeep.PasswordSource) (*Keystore, error) {
 	return Options{}.Read(r, password)
 }
 
-// Parse is Load for bytes. The password is in UTF-8; nil means none, which is
-// not the empty password. Neither slice is kept or changed; the store holds a
-// copy of the password for unlocking keys until Close.
-func Parse(data, password []byte) (*Keystore, error) {
+// Parse is Load for bytes, which are neither kept nor changed.
+func Parse(data []byte, password trustkeep.PasswordSource) (*Keystore, error) {
 	return Options{}.Parse(data, password)
 }
 
@@ -98,9 +97,14 @@ func (o Options) Read(r io.Reader, password trustkeep.PasswordSource) (*Keystore
 }
 
 // Parse is the function Parse with these options.
-func (o Options) Parse(data, password []byte) (*Keystore, error) {
+func (o Options) Parse(data []byte, password trustkeep.PasswordSource) (*Keystore, error) {
+	const op = "keystore: parse"
+	secret, err := reveal(password)
+	if err != nil {
+		return nil, &trustkeep.Error{Op: op, Err: err}
+	}
 	// The entries share memory with what they were read from.
-	return o.open("keystore: parse", "", bytes.Clone(data), redact.NewSecret(password))
+	return o.open(op, "", bytes.Clone(data), secret)
 }
 
 // New returns an empty store that will be written as PKCS#12.
@@ -121,6 +125,7 @@ func (o Options) open(op, path string, data []byte, password *redact.Secret) (*K
 	})
 	if err != nil {
 		e := &trustkeep.Error{Op: op, Path: path, Err: err, Hint: hintFor(err, password)}
+		password.Wipe()
 		if f, ok := formats.Detect(data); ok {
 			e.Format = string(f)
 		}
@@ -128,6 +133,7 @@ func (o Options) open(op, path string, data []byte, password *redact.Secret) (*K
 	}
 	k, err := o.fromStore(store, password)
 	if err != nil {
+		password.Wipe()
 		return nil, &trustkeep.Error{Op: op, Path: path, Format: string(store.Format), Err: err}
 	}
 	return k, nil

@@ -104,13 +104,6 @@ func (k *Keystore) ChangeKeyPassword(alias string, current, next trustkeep.Passw
 	return err
 }
 
-// HasPassword reports whether the store's password is this one, nil standing for
-// none. It is how an audit finds passwords that everybody knows.
-func (k *Keystore) HasPassword(password []byte) (has bool) {
-	k.look(func(s *state) { has = same(s.password, redact.NewSecret(password)) })
-	return has
-}
-
 // errEmptyPassword: a key under the empty password only looks protected. A store that was
 // read that way can be saved as it is.
 func errEmptyPassword() error {

@@ -40,7 +40,7 @@ func stored(t testing.TB, f trustkeep.Format) (ks *keystore.Keystore, path strin
 		}
 	}
 	path = filepath.Join(t.TempDir(), "store")
-	if err := ks.SaveWith(path, keystore.SaveOptions{Format: f, Password: first}); err != nil {
+	if err := ks.Save(path, trustkeep.SaveOptions{Format: f, Password: first}); err != nil {
 		t.Fatal(err)
 	}
 	return mustLoad(t, path, first), path
@@ -66,7 +66,8 @@ func TestChangePassword(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if !ks.HasPassword(revealed(t, first)) || ks.HasPassword(revealed(t, third)) || ks.HasPassword(nil) {
+			facts, err := ks.Inspect(trustkeep.SaveOptions{})
+			if err != nil || !facts.IsPassword(revealed(t, first)) || facts.IsPassword(revealed(t, third)) || facts.IsPassword(nil) {
 				t.Error("a refused change counts")
 			}
 			if err := ks.ChangePassword(first, second); err != nil {
@@ -79,7 +80,7 @@ func TestChangePassword(t *testing.T) {
 				t.Error(err)
 			}
 			for range 2 { // the second save writes again what the first one left
-				if err := ks.Save(path); err != nil {
+				if err := ks.Save(path, trustkeep.SaveOptions{}); err != nil {
 					t.Fatal(err)
 				}
 				loaded := mustLoad(t, path, second)
@@ -103,13 +104,13 @@ func TestSaveWithPasswordThenGoOn(t *testing.T) {
 	for _, f := range writable {
 		t.Run(string(f), func(t *testing.T) {
 			ks, path := stored(t, f)
-			if err := ks.SaveWith(path, keystore.SaveOptions{Password: second}); err != nil {
+			if err := ks.Save(path, trustkeep.SaveOptions{Password: second}); err != nil {
 				t.Fatal(err)
 			}
 			if _, err := ks.Identity("one"); err != nil {
 				t.Error(err)
 			}
-			if err := ks.Save(path); err != nil {
+			if err := ks.Save(path, trustkeep.SaveOptions{}); err != nil {
 				t.Fatal(err)
 			}
 			if _, err := mustLoad(t, path, second).Identity("two"); err != nil {
@@ -123,7 +124,7 @@ func TestChangeKeyPassword(t *testing.T) {
 	ks, path := stored(t, trustkeep.JKS)
 	wantError(t, ks.ChangeKeyPassword("one", third, second), trustkeep.ErrIncorrectPassword, "keystore: change key password")
 	wantError(t, ks.ChangeKeyPassword("none", first, second), trustkeep.ErrNotFound)
-	if err := ks.Save(path); err != nil {
+	if err := ks.Save(path, trustkeep.SaveOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := mustLoad(t, path, first).Identity("one"); err != nil {
@@ -134,7 +135,7 @@ func TestChangeKeyPassword(t *testing.T) {
 	}
 	// The key is open in memory now; the password is asked for all the same.
 	wantError(t, ks.ChangeKeyPassword("one", first, third), trustkeep.ErrIncorrectPassword)
-	if err := ks.Save(path); err != nil {
+	if err := ks.Save(path, trustkeep.SaveOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	loaded := mustLoad(t, path, first)
@@ -150,7 +151,7 @@ func TestChangeKeyPassword(t *testing.T) {
 	if err := loaded.ChangePassword(first, third); err != nil {
 		t.Fatal(err)
 	}
-	if err := loaded.Save(path); err != nil {
+	if err := loaded.Save(path, trustkeep.SaveOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	loaded = mustLoad(t, path, third)
@@ -161,7 +162,7 @@ func TestChangeKeyPassword(t *testing.T) {
 	if err := loaded.ChangeKeyPassword("one", second, nil); err != nil {
 		t.Fatal(err)
 	}
-	if err := loaded.Save(path); err != nil {
+	if err := loaded.Save(path, trustkeep.SaveOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := mustLoad(t, path, third).Identity("one"); err != nil {
@@ -206,7 +207,7 @@ func TestCopyFrom(t *testing.T) {
 				if err := target.ChangePassword(first, second); err != nil {
 					t.Fatal(err)
 				}
-				if err := target.Save(path); err != nil {
+				if err := target.Save(path, trustkeep.SaveOptions{}); err != nil {
 					t.Fatal(err)
 				}
 				loaded := mustLoad(t, path, second)

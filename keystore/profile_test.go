@@ -57,7 +57,7 @@ func TestProfilesKeepAliasesOrderAndChains(t *testing.T) {
 		t.Run(string(profile), func(t *testing.T) {
 			ks := mixedStore(t)
 			path := filepath.Join(t.TempDir(), "store.p12")
-			if err := ks.SaveWith(path, keystore.SaveOptions{Profile: profile, Password: trustkeep.Password("changeit")}); err != nil {
+			if err := ks.Save(path, trustkeep.SaveOptions{Profile: profile, Password: trustkeep.Password("changeit")}); err != nil {
 				t.Fatal(err)
 			}
 			again, err := keystore.Load(path, trustkeep.Password("changeit"))
@@ -105,7 +105,7 @@ func TestProfileStaysTheStoresOwn(t *testing.T) {
 		}
 		return again.Entries()[0].Protection
 	}
-	if err := ks.SaveWith(path, keystore.SaveOptions{Profile: trustkeep.Windows2016}); err != nil {
+	if err := ks.Save(path, trustkeep.SaveOptions{Profile: trustkeep.Windows2016}); err != nil {
 		t.Fatal(err)
 	}
 	if err := ks.Delete("rsa"); err != nil {
@@ -113,7 +113,7 @@ func TestProfileStaysTheStoresOwn(t *testing.T) {
 	}
 	generate(t, ks, "new", issue.Options{Subject: pkix.Name{CommonName: "new"}})
 	for range 2 {
-		if err := ks.Save(path); err != nil {
+		if err := ks.Save(path, trustkeep.SaveOptions{}); err != nil {
 			t.Fatal(err)
 		}
 		if got := protection(); got != protections[trustkeep.Windows2016] {
@@ -121,10 +121,10 @@ func TestProfileStaysTheStoresOwn(t *testing.T) {
 		}
 	}
 	// Encode changes nothing about the store.
-	if _, err := ks.Encode(keystore.SaveOptions{Profile: trustkeep.Java17}); err != nil {
+	if _, err := ks.Encode(trustkeep.SaveOptions{Profile: trustkeep.Java17}); err != nil {
 		t.Fatal(err)
 	}
-	if err := ks.Save(path); err != nil {
+	if err := ks.Save(path, trustkeep.SaveOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	if got := protection(); got != protections[trustkeep.Windows2016] {
@@ -132,7 +132,7 @@ func TestProfileStaysTheStoresOwn(t *testing.T) {
 	}
 	// In another format and back, it is a new store.
 	for _, f := range []trustkeep.Format{trustkeep.JKS, trustkeep.PKCS12} {
-		if err := ks.SaveWith(path, keystore.SaveOptions{Format: f}); err != nil {
+		if err := ks.Save(path, trustkeep.SaveOptions{Format: f}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -143,7 +143,7 @@ func TestProfileStaysTheStoresOwn(t *testing.T) {
 
 func TestUnknownProfile(t *testing.T) {
 	for _, format := range []trustkeep.Format{trustkeep.PKCS12, trustkeep.JKS, trustkeep.PEM} {
-		_, err := mixedStore(t).Encode(keystore.SaveOptions{Format: format, Profile: "java9", Password: trustkeep.Password("x")})
+		_, err := mixedStore(t).Encode(trustkeep.SaveOptions{Format: format, Profile: "java9", Password: trustkeep.Password("x")})
 		if !errors.Is(err, trustkeep.ErrUnsupported) || !strings.Contains(err.Error(), "java9") {
 			t.Errorf("%s: %v", format, err)
 		}
@@ -151,7 +151,7 @@ func TestUnknownProfile(t *testing.T) {
 }
 
 func TestPasswordlessNeedsNoPasswordAndTakesNoKeys(t *testing.T) {
-	o := keystore.SaveOptions{Profile: trustkeep.Passwordless, Password: trustkeep.Password("ignored")}
+	o := trustkeep.SaveOptions{Profile: trustkeep.Passwordless, Password: trustkeep.Password("ignored")}
 	if _, err := mixedStore(t).Encode(o); !errors.Is(err, trustkeep.ErrUnsupported) {
 		t.Errorf("with keys: %v", err)
 	}
@@ -182,7 +182,7 @@ func TestReproducible(t *testing.T) {
 				continue
 			}
 			encode := func(seed byte) []byte {
-				data, err := mixedStore(t).Encode(keystore.SaveOptions{
+				data, err := mixedStore(t).Encode(trustkeep.SaveOptions{
 					Format: format, Profile: profile, Password: trustkeep.Password("changeit"), Rand: rand.NewChaCha8([32]byte{seed}),
 				})
 				if err != nil {

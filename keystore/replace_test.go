@@ -30,11 +30,11 @@ func mustEntry(t testing.TB, ks *keystore.Keystore, alias string) keystore.Entry
 // again writes a store in a format and reads it.
 func again(t testing.TB, ks *keystore.Keystore, f trustkeep.Format, o keystore.Options) *keystore.Keystore {
 	t.Helper()
-	data, err := ks.Encode(keystore.SaveOptions{Format: f, Password: first})
+	data, err := ks.Encode(trustkeep.SaveOptions{Format: f, Password: first})
 	if err != nil {
 		t.Fatal(err)
 	}
-	loaded, err := o.Parse(data, revealed(t, first))
+	loaded, err := o.Parse(data, first)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -150,7 +150,7 @@ func TestReplaceLeavesKeyLocked(t *testing.T) {
 func TestReplaceOfKeyPasswordThatTheFormatLacks(t *testing.T) {
 	pki := testpki.New(t, testpki.Options{})
 	ks, err := keystore.Options{KeyPasswords: map[string]trustkeep.PasswordSource{"server": second}}.
-		Parse(pkcs12WithKeyPassword(t, pki), revealed(t, first))
+		Parse(pkcs12WithKeyPassword(t, pki), first)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -267,9 +267,9 @@ func TestReplaceAfterProtectionChanged(t *testing.T) {
 		},
 		"store password": func(ks *keystore.Keystore) error { return ks.ChangePassword(first, third) },
 		"saved in another format": func(ks *keystore.Keystore) error {
-			return ks.SaveWith(t.TempDir()+"/store", keystore.SaveOptions{Format: trustkeep.JCEKS})
+			return ks.Save(t.TempDir()+"/store", trustkeep.SaveOptions{Format: trustkeep.JCEKS})
 		},
-		"saved again": func(ks *keystore.Keystore) error { return ks.Save(t.TempDir() + "/store") },
+		"saved again": func(ks *keystore.Keystore) error { return ks.Save(t.TempDir()+"/store", trustkeep.SaveOptions{}) },
 	}
 	for name, change := range changes {
 		t.Run(name, func(t *testing.T) {
@@ -282,7 +282,7 @@ func TestReplaceAfterProtectionChanged(t *testing.T) {
 			if _, err := ks.Replace(old, keystore.Replacement{Key: next.Key, Chain: next.Chain}); err != nil {
 				t.Fatal(err)
 			}
-			data, err := ks.Encode(keystore.SaveOptions{})
+			data, err := ks.Encode(trustkeep.SaveOptions{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -293,7 +293,7 @@ func TestReplaceAfterProtectionChanged(t *testing.T) {
 			case "store password":
 				store = third
 			}
-			loaded, err := keystore.Parse(data, revealed(t, store))
+			loaded, err := keystore.Parse(data, store)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -374,14 +374,14 @@ func TestReplaceKeepsAttributesAndNames(t *testing.T) {
 		"key":   {Key: next.Key, Chain: next.Chain},
 	} {
 		t.Run(name, func(t *testing.T) {
-			ks, err := keystore.Parse(data, revealed(t, first))
+			ks, err := keystore.Parse(data, first)
 			if err != nil {
 				t.Fatal(err)
 			}
 			if _, err := ks.Replace(mustEntry(t, ks, "server"), r); err != nil {
 				t.Fatal(err)
 			}
-			out, err := ks.Encode(keystore.SaveOptions{})
+			out, err := ks.Encode(trustkeep.SaveOptions{})
 			if err != nil {
 				t.Fatal(err)
 			}

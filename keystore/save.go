@@ -3,8 +3,6 @@ package keystore
 import (
 	"crypto/sha256"
 	"errors"
-	"io"
-	"io/fs"
 	"path/filepath"
 
 	"github.com/trustkeep/trustkeep"
@@ -12,41 +10,18 @@ import (
 	"github.com/trustkeep/trustkeep/internal/storefile"
 )
 
-// SaveOptions says how a store is written. The zero value keeps the store's
-// format, algorithms and password.
-type SaveOptions struct {
-	// Format to write; empty is the store's own. It also becomes the
-	// store's own when the store is saved (not when it is encoded).
-	Format trustkeep.Format
-	// Profile names the algorithms. It becomes the store's own when the
-	// store is saved. Empty is the store's own, which is how it was read, and
-	// trustkeep.Modern for a store that was not, or in another format.
-	Profile trustkeep.Profile
-	// Password protects the store and the keys that have none of their
-	// own; nil is the store's password. It becomes the store's own when
-	// the store is saved.
-	Password trustkeep.PasswordSource
-	// NoPassword writes a store without password: only formats that can
-	// do without accept it, and a PEM file then holds its keys in the
-	// clear.
-	NoPassword bool
-	// Mode of a new file; zero is 0600. An existing file keeps its mode.
-	Mode fs.FileMode
-	// Rand supplies salts and initialisation vectors; nil is crypto/rand.
-	// The same bytes give the same file, for tests.
-	Rand io.Reader
-}
-
-// Save writes the store to the file at path in its own format. The file is
-// replaced as a whole or not at all, whatever happens in between.
+// Save writes the store to the file at path, in its own format unless the options say
+// otherwise. The file is replaced as a whole or not at all, whatever happens in between.
+// No other change of the store happens meanwhile: o.Check, o.Rand and Options.Clock must
+// not edit or save it.
+//
+// A private key is not written under an empty password (ErrInvalid), and without any only
+// to PEM with NoPassword.
 //
 // When the file is the one that the store was loaded from or last saved to,
 // and somebody else has changed it since, the error is ErrConflict; use Update
 // where several writers share a file.
-func (k *Keystore) Save(path string) error { return k.SaveWith(path, SaveOptions{}) }
-
-// SaveWith is Save with options.
-func (k *Keystore) SaveWith(path string, o SaveOptions) error {
+func (k *Keystore) Save(path string, o trustkeep.SaveOptions) error {
 	const op = "keystore: save"
 	given, err := reveal(o.Password)
 	if err != nil {
@@ -77,7 +52,7 @@ func (k *Keystore) SaveWith(path string, o SaveOptions) error {
 }
 
 // Encode returns the store as bytes.
-func (k *Keystore) Encode(o SaveOptions) ([]byte, error) {
+func (k *Keystore) Encode(o trustkeep.SaveOptions) ([]byte, error) {
 	s := k.current()
 	given, err := reveal(o.Password)
 	if err != nil {
@@ -95,7 +70,7 @@ func (k *Keystore) Encode(o SaveOptions) ([]byte, error) {
 
 // encode leaves the password of the writer to the caller, to wipe or keep. The caller
 // holds k.mu.
-func (k *Keystore) encode(s *state, o SaveOptions, given *redact.Secret) ([]byte, *writer, error) {
+func (k *Keystore) encode(s *state, o trustkeep.SaveOptions, given *redact.Secret) ([]byte, *writer, error) {
 	w := newWriter(s, o, given)
 	encoded, err := w.encode(k, o)
 	return encoded, w, err
@@ -105,12 +80,12 @@ func (k *Keystore) encode(s *state, o SaveOptions, given *redact.Secret) ([]byte
 // lets change work on it and saves it, while other callers of Update and Save
 // wait. When change fails, the file stays as it was. Saving with these options
 // decides what a new file is like.
-func Update(path string, password trustkeep.PasswordSource, o SaveOptions, change func(*Keystore) error) error {
+func Update(path string, password trustkeep.PasswordSource, o trustkeep.SaveOptions, change func(*Keystore) error) error {
 	return Options{}.Update(path, password, o, change)
 }
 
 // Update is the function Update with these options.
-func (o Options) Update(path string, password trustkeep.PasswordSource, save SaveOptions, change func(*Keystore) error) error {
+func (o Options) Update(path string, password trustkeep.PasswordSource, save trustkeep.SaveOptions, change func(*Keystore) error) error {
 	const op = "keystore: update"
 	secret, err := reveal(password)
 	if err != nil {
@@ -151,7 +126,7 @@ func (o Options) Update(path string, password trustkeep.PasswordSource, save Sav
 	return err
 }
 
-func (s *state) saveError(op, path string, o SaveOptions, err error) error {
+func (s *state) saveError(op, path string, o trustkeep.SaveOptions, err error) error {
 	format := o.Format
 	if format == "" {
 		format = s.format

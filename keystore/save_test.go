@@ -51,7 +51,7 @@ func TestRoundTrip(t *testing.T) {
 	for _, w := range written {
 		t.Run(fmt.Sprint(w.format, w.profile), func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "store")
-			err := ks.SaveWith(path, keystore.SaveOptions{Format: w.format, Profile: w.profile, Password: trustkeep.Password("pässword")})
+			err := ks.Save(path, trustkeep.SaveOptions{Format: w.format, Profile: w.profile, Password: trustkeep.Password("pässword")})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -129,7 +129,7 @@ func TestSaveKeepsWhatItCannotOpen(t *testing.T) {
 	if err := ks.Rename("second", "renamed"); err != nil {
 		t.Fatal(err)
 	}
-	if err := ks.Save(path); err != nil {
+	if err := ks.Save(path, trustkeep.SaveOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	ks, err = keystore.Load(path, trustkeep.Password("storepass"))
@@ -145,7 +145,7 @@ func TestSaveKeepsWhatItCannotOpen(t *testing.T) {
 	if _, err := ks.Identity("renamed"); err != nil {
 		t.Error(err)
 	}
-	_, err = ks.Encode(keystore.SaveOptions{Format: trustkeep.PKCS12})
+	_, err = ks.Encode(trustkeep.SaveOptions{Format: trustkeep.PKCS12})
 	wantError(t, err, trustkeep.ErrIncorrectPassword, `"first"`, "KeyPasswords")
 
 	ks, err = keystore.Options{KeyPasswords: map[string]trustkeep.PasswordSource{"FIRST": trustkeep.Password("firstpass")}}.
@@ -153,11 +153,11 @@ func TestSaveKeepsWhatItCannotOpen(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	converted, err := ks.Encode(keystore.SaveOptions{Format: trustkeep.PKCS12})
+	converted, err := ks.Encode(trustkeep.SaveOptions{Format: trustkeep.PKCS12})
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := keystore.Options{Unlock: true}.Parse(converted, []byte("storepass"))
+	got, err := keystore.Options{Unlock: true}.Parse(converted, trustkeep.Password("storepass"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -169,8 +169,8 @@ func TestSaveKeepsWhatItCannotOpen(t *testing.T) {
 func TestFailedSaveLeavesTheFile(t *testing.T) {
 	ks, pki := sample(t)
 	path := filepath.Join(t.TempDir(), "store.p12")
-	o := keystore.SaveOptions{Password: trustkeep.Password("one")}
-	if err := ks.SaveWith(path, o); err != nil {
+	o := trustkeep.SaveOptions{Password: trustkeep.Password("one")}
+	if err := ks.Save(path, o); err != nil {
 		t.Fatal(err)
 	}
 	before, err := os.ReadFile(path)
@@ -184,21 +184,21 @@ func TestFailedSaveLeavesTheFile(t *testing.T) {
 		}
 	}
 	wantError(t, ks.SetIdentityWithPassword("own", newIdentity(t, pki.Server("a")), trustkeep.Password("x")), trustkeep.ErrUnsupported)
-	wantError(t, ks.SaveWith(path, keystore.SaveOptions{Format: "paper"}), trustkeep.ErrUnsupported)
+	wantError(t, ks.Save(path, trustkeep.SaveOptions{Format: "paper"}), trustkeep.ErrUnsupported)
 	unchanged()
-	wantError(t, ks.SaveWith(path, keystore.SaveOptions{NoPassword: true}), trustkeep.ErrUnsupported)
+	wantError(t, ks.Save(path, trustkeep.SaveOptions{NoPassword: true}), trustkeep.ErrUnsupported)
 	unchanged()
 	missing := trustkeep.PasswordFromEnv("TRUSTKEEP_TEST_UNSET_VARIABLE")
-	wantError(t, ks.SaveWith(path, keystore.SaveOptions{Password: missing}), trustkeep.ErrNotFound)
+	wantError(t, ks.Save(path, trustkeep.SaveOptions{Password: missing}), trustkeep.ErrNotFound)
 	unchanged()
-	err = keystore.Update(path, trustkeep.Password("one"), keystore.SaveOptions{}, func(*keystore.Keystore) error { return trustkeep.ErrRejected })
+	err = keystore.Update(path, trustkeep.Password("one"), trustkeep.SaveOptions{}, func(*keystore.Keystore) error { return trustkeep.ErrRejected })
 	wantError(t, err, trustkeep.ErrRejected)
 	unchanged()
-	wantError(t, keystore.Update(path, trustkeep.Password("two"), keystore.SaveOptions{}, nil), trustkeep.ErrIncorrectPassword)
+	wantError(t, keystore.Update(path, trustkeep.Password("two"), trustkeep.SaveOptions{}, nil), trustkeep.ErrIncorrectPassword)
 	unchanged()
 
 	// The password of a save is the store's from then on.
-	if err := ks.Save(path); err != nil {
+	if err := ks.Save(path, trustkeep.SaveOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := keystore.Load(path, trustkeep.Password("one")); err != nil {
@@ -209,7 +209,7 @@ func TestFailedSaveLeavesTheFile(t *testing.T) {
 func TestConflict(t *testing.T) {
 	ks, pki := sample(t)
 	path := filepath.Join(t.TempDir(), "store.p12")
-	if err := ks.SaveWith(path, keystore.SaveOptions{Password: trustkeep.Password("one")}); err != nil {
+	if err := ks.Save(path, trustkeep.SaveOptions{Password: trustkeep.Password("one")}); err != nil {
 		t.Fatal(err)
 	}
 	other, err := keystore.Load(path, trustkeep.Password("one"))
@@ -219,11 +219,11 @@ func TestConflict(t *testing.T) {
 	if err := other.SetTrusted("theirs", pki.Root.Cert); err != nil {
 		t.Fatal(err)
 	}
-	if err := other.Save(path); err != nil {
+	if err := other.Save(path, trustkeep.SaveOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	wantError(t, ks.Save(path), trustkeep.ErrConflict, "keystore.Update")
-	if err := other.Save(path); err != nil {
+	wantError(t, ks.Save(path, trustkeep.SaveOptions{}), trustkeep.ErrConflict, "keystore.Update")
+	if err := other.Save(path, trustkeep.SaveOptions{}); err != nil {
 		t.Errorf("saving twice: %v", err)
 	}
 }
@@ -236,7 +236,7 @@ func TestUpdateLosesNothing(t *testing.T) {
 	for w := range writers {
 		wg.Go(func() {
 			for i := range each {
-				err := keystore.Update(path, trustkeep.Password("one"), keystore.SaveOptions{Format: trustkeep.JKS}, func(ks *keystore.Keystore) error {
+				err := keystore.Update(path, trustkeep.Password("one"), trustkeep.SaveOptions{Format: trustkeep.JKS}, func(ks *keystore.Keystore) error {
 					return ks.SetTrusted(fmt.Sprintf("cert-%d-%d", w, i), pki.Root.Cert)
 				})
 				if err != nil {
@@ -293,7 +293,7 @@ func TestConcurrentUse(t *testing.T) {
 				}
 				ks.Entries()
 				ks.Certificates()
-				if _, err := ks.Encode(keystore.SaveOptions{}); err != nil {
+				if _, err := ks.Encode(trustkeep.SaveOptions{}); err != nil {
 					t.Error(err)
 				}
 				if err := ks.Delete(alias); err != nil {
@@ -318,14 +318,14 @@ func TestSaveTwiceKeepsThePassword(t *testing.T) {
 				generate(t, ks, alias, issue.Options{DNSNames: []string{alias}})
 				var err error
 				if alias == "one" {
-					err = ks.SaveWith(path, keystore.SaveOptions{Format: format, Password: trustkeep.Password("changeit")})
+					err = ks.Save(path, trustkeep.SaveOptions{Format: format, Password: trustkeep.Password("changeit")})
 				} else {
-					err = ks.Save(path)
+					err = ks.Save(path, trustkeep.SaveOptions{})
 				}
 				if err != nil {
 					t.Fatal(err)
 				}
-				if _, err := ks.Encode(keystore.SaveOptions{}); err != nil {
+				if _, err := ks.Encode(trustkeep.SaveOptions{}); err != nil {
 					t.Fatal(err)
 				}
 				again, err := keystore.Load(path, trustkeep.Password("changeit"))

@@ -47,8 +47,8 @@ func checkSecrets(t testing.TB, ks *keystore.Keystore) {
 
 // From each format that holds secret keys into each other.
 func TestSecretKeysCrossFormats(t *testing.T) {
-	save := func(f trustkeep.Format) keystore.SaveOptions {
-		return keystore.SaveOptions{Format: f, Password: trustkeep.Password("changeit")}
+	save := func(f trustkeep.Format) trustkeep.SaveOptions {
+		return trustkeep.SaveOptions{Format: f, Password: trustkeep.Password("changeit")}
 	}
 	for _, from := range secretFormats {
 		data, err := withSecrets(t).Encode(save(from))
@@ -56,7 +56,7 @@ func TestSecretKeysCrossFormats(t *testing.T) {
 			t.Fatalf("%s: %v", from, err)
 		}
 		for _, to := range secretFormats {
-			ks, err := keystore.Parse(data, []byte("changeit"))
+			ks, err := keystore.Parse(data, trustkeep.Password("changeit"))
 			if err != nil {
 				t.Fatalf("%s: %v", from, err)
 			}
@@ -65,7 +65,7 @@ func TestSecretKeysCrossFormats(t *testing.T) {
 			if err != nil {
 				t.Fatalf("%s to %s: %v", from, to, err)
 			}
-			again, err := keystore.Parse(second, []byte("changeit"))
+			again, err := keystore.Parse(second, trustkeep.Password("changeit"))
 			if err != nil {
 				t.Fatalf("%s to %s: %v", from, to, err)
 			}
@@ -111,7 +111,7 @@ func TestSecretKeyErrors(t *testing.T) {
 	if err := ks.SetSecretKey("odd", key); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := ks.Encode(keystore.SaveOptions{Password: trustkeep.Password("x")}); !errors.Is(err, trustkeep.ErrUnsupported) || !strings.Contains(err.Error(), "unheard of") {
+	if _, err := ks.Encode(trustkeep.SaveOptions{Password: trustkeep.Password("x")}); !errors.Is(err, trustkeep.ErrUnsupported) || !strings.Contains(err.Error(), "unheard of") {
 		t.Errorf("%v", err)
 	}
 }
@@ -149,7 +149,7 @@ func TestInteropSecretKeys(t *testing.T) {
 				}
 				want = 1
 			}
-			data, err := ks.Encode(keystore.SaveOptions{Format: c.format, Password: trustkeep.Password("changeit")})
+			data, err := ks.Encode(trustkeep.SaveOptions{Format: c.format, Password: trustkeep.Password("changeit")})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -19,20 +19,7 @@ import (
 // ErrCorrupt.
 func (k *Keystore) Signer(alias string) (crypto.Signer, error) {
 	const op = "keystore: signer"
-	var (
-		s        *state
-		it       *item
-		password *redact.Secret
-		err      error
-	)
-	k.look(func(now *state) {
-		s = now
-		if it, err = s.findKey(op, alias); err == nil && it.signer() == nil {
-			if password, err = s.credential(it, nil, false); err != nil {
-				err = s.fail(op, it.e.Alias, err, "")
-			}
-		}
-	})
+	s, it, password, err := k.privateKey(op, alias)
 	if err != nil {
 		return nil, err
 	}
@@ -81,4 +68,18 @@ func openKey(e *entry.Entry, password []byte) (crypto.Signer, error) {
 		return nil, err
 	}
 	return redact.Key(key), nil
+}
+
+// privateKey returns the entry of a private key and a copy of the password that the store
+// knows for it.
+func (k *Keystore) privateKey(op, alias string) (s *state, it *item, password *redact.Secret, err error) {
+	k.look(func(now *state) {
+		s = now
+		if it, err = s.findKey(op, alias); err == nil && it.signer() == nil {
+			if password, err = s.credential(it, nil, false); err != nil {
+				err = s.fail(op, it.e.Alias, err, "")
+			}
+		}
+	})
+	return s, it, password, err
 }

@@ -24,7 +24,7 @@ type state struct {
 	password *redact.Secret
 	items    []*item
 	byAlias  map[string]*item // by entry.Fold
-	findings []Finding
+	findings []trustkeep.Finding
 	origin   origin
 	index    atomic.Pointer[entry.Index] // see issuers
 }

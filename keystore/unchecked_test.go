@@ -22,7 +22,7 @@ func TestUncheckedStoreSaysSo(t *testing.T) {
 			if err := ks.SetTrusted("root", root); err != nil {
 				t.Fatal(err)
 			}
-			data, err := ks.Encode(keystore.SaveOptions{Format: f, Password: first})
+			data, err := ks.Encode(trustkeep.SaveOptions{Format: f, Password: first})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -40,7 +40,7 @@ func TestUncheckedStoreSaysSo(t *testing.T) {
 			if got := trust.Findings(); len(got) != 1 || got[0].Code != "unchecked" || trust.Authenticated() {
 				t.Errorf("problems %v, authenticated %v", got, trust.Authenticated())
 			}
-			checked, err := keystore.Parse(data, revealed(t, first))
+			checked, err := keystore.Parse(data, first)
 			if err != nil || len(checked.Findings()) != 0 || !checked.Authenticated() {
 				t.Errorf("opened with the password: %v, %v", checked.Findings(), err)
 			}
@@ -56,11 +56,11 @@ func TestSaveIsReproducible(t *testing.T) {
 		t.Fatal(err)
 	}
 	// Read back from a format without dates, its entries have none.
-	data, err := pem.Encode(keystore.SaveOptions{Format: trustkeep.PKCS12, Password: first})
+	data, err := pem.Encode(trustkeep.SaveOptions{Format: trustkeep.PKCS12, Password: first})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if data, err = reencode(data, keystore.Options{}, keystore.SaveOptions{Format: trustkeep.PEM}); err != nil {
+	if data, err = reencode(data, keystore.Options{}, trustkeep.SaveOptions{Format: trustkeep.PEM}); err != nil {
 		t.Fatal(err)
 	}
 	data = bytes.ReplaceAll(data, []byte("created"), []byte("ignored"))
@@ -70,14 +70,14 @@ func TestSaveIsReproducible(t *testing.T) {
 				var outputs [2][]byte
 				for i := range outputs {
 					var err error
-					if outputs[i], err = reencode(data, keystore.Options{Clock: clock}, keystore.SaveOptions{Format: f, Rand: rand.NewChaCha8([32]byte{})}); err != nil {
+					if outputs[i], err = reencode(data, keystore.Options{Clock: clock}, trustkeep.SaveOptions{Format: f, Rand: rand.NewChaCha8([32]byte{})}); err != nil {
 						t.Fatal(err)
 					}
 				}
 				if !bytes.Equal(outputs[0], outputs[1]) {
 					t.Error("the same store gave other bytes")
 				}
-				ks, err := keystore.Parse(outputs[0], revealed(t, first))
+				ks, err := keystore.Parse(outputs[0], first)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -95,8 +95,8 @@ func TestSaveIsReproducible(t *testing.T) {
 	}
 }
 
-func reencode(data []byte, o keystore.Options, save keystore.SaveOptions) ([]byte, error) {
-	ks, err := o.Parse(data, []byte("first password"))
+func reencode(data []byte, o keystore.Options, save trustkeep.SaveOptions) ([]byte, error) {
+	ks, err := o.Parse(data, trustkeep.Password("first password"))
 	if err != nil {
 		return nil, err
 	}

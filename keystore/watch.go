@@ -99,7 +99,7 @@ func (k *Watched) parse(o Options, paths []string, content []byte, password trus
 		return nil, err
 	}
 	if len(paths) > 1 {
-		if _, err := next.Identity(""); err != nil {
+		if _, err := next.pair(); err != nil {
 			return nil, fmt.Errorf("the two files do not belong together, or not yet: %w", err)
 		}
 	}
@@ -172,7 +172,7 @@ func changed(e *entry.Entry) trustkeep.Changed {
 	return c
 }
 
-// Keystore returns the store of now. It is not to be changed.
+// Keystore returns the current store. Do not modify it.
 func (k *Watched) Keystore() *Keystore { return k.current.Load() }
 
 // Identity returns the identity of that alias, which follows the file; an empty alias

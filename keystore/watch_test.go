@@ -3,6 +3,7 @@ package keystore_test
 import (
 	"bytes"
 	"crypto"
+	cryptorand "crypto/rand"
 	"errors"
 	"flag"
 	"math/rand/v2"
@@ -12,6 +13,8 @@ import (
 	"testing"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/pbe"
+	"github.com/trustkeep/trustkeep/internal/pkcs8"
 	"github.com/trustkeep/trustkeep/internal/testpki"
 	"github.com/trustkeep/trustkeep/issue"
 	"github.com/trustkeep/trustkeep/keystore"
@@ -32,7 +35,7 @@ func TestWatch(t *testing.T) {
 		for _, a := range aliases {
 			generate(t, ks, a, issue.Options{DNSNames: []string{a + ".example"}})
 		}
-		if err := ks.SaveWith(path, keystore.SaveOptions{Password: trustkeep.Password("changeit")}); err != nil {
+		if err := ks.Save(path, trustkeep.SaveOptions{Password: trustkeep.Password("changeit")}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -61,7 +64,14 @@ func TestWatch(t *testing.T) {
 		t.Errorf("the identity did not follow: %v", err)
 	}
 	if len(changes) != 1 || changes[0].String() != `generation 2: added "c" (CN=c.example); replaced "a" (CN=a.example); removed "b" (CN=b.example)` {
-		t.Errorf("%+v", changes)
+		t.Errorf("%v", changes)
+	}
+	// Another password, and the same entries: nothing to tell.
+	if err := w.Keystore().Save(path, trustkeep.SaveOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if look(ticks, 1); len(changes) != 1 {
+		t.Errorf("an empty change: %v", changes[1:])
 	}
 	// A store that has lost what is in use is not taken.
 	save("c")
@@ -207,5 +217,52 @@ func TestWatchPairUnderFaults(t *testing.T) {
 	}
 	if len(taken) < 3 {
 		t.Errorf("only %d pairs were ever taken", len(taken))
+	}
+}
+
+func TestLoadPair(t *testing.T) {
+	pki := testpki.New(t, testpki.Options{})
+	one, two := pki.Server("one.example"), pki.Server("two.example")
+	dir := t.TempDir()
+	file := func(name string, data []byte) string {
+		t.Helper()
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	certs, key, other := file("one.crt", one.ChainPEM()), file("one.key", one.KeyPEM()), file("two.key", two.KeyPEM())
+	sealedKey, err := pkcs8.Seal(one.PKCS8(), []byte("first password"), pbe.Modern(pkcs8.Iterations), cryptorand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sealed := file("sealed.key", pemBlock("ENCRYPTED PRIVATE KEY", sealedKey))
+	for path, password := range map[string]trustkeep.PasswordSource{key: nil, sealed: first} {
+		id, err := keystore.LoadPair(certs, path, password)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sends(t, id, one.DERChain())
+		if id.Alias() != "" {
+			t.Errorf("alias %q", id.Alias())
+		}
+	}
+	for about, test := range map[string]struct {
+		certs, key string
+		password   trustkeep.PasswordSource
+		want       error
+	}{
+		"another's key":  {certs, other, nil, trustkeep.ErrKeyMismatch},
+		"wrong password": {certs, sealed, second, trustkeep.ErrIncorrectPassword},
+		"no password":    {certs, sealed, nil, trustkeep.ErrIncorrectPassword},
+		"no key":         {certs, file("empty.key", one.ChainPEM()), nil, trustkeep.ErrNotFound},
+		"no certificate": {file("empty.crt", one.KeyPEM()), file("same.key", one.KeyPEM()), nil, nil},
+		"no file":        {certs, filepath.Join(dir, "missing"), nil, os.ErrNotExist},
+	} {
+		id, err := keystore.LoadPair(test.certs, test.key, test.password)
+		if err == nil || id != nil || test.want != nil && !errors.Is(err, test.want) {
+			t.Errorf("%s: %v, %v", about, id, err)
+		}
 	}
 }

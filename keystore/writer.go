@@ -39,7 +39,7 @@ type keySecret struct {
 
 // newWriter takes over given. It copies the passwords that it needs; the caller holds
 // Keystore.mu or Keystore.secrets.
-func newWriter(s *state, o SaveOptions, given *redact.Secret) *writer {
+func newWriter(s *state, o trustkeep.SaveOptions, given *redact.Secret) *writer {
 	w := &writer{s: s, format: o.Format, profile: o.Profile, password: given, opened: make(map[*item]*item)}
 	if w.format == "" {
 		w.format = s.format
@@ -71,7 +71,7 @@ func newWriter(s *state, o SaveOptions, given *redact.Secret) *writer {
 }
 
 // encode leaves the password of the store to the caller, unless it fails.
-func (w *writer) encode(k *Keystore, o SaveOptions) (encoded []byte, err error) {
+func (w *writer) encode(k *Keystore, o trustkeep.SaveOptions) (encoded []byte, err error) {
 	defer func() {
 		for _, secret := range w.keys {
 			secret.own.Wipe()

@@ -48,7 +48,7 @@ func (p *PKI) KeystoreFile(f trustkeep.Format, ids ...*keystore.Identity) string
 		set("client", p.Client)
 	}
 	path := p.fileName("keystore", f)
-	if err := ks.SaveWith(path, keystore.SaveOptions{Format: f, Password: trustkeep.Password(Password)}); err != nil {
+	if err := ks.Save(path, trustkeep.SaveOptions{Format: f, Password: trustkeep.Password(Password)}); err != nil {
 		p.tb.Fatalf("pkitest: %v", err)
 	}
 	return path

@@ -52,7 +52,7 @@ func p12(t *testing.T, id *testpki.Identity, trusted ...*testpki.Identity) strin
 		}
 	}
 	path := filepath.Join(t.TempDir(), "store.p12")
-	if err := ks.SaveWith(path, keystore.SaveOptions{Password: trustkeep.Password("changeit")}); err != nil {
+	if err := ks.Save(path, trustkeep.SaveOptions{Password: trustkeep.Password("changeit")}); err != nil {
 		t.Fatal(err)
 	}
 	return path

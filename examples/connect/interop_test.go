@@ -64,17 +64,17 @@ func TestInteropJavaServers(t *testing.T) {
 		if err := errors.Join(keys.SetIdentity("server", server), trust.SetTrusted("ca", pki.CA.Leaf())); err != nil {
 			t.Fatal(err)
 		}
-		o := keystore.SaveOptions{Format: trustkeep.PKCS12, Password: trustkeep.Password("changeit")}
+		o := trustkeep.SaveOptions{Format: trustkeep.PKCS12, Password: trustkeep.Password("changeit")}
 		java := testtool.Start(t, "java", append(testtool.JavaArgs(t, peerJava), mode, saved(t, keys, o), saved(t, trust, o))...)
 		mutual(t, peer, "localhost:"+strings.TrimPrefix(java.Line("PORT "), "PORT "), "localhost", pki, server, true)
 	}
 }
 
 // saved writes a store for a tool.
-func saved(t *testing.T, ks *keystore.Keystore, o keystore.SaveOptions) string {
+func saved(t *testing.T, ks *keystore.Keystore, o trustkeep.SaveOptions) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "store")
-	if err := ks.SaveWith(path, o); err != nil {
+	if err := ks.Save(path, o); err != nil {
 		t.Fatal(err)
 	}
 	return path
@@ -103,7 +103,7 @@ func TestInteropNginxServer(t *testing.T) {
 		if err := ks.SetIdentity("server", id); err != nil {
 			t.Fatal(err)
 		}
-		pair := saved(t, ks, keystore.SaveOptions{Format: trustkeep.PEM, NoPassword: true})
+		pair := saved(t, ks, trustkeep.SaveOptions{Format: trustkeep.PEM, NoPassword: true})
 		fmt.Fprintf(&conf, `server { listen unix:%s ssl; server_name %s; ssl_certificate %[3]s; ssl_certificate_key %[3]s; ssl_protocols TLSv1.2 TLSv1.3;
 			ssl_client_certificate %[4]s; ssl_verify_client on; ssl_verify_depth 3; ssl_session_cache shared:%[2]s:1m; }`, socket, name, pair, written(t, pki.CA.Leaf().Raw))
 		servers[name] = id

@@ -109,7 +109,7 @@ func (c *command) mayDrop(what, alias string) bool {
 
 // encode writes the store. For the formats of certificates alone, it takes them
 // out of their entries.
-func (c *command) encode(ks *keystore.Keystore, o keystore.SaveOptions) ([]byte, error) {
+func (c *command) encode(ks *keystore.Keystore, o trustkeep.SaveOptions) ([]byte, error) {
 	switch c.format {
 	case trustkeep.PKCS7:
 		return c.encodePKCS7(ks)

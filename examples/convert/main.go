@@ -81,7 +81,7 @@ func (c *command) convert() error {
 	if err := c.keyPasswords(ks); err != nil {
 		return err
 	}
-	o := keystore.SaveOptions{Format: c.format, Profile: c.profile, Password: c.outPassword.source, NoPassword: c.outPassword.source == nil}
+	o := trustkeep.SaveOptions{Format: c.format, Profile: c.profile, Password: c.outPassword.source, NoPassword: c.outPassword.source == nil}
 	if err := c.warn(ks, o); err != nil {
 		return err
 	}
@@ -130,7 +130,7 @@ func (c *command) keyPasswords(ks *keystore.Keystore) error {
 }
 
 // warn says which consumers would fail on the result.
-func (c *command) warn(ks *keystore.Keystore, o keystore.SaveOptions) error {
+func (c *command) warn(ks *keystore.Keystore, o trustkeep.SaveOptions) error {
 	if c.format == trustkeep.PKCS7 || c.format == trustkeep.DER {
 		return nil
 	}

@@ -77,7 +77,7 @@ func saved(t *testing.T, ks *keystore.Keystore, ext string) string {
 		t.Fatal(err)
 	}
 	path := filepath.Join(t.TempDir(), "in."+ext)
-	if err := ks.SaveWith(path, keystore.SaveOptions{Format: format, Password: trustkeep.Password("before")}); err != nil {
+	if err := ks.Save(path, trustkeep.SaveOptions{Format: format, Password: trustkeep.Password("before")}); err != nil {
 		t.Fatal(err)
 	}
 	return path

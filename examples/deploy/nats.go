@@ -125,7 +125,7 @@ func (n *network) hand(to atomSettings) error {
 		return err
 	}
 	password := trustkeep.Password(to.Password)
-	if err := ks.SaveWith(to.Keystore, keystore.SaveOptions{Password: password}); err != nil {
+	if err := ks.Save(to.Keystore, trustkeep.SaveOptions{Password: password}); err != nil {
 		return err
 	}
 	return n.trust.Save(to.Truststore, trustkeep.SaveOptions{Format: trustkeep.PKCS12, Password: password})

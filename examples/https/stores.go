@@ -46,7 +46,7 @@ func writeStores(dir string) error {
 				return err
 			}
 		}
-		if err := ks.SaveWith(filepath.Join(dir, file.name), keystore.SaveOptions{Password: password}); err != nil {
+		if err := ks.Save(filepath.Join(dir, file.name), trustkeep.SaveOptions{Password: password}); err != nil {
 			return err
 		}
 	}

@@ -54,8 +54,8 @@ func sample(t *testing.T, format trustkeep.Format) string {
 		t.Fatal(err)
 	}
 	path := filepath.Join(t.TempDir(), "store")
-	save := keystore.SaveOptions{Format: format, Password: trustkeep.Password("first")}
-	if err := ks.SaveWith(path, save); err != nil {
+	save := trustkeep.SaveOptions{Format: format, Password: trustkeep.Password("first")}
+	if err := ks.Save(path, save); err != nil {
 		t.Fatal(err)
 	}
 	if format == trustkeep.JKS {
@@ -69,7 +69,7 @@ func sample(t *testing.T, format trustkeep.Format) string {
 	if err := ks.SetTrusted("partner", two.Leaf()); err != nil {
 		t.Fatal(err)
 	}
-	if err := ks.Save(path); err != nil {
+	if err := ks.Save(path, trustkeep.SaveOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	return path

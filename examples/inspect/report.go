@@ -56,7 +56,7 @@ func describe(file string, ks *keystore.Keystore) report {
 	entries := ks.Entries()
 	r := report{File: file, Format: string(ks.Format()), Entries: make([]entryReport, len(entries)), Findings: []finding{}}
 	for _, f := range ks.Findings() {
-		r.Findings = append(r.Findings, finding(f))
+		r.Findings = append(r.Findings, finding{f.Alias, string(f.Code), f.Text})
 	}
 	// Each key costs a derivation, so they are shared out.
 	var wg sync.WaitGroup

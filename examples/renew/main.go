@@ -74,7 +74,7 @@ func (h *host) options() keystore.Options {
 // update changes the store on disk, or leaves it as it is on any error, and
 // shows what became of it.
 func (h *host) update(change func(*keystore.Keystore) error) error {
-	if err := h.options().Update(h.path, h.password, keystore.SaveOptions{}, change); err != nil {
+	if err := h.options().Update(h.path, h.password, trustkeep.SaveOptions{}, change); err != nil {
 		return err
 	}
 	return h.show()

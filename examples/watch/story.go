@@ -266,7 +266,7 @@ func (s *site) certify(name string, authority int) error {
 	if err := ks.SetIdentity("tls", id); err != nil {
 		return err
 	}
-	data, err := ks.Encode(keystore.SaveOptions{Format: trustkeep.PEM, NoPassword: true})
+	data, err := ks.Encode(trustkeep.SaveOptions{Format: trustkeep.PEM, NoPassword: true})
 	if err != nil {
 		return err
 	}

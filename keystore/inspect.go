@@ -1,0 +1,63 @@
+package keystore
+
+import (
+	"slices"
+
+	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/inspect"
+	"github.com/trustkeep/trustkeep/internal/pkcs12"
+	"github.com/trustkeep/trustkeep/internal/redact"
+)
+
+// Inspect is for package audit: see audit.Run and audit.CanRead. It unlocks no key. The
+// error is that of asking for the password.
+func (k *Keystore) Inspect(o trustkeep.SaveOptions) (inspect.Store, error) {
+	given, err := reveal(o.Password)
+	if err != nil {
+		return inspect.Store{}, &trustkeep.Error{Op: "keystore: inspect", Path: k.Path(), Err: err}
+	}
+	defer given.Wipe()
+	var i inspect.Store
+	k.look(func(s *state) {
+		i.Format, i.Profile = o.Format, o.Profile
+		if i.Format == "" {
+			i.Format = s.format
+		}
+		if i.Profile == "" && i.Format == s.format {
+			i.Profile = s.profile
+		}
+		password := given
+		switch {
+		case o.NoPassword || i.Profile == trustkeep.Passwordless:
+			password = nil
+		case given == nil:
+			password = s.password
+		}
+		i.Protected = password != nil
+		i.Printable = !slices.ContainsFunc(password.Bytes(), func(b byte) bool { return b < 0x20 || b > 0x7e })
+		i.Era = s.era(i.Format, i.Profile)
+	})
+	i.IsPassword = func(candidate []byte) (is bool) {
+		k.look(func(s *state) { is = same(s.password, redact.NewSecret(candidate)) })
+		return is
+	}
+	return i, nil
+}
+
+// era sums up what a profile will apply: "PBMAC1", "AES" or "" for what everybody knows.
+func (s *state) era(f trustkeep.Format, p trustkeep.Profile) string {
+	switch p {
+	case trustkeep.Modern2026:
+		return "PBMAC1"
+	case trustkeep.Modern, trustkeep.Java17, trustkeep.OpenSSL11:
+		return "AES"
+	case "":
+		if f != s.format || s.source == nil {
+			return "AES" // trustkeep.Modern
+		}
+		if source, ok := s.source.(pkcs12.Source); ok {
+			return source.Era()
+		}
+	}
+	return ""
+}

@@ -1,0 +1,57 @@
+package keystore
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+
+	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/storefile"
+)
+
+// LoadPair loads an identity from a certificate with its chain and a private key in files
+// of their own, both in PEM. The password opens an encrypted key. The alias of the
+// identity is empty.
+//
+// The errors are those of Load and Keystore.Identity: ErrKeyMismatch for files that do
+// not belong together.
+func LoadPair(certFile, keyFile string, password trustkeep.PasswordSource) (*Identity, error) {
+	return Options{}.LoadPair(certFile, keyFile, password)
+}
+
+// LoadPair is the function LoadPair with these options.
+func (o Options) LoadPair(certFile, keyFile string, password trustkeep.PasswordSource) (*Identity, error) {
+	const op = "keystore: load pair"
+	var files [2][]byte
+	for i, path := range []string{certFile, keyFile} {
+		var err error
+		if files[i], err = storefile.ReadFile(path, o.Limits.MaxSize); err != nil {
+			return nil, &trustkeep.Error{Op: op, Path: path, Err: err}
+		}
+	}
+	secret, err := reveal(password)
+	if err != nil {
+		return nil, &trustkeep.Error{Op: op, Path: keyFile, Err: err}
+	}
+	ks, err := o.open(op, certFile, bytes.Join(files[:], []byte("\n")), secret)
+	if err != nil {
+		return nil, err
+	}
+	defer ks.Close()
+	id, err := ks.pair()
+	if err != nil {
+		return nil, &trustkeep.Error{Op: op, Path: certFile, Err: err, Hint: "the key is from " + trustkeep.Printable(keyFile)}
+	}
+	unnamed := *id
+	unnamed.alias = ""
+	return &unnamed, nil
+}
+
+// pair returns the only identity of a certificate and a key that were read together.
+func (k *Keystore) pair() (*Identity, error) {
+	id, err := k.Identity("")
+	if errors.Is(err, trustkeep.ErrEmpty) {
+		return nil, fmt.Errorf("none of the certificates belongs to the key: %w", trustkeep.ErrKeyMismatch)
+	}
+	return id, err
+}
