@@ -182,7 +182,11 @@ func TestWhatPeersCannotBeAsked(t *testing.T) {
 	one := storeOf(t, map[string]*keystore.Identity{"server": pki.Server}, nil)
 	two := storeOf(t, map[string]*keystore.Identity{"server": pki.Server, "client": pki.Client}, nil)
 	mixed := storeOf(t, map[string]*keystore.Identity{"server": pki.Server}, map[string]*x509.Certificate{"root": pki.CA.Leaf()})
-	broken := pkitest.New(t).NegativeSerial("a.example").Certificate[0]
+	unreadable, err := pkitest.New(t).NegativeSerial("a.example").TLSCertificate()
+	if err != nil {
+		t.Fatal(err)
+	}
+	broken := unreadable.Certificate[0]
 	if _, err := x509.ParseCertificate(broken); err == nil {
 		t.Fatal("crypto/x509 reads it")
 	}

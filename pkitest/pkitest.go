@@ -13,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/internal/certgen"
 	"github.com/trustkeep/trustkeep/issue"
 	"github.com/trustkeep/trustkeep/keystore"
@@ -130,24 +131,42 @@ func (p *PKI) MutualServerConfig() *tls.Config {
 	return c
 }
 
-// ClientConfig returns the configuration of a client that trusts the CA alone,
-// shows Client when it is asked to, and expects the server to be "localhost"
-// where the dialler gives no other name.
+// ClientConfig returns the configuration of a client that trusts the CA alone, shows Client
+// when it is asked for a certificate, and expects the server to be "localhost" unless the
+// dialler gives another name.
 func (p *PKI) ClientConfig() *tls.Config {
 	c := p.ConfigOf(p.Client)
 	c.RootCAs, c.ServerName = p.Pool(), "localhost"
 	return c
 }
 
-// ConfigOf returns a configuration that shows the identity, for the ugly cases.
-func (p *PKI) ConfigOf(id *keystore.Identity) *tls.Config {
-	cert, _ := id.TLSCertificate() // never fails
-	return &tls.Config{Certificates: []tls.Certificate{*cert}, MinVersion: tls.VersionTLS12, Time: p.Now}
+// ConfigOf returns a configuration that shows the identity, for the ugly cases. A client
+// shows it to every server that asks, also to one that trusts other CAs: so the server's
+// verdict is about the certificate.
+func (p *PKI) ConfigOf(id trustkeep.Identity) *tls.Config {
+	p.tb.Helper()
+	cert, err := id.TLSCertificate()
+	if err != nil {
+		p.tb.Fatalf("pkitest: %v", err)
+	}
+	c := &tls.Config{
+		Certificates: []tls.Certificate{*cert}, MinVersion: tls.VersionTLS12, Time: p.Now,
+		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return cert, nil },
+	}
+	if cert.Leaf == nil {
+		// Out of reach of whoever would parse it.
+		c.Certificates, c.GetConfigForClient = nil, func(*tls.ClientHelloInfo) (*tls.Config, error) {
+			shown := c.Clone()
+			shown.Certificates, shown.GetConfigForClient = []tls.Certificate{*cert}, nil
+			return shown, nil
+		}
+	}
+	return c
 }
 
 // Certificate describes a certificate to be issued. The zero value of each
 // field is the ordinary choice. Nothing is checked, so that it can be as wrong as
-// a test needs it; for certificates that are right, there is keystore.Generate.
+// a test needs it; for certificates that are right, there is issue.New.
 type Certificate struct {
 	// CommonName of the subject; empty is the first of Names.
 	CommonName string

@@ -82,7 +82,7 @@ func TestCrossSign(t *testing.T) {
 func TestNegativeSerial(t *testing.T) {
 	p := pkitest.New(t)
 	cert := p.NegativeSerial()
-	if _, err := x509.ParseCertificate(cert.Certificate[0]); err == nil {
+	if _, err := x509.ParseCertificate(rawOf(t, cert)); err == nil {
 		t.Error("crypto/x509 parses it")
 	}
 }

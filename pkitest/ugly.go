@@ -7,6 +7,7 @@ import (
 	"crypto/x509"
 	"time"
 
+	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/internal/certgen"
 	"github.com/trustkeep/trustkeep/issue"
 	"github.com/trustkeep/trustkeep/keystore"
@@ -155,15 +156,25 @@ func (p *PKI) WeakKey(names ...string) *keystore.Identity {
 	return id
 }
 
-// NegativeSerial issues a server's certificate whose serial number is negative.
-// crypto/x509 does not parse it, and so it is no Identity: Leaf is nil. The
-// signature is good.
-func (p *PKI) NegativeSerial(names ...string) tls.Certificate {
+// NegativeSerial issues a server's certificate whose serial number is negative. crypto/x509
+// does not parse it, and so it is no *keystore.Identity. The signature is good.
+//
+// Use ConfigOf to show it: httptest parses the first of tls.Config.Certificates and panics.
+func (p *PKI) NegativeSerial(names ...string) trustkeep.Identity {
 	p.tb.Helper()
 	id := p.NewServer(names...)
-	der, err := certgen.NegativeSerial(id.Leaf(), p.Intermediate.Signer())
+	der, err := certgen.NegativeSerial(id.Leaf(), p.Intermediate.Signer(), p.random)
 	if err != nil {
 		p.tb.Fatalf("pkitest: %v", err)
 	}
-	return tls.Certificate{Certificate: [][]byte{der, p.Intermediate.Leaf().Raw}, PrivateKey: id.Signer()}
+	return unparsed{tls.Certificate{Certificate: [][]byte{der, p.Intermediate.Leaf().Raw}, PrivateKey: id.Signer()}}
+}
+
+// unparsed is an identity that crypto/x509 cannot read.
+type unparsed struct{ cert tls.Certificate }
+
+// TLSCertificate implements trustkeep.Identity. The error is always nil.
+func (u unparsed) TLSCertificate() (*tls.Certificate, error) {
+	cert := u.cert
+	return &cert, nil
 }

@@ -8,13 +8,14 @@ import (
 	"crypto/elliptic"
 	"crypto/x509"
 	"encoding/asn1"
+	"io"
 )
 
 // NegativeSerial returns the certificate with a negative serial number, signed
 // anew by its issuer's key, in DER. Encoders that forget the leading zero octet
 // make such certificates; RFC 5280 section 4.1.2.2 forbids them and crypto/x509
-// neither makes nor parses them. It is for tests.
-func NegativeSerial(c *x509.Certificate, issuer crypto.Signer) ([]byte, error) {
+// neither makes nor parses them. random is as for Sign. It is for tests.
+func NegativeSerial(c *x509.Certificate, issuer crypto.Signer, random io.Reader) ([]byte, error) {
 	var parsed struct {
 		TBS       asn1.RawValue
 		Algorithm asn1.RawValue
@@ -24,9 +25,11 @@ func NegativeSerial(c *x509.Certificate, issuer crypto.Signer) ([]byte, error) {
 		return nil, err
 	}
 	tbs := bytes.Clone(parsed.TBS.FullBytes)
-	tbs[serialOffset(tbs)] |= 0x80
+	// The second bit off, so that no octet is superfluous.
+	first := &tbs[serialOffset(tbs)]
+	*first = *first&^0x40 | 0x80
 	key := plain(issuer)
-	signature, err := crypto.SignMessage(key, signingRandom(key, nil), tbs, signatureHash(key))
+	signature, err := crypto.SignMessage(key, signingRandom(key, random), tbs, signatureHash(key))
 	if err != nil {
 		return nil, err
 	}

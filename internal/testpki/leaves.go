@@ -104,7 +104,7 @@ func (p *PKI) CrossSign(ca *Identity) *Identity {
 func (p *PKI) NegativeSerial(names ...string) *Identity {
 	p.tb.Helper()
 	id := p.Server(names...)
-	der, err := certgen.NegativeSerial(id.Cert, p.Intermediate.Key)
+	der, err := certgen.NegativeSerial(id.Cert, p.Intermediate.Key, drawing{p})
 	if err != nil {
 		p.tb.Fatalf("testpki: %v", err)
 	}
