@@ -1,40 +1,55 @@
-// Package tlsctx makes *tls.Config values out of trust stores and identities,
-// for clients and servers, and explains what they do.
+// Package tlsctx makes *tls.Config values for clients and servers from trust and identities,
+// and explains why handshakes fail.
 //
-// A Builder is a plain struct. Copies of it are independent, so one can serve
-// as the template of many connections:
+// Most programs need five names, in this order: [Builder] describes a side of TLS connections,
+// [Builder.For] says with whom, [Builder.Client] and [Builder.Server] build the tls.Config, and
+// [Builder.ExplainError] turns the error of a failed handshake into a *[HandshakeError]. The
+// example of the package uses them all.
+//
+// A Builder is a plain struct, and copies of it are independent, so that one serves as the
+// template of many connections:
 //
 //	base := tlsctx.Builder{Global: deployed, Identity: id}
-//	cfg, err := base.Client()  // trusts what is deployed
+//	cfg, err := base.For("as2.partner.example:443").Client() // trusts what is deployed
 //
-//	pinned := base
-//	pinned.Trusted = truststore.New(partner)
-//	cfg, err = pinned.Client() // trusts partner and nobody else
+//	own := base
+//	own.Trusted = truststore.New(partner)
+//	cfg, err = own.For("sftp.partner.example:990").Client() // trusts partner and nobody else
 //
-// # Which trust counts
+// # Rules
 //
-// Trusted, the connection's own, replaces Global, the environment's; it never
-// adds to it. Without either, a client trusts the system's roots. A store that
-// is empty or nil is an error, never a reason to fall back to another. To trust
-// several stores together, say so with truststore.Union.
+//   - Trusted, the connection's own trust, replaces Global, the environment's; it never adds
+//     to it. Without either, a client trusts the system's roots. To trust several stores
+//     together, use truststore.Union.
+//   - An empty store is an error, and so is a nil pointer; neither falls back to other trust.
+//   - Every full handshake is decided, and every resumed one by the policy of that moment.
+//   - What is wrong with the call is trustkeep.ErrInvalid: a nil pointer, fields that
+//     contradict each other, versions out of range, a malformed pattern or address.
+//   - Private keys are not printed: neither a Builder nor a tls.Config that was built, nor an
+//     identity of StaticIdentity shows them in a log.
+//
+// # Following changes
+//
+// Client holds the trust and the identity of its moment. A [Dialer], a [Transport] for HTTPS and
+// a configuration of LiveClient follow their stores, and so does every server. A [Listener], a
+// Dialer and a Transport know their open connections: Stale lists those whose peer would no
+// longer be accepted, Recheck closes them.
+//
+// # Many partners
+//
+// [Routes] choose among identities by destination; [Destinations] choose a whole Builder.
+// Package tlsctx/ftps makes the connections of FTPS sessions. Package forecast tells who would
+// be refused by other trust.
 //
 // # Who verifies
 //
-// crypto/tls does, with its own path building, wherever a pool of authorities says all
-// that there is to say, which Client, Dialer and Server use in the plain case. Pins,
-// relaxations, scopes, revocation, Authorize and a LiveClient ask for more than it can
-// express: there, InsecureSkipVerify is set and truststore.Verify, which asks crypto/x509
-// for the path, decides in VerifyConnection. Either way each full handshake is decided, and
-// each resumed one by the policy of that moment.
+// crypto/tls verifies wherever a pool of authorities can express the trust. Pins, relaxations,
+// scopes, revocation, Authorize and LiveClient need more: for these, InsecureSkipVerify is set
+// and truststore.Verify, which asks crypto/x509 for the path, decides in VerifyConnection. Do not
+// replace that function on a result.
 //
-// Session caches are private to one call of Client, and to the trust and the identity of
-// one moment on a Dialer; the session tickets of a server end with the trust and the
-// identity under which they were issued. So two contexts never resume as each other, and
-// what is no longer trusted does not come back.
-//
-// # Why a handshake failed
-//
-// Builder.ExplainError turns the error of a failed handshake into a
-// *HandshakeError: what the peer sent, what was trusted, which rule failed, and
-// what would help.
+// Session caches are private to one call of Client, and to the trust and the identity of one
+// moment on a Dialer. The session tickets of a server end with the trust and the identity under
+// which they were issued. So two contexts never resume as each other, and what is no longer
+// trusted does not come back.
 package tlsctx

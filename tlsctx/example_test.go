@@ -1,6 +1,7 @@
 package tlsctx_test
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"log"
@@ -24,13 +25,15 @@ func examplePKI(name string) *pkitest.PKI {
 	return pkitest.Options{Name: name, Now: time.Now()}.New(exampleTB{})
 }
 
-// A server that wants client certificates, and a client that has one.
+// The names that most programs need, in the order of use: Builder, Server, For, Client and, if
+// a connection is refused, ExplainError.
 func Example() {
 	pki := examplePKI("Partner")
-	trust := truststore.New(pki.CA.Leaf())
+	trust := truststore.New(pki.CA.Leaf()) // most often of truststore.Load
 
+	// A server that wants client certificates.
 	cfg, err := tlsctx.Builder{
-		Identity:   pki.NewServer("127.0.0.1"), // most often of keystore.Identity
+		Identity:   pki.NewServer("127.0.0.1"), // most often of keystore.Keystore.Identity
 		Trusted:    trust,
 		ClientAuth: tlsctx.RequireClientAuth,
 	}.Server()
@@ -40,23 +43,34 @@ func Example() {
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprintf(w, "hello, %s", r.TLS.VerifiedChains[0][0].Subject.CommonName)
 	}))
-	server.TLS = cfg
+	server.TLS, server.Config.ErrorLog = cfg, quiet()
 	server.StartTLS()
 	defer server.Close()
 
-	cfg, err = tlsctx.Builder{Trusted: trust, Identity: pki.NewClient("partner-7")}.Client()
-	if err != nil {
-		log.Fatal(err)
+	// A client that has one, and a client that trusts somebody else.
+	for _, b := range []tlsctx.Builder{
+		{Trusted: trust, Identity: pki.NewClient("partner-7")},
+		{Trusted: truststore.New(examplePKI("Another").CA.Leaf())},
+	} {
+		b = b.For(server.Listener.Addr().String())
+		cfg, err := b.Client()
+		if err != nil {
+			log.Fatal(err)
+		}
+		client := &http.Client{Transport: &http.Transport{TLSClientConfig: cfg}}
+		response, err := client.Get(server.URL)
+		if err != nil {
+			refused, _ := errors.AsType[*tlsctx.HandshakeError](b.ExplainError(err))
+			fmt.Println(refused.Code, "-", refused.Text)
+			continue
+		}
+		defer response.Body.Close()
+		body, err := io.ReadAll(response.Body)
+		fmt.Println(string(body), err)
 	}
-	client := &http.Client{Transport: &http.Transport{TLSClientConfig: cfg}}
-	response, err := client.Get(server.URL)
-	if err != nil {
-		log.Fatal(err)
-	}
-	defer response.Body.Close()
-	body, err := io.ReadAll(response.Body)
-	fmt.Println(string(body), err)
-	// Output: hello, partner-7 <nil>
+	// Output:
+	// hello, partner-7 <nil>
+	// unknown-issuer - certificate "CN=127.0.0.1,O=Partner" is not trusted: its chain ends at "CN=Partner Root CA,O=Partner", which is not in the store
 }
 
 // A connection's own trust replaces what is deployed, and the explanation of a
