@@ -10,30 +10,31 @@ import (
 	"github.com/trustkeep/trustkeep/pgp/internal/overlap"
 )
 
-// Decryption says what may open a message and who is expected to have signed
-// it. It is safe to use one Decryption for many messages at once.
+// Decryption configures decrypting, and its methods decrypt. It is safe for
+// concurrent use.
 type Decryption struct {
 	// Options are the clock, the limits and the weaknesses to accept.
 	Options Options
-	// Keys are the private keys, each unlocked or to be opened by Passphrase.
+	// Keys are our private keys, unlocked or opened by Passphrase.
 	Keys []*Key
-	// Passphrase opens the locked ones of Keys; it is asked only when such a
-	// key is needed, and each key is tried once.
+	// Passphrase opens locked Keys. It is asked for only when such a key is
+	// needed, and tried once on each. If nil, locked keys stay locked.
 	Passphrase trustkeep.PasswordSource
-	// Passwords open messages that were encrypted to a password. Each is asked
-	// for when such a message comes, once, and in their order.
+	// Passwords open messages that were encrypted to a password. They are asked
+	// for in order, only for such a message, and at most once each. None may
+	// be nil.
 	Passwords []trustkeep.PasswordSource
 	// Signers are the expected signers. If there are any, a message without
 	// a valid signature by one of them is refused.
 	Signers []*Key
-	// AllowUnsigned accepts messages without any signature in spite of
-	// Signers. One that is signed must still be signed validly.
+	// AllowUnsigned accepts messages without any signature even if Signers is
+	// set. A message that is signed must still be signed validly.
 	AllowUnsigned bool
-	// AllowUnencrypted accepts messages that are signed only. Without it they
-	// are refused, so that nobody can slip in a message that was never secret.
+	// AllowUnencrypted accepts messages that are signed only. If false, they
+	// are refused, so that nobody can pass off a message that was never secret.
 	AllowUnencrypted bool
-	// MaxExpansion is by how much compressed content may expand, once it is
-	// over 64 MiB. Zero means 200 times.
+	// MaxExpansion is the factor by which compressed content may expand beyond
+	// 64 MiB. Zero means 200.
 	MaxExpansion int
 	// MaxBuffer is how many bytes of content Decrypt holds back in memory.
 	// Zero means 16 MiB.
@@ -71,9 +72,9 @@ func (d Decryption) Decrypt(dst io.Writer, src io.Reader) (*Result, error) {
 	return res, nil
 }
 
-// DecryptFile is Decrypt into the file at path. The content goes to a temporary
-// file beside it, which takes its name when all is well; until then, and on
-// every error, the file is as it was. A new file gets the permissions 0600.
+// DecryptFile is Decrypt into the file at path, for content of any size. The file
+// is replaced as a whole when the message has been authenticated; on an error it
+// is as it was. A new file gets the permissions 0600.
 func (d Decryption) DecryptFile(path string, src io.Reader) (*Result, error) {
 	var res *Result
 	err := writeFile(path, func(w io.Writer) (err error) {

@@ -1,35 +1,61 @@
-// Package pgp reads, makes and manages OpenPGP keys, and encrypts, decrypts,
-// signs and verifies with them.
+// Package pgp encrypts, decrypts, signs and verifies messages with OpenPGP keys,
+// and makes and manages those keys.
 //
-// A [Key] is one OpenPGP key with its user IDs and subkeys, public or private;
-// a [Keyring] is what a file held: keys, and a report of what could not be
-// read. [Generate] makes keys by [Preset]. The methods of Key change a key's
-// life: [Key.SetExpiry], [Key.AddSubkey], [Key.Revoke] and the rest return a
-// new Key and leave the old one as it was.
+// Most programs need five names, in this order: [Load] or [Generate] for keys,
+// [Encryption] and [Decryption] for secret messages, and [Signing] and
+// [Verification] for messages that are only signed. To exchange messages with a
+// partner:
 //
-// Messages are handled by structs that are filled in and then asked to work,
-// like tls.Config: [Encryption], [Signing], [Decryption] and [Verification].
-// All of them stream in constant memory.
+//	own, err := pgp.Load("own_priv.asc")
+//	partner, err := pgp.Load("partner_pub.asc")
+//	us, err := own.Keys()[0].Unlock(trustkeep.PasswordFromEnv("PGP_PASSPHRASE"), pgp.Options{})
 //
-// # What comes out is whole
+//	err = pgp.Encryption{To: partner.Keys(), Signers: []*pgp.Key{us}}.Encrypt(out, in)
+//	res, err := pgp.Decryption{Keys: []*pgp.Key{us}, Signers: partner.Keys()}.Decrypt(out, in)
 //
-// An OpenPGP message can be read long before it is known to be good: the
-// integrity code and the signature stand at its end. [Decryption.Decrypt] and
-// [Decryption.DecryptFile] therefore hand out nothing before the message is
-// authenticated to its last byte, and the signature found good when one was
-// asked for. [Decryption.UnverifiedReader] streams; its bytes must not be acted
-// upon before it returns io.EOF.
+// The first example below runs this.
 //
-// # Signatures
+// # Rules
 //
-// A signature counts only if it was made by an expected signer. [Result] holds
-// one [SignatureState] for the message; only [SignatureValid] means valid, and
-// the zero value does not.
+// Nothing is handed out before it is authenticated. The integrity code and the
+// signature of a message stand at its end, so [Decryption.Decrypt],
+// [Decryption.DecryptFile] and their counterparts in [Verification] write
+// nothing before the whole message has been checked.
 //
-// # Standards
+// A signature counts only if an expected signer made it. List the expected
+// signers in Signers. Only [SignatureValid] means valid; the zero
+// [SignatureState] does not.
 //
-// RFC 9580 (and RFC 4880, which it replaces), RFC 9980 for the post-quantum
-// algorithms, and what GnuPG 2.2 does where the standards leave room. The
-// primitives and the packet formats are those of
-// github.com/ProtonMail/go-crypto.
+// Weak algorithms are refused. [Options].Allow accepts them one by one, for the
+// one partner who needs them; see [Relaxations].
+//
+// A [Key] never changes. [Key.SetExpiry], [Key.AddSubkey], [Key.Revoke] and the
+// other methods that modify a key return a new one.
+//
+// Passwords are trustkeep.PasswordSource. They are asked for when they are
+// needed and overwritten after use. No type of this package prints a password
+// or a private key, by whatever verb of fmt, in JSON, XML, gob or slog.
+//
+// [Options] is passed by value: as the last argument, as a field, or as the
+// receiver of Load, Read and Parse. Its zero value is ready to use.
+//
+// # Errors
+//
+// Errors wrap the sentinels of package trustkeep. ErrInvalid means that the call
+// is wrong: a nil key, an empty password, nobody to encrypt to. A
+// [*SignatureError] comes with the [Result] that explains it; [*WeaknessError]
+// names the relaxation that would accept the key or message;
+// [*KeyExpiredError] and [*KeyRevokedError] name the key.
+//
+// # Corners
+//
+// A file of keys that can be read only in part yields the keys that can;
+// [Keyring.Skipped] lists the rest, and [Keyring.Marshal] keeps it.
+//
+// [Decryption.UnverifiedReader] streams content before it is authenticated. Do
+// not act upon its bytes before it returns io.EOF.
+//
+// The package follows RFC 9580 (and RFC 4880 before it), RFC 9980 for the
+// post-quantum algorithms, and GnuPG 2.2 where they leave room. Primitives and
+// key material are those of github.com/ProtonMail/go-crypto.
 package pgp

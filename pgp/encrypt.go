@@ -26,24 +26,23 @@ const (
 	ZLIB
 )
 
-// Encryption says how a message is to be encrypted. At least one recipient or
-// password is needed. It is safe to use one Encryption for many messages at
-// once.
+// Encryption configures encrypting, and its methods encrypt. At least one
+// recipient or password is needed. It is safe for concurrent use.
 type Encryption struct {
 	// Options are the clock, the randomness and the weaknesses to accept.
 	Options Options
 	// To are the recipients, named in the message by key ID.
 	To []*Key
 	// ToHidden are recipients that the message does not name. They have to
-	// try all their keys.
+	// try each of their keys.
 	ToHidden []*Key
-	// Passwords each open the message, too. They must not be nil or empty.
+	// Passwords each open the message as well. They must not be nil or empty.
 	Passwords []trustkeep.PasswordSource
 	// Signers sign the content; they must be unlocked.
 	Signers []*Key
 	// Armor writes text instead of binary.
 	Armor bool
-	// Compression is used if all recipients' keys say that they know it.
+	// Compression is used if all recipients' keys state it.
 	Compression Compression
 	// AEAD uses the encryption of RFC 9580 (version 2 of the packet) for
 	// messages to passwords alone. With recipients, their keys decide: it is
@@ -55,9 +54,12 @@ type Encryption struct {
 	ModTime  time.Time
 }
 
-// Encrypt writes src as an encrypted message to dst. On an error, what dst got
-// is incomplete and cannot be decrypted. The errors concerning keys are those
-// of Key.CanEncrypt and Key.CanSign; nothing has been written then.
+// Encrypt writes src as an encrypted message to dst. If it fails, dst holds an
+// incomplete message that cannot be decrypted, or nothing.
+//
+// The error wraps ErrInvalid for a wrong call: nobody to encrypt to, a nil key, a
+// nil or empty password. A key that cannot be used is an error as in
+// Key.CanEncrypt and Key.CanSign. In both cases nothing has been written.
 func (e Encryption) Encrypt(dst io.Writer, src io.Reader) error {
 	out := &compose.Message{Buffered: &overlap.Behind{W: dst}}
 	if err := e.begin(out); err != nil {
@@ -66,15 +68,15 @@ func (e Encryption) Encrypt(dst io.Writer, src io.Reader) error {
 	return out.CopyAll(src)
 }
 
-// EncryptFile encrypts the content of src into the file at path, which appears
-// when it is complete, with the permissions 0600 unless it exists.
+// EncryptFile is Encrypt into the file at path, which is replaced as a whole when
+// the message is complete. A new file gets the permissions 0600.
 func (e Encryption) EncryptFile(path string, src io.Reader) error {
 	return writeFile(path, func(w io.Writer) error { return e.Encrypt(w, src) })
 }
 
-// Writer starts a message to dst and returns what its content is to be written
-// to. The message is complete when Close has returned nil; Close does not close
-// dst. Encrypt is faster, since it can read ahead.
+// Writer starts a message to dst and returns the writer for its content. The
+// message is complete when Close has returned nil; Close does not close dst.
+// Encrypt is faster, because it reads ahead.
 func (e Encryption) Writer(dst io.Writer) (io.WriteCloser, error) {
 	out := &compose.Message{Buffered: bufio.NewWriterSize(dst, 16<<10)}
 	if err := e.begin(out); err != nil {

@@ -8,7 +8,7 @@ import (
 	"github.com/trustkeep/trustkeep/pgp/internal/fault"
 )
 
-// KeyExpiredError says that a key, or the subkey that was needed, has expired.
+// KeyExpiredError reports that a key, or the subkey that was needed, has expired.
 // It wraps trustkeep.ErrExpired.
 type KeyExpiredError struct {
 	Fingerprint string // of the primary key
@@ -22,7 +22,7 @@ func (e *KeyExpiredError) Error() string {
 // Unwrap returns trustkeep.ErrExpired.
 func (e *KeyExpiredError) Unwrap() error { return trustkeep.ErrExpired }
 
-// KeyRevokedError says that a key, or the subkey that was needed, has been
+// KeyRevokedError reports that a key, or the subkey that was needed, has been
 // revoked. It wraps trustkeep.ErrRejected.
 type KeyRevokedError struct {
 	Fingerprint string // of the primary key
@@ -40,8 +40,8 @@ func (e *KeyRevokedError) Error() string {
 // Unwrap returns trustkeep.ErrRejected.
 func (e *KeyRevokedError) Unwrap() error { return trustkeep.ErrRejected }
 
-// WeaknessError says that a key or a message is weaker than Options.Allow accepts.
-// It wraps trustkeep.ErrRejected.
+// WeaknessError reports that a key or a message is weaker than Options.Allow
+// accepts. It wraps trustkeep.ErrRejected.
 type WeaknessError struct {
 	Fingerprint string      // of the key, where there is one
 	What        string      // such as "DSA key"
@@ -63,7 +63,7 @@ func (e *WeaknessError) Error() string {
 // Unwrap returns trustkeep.ErrRejected.
 func (e *WeaknessError) Unwrap() error { return trustkeep.ErrRejected }
 
-// SignatureError says that a message lacks the signature that was asked for.
+// SignatureError reports that a message lacks the signature that was asked for.
 // It wraps trustkeep.ErrRejected.
 type SignatureError struct {
 	State  SignatureState

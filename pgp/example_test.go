@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/trustkeep/trustkeep"
@@ -19,23 +21,84 @@ func generate(name string) *pgp.Key {
 	return key
 }
 
+// files writes what two partners have: each its own private key, and the public
+// key of the other.
+func files() (dir string) {
+	dir, err := os.MkdirTemp("", "pgp")
+	if err != nil {
+		panic(err)
+	}
+	for _, name := range []string{"own", "partner"} {
+		key, _, err := pgp.Generate(pgp.GenerateOptions{
+			UserIDs: []string{name + "@example.com"}, Passphrase: trustkeep.Password("secret"),
+		})
+		if err != nil {
+			panic(err)
+		}
+		private, err := key.ArmorPrivate()
+		if err != nil {
+			panic(err)
+		}
+		public, err := key.Armor()
+		if err != nil {
+			panic(err)
+		}
+		os.WriteFile(filepath.Join(dir, name+"_priv.asc"), private, 0o600)
+		os.WriteFile(filepath.Join(dir, name+"_pub.asc"), public, 0o644)
+	}
+	return dir
+}
+
+// Two partners exchange a message. What can go wrong is shown only once.
 func Example() {
-	us, them := generate("us"), generate("them")
+	dir := files()
+	defer os.RemoveAll(dir)
+
+	// We encrypt to the partner's public key and sign with our private key.
+	own, err := pgp.Load(filepath.Join(dir, "own_priv.asc"))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	partner, _ := pgp.Load(filepath.Join(dir, "partner_pub.asc"))
+	us, err := own.Keys()[0].Unlock(trustkeep.Password("secret"), pgp.Options{})
+	fmt.Println("unlocked:", err == nil)
 
 	var message bytes.Buffer
-	err := pgp.Encryption{To: []*pgp.Key{them.Public()}, Signers: []*pgp.Key{us}, Armor: true}.
+	err = pgp.Encryption{To: partner.Keys(), Signers: []*pgp.Key{us}, Armor: true}.
 		Encrypt(&message, strings.NewReader("order 4711"))
-	fmt.Println(err)
+	fmt.Println("encrypted:", err == nil)
 
+	// The partner decrypts and accepts our signature alone.
+	theirs, _ := pgp.Load(filepath.Join(dir, "partner_priv.asc"))
+	ours, _ := pgp.Load(filepath.Join(dir, "own_pub.asc"))
 	var content bytes.Buffer
-	res, err := pgp.Decryption{Keys: []*pgp.Key{them}, Signers: []*pgp.Key{us.Public()}}.Decrypt(&content, &message)
+	res, err := pgp.Decryption{
+		Keys: theirs.Keys(), Passphrase: trustkeep.Password("secret"), Signers: ours.Keys(),
+	}.Decrypt(&content, &message)
 	fmt.Println(content.String(), res.Signature, err)
 	// Output:
-	// <nil>
+	// unlocked: true
+	// encrypted: true
 	// order 4711 valid <nil>
 }
 
-// A message that the expected partner did not sign is refused, and the reason
+// A message may be encrypted to a password instead of a key.
+func ExampleDecryption() {
+	password := trustkeep.Password("correct horse")
+	var message, content bytes.Buffer
+	pgp.Encryption{Passwords: []trustkeep.PasswordSource{password}}.Encrypt(&message, strings.NewReader("order 4711"))
+
+	d := pgp.Decryption{Passwords: []trustkeep.PasswordSource{trustkeep.Password("guess"), password}}
+	res, err := d.Decrypt(&content, &message)
+	fmt.Println(content.String(), res.ByPassword, res.Signature, err)
+	fmt.Printf("%v\n", d.Passwords)
+	// Output:
+	// order 4711 true none <nil>
+	// [[redacted] [redacted]]
+}
+
+// A message that the expected partner did not sign is refused, and the error
 // says why.
 func ExampleDecryption_Decrypt() {
 	us, them, other := generate("us"), generate("them"), generate("other")
@@ -46,6 +109,86 @@ func ExampleDecryption_Decrypt() {
 	var signature *pgp.SignatureError
 	fmt.Println(errors.As(err, &signature), signature.State, content.Len())
 	// Output: true unknown 0
+}
+
+// A keyring holds what a file held. Look keys up by fingerprint: anyone can put
+// any e-mail address into a key.
+func ExampleKeyring() {
+	alice, bob := generate("alice"), generate("bob")
+	text, _ := pgp.NewKeyring(alice, bob).Armor()
+
+	ring, err := pgp.Parse(text)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	for key := range ring.All() {
+		fmt.Println(key.Info(pgp.Options{}).UserIDs[0].ID, key.IsPrivate())
+	}
+	found, err := ring.Key(bob.Fingerprint())
+	fmt.Println(found.Fingerprint() == bob.Fingerprint(), err)
+	_, err = ring.Key("0000000000000000000000000000000000000000")
+	fmt.Println(errors.Is(err, trustkeep.ErrNotFound))
+	// Output:
+	// alice <alice@example.com> false
+	// bob <bob@example.com> false
+	// true <nil>
+	// true
+}
+
+// A detached signature leaves the content as it is.
+func ExampleSigning() {
+	us := generate("us")
+	const content = "release 1.2.3"
+	var signature bytes.Buffer
+	err := pgp.Signing{Signers: []*pgp.Key{us}, Armor: true}.Detached(&signature, strings.NewReader(content))
+	first, _, _ := strings.Cut(signature.String(), "\n")
+	fmt.Println(first, err)
+
+	err = pgp.Signing{}.Detached(&signature, strings.NewReader(content))
+	fmt.Println(err)
+	// Output:
+	// -----BEGIN PGP SIGNATURE----- <nil>
+	// pgp: no signer: invalid argument
+}
+
+// A signature is verified against the signers that are expected, and only
+// against those.
+func ExampleVerification() {
+	us, stranger := generate("us"), generate("stranger")
+	const content = "release 1.2.3"
+	var signature bytes.Buffer
+	pgp.Signing{Signers: []*pgp.Key{us}}.Detached(&signature, strings.NewReader(content))
+	file := signature.Bytes()
+
+	res, err := pgp.Verification{Signers: []*pgp.Key{us.Public()}}.
+		Detached(strings.NewReader(content), bytes.NewReader(file))
+	fmt.Println(res.Signature, err)
+	res, err = pgp.Verification{Signers: []*pgp.Key{us.Public()}}.
+		Detached(strings.NewReader("release 6.6.6"), bytes.NewReader(file))
+	fmt.Println(res.Signature, errors.Is(err, trustkeep.ErrRejected))
+	res, err = pgp.Verification{Signers: []*pgp.Key{stranger}}.
+		Detached(strings.NewReader(content), bytes.NewReader(file))
+	fmt.Println(res.Signature, errors.Is(err, trustkeep.ErrRejected))
+	// Output:
+	// valid <nil>
+	// invalid true
+	// unknown true
+}
+
+// A key that is made here comes with a certificate that revokes it. Keep that
+// apart from the key.
+func ExampleGenerate() {
+	key, revocation, err := pgp.Generate(pgp.GenerateOptions{
+		UserIDs: []string{"EDI <edi@example.com>"}, Passphrase: trustkeep.Password("secret"),
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	revoked, err := key.Public().ApplyRevocation(revocation)
+	fmt.Println(key.Revoked(), revoked.Revoked(), err)
+	// Output: false true <nil>
 }
 
 // Old and new keys of a partner live side by side.

@@ -11,12 +11,12 @@ import (
 	"github.com/trustkeep/trustkeep/pgp/internal/selfsig"
 )
 
-// Preset chooses the algorithms of a new key. Each profile makes a primary key
+// Preset chooses the algorithms of a new key. Each preset makes a primary key
 // that signs and certifies, and a subkey that encrypts. The zero Preset is
 // PresetGnuPG22.
 type Preset string
 
-// The profiles. The first group is version 4 and read by GnuPG 2.2 and all that
+// The presets. The first group is version 4 and read by GnuPG 2.2 and all that
 // is younger; the second is version 6 of RFC 9580, which GnuPG does not read.
 const (
 	PresetGnuPG22  Preset = "gnupg22"  // EdDSA and ECDH on Curve25519, in the encoding before RFC 9580
@@ -34,7 +34,7 @@ const (
 	PresetPostQuantumHigh Preset = "post-quantum-high"
 )
 
-// Profiles lists the profiles, the default first.
+// Presets lists the presets, the default first.
 func Presets() []Preset {
 	return []Preset{
 		PresetGnuPG22, PresetRSA3072, PresetRSA4096, PresetNISTP256, PresetNISTP384, PresetNISTP521,
@@ -106,7 +106,7 @@ func familyOf(p *packet.PublicKey) (family, error) {
 	return f, nil
 }
 
-// GenerateOptions says what key to make.
+// GenerateOptions configures Generate. UserIDs is required for version 4 keys.
 type GenerateOptions struct {
 	// Options are the clock and the randomness.
 	Options Options
@@ -115,21 +115,24 @@ type GenerateOptions struct {
 	UserIDs []string
 	// Preset is PresetGnuPG22 unless set.
 	Preset Preset
-	// Expires is when the key ends; zero for never. It can be moved later,
-	// see Key.SetExpiry.
+	// Expires is when the key expires. Zero means never. Key.SetExpiry changes
+	// it later.
 	Expires time.Time
 	// SigningSubkey adds a subkey for signing, so that the primary key can be
-	// kept elsewhere.
+	// kept offline.
 	SigningSubkey bool
-	// Passphrase protects the private parts. If nil they have none, and
-	// MarshalPrivate will not write them. The key that is returned is
-	// unlocked either way.
+	// Passphrase protects the private parts. If nil, they are not protected
+	// and MarshalPrivate refuses to write them. It must not be empty. The key
+	// that Generate returns is unlocked either way.
 	Passphrase trustkeep.PasswordSource
 }
 
-// Generate makes a key and, with it, a revocation certificate; see
-// Key.RevocationCertificate for what to do with that. RSA keys are never
-// shorter than 3072 bits.
+// Generate makes a key and a revocation certificate for it; see
+// Key.RevocationCertificate for where to keep that.
+//
+// The error wraps ErrInvalid for an unknown preset, a user ID that is missing or
+// malformed, an empty passphrase, or an expiry in the past; ErrUnsupported for
+// an expiry more than 136 years away.
 func Generate(o GenerateOptions) (key *Key, revocation []byte, err error) {
 	f, err := o.Preset.family()
 	if err != nil {

@@ -36,10 +36,10 @@ func (u Usage) String() string {
 	return b.String()
 }
 
-// MarshalText yields what String returns.
+// MarshalText returns String.
 func (u Usage) MarshalText() ([]byte, error) { return []byte(u.String()), nil }
 
-// SecretState tells where the private part of a primary key or subkey is.
+// SecretState is where the private part of a primary key or subkey is.
 type SecretState uint8
 
 // The secret states.

@@ -108,11 +108,11 @@ func keyID(id uint64) string { return fmt.Sprintf("%016X", id) }
 // Version returns the version of the key format: 4 or 6.
 func (k *Key) Version() int { return k.state().primary.Version }
 
-// IsPrivate tells whether the key has private parts, locked or not.
+// IsPrivate reports whether the key has private parts, locked or not.
 func (k *Key) IsPrivate() bool { return k.state().secret }
 
-// IsLocked tells whether a passphrase is needed before every private part of
-// the key can be used. It is false for public keys.
+// IsLocked reports whether some private part of the key needs a passphrase
+// before it can be used. It is false for public keys.
 func (k *Key) IsLocked() bool {
 	if !k.state().secret {
 		return false
@@ -129,8 +129,8 @@ func (k *Key) IsLocked() bool {
 // NotBefore returns when the key was created.
 func (k *Key) NotBefore() time.Time { return k.state().primary.CreationTime.UTC() }
 
-// NotAfter returns when the primary key expires by its newest valid
-// self-signature; zero when it does not.
+// NotAfter returns when the primary key expires, by its newest valid
+// self-signature. The zero time means never.
 func (k *Key) NotAfter() time.Time {
 	e := k.view(Legacy)
 	sig, err := e.PrimarySelfSignature(time.Time{}, Options{Allow: Legacy}.packetConfig(time.Time{}))
@@ -140,8 +140,8 @@ func (k *Key) NotAfter() time.Time {
 	return expiry(e.PrimaryKey, sig, directSignature(e))
 }
 
-// Revoked tells whether the owner has revoked the key. There is no way back:
-// as with GnuPG, the reason given and the time make no difference.
+// Revoked reports whether the owner has revoked the key. As in GnuPG, this is
+// final, whatever the reason and the time given.
 func (k *Key) Revoked() bool { return validRevocation(k.view(Legacy).Revocations) != nil }
 
 // validRevocation returns the first revocation that is good, or nil.
@@ -154,7 +154,7 @@ func validRevocation(list []*packet.VerifiableSignature) *packet.Signature {
 	return nil
 }
 
-// String identifies the key for people: fingerprint and first user ID.
+// String returns the fingerprint and the first user ID, escaped for logs.
 func (k Key) String() string {
 	if k.state == nil {
 		return "no key"
@@ -171,7 +171,7 @@ func (k Key) String() string {
 // Format writes String, whatever the verb: none prints private keys.
 func (k Key) Format(f fmt.State, _ rune) { io.WriteString(f, k.String()) }
 
-// MarshalText yields the fingerprint, for JSON and logs.
+// MarshalText returns the fingerprint, for JSON, XML and logs.
 func (k Key) MarshalText() ([]byte, error) {
 	if k.state == nil {
 		return nil, nil

@@ -34,8 +34,8 @@ type Skipped struct {
 	raw func() []byte // may hold a private key: see Key.state
 }
 
-// UnreadableError says that an input holds something like keys, none of which
-// can be read. It wraps the error of the first part.
+// UnreadableError is returned for input in which every key is unreadable. It
+// wraps the error of the first part.
 type UnreadableError struct{ Skipped []Skipped }
 
 func (e *UnreadableError) Error() string { return e.Skipped[0].Err.Error() }
@@ -43,7 +43,7 @@ func (e *UnreadableError) Error() string { return e.Skipped[0].Err.Error() }
 // Unwrap returns the error of the first part.
 func (e *UnreadableError) Unwrap() error { return e.Skipped[0].Err }
 
-// NewKeyring makes a keyring of keys.
+// NewKeyring returns a keyring of the keys. None may be nil.
 func NewKeyring(keys ...*Key) *Keyring { return &Keyring{keys: slices.Clone(keys)} }
 
 // Load reads the keys of the file at path. See Options.Parse.
@@ -229,7 +229,7 @@ func (r *Keyring) All() iter.Seq[*Key] { return slices.Values(r.keys) }
 // Len returns the number of keys.
 func (r *Keyring) Len() int { return len(r.keys) }
 
-// Skipped reports what could not be read.
+// Skipped lists the parts that could not be read.
 func (r *Keyring) Skipped() []Skipped { return slices.Clone(r.skipped) }
 
 // Key finds a key by the fingerprint of its primary key or of a subkey, in
@@ -276,8 +276,8 @@ func addressOf(userID string) string {
 	return strings.TrimSpace(userID)
 }
 
-// With returns a keyring to which keys have been added. A key that the ring
-// has already is merged into its place, see Key.Merge.
+// With returns a keyring with more keys. A key that the ring has already is
+// merged with it, see Key.Merge. The error wraps ErrInvalid for a nil key.
 func (r *Keyring) With(keys ...*Key) (*Keyring, error) {
 	if err := noNil("With", keys); err != nil {
 		return nil, err
@@ -298,8 +298,7 @@ func (r *Keyring) With(keys ...*Key) (*Keyring, error) {
 	return out, nil
 }
 
-// Public returns the keyring without private parts and without what could not
-// be read.
+// Public returns the keyring without private parts and unreadable parts.
 func (r *Keyring) Public() *Keyring {
 	out := new(Keyring)
 	for _, k := range r.keys {
@@ -308,9 +307,9 @@ func (r *Keyring) Public() *Keyring {
 	return out
 }
 
-// Marshal writes the keys in binary, and after them the parts that could not
-// be read. Private keys are written as they are kept; the error wraps
-// ErrRejected when one is without a passphrase, see Key.MarshalPrivate.
+// Marshal writes the keys in binary, private ones locked, followed by the parts
+// that could not be read. The error wraps ErrRejected when a private key has no
+// passphrase, see Key.MarshalPrivate.
 func (r *Keyring) Marshal() ([]byte, error) {
 	var out []byte
 	for _, k := range r.keys {
@@ -330,7 +329,7 @@ func (r *Keyring) Marshal() ([]byte, error) {
 	return out, nil
 }
 
-// Armor writes the public parts of the keys as text, in one block.
+// Armor writes the public parts of the keys as one armored block.
 func (r *Keyring) Armor() ([]byte, error) {
 	var data []byte
 	crc := armor.WithoutChecksum

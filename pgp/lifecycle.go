@@ -21,7 +21,7 @@ import (
 // ErrNotFound when there is none and ErrIncorrectPassword while it is locked.
 // The changed key is as open as the one it was made from.
 
-// SetExpiry makes the key expire at the given time, or never for the zero time.
+// SetExpiry makes the key expire at a time, or never if the time is zero.
 // Valid subkeys that have an expiry of their own get the same; those without
 // one end with the key anyway. The error wraps ErrInvalid when the time is not
 // after the key's creation. It may lie in the past.
@@ -75,8 +75,8 @@ func (k *Key) SetExpiry(expires time.Time, o Options) (*Key, error) {
 	return ed.done()
 }
 
-// SetSubkeyExpiry makes one subkey expire at the given time, or with the key
-// for the zero time.
+// SetSubkeyExpiry makes one subkey expire at a time, or with the key if the time
+// is zero. The error wraps ErrNotFound for an unknown fingerprint.
 func (k *Key) SetSubkeyExpiry(fingerprint string, expires time.Time, o Options) (*Key, error) {
 	e, err := k.certifier()
 	if err != nil {
@@ -97,13 +97,14 @@ func (k *Key) SetSubkeyExpiry(fingerprint string, expires time.Time, o Options) 
 	return ed.done()
 }
 
-// SubkeyOptions says what subkey to make.
+// SubkeyOptions configures Key.AddSubkey and Key.RotateSubkey.
 type SubkeyOptions struct {
 	// Options are the clock and the randomness.
 	Options Options
-	// Usage is UsageEncrypt or UsageSign.
+	// Usage is UsageEncrypt or UsageSign. RotateSubkey takes that of the old
+	// subkey if it is zero.
 	Usage Usage
-	// Expires is zero for a subkey that ends with the key.
+	// Expires is when the subkey expires. Zero means with the key.
 	Expires time.Time
 	// RevokeOld makes RotateSubkey revoke the old subkey as superseded. What
 	// was encrypted to it can still be read; signatures made by it no longer
@@ -112,9 +113,9 @@ type SubkeyOptions struct {
 	RevokeOld bool
 }
 
-// AddSubkey makes a subkey of the same family of algorithms as the key. The
-// private part has no passphrase until the key is locked again, and
-// MarshalPrivate refuses to write it before.
+// AddSubkey adds a subkey of the same family of algorithms as the key. Its
+// private part has no passphrase; lock the key again before MarshalPrivate.
+// The error wraps ErrInvalid for any other Usage.
 func (k *Key) AddSubkey(o SubkeyOptions) (*Key, error) {
 	e, err := k.certifier()
 	if err != nil {
@@ -127,9 +128,9 @@ func (k *Key) AddSubkey(o SubkeyOptions) (*Key, error) {
 	return ed.done()
 }
 
-// RotateSubkey makes a successor for a subkey, of the same use unless
-// o.Usage is set. See SubkeyOptions.RevokeOld for what becomes of the old one,
-// and AddSubkey for the passphrase.
+// RotateSubkey adds a successor for the subkey with the fingerprint. The old
+// subkey stays, revoked if o.RevokeOld is set. The successor has no passphrase,
+// as in AddSubkey. The error wraps ErrNotFound for an unknown fingerprint.
 func (k *Key) RotateSubkey(fingerprint string, o SubkeyOptions) (*Key, error) {
 	e, err := k.certifier()
 	if err != nil {

@@ -7,7 +7,7 @@ import (
 	"github.com/trustkeep/trustkeep/pgp/internal/grammar"
 )
 
-// Public returns the public part of the key. A public key is returned as it is.
+// Public returns the key without its private parts.
 func (k *Key) Public() *Key {
 	if !k.state().secret {
 		return k
@@ -52,14 +52,14 @@ func publicPart(p grammar.Raw) (grammar.Raw, bool) {
 // Marshal writes the public part of the key in binary.
 func (k *Key) Marshal() []byte { return grammar.Join(k.Public().state().packets) }
 
-// Armor writes the public part of the key as text.
+// Armor writes the public part of the key as armored text.
 func (k *Key) Armor() ([]byte, error) {
 	return armor.Encode(armor.BlockPublicKey, k.Marshal(), armor.ChecksumFor(k.Version()))
 }
 
-// MarshalPrivate writes the key with its private parts in binary, protected by
-// the passphrase that they have. The error wraps ErrRejected when one of them
-// has none (Lock gives it one), ErrNotFound when the key is public.
+// MarshalPrivate writes the key with its private parts in binary, locked by
+// their passphrase. The error wraps ErrRejected when one of them has no
+// passphrase (see Lock), ErrNotFound when the key is public.
 func (k *Key) MarshalPrivate() ([]byte, error) {
 	if !k.state().secret {
 		return nil, fail(trustkeep.ErrNotFound, "key %s has no private part", k.Fingerprint())
@@ -73,7 +73,7 @@ func (k *Key) MarshalPrivate() ([]byte, error) {
 	return grammar.Join(k.state().packets), nil
 }
 
-// ArmorPrivate is MarshalPrivate as text.
+// ArmorPrivate is MarshalPrivate as armored text.
 func (k *Key) ArmorPrivate() ([]byte, error) {
 	data, err := k.MarshalPrivate()
 	if err != nil {

@@ -7,14 +7,15 @@ import (
 	"github.com/trustkeep/trustkeep/pgp/internal/grammar"
 )
 
-// Merge adds to the key what another copy of it knows: newer self-signatures,
+// Merge adds to the key what another copy of it has: newer self-signatures,
 // subkeys, user IDs, certifications and revocations. Nothing is taken away, and
 // of several self-signatures the newest valid one counts, so merging an old
 // copy into a new one is harmless. If only the other is private, so is the
 // result. A private key does not take over subkeys of which only the public
 // part is known.
 //
-// The error wraps ErrKeyMismatch when the other is a different key.
+// The error wraps ErrKeyMismatch when other is a different key, ErrInvalid when
+// it is nil.
 func (k *Key) Merge(other *Key) (*Key, error) {
 	if err := noNil("Merge", []*Key{other}); err != nil {
 		return nil, err

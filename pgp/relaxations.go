@@ -65,5 +65,5 @@ func (r Relaxations) String() string {
 	return strings.Join(names, "+")
 }
 
-// MarshalText yields what String returns.
+// MarshalText returns String.
 func (r Relaxations) MarshalText() ([]byte, error) { return []byte(r.String()), nil }

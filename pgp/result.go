@@ -24,7 +24,7 @@ const (
 	SignatureWeak                      // good, but by algorithms that are not allowed
 )
 
-// String returns the word that stands for the state in JSON.
+// String returns the state as one lower-case word, as in JSON.
 func (s SignatureState) String() string {
 	names := [...]string{"unverified", "none", "valid", "unknown", "invalid", "expired", "revoked", "weak"}
 	if int(s) < len(names) {
@@ -33,12 +33,12 @@ func (s SignatureState) String() string {
 	return "invalid"
 }
 
-// MarshalText yields what String returns.
+// MarshalText returns String.
 func (s SignatureState) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
-// Result tells what a message was and what its signatures are worth. It is
-// complete when the operation that yields it has succeeded or, for a reader,
-// has returned io.EOF.
+// Result describes a message and the verdict on its signatures. It is complete
+// when the operation has succeeded or, for a reader, when Read has returned
+// io.EOF.
 type Result struct {
 	// Signature is the verdict on the message: SignatureValid if at least one
 	// signature is valid, else the state of the one that came closest.
@@ -50,12 +50,12 @@ type Result struct {
 	// Integrity is how the encrypted content is protected: "aead" or "mdc";
 	// empty when it is not.
 	Integrity string
-	// Recipients are the key IDs that the message names;
-	// "0000000000000000" stands for a hidden one. Anyone can put any ID there.
+	// Recipients are the key IDs that the message names. A hidden recipient is
+	// "0000000000000000". Anyone can put any ID there.
 	Recipients []string
 	// DecryptedWith is the fingerprint of the key that opened the message.
 	DecryptedWith string
-	// ByPassword tells that a password opened the message.
+	// ByPassword reports that a password opened the message.
 	ByPassword bool
 
 	// FileName and ModTime are hints of the sender. They are not signed, and
@@ -76,12 +76,11 @@ type SignatureInfo struct {
 	// Signer is the expected signer who made it; nil when the state is
 	// SignatureUnknown. Only SignatureValid says that the signer meant it.
 	Signer *Key
-	// KeyID is that of the primary key or subkey that is said to have made
-	// the signature.
+	// KeyID is the key ID that the signature claims.
 	KeyID   string
 	Created time.Time
 	Hash    string // such as "SHA-256"
-	// Err says why the signature is not valid; nil when it is.
+	// Err is why the signature is not valid. Nil if it is.
 	Err error
 }
 

@@ -14,8 +14,7 @@ import (
 	"github.com/trustkeep/trustkeep/pgp/internal/selfsig"
 )
 
-// Reason says why a key is revoked, RFC 9580 section 5.2.3.31. The number is
-// the one of the standard.
+// Reason is why a key was revoked, by the numbers of RFC 9580 section 5.2.3.31.
 type Reason uint8
 
 // The reasons. For user IDs, ReasonUserIDInvalid is used whatever is given.
@@ -27,8 +26,8 @@ const (
 	ReasonUserIDInvalid Reason = 32
 )
 
-// Revoke revokes the key. There is no way back. The text may explain it to
-// people.
+// Revoke revokes the key, for good. The text explains it to people and may be
+// empty.
 func (k *Key) Revoke(reason Reason, text string, o Options) (*Key, error) {
 	e, err := k.certifier()
 	if err != nil {
@@ -42,7 +41,8 @@ func (k *Key) Revoke(reason Reason, text string, o Options) (*Key, error) {
 	return ed.done()
 }
 
-// RevokeSubkey revokes one subkey.
+// RevokeSubkey revokes one subkey. The error wraps ErrNotFound for an unknown
+// fingerprint, ErrExists when the subkey is revoked already.
 func (k *Key) RevokeSubkey(fingerprint string, reason Reason, text string, o Options) (*Key, error) {
 	e, err := k.certifier()
 	if err != nil {
@@ -83,9 +83,10 @@ func (k *Key) RevokeUserID(id, text string, o Options) (*Key, error) {
 	return ed.done()
 }
 
-// RevocationCertificate makes a certificate that revokes the key when it is
-// applied, by ApplyRevocation or gpg --import. Keep it where whoever loses the
-// key or its passphrase still gets at it, and nobody else does.
+// RevocationCertificate makes a certificate, armored, that revokes the key when
+// ApplyRevocation or gpg --import applies it. Keep it apart from the key: it is
+// needed when the key or its passphrase is lost, and anyone who has it can
+// revoke the key.
 func (k *Key) RevocationCertificate(reason Reason, text string, o Options) ([]byte, error) {
 	e, err := k.certifier()
 	if err != nil {

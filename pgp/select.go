@@ -18,8 +18,8 @@ type recipient struct {
 	hidden bool
 }
 
-// CanEncrypt tells whether a message can be encrypted to the key now; a nil
-// error means that it can. The errors are *KeyExpiredError, *KeyRevokedError,
+// CanEncrypt returns nil if a message can be encrypted to the key now, else why
+// not. The errors are *KeyExpiredError, *KeyRevokedError,
 // *WeaknessError, or one that wraps ErrRejected.
 func (k *Key) CanEncrypt(o Options) error {
 	_, err := k.recipient(o)
@@ -40,9 +40,9 @@ func (k *Key) recipient(cfg Options) (recipient, error) {
 	return recipient{entity: e, public: chosen.PublicKey, prefs: chosen.PrimarySelfSignature}, nil
 }
 
-// CanSign tells whether the key can sign now, apart from being locked; see
-// CanEncrypt for the errors. The error wraps ErrNotFound when the key has no
-// private part.
+// CanSign returns nil if the key can sign now, locked or not, else why not. The
+// errors are those of CanEncrypt, and one that wraps ErrNotFound when the key
+// has no private part.
 func (k *Key) CanSign(o Options) error {
 	_, err := k.signingKey(o)
 	if errors.Is(err, trustkeep.ErrIncorrectPassword) {

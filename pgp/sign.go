@@ -12,14 +12,15 @@ import (
 	"github.com/trustkeep/trustkeep/pgp/internal/overlap"
 )
 
-// Signing says how something is to be signed. It is safe to use one Signing
-// for many at once.
+// Signing configures signing, and its methods sign. It is safe for concurrent
+// use.
 type Signing struct {
 	// Options are the clock, the randomness and the weaknesses to accept.
 	Options Options
-	// Signers sign, each; they must be unlocked.
+	// Signers are the unlocked private keys that sign, each once. At least one
+	// is needed.
 	Signers []*Key
-	// Armor writes text instead of binary. Cleartext is always text.
+	// Armor writes armored text instead of binary. Cleartext is always text.
 	Armor bool
 	// Text makes detached signatures over text, whose line endings may
 	// change on the way (RFC 9580 section 5.2.1.2).
@@ -43,8 +44,9 @@ func (s Signing) checksum() armor.Checksum {
 	return armor.WithoutChecksum
 }
 
-// Sign writes a message that holds the content of src and its signatures. It
-// is not encrypted; see Encryption for both.
+// Sign writes a message with the content of src and its signatures. It is not
+// encrypted; Encryption does both. The error wraps ErrInvalid without a signer;
+// a key that cannot sign is an error as in Key.CanSign.
 func (s Signing) Sign(dst io.Writer, src io.Reader) error {
 	keys, err := s.keys()
 	if err != nil {
@@ -67,7 +69,8 @@ func (s Signing) Sign(dst io.Writer, src io.Reader) error {
 	return out.CopyAll(src)
 }
 
-// Detached writes the signatures of src, without its content.
+// Detached writes the signatures of src without its content. Errors are those of
+// Sign.
 func (s Signing) Detached(dst io.Writer, src io.Reader) error {
 	keys, err := s.keys()
 	if err != nil {

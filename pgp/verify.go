@@ -12,10 +12,10 @@ import (
 	"github.com/trustkeep/trustkeep/pgp/internal/overlap"
 )
 
-// Verification says whose signature is expected. Each method returns a Result
-// whose Signature is SignatureValid and a nil error, or an error: a
-// *SignatureError comes with the Result that explains it. It is safe to use one
-// Verification for many at once.
+// Verification configures verifying, and its methods verify. Each returns a
+// Result whose Signature is SignatureValid and a nil error, or an error: a
+// *SignatureError comes with the Result that explains it. It is safe for
+// concurrent use.
 type Verification struct {
 	// Options are the clock, the limits and the weaknesses to accept.
 	Options Options
@@ -108,8 +108,8 @@ func (m *message) detached(data []byte) error {
 	return nil
 }
 
-// Message verifies a message that holds its content and its signatures: what
-// Signing.Sign and Signing.Cleartext make, told apart by content. The content
+// Message verifies a message that holds its content and its signatures, as
+// Signing.Sign and Signing.Cleartext write them. The content
 // that was signed, and nothing else, is written to dst when it has been
 // verified. It is held in memory until then: see MaxBuffer, and MessageFile.
 func (v Verification) Message(dst io.Writer, src io.Reader) (*Result, error) {
