@@ -1,11 +1,13 @@
-// Package clamd lets ClamAV's daemon look at what is imported: a trustkeep.Scanner over
-// its INSTREAM command (clamd(8)), by a Unix socket or TCP.
+// Package clamd lets ClamAV's daemon look at what is imported. It has one name: [Scanner], a
+// trustkeep.Scanner over the daemon's INSTREAM command (clamd(8)), by a Unix socket or TCP.
 //
 //	scanner := clamd.Scanner{Network: "unix", Address: "/run/clamav/clamd.ctl"}
-//	component, err := pgp.ImportComponent(ctx, "partner", data, pgp.ComponentOptions{Scanner: scanner})
+//	err := scanner.Scan(ctx, "partner.p12", content)
 //
-// Content is clean only if the daemon says so in the one way it does. Whatever else
-// happens, a finding, a limit, another answer or none, refuses it.
+// Whatever imports components takes a Scanner among its options.
+//
+// Content is clean only if the daemon says so in the one way it does. A finding, a limit,
+// another answer or none refuses it.
 package clamd
 
 import (

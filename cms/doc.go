@@ -1,13 +1,15 @@
-// Package cms seals and opens, signs and verifies messages in the Cryptographic
-// Message Syntax (RFC 5652), which is what S/MIME and AS2 carry and what PKCS #7
-// has become. Keys come from a keystore, trust from a truststore:
+// Package cms seals and opens, signs and verifies messages in the Cryptographic Message
+// Syntax (RFC 5652), which S/MIME and AS2 carry and which PKCS #7 has become. Keys come from
+// a keystore, trust from a truststore.
 //
-//	sealed, err := cms.Seal(content, partner)         // partner is an *x509.Certificate
-//	content, err := cms.Open(sealed, id)              // id is a *keystore.Identity
-//	signed, err := cms.Sign(content, id)
-//	verified, err := cms.Verify(signed, trust)        // trust is a *truststore.Truststore
-//	protected, err := cms.Protect(secret, id)         // at rest, with one's own key pair
-//	secret, err := cms.Unprotect(protected, id)
+// Most programs need five names: [Sign], [Seal], [Open], [Verify] and, to keep something for
+// oneself, [Protect].
+//
+//	signed, err := cms.Sign(content, id)            // id is a *keystore.Identity
+//	sealed, err := cms.Seal(signed, partner)        // partner is an *x509.Certificate
+//	signed, err = cms.Open(sealed, id)
+//	verified, err := cms.Verify(signed, trust)      // trust is a *truststore.Truststore
+//	protected, err := cms.Protect(secret, id)       // at rest; Unprotect reverses it
 //
 // The functions take the defaults; SealOptions, OpenOptions, SignOptions and
 // VerifyOptions have the same verbs as methods, and Reader and Writer for

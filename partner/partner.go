@@ -1,12 +1,16 @@
-// Package partner keeps the old and the new keys or certificates of one trading
-// partner side by side, so that a change of keys needs no agreed minute: what
-// is sent uses the newest valid one, what arrives is accepted with all.
+// Package partner keeps the old and the new keys or certificates of one trading partner side
+// by side, so that a change of keys needs no agreed minute: what is sent uses the newest
+// valid one, what arrives is accepted with all.
 //
-// A [Set] holds the items of one partner, or of ourselves towards that partner,
-// each with its uses. [Set.Resolve] is the one place that
-// answers which to take, whatever the use. The items can be of any type
-// that knows its fingerprint and validity: *pgp.Key, *pgp.Component and the
-// X.509 components of package keystore all do, and a program can bring its own.
+// Most programs need five names: [Set], [Member], [Set.Add], [Set.Send] and [Set.Resolve].
+//
+//	keys := new(partner.Set[*pgp.Key])
+//	err := keys.Add(partner.Member[*pgp.Key]{Item: old, Uses: partner.Encrypt | partner.Verify})
+//	err = keys.Add(partner.Member[*pgp.Key]{Item: fresh, Uses: partner.Encrypt | partner.Verify, PreferredFrom: agreed})
+//	to, err := keys.Send(partner.Encrypt, time.Now())
+//	from, err := keys.Resolve(partner.Verify, time.Now())
+//
+// Items are of any type that knows its fingerprint and validity, such as keys and components.
 package partner
 
 import (

@@ -1,35 +1,57 @@
-// Package truststore holds the certificates that a program trusts and makes
-// the one decision of this module on whether a peer is trusted.
+// Package truststore holds the certificates that a program trusts and decides whether a
+// peer is trusted.
 //
-// A Truststore comes from certificates, from a file in any of the formats that
-// are in use (PKCS#12, JKS, JCEKS, BKS, PEM, DER, PKCS#7), or from the system:
+// Most programs need five names: [Load], [Truststore], [Union], [Watch] and, without TLS,
+// [Truststore.Verify].
 //
-//	partners, err := truststore.Load("cacerts", trustkeep.Password("changeit"))
-//	...
-//	verdict, err := partners.Verify(chain, truststore.VerifyOptions{Name: "sftp.partner.example"})
+//	partners, err := truststore.Load("partners.p12", trustkeep.Password("changeit"))
+//	if err != nil {
+//		return err
+//	}
+//	java, err := truststore.Load("/etc/ssl/certs/java/cacerts", trustkeep.Password("changeit"))
+//	if err != nil {
+//		return err
+//	}
+//	cfg, err := tlsctx.Builder{Trusted: truststore.Union(partners, java)}.Client()
+//	if err != nil {
+//		return err
+//	}
+//	followed, err := truststore.Watch("partners.p12", password, trustkeep.WatchOptions{})
+//	if err != nil {
+//		return err
+//	}
+//	defer followed.Close()
+//	verdict, err := partners.Verify(chain, truststore.VerifyOptions{Purpose: truststore.Email, Name: "me@partner.example"})
+//
+// Load reads PKCS#12, JKS, JCEKS, BKS, PEM, DER and PKCS#7, and directories of
+// certificates. [New] takes certificates that are in memory, [System] those of the operating
+// system.
 //
 // # What is trusted
 //
-// Two rules grant trust. RuleExact: the peer's own certificate is in the store.
-// RuleChain: a certificate that its chain leads to, root or intermediate, is in
-// the store. The path is built and checked by crypto/x509, and nothing that it
-// refuses is accepted: an expired certificate stays expired when it is in the
-// store, and a certificate for another name stays one.
+// Two rules grant trust. [RuleExact]: the peer's own certificate is in the store.
+// [RuleChain]: a certificate that its chain leads to, root or intermediate, is in the store.
+// crypto/x509 builds and checks the path, and what it refuses is refused: a certificate that
+// has expired is refused although it is in the store, and so is one for another name.
 //
-// Only certificates that a store offers for trusting become anchors. The chain
-// of a private key is there to be sent to others and makes nobody trusted; use
-// FromKeystore to copy certificates out of a keystore on purpose.
+// A store without certificates trusts nobody; it never stands for the system's roots. A nil
+// *Truststore, which the ignored error of Load leaves behind, is trustkeep.ErrInvalid
+// wherever it is used. Only Union adds stores together.
 //
-// # Nothing is trusted by accident
+// Only certificates that a file offers for trusting count. The chain of a private key makes
+// nobody trusted; [FromKeystore] copies certificates out of a keystore on purpose.
 //
-// A store without certificates trusts nobody; it never stands for the system's
-// roots. A nil *Truststore, as an ignored error of Load leaves behind, is an
-// error wherever it is used. Stores are added together by Union and by nothing
-// else.
+// # Changes
 //
-// # Changing a store
+// [Truststore.Add], [Truststore.Remove] and the like take effect at once for everything that
+// follows the store. Each makes a new [Snapshot] of the next generation; snapshots never
+// change. [Update] changes a file that several programs write. Everything here is safe for
+// concurrent use.
 //
-// Add, Remove and Replace take effect at once for everything that follows the
-// store: each makes a new Snapshot of the next generation and leaves those that
-// were handed out untouched. All of this is safe for concurrent use.
+// # Corners
+//
+// Most programs won't need the rest. A [Pin] names one certificate or key, a [Scope] bounds
+// what an anchor counts for, a [Relaxation] accepts what crypto/x509 refuses of a certificate
+// that is itself in the store, and a [RevocationChecker] has the last word.
+// [Truststore.Findings] lists the entries of a file that do not count.
 package truststore

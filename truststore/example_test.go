@@ -1,9 +1,12 @@
 package truststore_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log"
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -94,4 +97,55 @@ func ExampleTruststore_Encode() {
 	again, err := truststore.Parse(data, trustkeep.Password("changeit"))
 	fmt.Println(again, again.Aliases(), err)
 	// Output: jks truststore, 1 certificate [partner-root-ca] <nil>
+}
+
+func ExampleUpdate() {
+	dir, err := os.MkdirTemp("", "example")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	path, password := filepath.Join(dir, "partners.p12"), trustkeep.Password("changeit")
+
+	// Several programs may do so at once: each sees what the one before has written.
+	err = truststore.Update(path, password, trustkeep.SaveOptions{Mode: 0o644}, func(t *truststore.Truststore) error {
+		return t.Add("partner", examplePKI("Partner").CA.Leaf())
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	store, err := truststore.Load(path, password)
+	fmt.Println(store.Aliases(), err)
+	// Output: [partner] <nil>
+}
+
+func ExampleWatch() {
+	dir, err := os.MkdirTemp("", "example")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	path := filepath.Join(dir, "partners.pem")
+	old, fresh := examplePKI("Old").CA.Leaf(), examplePKI("New").CA.Leaf()
+	if err := truststore.New(old).Save(path, trustkeep.SaveOptions{Format: trustkeep.PEM}); err != nil {
+		log.Fatal(err)
+	}
+
+	// A tlsctx.Builder with Trusted: partners follows the file.
+	partners, err := truststore.Watch(path, nil, trustkeep.WatchOptions{
+		OnChange: func(c trustkeep.Change) { fmt.Println(c) },
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer partners.Close()
+
+	err = truststore.Update(path, nil, trustkeep.SaveOptions{}, func(t *truststore.Truststore) error { return t.Set(fresh) })
+	if err != nil {
+		log.Fatal(err)
+	}
+	if err := partners.Reload(context.Background()); err != nil { // or wait for Interval
+		log.Fatal(err)
+	}
+	// Output: generation 2: added "new-root-ca" (CN=New Root CA,O=New); removed "old-root-ca" (CN=Old Root CA,O=Old)
 }
