@@ -12,6 +12,7 @@ import (
 
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/environment"
+	"github.com/trustkeep/trustkeep/internal/quickkdf"
 	"github.com/trustkeep/trustkeep/keystore"
 	"github.com/trustkeep/trustkeep/tlsctx"
 	"github.com/trustkeep/trustkeep/truststore"
@@ -205,7 +206,7 @@ func TestWaitEndsWithTheAtom(t *testing.T) {
 func TestProcessIsFrozenAtOneMoment(t *testing.T) {
 	path := t.TempDir() + "/key"
 	must(t, environment.NewKeyFile(path))
-	o := environment.Options{Key: environment.FileKey(path)}
+	o := environment.Options{Key: environment.FileKey(path), Rand: quickkdf.Rand()}
 	w := newWorld(t, o)
 	ctx := t.Context()
 	w.public(w.identity("server"), "a")

@@ -13,6 +13,7 @@ import (
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/environment"
 	"github.com/trustkeep/trustkeep/environment/storagetest"
+	"github.com/trustkeep/trustkeep/internal/quickkdf"
 	"github.com/trustkeep/trustkeep/issue"
 	"github.com/trustkeep/trustkeep/keystore"
 	"github.com/trustkeep/trustkeep/partner"
@@ -329,7 +330,7 @@ func TestEveryChangeIsDoneOrNotDone(t *testing.T) {
 		left := f.left
 		f.arm(0)
 		r := check(environment.Open(t.Context(), f, environment.Options{
-			Key: environment.FileKey(path), Clock: w.clock.Now, Resolve: resolve,
+			Key: environment.FileKey(path), Clock: w.clock.Now, Rand: quickkdf.Rand(), Resolve: resolve,
 			OnEvent: func(e environment.Event) { told = append(told, e.Action) },
 		}))(t)
 		e := check(r.Environment(t.Context(), "test"))(t)

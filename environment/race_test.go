@@ -12,6 +12,7 @@ import (
 	"github.com/trustkeep/trustkeep/environment"
 	"github.com/trustkeep/trustkeep/environment/dirstore"
 	"github.com/trustkeep/trustkeep/environment/storagetest"
+	"github.com/trustkeep/trustkeep/internal/quickkdf"
 	"github.com/trustkeep/trustkeep/partner"
 )
 
@@ -213,7 +214,7 @@ func consistent(t *testing.T, s environment.Storage, x rival, referred, deleted 
 func TestDeletionAtEachMomentOfAReference(t *testing.T) {
 	path := t.TempDir() + "/key"
 	must(t, environment.NewKeyFile(path))
-	o := environment.Options{Key: environment.FileKey(path)}
+	o := environment.Options{Key: environment.FileKey(path), Rand: quickkdf.Rand()}
 	w, all := rivalWorld(t, o)
 	o.Clock = w.clock.Now
 	for _, x := range all {
@@ -251,7 +252,7 @@ func TestDeletionAtEachMomentOfAReference(t *testing.T) {
 func TestDeletionAgainstReferences(t *testing.T) {
 	path := t.TempDir() + "/key"
 	must(t, environment.NewKeyFile(path))
-	o := environment.Options{Key: environment.FileKey(path)}
+	o := environment.Options{Key: environment.FileKey(path), Rand: quickkdf.Rand()}
 	w, all := rivalWorld(t, o)
 	o.Clock = w.clock.Now
 	for _, kind := range []struct {

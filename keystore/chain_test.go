@@ -13,6 +13,7 @@ import (
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/internal/entry"
 	"github.com/trustkeep/trustkeep/internal/formats"
+	"github.com/trustkeep/trustkeep/internal/quickkdf"
 	"github.com/trustkeep/trustkeep/internal/testpki"
 	"github.com/trustkeep/trustkeep/keystore"
 )
@@ -41,7 +42,7 @@ func withChain(t testing.TB, f trustkeep.Format, id *testpki.Identity, chain [][
 		e.Chain = append(e.Chain, entry.NewCertificate(der))
 	}
 	data, err := formats.Encode(&entry.Store{Format: f, Entries: []*entry.Entry{e}}, "", entry.WriteOptions{
-		Password: revealed(t, first), Now: noon,
+		Password: revealed(t, first), Now: noon, Rand: quickkdf.Rand(),
 		Key: func(*entry.Entry) (plain, password []byte, err error) { return id.PKCS8(), revealed(t, first), nil },
 	})
 	if err != nil {

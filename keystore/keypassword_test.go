@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/quickkdf"
 	"github.com/trustkeep/trustkeep/internal/testpki"
 	"github.com/trustkeep/trustkeep/keystore"
 )
@@ -32,6 +33,7 @@ func TestGivenPasswordIsChecked(t *testing.T) {
 	pki := testpki.New(t, testpki.Options{})
 	save := func(t *testing.T, ks *keystore.Keystore, o trustkeep.SaveOptions) {
 		t.Helper()
+		o.Rand = quickkdf.Rand()
 		if err := ks.Save(t.TempDir()+"/store", o); err != nil {
 			t.Fatal(err)
 		}

@@ -14,6 +14,7 @@ import (
 	"github.com/trustkeep/trustkeep/internal/entry"
 	"github.com/trustkeep/trustkeep/internal/formats"
 	"github.com/trustkeep/trustkeep/internal/limits"
+	"github.com/trustkeep/trustkeep/internal/quickkdf"
 	"github.com/trustkeep/trustkeep/internal/testpki"
 	"github.com/trustkeep/trustkeep/keystore"
 )
@@ -30,7 +31,7 @@ func mustEntry(t testing.TB, ks *keystore.Keystore, alias string) keystore.Entry
 // again writes a store in a format and reads it.
 func again(t testing.TB, ks *keystore.Keystore, f trustkeep.Format, o keystore.Options) *keystore.Keystore {
 	t.Helper()
-	data, err := ks.Encode(trustkeep.SaveOptions{Format: f, Password: first})
+	data, err := ks.Encode(trustkeep.SaveOptions{Rand: quickkdf.Rand(), Format: f, Password: first})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/quickkdf"
 	"github.com/trustkeep/trustkeep/internal/testpki"
 	"github.com/trustkeep/trustkeep/issue"
 	"github.com/trustkeep/trustkeep/keystore"
@@ -318,7 +319,7 @@ func TestSaveTwiceKeepsThePassword(t *testing.T) {
 				generate(t, ks, alias, issue.Options{DNSNames: []string{alias}})
 				var err error
 				if alias == "one" {
-					err = ks.Save(path, trustkeep.SaveOptions{Format: format, Password: trustkeep.Password("changeit")})
+					err = ks.Save(path, trustkeep.SaveOptions{Rand: quickkdf.Rand(), Format: format, Password: trustkeep.Password("changeit")})
 				} else {
 					err = ks.Save(path, trustkeep.SaveOptions{})
 				}

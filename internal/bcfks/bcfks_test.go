@@ -143,7 +143,7 @@ func TestUnlock(t *testing.T) {
 func cheap(tb testing.TB, objects ...[]byte) []byte {
 	tb.Helper()
 	salt := []byte("salt")
-	k := &kdf{salt: salt, hash: newKDF(nil).hash, iterations: 1}
+	k := &kdf{salt: salt, hash: newKDF(nil, 1).hash, iterations: 1}
 	var data cryptobyte.Builder
 	data.AddASN1(cbasn1.SEQUENCE, func(b *cryptobyte.Builder) {
 		b.AddASN1Int64(1)
@@ -240,7 +240,7 @@ func TestHostile(t *testing.T) {
 		return bytes.ReplaceAll(data, []byte(old), []byte(with))
 	}
 	k := func(iterations, keyLength int64) *kdf {
-		return &kdf{salt: []byte("salt"), hash: newKDF(nil).hash, iterations: iterations, keyLength: keyLength}
+		return &kdf{salt: []byte("salt"), hash: newKDF(nil, 1).hash, iterations: iterations, keyLength: keyLength}
 	}
 	macOnly := func(stated *kdf) []byte {
 		content := cheap(t)

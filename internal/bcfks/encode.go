@@ -16,6 +16,7 @@ import (
 
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/internal/entry"
+	"github.com/trustkeep/trustkeep/internal/quickkdf"
 )
 
 // What BouncyCastle writes by default, but for the tag, which it makes 8 bytes
@@ -68,11 +69,12 @@ func encode(s *entry.Store, opts entry.WriteOptions) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	cost := quickkdf.Cost(opts.Rand, defaultIterations)
 	var content, macKey []byte
 	var contentErr, macErr error
 	deriveBoth(false,
 		func() { content, contentErr = seal.seal(data, opts.Password, purposeStore) },
-		func() { macKey, macErr = newKDF(salt).derive(opts.Password, purposeIntegrity, defaultMACKey) })
+		func() { macKey, macErr = newKDF(salt, cost).derive(opts.Password, purposeIntegrity, defaultMACKey) })
 	defer clear(macKey)
 	if contentErr != nil {
 		return nil, contentErr
@@ -87,7 +89,7 @@ func encode(s *entry.Store, opts entry.WriteOptions) ([]byte, error) {
 		b.AddBytes(content)
 		b.AddASN1(cbasn1.SEQUENCE, func(b *cryptobyte.Builder) {
 			addHMAC(b)
-			addKDF(b, salt, defaultMACKey)
+			addKDF(b, salt, cost, defaultMACKey)
 			b.AddASN1OctetString(mac.Sum(nil))
 		})
 	})
@@ -100,8 +102,8 @@ func draw(rand io.Reader, n int) ([]byte, error) {
 	return b, err
 }
 
-func newKDF(salt []byte) *kdf {
-	return &kdf{salt: salt, hash: sha512.New, hashName: "SHA512", iterations: defaultIterations}
+func newKDF(salt []byte, iterations int64) *kdf {
+	return &kdf{salt: salt, hash: sha512.New, hashName: "SHA512", iterations: iterations}
 }
 
 // addHMAC writes the AlgorithmIdentifier of HMAC-SHA512.
@@ -112,12 +114,12 @@ func addHMAC(b *cryptobyte.Builder) {
 	})
 }
 
-func addKDF(b *cryptobyte.Builder, salt []byte, keyLength int64) {
+func addKDF(b *cryptobyte.Builder, salt []byte, iterations, keyLength int64) {
 	b.AddASN1(cbasn1.SEQUENCE, func(b *cryptobyte.Builder) {
 		b.AddASN1ObjectIdentifier(oidPBKDF2)
 		b.AddASN1(cbasn1.SEQUENCE, func(b *cryptobyte.Builder) {
 			b.AddASN1OctetString(salt)
-			b.AddASN1Int64(defaultIterations)
+			b.AddASN1Int64(iterations)
 			b.AddASN1Int64(keyLength)
 			addHMAC(b)
 		})
@@ -125,7 +127,10 @@ func addKDF(b *cryptobyte.Builder, salt []byte, keyLength int64) {
 }
 
 // sealer has the random part of one encryption.
-type sealer struct{ salt, nonce []byte }
+type sealer struct {
+	salt, nonce []byte
+	cost        int64
+}
 
 // newSealer draws for a plaintext of n bytes. What the nonce leaves of 15 bytes
 // holds the length of the message (RFC 3610 section 2.1).
@@ -139,14 +144,14 @@ func newSealer(rand io.Reader, n int) (*sealer, error) {
 		size-- // 4 GiB
 	}
 	nonce, err := draw(rand, size)
-	return &sealer{salt, nonce}, err
+	return &sealer{salt, nonce, quickkdf.Cost(rand, defaultIterations)}, err
 }
 
 // seal returns a SEQUENCE of the AlgorithmIdentifier and the ciphertext, which
 // is EncryptedObjectStoreData, EncryptedPrivateKeyInfo and
 // EncryptedSecretKeyData alike.
 func (s *sealer) seal(plain, password []byte, purpose string) ([]byte, error) {
-	key, err := newKDF(s.salt).derive(password, purpose, keyLength)
+	key, err := newKDF(s.salt, s.cost).derive(password, purpose, keyLength)
 	if err != nil {
 		return nil, err
 	}
@@ -164,7 +169,7 @@ func (s *sealer) seal(plain, password []byte, purpose string) ([]byte, error) {
 		b.AddASN1(cbasn1.SEQUENCE, func(b *cryptobyte.Builder) {
 			b.AddASN1ObjectIdentifier(oidPBES2)
 			b.AddASN1(cbasn1.SEQUENCE, func(b *cryptobyte.Builder) {
-				addKDF(b, s.salt, keyLength)
+				addKDF(b, s.salt, s.cost, keyLength)
 				b.AddASN1(cbasn1.SEQUENCE, func(b *cryptobyte.Builder) {
 					b.AddASN1ObjectIdentifier(oidAESCCM)
 					b.AddASN1(cbasn1.SEQUENCE, func(b *cryptobyte.Builder) {

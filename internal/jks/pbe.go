@@ -13,6 +13,7 @@ import (
 
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/internal/limits"
+	"github.com/trustkeep/trustkeep/internal/quickkdf"
 )
 
 // oidTripleDES is Sun's own PBEWithMD5AndTripleDES, with which JCEKS protects
@@ -49,7 +50,7 @@ func parseTripleDES(params []byte) (*tripleDES, error) {
 
 // newTripleDES draws a salt.
 func newTripleDES(rand io.Reader) (*tripleDES, error) {
-	p := &tripleDES{salt: make([]byte, saltTripleDES), iterations: defaultIterations}
+	p := &tripleDES{salt: make([]byte, saltTripleDES), iterations: quickkdf.Cost(rand, defaultIterations)}
 	_, err := io.ReadFull(rand, p.salt)
 	return p, err
 }

@@ -22,6 +22,15 @@ type source struct{ io.Reader }
 // ask by Is, that what is protected need not be.
 func Rand() io.Reader { return source{rand.Reader} }
 
+// Cost returns the number of iterations with which a store is to be written: usual,
+// unless r was made by Rand.
+func Cost(r io.Reader, usual int64) int64 {
+	if Is(r) {
+		return min(usual, 100)
+	}
+	return usual
+}
+
 // Is reports whether Rand made r.
 func Is(r io.Reader) bool {
 	_, ok := r.(source)

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/trustkeep/trustkeep/internal/entry"
+	"github.com/trustkeep/trustkeep/internal/quickkdf"
 	"github.com/trustkeep/trustkeep/internal/testpki"
 )
 
@@ -52,6 +53,7 @@ func NewStore(tb testing.TB) *entry.Store {
 func WriteOptions(password string, keyPasswords map[string]string) entry.WriteOptions {
 	return entry.WriteOptions{
 		Password: []byte(password),
+		Rand:     quickkdf.Rand(),
 		Now:      Now,
 		Key: func(e *entry.Entry) ([]byte, []byte, error) {
 			if p, ok := keyPasswords[e.Alias]; ok {
