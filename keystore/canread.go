@@ -9,6 +9,7 @@ import (
 	"github.com/trustkeep/trustkeep/internal/certinfo"
 	"github.com/trustkeep/trustkeep/internal/entry"
 	"github.com/trustkeep/trustkeep/internal/pkcs12"
+	"github.com/trustkeep/trustkeep/internal/storefile"
 )
 
 // Incompatibility is a reason for which somebody could not read a store, or would
@@ -49,7 +50,7 @@ func Consumers() []trustkeep.Profile {
 // No key is unlocked, so the algorithm of a key without certificate is not seen.
 // The error is that of asking for the password.
 func (k *Keystore) CanRead(consumer trustkeep.Profile, o trustkeep.SaveOptions) (found []Incompatibility, err error) {
-	password, err := reveal(o.Password)
+	password, err := storefile.Reveal(o.Password)
 	if err != nil {
 		return nil, fmt.Errorf("keystore: can read: %w", err)
 	}

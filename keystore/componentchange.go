@@ -9,6 +9,7 @@ import (
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/internal/component"
 	"github.com/trustkeep/trustkeep/internal/entry"
+	"github.com/trustkeep/trustkeep/internal/storefile"
 )
 
 // Identity opens the private key of the component with its password.
@@ -41,7 +42,7 @@ func (c *Component) open(password trustkeep.PasswordSource, o Options) (*Keystor
 	if r.store == nil {
 		return nil, fmt.Errorf("a public component has no private key: %w", trustkeep.ErrUnsupported)
 	}
-	secret, err := reveal(password)
+	secret, err := storefile.Reveal(password)
 	if err != nil {
 		return nil, err
 	}
@@ -129,7 +130,7 @@ func (c *Component) Change(ctx context.Context, op string, change func(ks *Keyst
 	if c.current().store == nil {
 		return nil, componentError(op, c.name, fmt.Errorf("no key or certificate can be made for a public component: %w", trustkeep.ErrUnsupported))
 	}
-	password, err := reveal(o.Password)
+	password, err := storefile.Reveal(o.Password)
 	if err != nil {
 		return nil, componentError(op, c.name, err)
 	}

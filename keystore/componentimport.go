@@ -11,6 +11,7 @@ import (
 	"github.com/trustkeep/trustkeep/internal/entry"
 	"github.com/trustkeep/trustkeep/internal/limits"
 	"github.com/trustkeep/trustkeep/internal/redact"
+	"github.com/trustkeep/trustkeep/internal/storefile"
 )
 
 // importRevision runs the stages of an import up to the policy. before is what the file
@@ -23,7 +24,7 @@ func importRevision(ctx context.Context, name string, data []byte, o ComponentOp
 	if err := component.Admit(ctx, name, data, limits.New(reading.Limits), o.Scanner); err != nil {
 		return nil, err
 	}
-	password, err := reveal(o.Password)
+	password, err := storefile.Reveal(o.Password)
 	if err != nil {
 		return nil, err
 	}
@@ -298,7 +299,7 @@ func checkedRevision(chain [][]byte, store []byte) (*revision, error) {
 // sealComponent writes a store with one key as PKCS#12. A password is mandatory, and an
 // empty one is none.
 func sealComponent(ks *Keystore, alias, name string, password trustkeep.PasswordSource, o trustkeep.SaveOptions) ([]byte, error) {
-	secret, err := reveal(password)
+	secret, err := storefile.Reveal(password)
 	if err != nil {
 		return nil, err
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/internal/entry"
 	"github.com/trustkeep/trustkeep/internal/redact"
+	"github.com/trustkeep/trustkeep/internal/storefile"
 )
 
 // SetIdentity puts an identity under an alias, replacing the entry of exactly
@@ -24,7 +25,7 @@ func (k *Keystore) SetIdentity(alias string, id *Identity) error {
 // ErrUnsupported, since its consumers expect the store's password. A nil or empty
 // password is ErrInvalid.
 func (k *Keystore) SetIdentityWithPassword(alias string, id *Identity, password trustkeep.PasswordSource) error {
-	secret, err := reveal(password)
+	secret, err := storefile.Reveal(password)
 	if err == nil && secret == nil {
 		err = fmt.Errorf("key without a password: %w", trustkeep.ErrInvalid)
 	}

@@ -7,12 +7,13 @@ import (
 	"github.com/trustkeep/trustkeep/internal/inspect"
 	"github.com/trustkeep/trustkeep/internal/pkcs12"
 	"github.com/trustkeep/trustkeep/internal/redact"
+	"github.com/trustkeep/trustkeep/internal/storefile"
 )
 
 // Inspect is for package audit: see audit.Run and audit.CanRead. It unlocks no key. The
 // error is that of asking for the password.
 func (k *Keystore) Inspect(o trustkeep.SaveOptions) (inspect.Store, error) {
-	given, err := reveal(o.Password)
+	given, err := storefile.Reveal(o.Password)
 	if err != nil {
 		return inspect.Store{}, &trustkeep.Error{Op: "keystore: inspect", Path: k.Path(), Err: err}
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/internal/entry"
 	"github.com/trustkeep/trustkeep/internal/redact"
+	"github.com/trustkeep/trustkeep/internal/storefile"
 )
 
 // Keystore holds entries, most of them identities. It is safe for concurrent use:
@@ -46,7 +47,7 @@ func (o Options) fromStore(store *entry.Store, password *redact.Secret) (*Keysto
 		if it == nil || it.e.Key == nil {
 			return nil, fmt.Errorf("password for key %q: %w", trustkeep.Printable(alias), trustkeep.ErrNotFound)
 		}
-		secret, err := reveal(source)
+		secret, err := storefile.Reveal(source)
 		if err != nil {
 			return nil, err
 		}
@@ -78,7 +79,7 @@ func (k *Keystore) Format() trustkeep.Format { return k.current().format }
 
 // Path is the file that the store was loaded from or last saved to, and empty
 // where there is none.
-func (k *Keystore) Path() string { return k.current().origin.path }
+func (k *Keystore) Path() string { return k.current().file.Path() }
 
 // Authenticated reports whether a MAC or digest vouched for the content when
 // the store was opened.

@@ -1,8 +1,6 @@
 package keystore
 
 import (
-	"bytes"
-	"crypto/sha256"
 	"io"
 	"time"
 
@@ -65,46 +63,17 @@ func Parse(data []byte, password trustkeep.PasswordSource) (*Keystore, error) {
 
 // Load is the function Load with these options.
 func (o Options) Load(path string, password trustkeep.PasswordSource) (*Keystore, error) {
-	const op = "keystore: load"
-	data, err := storefile.ReadFile(path, o.Limits.MaxSize)
-	if err != nil {
-		return nil, &trustkeep.Error{Op: op, Path: path, Err: err}
-	}
-	secret, err := reveal(password)
-	if err != nil {
-		return nil, &trustkeep.Error{Op: op, Path: path, Err: err}
-	}
-	k, err := o.open(op, path, data, secret)
-	if err != nil {
-		return nil, err
-	}
-	k.current().origin = origin{path: path, sum: sha256.Sum256(data)}
-	return k, nil
+	return o.kind().Load(path, password)
 }
 
 // Read is the function Read with these options.
 func (o Options) Read(r io.Reader, password trustkeep.PasswordSource) (*Keystore, error) {
-	const op = "keystore: read"
-	data, err := storefile.ReadAll(r, o.Limits.MaxSize)
-	if err != nil {
-		return nil, &trustkeep.Error{Op: op, Err: err}
-	}
-	secret, err := reveal(password)
-	if err != nil {
-		return nil, &trustkeep.Error{Op: op, Err: err}
-	}
-	return o.open(op, "", data, secret)
+	return o.kind().Read(r, password)
 }
 
 // Parse is the function Parse with these options.
 func (o Options) Parse(data []byte, password trustkeep.PasswordSource) (*Keystore, error) {
-	const op = "keystore: parse"
-	secret, err := reveal(password)
-	if err != nil {
-		return nil, &trustkeep.Error{Op: op, Err: err}
-	}
-	// The entries share memory with what they were read from.
-	return o.open(op, "", bytes.Clone(data), secret)
+	return o.kind().Parse(data, password)
 }
 
 // New returns an empty store that will be written as PKCS#12.
@@ -115,42 +84,43 @@ func (o Options) New() *Keystore {
 	return &Keystore{options: o}
 }
 
-// open makes a store of data, which it owns.
-func (o Options) open(op, path string, data []byte, password *redact.Secret) (*Keystore, error) {
-	store, err := formats.Parse(data, entry.ReadOptions{
-		Password:             password.Bytes(),
+// kind is what storefile needs to know of keystores.
+func (o Options) kind() storefile.Kind[*Keystore] {
+	return storefile.Kind[*Keystore]{
+		Package: "keystore", MaxSize: o.Limits.MaxSize, Open: o.open,
+		New: func(password *redact.Secret) *Keystore {
+			k := o.New()
+			k.current().password = password
+			return k
+		},
+		Encode: func(k *Keystore, path string, save trustkeep.SaveOptions) ([]byte, error) {
+			return k.encode("keystore: update", path, save)
+		},
+		Close: func(k *Keystore) { k.Close() },
+	}
+}
+
+// open makes a store.
+func (o Options) open(in storefile.Input) (*Keystore, error) {
+	fail := func(format trustkeep.Format, err error) (*Keystore, error) {
+		hint := hintFor(err, in.Password)
+		in.Password.Wipe()
+		return nil, &trustkeep.Error{Op: in.Op, Path: in.Path, Format: string(format), Err: err, Hint: hint}
+	}
+	store, err := formats.Parse(in.Data, entry.ReadOptions{
+		Password:             in.Password.Bytes(),
 		Budget:               limits.New(o.Limits),
 		AllowUnauthenticated: o.AllowUnauthenticated,
 		Unlock:               o.Unlock,
 	})
 	if err != nil {
-		e := &trustkeep.Error{Op: op, Path: path, Err: err, Hint: hintFor(err, password)}
-		password.Wipe()
-		if f, ok := formats.Detect(data); ok {
-			e.Format = string(f)
-		}
-		return nil, e
+		format, _ := formats.Detect(in.Data)
+		return fail(format, err)
 	}
-	k, err := o.fromStore(store, password)
+	k, err := o.fromStore(store, in.Password)
 	if err != nil {
-		password.Wipe()
-		return nil, &trustkeep.Error{Op: op, Path: path, Format: string(store.Format), Err: err}
+		return fail(store.Format, err)
 	}
+	k.current().file = in.Origin
 	return k, nil
-}
-
-func reveal(password trustkeep.PasswordSource) (*redact.Secret, error) {
-	if password == nil {
-		return nil, nil
-	}
-	b, err := password.Reveal()
-	if err != nil {
-		return nil, err
-	}
-	if b == nil {
-		b = []byte{} // a source that answers has a password
-	}
-	secret := redact.NewSecret(b)
-	clear(b)
-	return secret, nil
 }

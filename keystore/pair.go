@@ -29,11 +29,11 @@ func (o Options) LoadPair(certFile, keyFile string, password trustkeep.PasswordS
 			return nil, &trustkeep.Error{Op: op, Path: path, Err: err}
 		}
 	}
-	secret, err := reveal(password)
+	secret, err := storefile.Reveal(password)
 	if err != nil {
 		return nil, &trustkeep.Error{Op: op, Path: keyFile, Err: err}
 	}
-	ks, err := o.open(op, certFile, bytes.Join(files[:], []byte("\n")), secret)
+	ks, err := o.open(storefile.Input{Op: op, Path: certFile, Data: bytes.Join(files[:], []byte("\n")), Password: secret})
 	if err != nil {
 		return nil, err
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/internal/entry"
 	"github.com/trustkeep/trustkeep/internal/redact"
+	"github.com/trustkeep/trustkeep/internal/storefile"
 )
 
 // ChangePassword gives the store and the keys that share its password a new
@@ -116,10 +117,10 @@ func same(a, b *redact.Secret) bool {
 }
 
 func revealBoth(current, next trustkeep.PasswordSource) (old, secret *redact.Secret, err error) {
-	if old, err = reveal(current); err != nil {
+	if old, err = storefile.Reveal(current); err != nil {
 		return nil, nil, err
 	}
-	if secret, err = reveal(next); err != nil {
+	if secret, err = storefile.Reveal(next); err != nil {
 		old.Wipe()
 		return nil, nil, err
 	}

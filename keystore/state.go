@@ -9,6 +9,7 @@ import (
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/internal/entry"
 	"github.com/trustkeep/trustkeep/internal/redact"
+	"github.com/trustkeep/trustkeep/internal/storefile"
 )
 
 // state is a store at one moment. It does not change, except that Keystore.publish wipes
@@ -25,14 +26,8 @@ type state struct {
 	items    []*item
 	byAlias  map[string]*item // by entry.Fold
 	findings []trustkeep.Finding
-	origin   origin
+	file     storefile.Origin
 	index    atomic.Pointer[entry.Index] // see issuers
-}
-
-// origin is the file that a store was loaded from or saved to.
-type origin struct {
-	path string
-	sum  [32]byte // SHA-256 of its content then
 }
 
 // item is one entry of a store. It does not change; what is kept in it is what
@@ -137,7 +132,7 @@ func (k *Keystore) publish(next *state) {
 func (s *state) copy() *state {
 	next := &state{
 		format: s.format, source: s.source, profile: s.profile, unauthenticated: s.unauthenticated, closed: s.closed,
-		password: s.password, items: s.items, byAlias: s.byAlias, findings: s.findings, origin: s.origin,
+		password: s.password, items: s.items, byAlias: s.byAlias, findings: s.findings, file: s.file,
 	}
 	next.index.Store(s.index.Load())
 	return next
@@ -200,7 +195,7 @@ func (s *state) onlyKey(op string) (*item, error) {
 
 // fail describes a failure with an entry, or with the store if alias is empty.
 func (s *state) fail(op, alias string, err error, hint string) error {
-	return &trustkeep.Error{Op: op, Path: s.origin.path, Format: string(s.format), Alias: alias, Err: err, Hint: hint}
+	return &trustkeep.Error{Op: op, Path: s.file.Path(), Format: string(s.format), Alias: alias, Err: err, Hint: hint}
 }
 
 // aliasHint names what there is, since a wrong alias is most often a spelling.

@@ -12,6 +12,7 @@ import (
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/internal/entry"
 	"github.com/trustkeep/trustkeep/internal/redact"
+	"github.com/trustkeep/trustkeep/internal/storefile"
 )
 
 // Identity unlocks the key of that alias with its own password where one was
@@ -35,7 +36,7 @@ func (k *Keystore) Identity(alias string) (*Identity, error) {
 // incorrect. Errors are those of Identity.
 func (k *Keystore) IdentityWithPassword(alias string, password trustkeep.PasswordSource) (*Identity, error) {
 	const op = "keystore: identity"
-	secret, err := reveal(password)
+	secret, err := storefile.Reveal(password)
 	if err != nil {
 		return nil, &trustkeep.Error{Op: op, Path: k.Path(), Alias: alias, Err: err}
 	}

@@ -90,11 +90,11 @@ func (o Options) watch(paths []string, password trustkeep.PasswordSource, option
 
 // parse opens a store and the identities that are in use.
 func (k *Watched) parse(o Options, paths []string, content []byte, password trustkeep.PasswordSource) (*Keystore, error) {
-	secret, err := reveal(password)
+	secret, err := storefile.Reveal(password)
 	if err != nil {
 		return nil, err
 	}
-	next, err := o.open("keystore: reload", paths[0], content, secret)
+	next, err := o.open(storefile.Input{Op: "keystore: reload", Path: paths[0], Data: content, Password: secret})
 	if err != nil {
 		return nil, err
 	}

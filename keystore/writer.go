@@ -2,6 +2,7 @@ package keystore
 
 import (
 	"bytes"
+	"crypto"
 	"crypto/x509"
 	"fmt"
 	"slices"
@@ -12,6 +13,7 @@ import (
 	"github.com/trustkeep/trustkeep/internal/entry"
 	"github.com/trustkeep/trustkeep/internal/formats"
 	"github.com/trustkeep/trustkeep/internal/redact"
+	"github.com/trustkeep/trustkeep/internal/storefile"
 )
 
 // writer makes a file of a state and answers the codec's questions about keys.
@@ -23,7 +25,8 @@ type writer struct {
 	sameCodec    bool           // format and algorithms stay
 	samePassword bool
 	items        map[*entry.Entry]*item
-	keys         map[*item]*keySecret
+	own          map[*item]*redact.Secret // passwords of single keys that are known
+	keys         map[*item]*keySecret     // those to be protected anew
 
 	mu     sync.Mutex // codecs may protect keys on several cores
 	opened map[*item]*item
@@ -32,7 +35,6 @@ type writer struct {
 // keySecret is what a writer needs for one key. It is a copy, since passwords of the
 // store may be wiped while keys are derived.
 type keySecret struct {
-	own  *redact.Secret // the key's own password, if known
 	open *redact.Secret // what opens the key
 	err  error          // why nothing does
 }
@@ -57,13 +59,16 @@ func newWriter(s *state, o trustkeep.SaveOptions, given *redact.Secret) *writer 
 	}
 	w.samePassword = same(w.password, s.password)
 	w.items = make(map[*entry.Entry]*item, len(s.items))
-	w.keys = make(map[*item]*keySecret)
+	w.keys, w.own = make(map[*item]*keySecret), make(map[*item]*redact.Secret)
 	for _, it := range s.items {
 		w.items[it.e] = it
+		if it.password != nil && (hasKeyPasswords(w.format) || w.keeps(it)) {
+			w.own[it] = redact.NewSecret(it.password.Bytes())
+		}
 		if it.e.Key == nil || w.keeps(it) {
 			continue
 		}
-		secret := &keySecret{own: redact.NewSecret(it.password.Bytes())}
+		secret := new(keySecret)
 		secret.open, secret.err = s.credential(it, nil, false)
 		w.keys[it] = secret
 	}
@@ -74,8 +79,10 @@ func newWriter(s *state, o trustkeep.SaveOptions, given *redact.Secret) *writer 
 func (w *writer) encode(k *Keystore, o trustkeep.SaveOptions) (encoded []byte, err error) {
 	defer func() {
 		for _, secret := range w.keys {
-			secret.own.Wipe()
 			secret.open.Wipe()
+		}
+		for _, secret := range w.own {
+			secret.Wipe()
 		}
 		if err != nil {
 			w.password.Wipe()
@@ -95,9 +102,29 @@ func (w *writer) encode(k *Keystore, o trustkeep.SaveOptions) (encoded []byte, e
 	if k.options.Clock != nil {
 		now = k.options.Clock()
 	}
-	return formats.Encode(store, w.profile, entry.WriteOptions{
+	encoded, err = formats.Encode(store, w.profile, entry.WriteOptions{
 		Password: w.password.Bytes(), Rand: o.Rand, Now: now, Keep: w.keep, Key: w.key,
 	})
+	if err != nil {
+		return nil, err
+	}
+	if err := storefile.Check(o, store, encoded, w.password, w.known); err != nil {
+		return nil, err
+	}
+	return encoded, nil
+}
+
+// known tells SaveOptions.Check about a private key.
+func (w *writer) known(e *entry.Entry) (crypto.PublicKey, *redact.Secret) {
+	it := w.items[e]
+	key := it.signer()
+	if opened := w.opened[it]; key == nil && opened != nil {
+		key, _ = openKey(opened.e, nil) // nil if the standard library does not know it
+	}
+	if key == nil {
+		return nil, w.own[it]
+	}
+	return key.Public(), w.own[it]
 }
 
 // needsPassword refuses to write private keys in the clear, unless that was
@@ -128,8 +155,8 @@ func (w *writer) key(e *entry.Entry) (plain, password []byte, err error) {
 	it := w.items[e]
 	secret := w.keys[it]
 	password = w.password.Bytes()
-	if secret.own != nil && hasKeyPasswords(w.format) {
-		password = secret.own.Bytes()
+	if own := w.own[it]; own != nil {
+		password = own.Bytes()
 	}
 	if password != nil && len(password) == 0 {
 		return nil, nil, &trustkeep.Error{Op: "key", Alias: e.Alias, Err: errEmptyPassword(),
