@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/trustkeep/trustkeep"
 )
@@ -21,8 +22,8 @@ type endpoint struct {
 // So tls.Dial and tls.Client can use what Client returns, and Explain and ExplainError speak
 // about that destination. On servers, the destination is the name that a client asks for.
 //
-// Host names are compared without regard to case or a dot at the end. They are spelled in
-// ASCII, as they are dialled: xn--… for others. IPv6 addresses may have brackets, and a zone,
+// Host names are compared without regard to case or a dot at the end, names beyond ASCII in
+// the form that is dialled for them, xn--…. IPv6 addresses may have brackets, and a zone,
 // which certificates know nothing of. Any other address makes whatever is built fail with
 // trustkeep.ErrInvalid, and is named by Explain.
 func (b Builder) For(address string) Builder {
@@ -62,10 +63,10 @@ func endpointOf(address string) endpoint {
 		}
 		return endpoint{host: fold(host), port: port}
 	}
-	if strings.ContainsFunc(host, func(r rune) bool { return r > 0x7e }) {
-		return bad("write the host in ASCII, as it is dialled: xn--…")
+	if len(host) > 1024 || !utf8.ValidString(host) {
+		return bad("it has no host name or IP address")
 	}
-	folded := fold(host)
+	folded := fold(asDialled(host))
 	if len(folded) > 253 {
 		return bad("a host name has at most 253 characters")
 	}

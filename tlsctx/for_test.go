@@ -68,7 +68,7 @@ func TestForRefuses(t *testing.T) {
 	for _, bad := range []string{
 		"", ":", ":443", host + ":", host + ":0x1", host + ":-1", host + ":65536", host + ":44 3", "https://" + host, host + "/path", "me@" + host,
 		"*.example:443", "a..example", ".example", "[]:443", "[" + host + "]:443", "[::1", "::1]:443", "[::1]443", "1:2:3", "[fe80::1%]:443",
-		"b\u00fccher.example:443", "a b", "a\n", "a\x00b:443", "a:443\n", strings.Repeat("a", 64) + ".example", strings.Repeat("a.", 150) + "example",
+		"b\u202echer.example:443", "\xff\xfe.example:443", "a b", "a\n", "a\x00b:443", "a:443\n", strings.Repeat("a", 64) + ".example", strings.Repeat("a.", 150) + "example",
 	} {
 		one := b.For(bad)
 		_, clientErr := one.Client()
