@@ -100,18 +100,21 @@ type digest struct {
 // maxDigests bounds how often content is hashed.
 const maxDigests = 8
 
-// signerSet computes what the expected signers' signatures need.
-type signerSet struct {
-	keys    []*Key
-	digests []*digest
-}
+// digests hash content in every way that signatures need.
+type digests struct{ list []*digest }
 
-func (s *signerSet) hashing() bool { return len(s.digests) > 0 }
+func (s *digests) hashing() bool { return len(s.list) > 0 }
 
-func (s *signerSet) write(p []byte) {
-	for _, d := range s.digests {
+func (s *digests) write(p []byte) {
+	for _, d := range s.list {
 		d.w.Write(p)
 	}
+}
+
+// signerSet computes what the expected signers' signatures need.
+type signerSet struct {
+	keys []*Key
+	digests
 }
 
 // knows returns the expected signers whose key the signature names.
@@ -127,20 +130,24 @@ func (s *signerSet) knows(c *candidate) []*Key {
 
 // add prepares for a signature. Nothing is hashed for strangers.
 func (s *signerSet) add(c *candidate) {
-	if c.problem != nil || len(s.knows(c)) == 0 {
-		return
+	if c.problem == nil && len(s.knows(c)) > 0 {
+		s.prepare(c)
 	}
+}
+
+// prepare starts to hash content as the signature does.
+func (s *digests) prepare(c *candidate) {
 	if c.kind != packet.SigTypeBinary && c.kind != packet.SigTypeText {
 		c.problem = fail(trustkeep.ErrUnsupported, "signature of type %#x on data", int(c.kind))
 		return
 	}
-	for _, d := range s.digests {
+	for _, d := range s.list {
 		if d.kind == c.kind && d.hash == c.hash && d.salt == string(c.salt) {
 			c.digest = d
 			return
 		}
 	}
-	if len(s.digests) == maxDigests {
+	if len(s.list) == maxDigests {
 		c.problem = fail(trustkeep.ErrLimit, "more than %d different hashes", maxDigests)
 		return
 	}
@@ -158,7 +165,7 @@ func (s *signerSet) add(c *candidate) {
 		d.salt = "not shared" // verifying consumes the hash
 	}
 	c.digest = d
-	s.digests = append(s.digests, d)
+	s.list = append(s.list, d)
 }
 
 // state returns a hash that verifying may consume.

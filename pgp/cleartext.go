@@ -108,32 +108,8 @@ func (m *message) readCleartext(r *bufio.Reader, w io.Writer) error {
 	// version 6 only with the signature: keep the text until that is known.
 	var text bytes.Buffer
 	keep := &limitedBuffer{&text, defaultBuffer}
-	for first := true; ; first = false {
-		line, err := cleartext.Line(r)
-		if err == io.EOF {
-			return fail(trustkeep.ErrCorrupt, "cleartext message without signature")
-		}
-		if err != nil {
-			return err
-		}
-		if string(line) == cleartext.SignatureBegin {
-			break
-		}
-		escaped := bytes.HasPrefix(line, []byte("- "))
-		switch {
-		case escaped:
-			line = line[2:]
-		case bytes.HasPrefix(line, []byte("-")):
-			return fail(trustkeep.ErrCorrupt, "unescaped %q in a cleartext message", trustkeep.Printable(string(line)))
-		}
-		if !first {
-			if _, err := keep.Write([]byte("\n")); err != nil {
-				return err
-			}
-		}
-		if _, err := keep.Write(line); err != nil {
-			return err
-		}
+	if err := readText(r, keep); err != nil {
+		return err
 	}
 	d := armor.NewReader(r)
 	d.Kind, d.Ended = armor.BlockSignature, false
@@ -162,4 +138,36 @@ func (m *message) readCleartext(r *bufio.Reader, w io.Writer) error {
 	m.result.Size = int64(text.Len())
 	_, err = text.WriteTo(w)
 	return err
+}
+
+// readText reads the text up to the signature, and takes the escapes of dashes
+// away. There is no line ending after the last line.
+func readText(r *bufio.Reader, w io.Writer) error {
+	for first := true; ; first = false {
+		line, err := cleartext.Line(r)
+		if err == io.EOF {
+			return fail(trustkeep.ErrCorrupt, "cleartext message without signature")
+		}
+		if err != nil {
+			return err
+		}
+		if string(line) == cleartext.SignatureBegin {
+			return nil
+		}
+		escaped := bytes.HasPrefix(line, []byte("- "))
+		switch {
+		case escaped:
+			line = line[2:]
+		case bytes.HasPrefix(line, []byte("-")):
+			return fail(trustkeep.ErrCorrupt, "unescaped %q in a cleartext message", trustkeep.Printable(string(line)))
+		}
+		if !first {
+			if _, err := w.Write([]byte("\n")); err != nil {
+				return err
+			}
+		}
+		if _, err := w.Write(line); err != nil {
+			return err
+		}
+	}
 }

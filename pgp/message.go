@@ -219,11 +219,22 @@ func (m *message) decompress(body *grammar.Body) error {
 	if m.compressed++; m.compressed > maxCompressed {
 		return fail(trustkeep.ErrLimit, "compressed data nested more than %d deep", maxCompressed)
 	}
+	content, end, err := inflate(body, m.expansion)
+	if err != nil {
+		return err
+	}
+	m.layers = append(m.layers, &layer{r: bufio.NewReaderSize(content, 32<<10), closed: end})
+	return nil
+}
+
+// inflate reads the content of a compressed packet, which may expand by the
+// factor. Closing end reads what is left of the packet.
+func inflate(body io.Reader, factor int64) (content io.Reader, end io.Closer, err error) {
 	in := &countingReader{r: body}
 	r := bufio.NewReaderSize(in, 32<<10)
 	algorithm, err := r.ReadByte()
 	if err != nil {
-		return io.ErrUnexpectedEOF
+		return nil, nil, io.ErrUnexpectedEOF
 	}
 	var out io.Reader
 	switch algorithm {
@@ -233,16 +244,14 @@ func (m *message) decompress(body *grammar.Body) error {
 		out = flate.NewReader(r)
 	case 2:
 		if out, err = zlib.NewReader(r); err != nil {
-			return err
+			return nil, nil, err
 		}
 	case 3:
 		out = bzip2.NewReader(r)
 	default:
-		return fail(trustkeep.ErrUnsupported, "compression algorithm %d", algorithm)
+		return nil, nil, fail(trustkeep.ErrUnsupported, "compression algorithm %d", algorithm)
 	}
-	limited := &expansionReader{r: out, in: in, factor: m.expansion}
-	m.layers = append(m.layers, &layer{r: bufio.NewReaderSize(limited, 32<<10), closed: bodyEnd{r}})
-	return nil
+	return &expansionReader{r: out, in: in, factor: factor}, bodyEnd{r}, nil
 }
 
 // bodyEnd reads what is left of a compressed packet behind the compressed
