@@ -108,7 +108,7 @@ func (m *message) readCleartext(r *bufio.Reader, w io.Writer) error {
 	// version 6 only with the signature: keep the text until that is known.
 	var text bytes.Buffer
 	keep := &limitedBuffer{&text, defaultBuffer}
-	if err := readText(r, keep); err != nil {
+	if err := cleartext.Read(r, keep); err != nil {
 		return err
 	}
 	d := armor.NewReader(r)
@@ -124,13 +124,13 @@ func (m *message) readCleartext(r *bufio.Reader, w io.Writer) error {
 		return err
 	}
 	for _, c := range m.signatures {
-		if c.kind != packet.SigTypeText && c.problem == nil {
+		if c.Kind != packet.SigTypeText && c.Problem == nil {
 			// Section 7: over the text as text, or it could be one taken
 			// from other data.
-			c.problem = fail(trustkeep.ErrCorrupt, "signature of type %#x on a cleartext message", int(c.kind))
+			c.Problem = fail(trustkeep.ErrCorrupt, "signature of type %#x on a cleartext message", int(c.Kind))
 		}
 	}
-	m.signers.write(text.Bytes()) // the digests bring line endings into canonical form
+	m.signers.Write(text.Bytes()) // the digests bring line endings into canonical form
 	m.verify()
 	if text.Len() > 0 {
 		text.WriteByte('\n')
@@ -138,36 +138,4 @@ func (m *message) readCleartext(r *bufio.Reader, w io.Writer) error {
 	m.result.Size = int64(text.Len())
 	_, err = text.WriteTo(w)
 	return err
-}
-
-// readText reads the text up to the signature, and takes the escapes of dashes
-// away. There is no line ending after the last line.
-func readText(r *bufio.Reader, w io.Writer) error {
-	for first := true; ; first = false {
-		line, err := cleartext.Line(r)
-		if err == io.EOF {
-			return fail(trustkeep.ErrCorrupt, "cleartext message without signature")
-		}
-		if err != nil {
-			return err
-		}
-		if string(line) == cleartext.SignatureBegin {
-			return nil
-		}
-		escaped := bytes.HasPrefix(line, []byte("- "))
-		switch {
-		case escaped:
-			line = line[2:]
-		case bytes.HasPrefix(line, []byte("-")):
-			return fail(trustkeep.ErrCorrupt, "unescaped %q in a cleartext message", trustkeep.Printable(string(line)))
-		}
-		if !first {
-			if _, err := w.Write([]byte("\n")); err != nil {
-				return err
-			}
-		}
-		if _, err := w.Write(line); err != nil {
-			return err
-		}
-	}
 }

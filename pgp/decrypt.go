@@ -7,6 +7,7 @@ import (
 
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/internal/limits"
+	"github.com/trustkeep/trustkeep/pgp/internal/inflate"
 	"github.com/trustkeep/trustkeep/pgp/internal/overlap"
 )
 
@@ -163,7 +164,7 @@ func (d Decryption) message(src io.Reader) (*message, error) {
 func newMessage(c Options, signers []*Key, expansion int) *message {
 	m := &message{cfg: c, budget: limits.New(c.Limits), expansion: int64(expansion)}
 	if expansion <= 0 {
-		m.expansion = defaultExpansion
+		m.expansion = inflate.DefaultExpansion
 	}
 	m.signers.keys = signers
 	m.result.Allowed = c.Allow

@@ -2,9 +2,6 @@ package pgp
 
 import (
 	"bufio"
-	"compress/bzip2"
-	"compress/flate"
-	"compress/zlib"
 	"errors"
 	"io"
 	"time"
@@ -14,7 +11,9 @@ import (
 	"github.com/trustkeep/trustkeep/internal/limits"
 	"github.com/trustkeep/trustkeep/pgp/internal/armor"
 	"github.com/trustkeep/trustkeep/pgp/internal/grammar"
+	"github.com/trustkeep/trustkeep/pgp/internal/inflate"
 	"github.com/trustkeep/trustkeep/pgp/internal/overlap"
+	"github.com/trustkeep/trustkeep/pgp/internal/signatures"
 )
 
 // Bounds on the structure of a message. None of them is near what real messages
@@ -25,12 +24,6 @@ const (
 	maxCompressed  = 4 // nested compressed packets; one is usual
 	maxAttempts    = 64
 	maxFiller      = 1000 // markers, padding and unknown packets
-)
-
-// What a message may expand to by compression before it counts as a bomb.
-const (
-	defaultExpansion = 200
-	freeExpansion    = 64 << 20
 )
 
 // message reads one message: the grammar of RFC 9580 section 10.3, iteratively.
@@ -49,7 +42,7 @@ type message struct {
 	container  io.Closer // its Close tells whether the content is intact
 	encrypted  bool
 	compressed int
-	signatures []*candidate
+	signatures []*signatures.Candidate
 	filler     int
 	signers    signerSet
 	recipient  *Key // whose key opened the message
@@ -67,8 +60,8 @@ type message struct {
 // layer is a stream of packets.
 type layer struct {
 	r         *bufio.Reader
-	announced []*candidate // by one-pass packets of this layer
-	closed    io.Closer    // to be closed when the layer has been read
+	announced []*signatures.Candidate // by one-pass packets of this layer
+	closed    io.Closer               // to be closed when the layer has been read
 }
 
 // sourceReader keeps errors of the source apart from those of the content.
@@ -219,76 +212,12 @@ func (m *message) decompress(body *grammar.Body) error {
 	if m.compressed++; m.compressed > maxCompressed {
 		return fail(trustkeep.ErrLimit, "compressed data nested more than %d deep", maxCompressed)
 	}
-	content, end, err := inflate(body, m.expansion)
+	content, end, err := inflate.Open(body, m.expansion)
 	if err != nil {
 		return err
 	}
 	m.layers = append(m.layers, &layer{r: bufio.NewReaderSize(content, 32<<10), closed: end})
 	return nil
-}
-
-// inflate reads the content of a compressed packet, which may expand by the
-// factor. Closing end reads what is left of the packet.
-func inflate(body io.Reader, factor int64) (content io.Reader, end io.Closer, err error) {
-	in := &countingReader{r: body}
-	r := bufio.NewReaderSize(in, 32<<10)
-	algorithm, err := r.ReadByte()
-	if err != nil {
-		return nil, nil, io.ErrUnexpectedEOF
-	}
-	var out io.Reader
-	switch algorithm {
-	case 0:
-		out = r
-	case 1:
-		out = flate.NewReader(r)
-	case 2:
-		if out, err = zlib.NewReader(r); err != nil {
-			return nil, nil, err
-		}
-	case 3:
-		out = bzip2.NewReader(r)
-	default:
-		return nil, nil, fail(trustkeep.ErrUnsupported, "compression algorithm %d", algorithm)
-	}
-	return &expansionReader{r: out, in: in, factor: factor}, bodyEnd{r}, nil
-}
-
-// bodyEnd reads what is left of a compressed packet behind the compressed
-// stream, so that the packets after it are found.
-type bodyEnd struct{ r io.Reader }
-
-func (b bodyEnd) Close() error {
-	_, err := io.Copy(io.Discard, b.r)
-	return err
-}
-
-type countingReader struct {
-	r io.Reader
-	n int64
-}
-
-func (c *countingReader) Read(p []byte) (int, error) {
-	n, err := c.r.Read(p)
-	c.n += int64(n)
-	return n, err
-}
-
-// expansionReader ends in ErrLimit when compressed data expands too much.
-type expansionReader struct {
-	r      io.Reader
-	in     *countingReader
-	factor int64
-	n      int64
-}
-
-func (e *expansionReader) Read(p []byte) (int, error) {
-	n, err := e.r.Read(p)
-	e.n += int64(n)
-	if e.n > freeExpansion && e.n/e.factor > e.in.n {
-		return 0, fail(trustkeep.ErrLimit, "compressed data expands by more than %d times", e.factor)
-	}
-	return n, err
 }
 
 // literalHeader reads what stands before the content (section 5.9).
@@ -339,11 +268,11 @@ func (m *message) fill() error {
 	var n int
 	var err error
 	work := len(m.last)
-	if !m.signers.hashing() {
+	if !m.signers.Hashing() {
 		work = 0
 	}
 	overlap.Beside(work,
-		func() { m.signers.write(m.last) },
+		func() { m.signers.Write(m.last) },
 		func() {
 			err = guard("message", func() (err error) {
 				n, err = overlap.Fill(m.literal, buf)
@@ -356,7 +285,7 @@ func (m *message) fill() error {
 		return err
 	}
 	if err == io.EOF {
-		m.signers.write(m.last)
+		m.signers.Write(m.last)
 		m.last = nil
 		if err := m.ascend(); err != nil {
 			return err
@@ -413,12 +342,12 @@ func (m *message) signaturesOf(l *layer) error {
 		missing = missing[:len(missing)-1]
 		p, _, err := reparse(tag, body)
 		if err != nil {
-			if c.problem == nil {
-				c.problem = err
+			if c.Problem == nil {
+				c.Problem = err
 			}
 			continue
 		}
-		c.complete(p.(*packet.Signature))
+		c.Complete(p.(*packet.Signature))
 	}
 }
 
@@ -432,22 +361,22 @@ func (m *message) announce(tag byte, body *grammar.Body) error {
 	if errors.Is(err, trustkeep.ErrLimit) {
 		return err
 	}
-	c := new(candidate)
+	c := new(signatures.Candidate)
 	switch p := p.(type) {
 	case *packet.OnePassSignature:
-		c.announce(p, data, err)
+		c.Announce(p, data, err)
 	case *packet.Signature:
 		if err == nil {
-			c.announceWhole(p)
+			c.AnnounceWhole(p)
 		} else {
-			c.problem = err
+			c.Problem = err
 		}
 	default:
-		c.problem = err
+		c.Problem = err
 	}
 	if tag == grammar.TagOnePass {
 		top := m.top()
-		if n := len(top.announced); n > 0 && top.announced[n-1].last {
+		if n := len(top.announced); n > 0 && top.announced[n-1].Last {
 			return fail(trustkeep.ErrUnsupported, "signature over a signature")
 		}
 		top.announced = append(top.announced, c)

@@ -10,6 +10,7 @@ import (
 	"github.com/trustkeep/trustkeep/pgp/internal/armor"
 	"github.com/trustkeep/trustkeep/pgp/internal/grammar"
 	"github.com/trustkeep/trustkeep/pgp/internal/overlap"
+	"github.com/trustkeep/trustkeep/pgp/internal/signatures"
 )
 
 // Verification configures verifying, and its methods verify. Each returns a
@@ -54,12 +55,6 @@ func (v Verification) Detached(signed, signature io.Reader) (*Result, error) {
 
 const maxSignatureFile = 1 << 20
 
-// Write hashes content.
-func (s *signerSet) Write(p []byte) (int, error) {
-	s.write(p)
-	return len(p), nil
-}
-
 // expected makes an empty list of signers mean that nobody is trusted.
 func (v Verification) expected() []*Key {
 	if v.Signers == nil {
@@ -94,13 +89,13 @@ func (m *message) detached(data []byte) error {
 		if len(m.signatures) == maxSignatures {
 			return fail(trustkeep.ErrLimit, "more than %d signatures", maxSignatures)
 		}
-		c := new(candidate)
+		c := new(signatures.Candidate)
 		parsed, err := p.Parsed()
 		if err != nil {
-			c.problem = err
-			c.weakHash = len(p.Body) > 3 && p.Body[0] == 4 && isWeakHash(p.Body[3])
+			c.Problem = err
+			c.WeakHash = len(p.Body) > 3 && p.Body[0] == 4 && signatures.IsWeakHash(p.Body[3])
 		} else {
-			c.announceWhole(parsed.(*packet.Signature))
+			c.AnnounceWhole(parsed.(*packet.Signature))
 		}
 		m.signatures = append(m.signatures, c)
 		m.signers.add(c)
