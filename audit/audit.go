@@ -13,17 +13,17 @@ import (
 	"github.com/trustkeep/trustkeep/truststore"
 )
 
-// Target is one thing to audit: a Keystore, a Truststore, Certificates or a
-// Component. A target without any of them is reported as NothingToAudit, since
-// that is what the ignored error of a Load leaves behind.
+// Target is one thing to audit: a Keystore, a Truststore, Certificates or a Component. A
+// target without any of them, which the ignored error of a Load leaves behind, is reported
+// as NothingToAudit.
 type Target struct {
-	// Name in the report; empty is Path, else the kind of target with its
-	// number among the targets.
+	// Name in the report. If empty, Path, else the kind of target with its number
+	// among the targets.
 	Name string
 
 	Keystore   *keystore.Keystore
 	Truststore *truststore.Truststore
-	// Certificates are looked at one by one, and not taken for a chain.
+	// Certificates are looked at one by one, not as a chain.
 	Certificates []*x509.Certificate
 	// Component is a certificate or key under management. A *keystore.Component is
 	// looked at like an entry of a keystore, and its password compared with those
@@ -32,9 +32,9 @@ type Target struct {
 	Component trustkeep.Component
 
 	// Roles that the identities of a Keystore or Component, or the Certificates,
-	// are used in. Zero: not known, and not checked.
+	// are used in. If zero, roles are not checked.
 	Roles issue.Purposes
-	// KeyUsage that a consumer of them asks for besides. Zero: none.
+	// KeyUsage that a consumer also asks for. If zero, none.
 	KeyUsage x509.KeyUsage
 	// Path of the file, whose permissions are checked. Empty is that of the
 	// Keystore; a Truststore does not tell.
@@ -44,14 +44,14 @@ type Target struct {
 	Password trustkeep.PasswordSource
 }
 
-// Options says how an audit is done. The zero value is what Run uses.
+// Options configures an audit. The function Run uses the zero value.
 type Options struct {
 	// Window before the end of validity in which a certificate is reported
-	// as ExpiresSoon. Zero is 30 days.
+	// as ExpiresSoon. If zero, 30 days.
 	Window time.Duration
-	// Clock tells the time; nil is time.Now.
+	// Clock tells the time. If nil, time.Now.
 	Clock func() time.Time
-	// Passwords are known to too many, besides those of DefaultPasswords. The report
+	// Passwords are known to too many people, like those of DefaultPasswords. The report
 	// does not show them. One that cannot be had is reported as PasswordNotKnown.
 	Passwords []trustkeep.PasswordSource
 	// KnownKeys are public keys whose private halves are known to others,

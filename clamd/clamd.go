@@ -28,16 +28,16 @@ import (
 // Scanner asks a daemon. The zero value asks the Unix socket of Debian's package. Each
 // scan has a connection of its own, so it is safe for concurrent use.
 type Scanner struct {
-	// Network is "unix" or "tcp"; empty is "unix".
+	// Network is "unix" or "tcp". If empty, "unix".
 	Network string
-	// Address of the daemon; empty is /run/clamav/clamd.ctl.
+	// Address of the daemon. If empty, /run/clamav/clamd.ctl.
 	Address string
-	// Timeout bounds a scan; zero is 30 seconds. The context may be shorter.
+	// Timeout bounds a scan. If zero, 30 seconds. The context may end it earlier.
 	Timeout time.Duration
-	// MaxSize is the largest content that is sent, in bytes; zero is 25 MiB, which is
-	// StreamMaxLength of the daemon unless it is configured otherwise.
+	// MaxSize is the largest content that is sent, in bytes. If zero, 25 MiB,
+	// the daemon's default for StreamMaxLength.
 	MaxSize int64
-	// Dial opens connections; nil is net.Dialer's.
+	// Dial opens connections. If nil, a net.Dialer does.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 }
 

@@ -18,7 +18,7 @@ func Open(data []byte, identities ...trustkeep.Identity) ([]byte, error) {
 	return OpenOptions{}.Open(data, identities...)
 }
 
-// OpenOptions says how to open. The zero value is ready to use. It is a value
+// OpenOptions configures opening. The zero value is ready to use. It is a value
 // and safe for concurrent use.
 type OpenOptions struct {
 	// Limits: MaxSize bounds what is held in memory, MaxEntries the

@@ -20,13 +20,13 @@ func Seal(content []byte, recipients ...*x509.Certificate) ([]byte, error) {
 	return SealOptions{}.Seal(content, recipients...)
 }
 
-// SealOptions says how to seal. The zero value is AES-256-CBC with RSA
+// SealOptions configures sealing. The zero value is AES-256-CBC with RSA
 // PKCS #1 v1.5, which all partners read. It is a value: copy it, change the
 // copy, use it from many goroutines.
 type SealOptions struct {
-	// Cipher for the content; zero is AES256CBC.
+	// Cipher for the content. If zero, AES256CBC.
 	Cipher Cipher
-	// KeyTransport for recipients with RSA keys; zero is PKCS1v15.
+	// KeyTransport for recipients with RSA keys. If zero, PKCS1v15.
 	KeyTransport KeyTransport
 	// KeyIDs names recipients by subject key identifier instead of issuer and
 	// serial number, so that a certificate renewed with the same key opens

@@ -22,7 +22,7 @@ func SignDetached(content io.Reader, identities ...trustkeep.Identity) ([]byte, 
 	return SignOptions{}.SignDetached(content, identities...)
 }
 
-// Inclusion says which certificates go into a signed message.
+// Inclusion selects the certificates that go into a signed message.
 type Inclusion uint8
 
 // The inclusions.
@@ -37,25 +37,23 @@ const (
 	NoCertificates
 )
 
-// SignOptions says how to sign. The zero value signs SHA-256 digests by RSA
+// SignOptions configures signing. The zero value signs SHA-256 digests by RSA
 // PKCS #1 v1.5 or ECDSA, as the key has it. It is a value: copy it, change the
 // copy, use it from many goroutines.
 type SignOptions struct {
 	// Hash is SHA-256, SHA-384, SHA-512, or SHA-1 for partners that have
-	// nothing else; zero is SHA-256. Ed25519 keys always take SHA-512 (RFC
+	// nothing else. If zero, SHA-256. Ed25519 keys always take SHA-512 (RFC
 	// 8419 section 3.1).
 	Hash crypto.Hash
 	// PSS signs with RSASSA-PSS where the key is RSA. Many S/MIME and AS2
 	// products cannot verify it.
 	PSS bool
-	// Include says which certificates go with the message; zero is
-	// WholeChain.
+	// Include selects the certificates that go with the message. If zero, WholeChain.
 	Include Inclusion
 	// KeyIDs names signers by subject key identifier instead of issuer and
 	// serial number.
 	KeyIDs bool
-	// Clock tells the signing time that is stated in the signature. Nil means
-	// time.Now.
+	// Clock tells the signing time that is stated in the signature. If nil, time.Now.
 	Clock func() time.Time
 }
 

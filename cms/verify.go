@@ -24,7 +24,7 @@ func VerifyDetached(signature []byte, content io.Reader, trust truststore.Source
 	return VerifyOptions{Trust: trust}.VerifyDetached(signature, content)
 }
 
-// VerifyOptions says what makes a signature count. Trust must be set, the rest
+// VerifyOptions decides which signatures count. Trust must be set, the rest
 // has defaults. It is a value and safe for concurrent use.
 type VerifyOptions struct {
 	// Trust decides upon the signers, by its Verify for the purpose
@@ -48,7 +48,7 @@ type VerifyOptions struct {
 	// that do not bring them. They are not trusted by themselves.
 	Certificates []*x509.Certificate
 	// Clock tells the time at which certificates must be valid; the signing
-	// time that a message states proves nothing. Nil means time.Now.
+	// time that a message states proves nothing. If nil, time.Now.
 	Clock func() time.Time
 	// Limits: MaxSize bounds what is held in memory, MaxDepth the nesting.
 	// Zero means the defaults.

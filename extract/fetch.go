@@ -13,34 +13,33 @@ import (
 	"github.com/trustkeep/trustkeep"
 )
 
-// Options says how a server is asked. The zero value speaks TLS from the first
-// byte.
+// Options configures how a server is asked. The zero value speaks TLS from the first byte.
+// It prints without the user and password of Proxy.
 type Options struct {
-	// StartTLS is the protocol that is spoken before TLS; empty is none.
+	// StartTLS is the protocol that is spoken before TLS. If empty, none is.
 	StartTLS Protocol
-	// ServerName is the name that the server is asked for (SNI); empty is the
-	// host of the address.
+	// ServerName is the name that the server is asked for (SNI). If empty, the host of
+	// the address.
 	ServerName string
-	// Proxy is an HTTP proxy, http://user:password@host:port or https://; nil
-	// is none.
+	// Proxy is an HTTP proxy, http://user:password@host:port or https://. If nil, the
+	// server is dialled directly.
 	Proxy *url.URL
-	// Dial opens connections, to the proxy where there is one; nil is
-	// net.Dialer's.
+	// Dial opens connections, to the proxy where there is one. If nil, a net.Dialer
+	// does.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 	// NextProtos are offered (ALPN), for servers that choose their
 	// certificate by it.
 	NextProtos []string
-	// Timeout bounds the whole of it. Zero is 30 seconds.
+	// Timeout bounds the whole call. If zero, 30 seconds.
 	Timeout time.Duration
 	// FetchIssuer gets the certificate at a URL that a certificate names for
 	// its issuer (RFC 5280 section 4.2.2.1), to complete a chain that the
-	// server sends in part; HTTP has one. Nil completes nothing.
+	// server sends in part; HTTP has one. If nil, the chain is left as it was sent.
 	FetchIssuer func(ctx context.Context, url string) ([]byte, error)
 }
 
-// Fetch connects to a server, host:port, and returns what it presents. A server
-// that goes on to refuse the connection, for want of a client certificate for
-// instance, has been heard all the same.
+// Fetch connects to a server, host:port, and returns what it presents, even if the server
+// then refuses the connection, for want of a client certificate for instance.
 //
 // Errors: those of the network; trustkeep.ErrInvalid for an address without port or an
 // option that cannot be meant; trustkeep.ErrUnsupported for a server that does

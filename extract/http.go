@@ -12,7 +12,7 @@ import (
 // nobody has verified: use a Client that cannot reach what strangers should not
 // make this program reach.
 type HTTP struct {
-	// Client does the requests; nil is http.DefaultClient.
+	// Client sends the requests. If nil, http.DefaultClient does.
 	Client *http.Client
 }
 

@@ -11,7 +11,7 @@ import (
 	"github.com/trustkeep/trustkeep"
 )
 
-// Mode says what becomes of a certificate about which nothing could be learned.
+// Mode decides about a certificate about which nothing could be learned.
 type Mode uint8
 
 // The modes.
@@ -53,11 +53,12 @@ type Options struct {
 	// CRLs are lists at hand. See LoadCRLs.
 	CRLs []*CRL
 	// FetchCRL gets the list at a URL that a certificate names (RFC 5280
-	// section 4.2.1.13), in DER or PEM. It must bound what it reads. Nil fetches none.
+	// section 4.2.1.13), in DER or PEM. It must bound what it reads. If nil, no
+	// list is fetched.
 	FetchCRL func(ctx context.Context, url string) ([]byte, error)
 	// FetchOCSP sends an OCSP request, in DER, to a responder that a
-	// certificate names (RFC 5280 section 4.2.2.1) and returns its response. Nil
-	// asks none.
+	// certificate names (RFC 5280 section 4.2.2.1) and returns its response. If
+	// nil, no responder is asked.
 	FetchOCSP func(ctx context.Context, url string, request []byte) ([]byte, error)
 
 	// RequireStaple makes a stapled OCSP answer the only one that counts for
@@ -65,27 +66,27 @@ type Options struct {
 	// promise one (RFC 7633) are held to it in any case.
 	RequireStaple bool
 
-	// Timeout bounds all fetching for one chain. Zero is 10 seconds.
+	// Timeout bounds all fetching for one chain. If zero, 10 seconds.
 	Timeout time.Duration
 	// MaxAge is for how long an answer counts from when it was given, even if
-	// it names a later end. Zero is until the end that it names, and 1 day
+	// it names a later end. If zero, until the end that it names, and 1 day
 	// for one that names none.
 	MaxAge time.Duration
-	// Skew is by how much the clocks of issuers may differ. Zero is 5 minutes.
+	// Skew is by how much the clocks of issuers may differ. If zero, 5 minutes.
 	Skew time.Duration
 	// RetryAfter is for how long a fetch that failed is not tried again.
-	// Zero is 1 minute.
+	// If zero, 1 minute.
 	RetryAfter time.Duration
 	// MaxCached is how many bytes of fetched lists and answers are kept.
-	// Zero is 64 MiB.
+	// If zero, 64 MiB.
 	MaxCached int64
 
 	// OnUnknown is told of each certificate that SoftFail accepted without
 	// an answer, and why there was none. It is called during the handshake,
-	// possibly by several goroutines at once. Nil is not told.
+	// possibly by several goroutines at once. If nil, nobody is told.
 	OnUnknown func(cert *x509.Certificate, err error)
-	// Clock tells the time at which fetched answers are kept and dropped; nil
-	// is time.Now. The time of a decision is an argument of the decision.
+	// Clock tells when fetched answers are kept and dropped. If nil, time.Now. The time
+	// of a decision is an argument of CheckRevocation.
 	Clock func() time.Time
 }
 

@@ -16,9 +16,9 @@ import (
 // Only http and https are spoken: revocation data is signed, and is published over
 // http so that fetching it needs no other certificate to be checked.
 type HTTP struct {
-	// Client does the requests; nil is http.DefaultClient.
+	// Client sends the requests. If nil, http.DefaultClient does.
 	Client *http.Client
-	// MaxSize bounds a list, in bytes; zero is 32 MiB.
+	// MaxSize bounds a list, in bytes. If zero, 32 MiB.
 	MaxSize int64
 }
 

@@ -6,14 +6,11 @@ import (
 	"github.com/trustkeep/trustkeep"
 )
 
-// FromKeystore copies the certificates of a keystore, and nothing but them,
-// into a trust store that can be handed to others: everybody who gets it trusts
-// the keystore's identities and the authorities in their chains. Keys never
-// take part. The result's Entries say what was copied, each certificate once
-// and under an alias made as in Add.
+// FromKeystore copies the certificates of a keystore, and no keys, into a trust store.
+// Whoever gets it trusts the keystore's identities and the authorities in their chains. Each
+// certificate is copied once, under an alias made as in Add.
 //
-// This is the only way from a keystore to trust, since a keystore itself makes
-// nobody trusted. It fails with trustkeep.ErrEmpty when there is no
+// This is the only way from a keystore to trust: a keystore itself makes nobody trusted. It fails with trustkeep.ErrEmpty when there is no
 // certificate, and with trustkeep.ErrInvalid for a nil holder.
 func FromKeystore(holder trustkeep.CertificateHolder) (*Truststore, error) {
 	const op = "truststore: copy from keystore"

@@ -15,11 +15,10 @@ import (
 	"github.com/trustkeep/trustkeep/internal/storefile"
 )
 
-// Options says how a store is read. The zero value is what the functions Load,
-// Read and Parse use.
+// Options configures how a store is read. The functions Load, Read and Parse use the zero
+// value.
 type Options struct {
-	// Limits bounds the work that an input may cause; zero fields stand for
-	// the defaults.
+	// Limits bounds the work that an input may cause. Zero fields are the defaults.
 	Limits trustkeep.Limits
 	// Strict makes an error of whatever is otherwise kept and reported by
 	// Findings: a certificate that cannot be parsed, an entry that is not
@@ -28,15 +27,16 @@ type Options struct {
 	// AllowUnauthenticated opens a store without MAC or digest although a
 	// password was given. Nothing then vouches for what it holds.
 	AllowUnauthenticated bool
-	// Clock dates the entries that are added; nil is time.Now.
+	// Clock dates the entries that are added. If nil, time.Now.
 	Clock func() time.Time
 
 	ticks <-chan struct{} // of Watch, in tests: one look each
 }
 
 // Load reads the trust store in the file at path, of any format, detected from
-// its content, or a directory of certificates (see LoadDirectory). A nil password means none: right for a store without protection,
-// such as PEM, a password-less PKCS#12 file or a single certificate. A JKS file
+// its content, or a directory of certificates (see LoadDirectory). If password is nil,
+// no password is used: right for a store without protection, such as PEM, a PKCS#12 file
+// without a password or a single certificate. A JKS file
 // is read without its password too, as Java does, but unchecked (see
 // Authenticated).
 //

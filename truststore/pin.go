@@ -11,9 +11,8 @@ import (
 	"github.com/trustkeep/trustkeep"
 )
 
-// Pin names one certificate or one public key. The peer itself must have it: that
-// one of its issuers does is not enough, so the pin of an authority admits none of
-// its children. A Pin is comparable; the zero Pin fits nobody.
+// Pin names one certificate or one public key. The peer itself must have it: the pin of an
+// authority admits none of its children. Pins are comparable. The zero Pin fits nobody.
 type Pin struct {
 	key bool // of the SubjectPublicKeyInfo, not of the certificate
 	sum [sha256.Size]byte
@@ -97,13 +96,11 @@ func fitsAny(pins []Pin, c *x509.Certificate) bool {
 	return false
 }
 
-// Pinned is trust in whoever has one of the pins, and nobody else: no certificate
-// is at hand, and none is needed. Dates, names and usages of the peer's
-// certificate count as they do for one in a store (see Relaxation). Without pins it
-// trusts nobody.
+// Pinned trusts whoever has one of the pins, and nobody else. It needs no certificate.
+// Dates, names and usages of the peer's certificate count as they do for one in a store (see
+// Relaxation). Without pins it trusts nobody.
 //
-// Union adds it to other trust; VerifyOptions.Pins, on the other hand, narrows what
-// a store would accept.
+// Union adds it to other trust. VerifyOptions.Pins narrows what a store accepts.
 func Pinned(pins ...Pin) *Snapshot {
 	s := newSnapshot(1, nil, nil)
 	s.pins = append([]Pin(nil), pins...)

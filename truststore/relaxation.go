@@ -5,11 +5,10 @@ import (
 	"slices"
 )
 
-// Relaxation names something that crypto/x509 would have refused and that is
-// accepted because the caller asked for that by name. It applies only to a
-// certificate that is trusted exactly, being in the store itself or pinned, never
-// to one that a chain vouches for: whoever put that very certificate there knew
-// its dates and names. Nothing is relaxed unless it is listed in the Verdict.
+// Relaxation names something that crypto/x509 refuses and the caller accepts. It applies
+// only to a certificate that is itself in the store or pinned, never to one that a chain
+// vouches for: whoever put that certificate there knew its dates and names. The Verdict
+// lists the relaxations that were needed.
 type Relaxation string
 
 // The relaxations.
@@ -25,7 +24,7 @@ const (
 	AllowAnyName Relaxation = "any-name"
 )
 
-// Relaxations returns all of them, the slighter ones first.
+// Relaxations returns all relaxations, the slighter ones first.
 func Relaxations() []Relaxation { return []Relaxation{AllowExpired, AllowCommonName, AllowAnyName} }
 
 // JavaHTTPS are the relaxations by which an exactly trusted certificate is treated

@@ -16,11 +16,11 @@ type Scope struct {
 	// Names are the host names, IP addresses or e-mail addresses of the peers:
 	// "host.example" exactly, "*.host.example" one label below it,
 	// ".host.example" anything below it, "@host.example" any address there.
-	// A peer that no name was asked of is outside of every list of names.
+	// A question without a name is outside of every list.
 	Names []string
 	// Purposes for which the anchor counts.
 	Purposes []Purpose
-	// Until is when it ceases to count.
+	// Until is when the anchor ceases to count.
 	Until time.Time
 }
 

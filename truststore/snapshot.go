@@ -11,9 +11,8 @@ import (
 	"github.com/trustkeep/trustkeep"
 )
 
-// Source is where trust comes from: a *Truststore, the union of several, or
-// something else that can produce a Snapshot. Whoever holds a Source asks again
-// when trust is next decided upon and so follows its changes.
+// Source is where trust comes from: a *Truststore, a Union, or anything else that has a
+// Snapshot. Its users ask again for each decision, and so follow its changes.
 //
 // Implementations must be safe for concurrent use, and must return the same
 // *Snapshot for as long as nothing changes: caches are keyed by it.
@@ -65,9 +64,8 @@ func (s *Snapshot) Len() int { return len(s.certs) }
 // Empty reports whether nobody is trusted.
 func (s *Snapshot) Empty() bool { return len(s.certs) == 0 && s.platform == nil && len(s.pins) == 0 }
 
-// Plain reports whether Pool says all there is to say, so that crypto/tls can
-// decide by it. Otherwise there are scopes or pins, and only Verify decides
-// rightly.
+// Plain reports whether Pool is all of the trust, so that crypto/tls can decide by it.
+// Otherwise there are scopes or pins, and only Verify decides right.
 func (s *Snapshot) Plain() bool { return len(s.pins) == 0 && len(s.scopes) == 0 }
 
 // Platform reports whether roots take part that can be used but not listed:
@@ -83,8 +81,7 @@ func (s *Snapshot) Certificates() []*x509.Certificate { return slices.Clone(s.ce
 func (s *Snapshot) All() iter.Seq[*x509.Certificate] { return slices.Values(s.certs) }
 
 // Pool returns the certificates as crypto/tls and crypto/x509 take them. It is
-// never nil, is built once and is shared: it must not be modified (Clone it to
-// get one's own).
+// never nil, built once and shared. Do not modify it; Clone it instead.
 func (s *Snapshot) Pool() *x509.CertPool {
 	s.poolOnce.Do(func() {
 		switch {
@@ -103,7 +100,7 @@ func (s *Snapshot) Pool() *x509.CertPool {
 }
 
 // Contains reports whether that very certificate, byte for byte, is in the
-// store. It does not know the platform's certificates.
+// store. The platform's certificates are not known.
 func (s *Snapshot) Contains(c *x509.Certificate) bool {
 	if c == nil {
 		return false

@@ -37,10 +37,9 @@ func System() (*Truststore, error) {
 	return fromCertificates(nil, s.platform), nil
 }
 
-// Platform returns a snapshot of the roots that crypto/tls uses where it is
-// told nothing: those of x509.SystemCertPool, which Go reads once per process.
-// They can be used but not listed. It costs next to nothing, compared with
-// System, which reads and parses the certificates anew.
+// Platform returns a snapshot of the roots that crypto/tls uses by default: those of
+// x509.SystemCertPool, which Go reads once per process. They can be used but not listed.
+// It is cheap, whereas System reads and parses the certificates anew.
 //
 // It fails with trustkeep.ErrEmpty when the system has no roots.
 func Platform() (*Snapshot, error) {

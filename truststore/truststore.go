@@ -54,14 +54,13 @@ type origin struct {
 // Entry is one trusted certificate of a store.
 type Entry struct {
 	Alias       string
-	Certificate *x509.Certificate // shared, not to be modified
+	Certificate *x509.Certificate // shared; do not modify it
 	Created     time.Time         // zero where the format does not say
 }
 
-// New returns a store of these certificates, which are shared and not copied.
-// Each gets an alias made of its subject, see Add. A nil certificate is left
-// out and a repeated one is taken once. Without any certificate the store
-// trusts nobody.
+// New returns a store of these certificates, which are shared and not copied. Each gets an
+// alias made of its subject, see Add. Nil certificates are skipped, repeated ones taken
+// once. A store without certificates trusts nobody.
 func New(certs ...*x509.Certificate) *Truststore {
 	t := new(Truststore)
 	b := newEditor(t.current())
@@ -115,8 +114,8 @@ func (t *Truststore) Authenticated() bool {
 	return t.current().origin.authenticated
 }
 
-// HasKeys reports whether the file also holds private or secret keys, which a
-// truststore has no business with: it was made to be handed out.
+// HasKeys reports whether the file also holds private or secret keys, which do not belong
+// in a file that is made to be handed out.
 func (t *Truststore) HasKeys() bool { return t.current().origin.keys > 0 }
 
 // Aliases returns the aliases of the trusted certificates in the order of the

@@ -9,13 +9,12 @@ import (
 	"github.com/trustkeep/trustkeep"
 )
 
-// Union trusts whatever any of its parts trusts, and follows them: a change of
-// a part is a change of the union, whose generation grows with it. A part that
-// fails, such as a nil *Truststore, makes the union fail as well, rather than
-// being left out. A union of nothing trusts nobody.
+// Union trusts whatever any of its parts trusts, and follows them: a change of a part is a
+// change of the union. A part that fails, such as a nil *Truststore, makes the union fail.
+// A union of nothing trusts nobody.
 //
-// There is no other way to add trust together: giving a connection a trust
-// store of its own replaces what it would trust otherwise.
+// It is the only way to add trust together: trust that is set on a connection replaces the
+// global trust.
 func Union(parts ...Source) Source {
 	return &union{parts: slices.Clone(parts)}
 }

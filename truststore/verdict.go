@@ -39,7 +39,7 @@ func (r Rule) String() string {
 // MarshalText yields what String returns.
 func (r Rule) MarshalText() ([]byte, error) { return []byte(r.String()), nil }
 
-// Verdict says why a peer is trusted.
+// Verdict explains why a peer is trusted.
 type Verdict struct {
 	// Chain leads from the peer's certificate to the anchor. Under RuleExact
 	// it is that one certificate.
@@ -49,8 +49,7 @@ type Verdict struct {
 	Anchor *x509.Certificate
 	// Rule that granted it.
 	Rule Rule
-	// Relaxations that were needed; empty when crypto/x509 accepted the
-	// chain as it is.
+	// Relaxations that were needed. If empty, crypto/x509 accepted the chain.
 	Relaxations []Relaxation
 }
 

@@ -10,7 +10,7 @@ import (
 	"github.com/trustkeep/trustkeep"
 )
 
-// Purpose is what a peer's certificate is to be used for. The zero Purpose is
+// Purpose is what a peer's certificate may be used for. The zero Purpose is
 // Server, the strictest.
 type Purpose uint8
 
@@ -59,27 +59,26 @@ func (p Purpose) usage() (u x509.ExtKeyUsage, ok bool) {
 	return 0, false
 }
 
-// VerifyOptions says what is asked about a peer. The zero value asks about a
-// server and is refused for the lack of a name.
+// VerifyOptions is the question about a peer. The zero value asks about a server and is
+// refused, since a server needs a name.
 type VerifyOptions struct {
-	// Purpose of the certificate; zero is Server.
+	// Purpose of the certificate. If zero, Server.
 	Purpose Purpose
-	// Name that the certificate must carry as a subject alternative name: for
-	// Email the address, else the host name or IP address. It must be set for
-	// Server; elsewhere empty means that no name is asked for.
+	// Name that the certificate must have as a subject alternative name: an address
+	// for Email, else a host name or IP address. It must be set for Server; for other
+	// purposes, an empty Name asks for none.
 	Name string
-	// Time of the decision; zero is now.
+	// Time of the decision. If zero, now.
 	Time time.Time
 	// Intermediates are certificates that may complete the chain besides
 	// those that the peer sent. They are not trusted by themselves.
 	Intermediates []*x509.Certificate
 
-	// Allow lists what is accepted of an exactly trusted certificate although
-	// crypto/x509 would refuse it.
+	// Allow accepts what crypto/x509 would refuse of a certificate that is itself in
+	// the store or pinned.
 	Allow []Relaxation
-	// Pins narrow what is trusted: besides everything else, the peer must
-	// have one of these certificates or keys. Empty pins nothing. See Pinned
-	// for pins that are trust themselves.
+	// Pins narrow what is trusted: the peer must also have one of these certificates
+	// or keys. If empty, nothing is pinned. See Pinned for pins that grant trust.
 	Pins []Pin
 	// Revocation, if set, has the last word on a chain that is trusted
 	// otherwise. Staple is the OCSP response that came with the handshake.

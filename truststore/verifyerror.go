@@ -78,8 +78,7 @@ type VerifyError struct {
 	Also []Reason
 	// Rules are the rules that were tried.
 	Rules []Attempt
-	// MissingIssuer is the issuer that was not found; nil where that is not
-	// the trouble.
+	// MissingIssuer is the issuer that was not found. If nil, none is missing.
 	MissingIssuer *Issuer
 	// Chain is what the peer sent.
 	Chain []*x509.Certificate
