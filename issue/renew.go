@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto"
 	"crypto/x509"
+	"errors"
 	"fmt"
 
 	"github.com/trustkeep/trustkeep"
@@ -61,6 +62,9 @@ func Renew(ctx context.Context, ks *keystore.Keystore, alias string, o RenewOpti
 	if err != nil {
 		return nil, &trustkeep.Error{Op: op, Err: err}
 	}
+	if err := o.hopeful(ks, e); err != nil {
+		return nil, &trustkeep.Error{Op: op, Err: err}
+	}
 	r, err := o.replacement(ctx, ks, old)
 	if err != nil {
 		return nil, &trustkeep.Error{Op: op, Alias: e.Alias, Err: err}
@@ -70,6 +74,22 @@ func Renew(ctx context.Context, ks *keystore.Keystore, alias string, o RenewOpti
 		return nil, &trustkeep.Error{Op: op, Err: err}
 	}
 	return id, nil
+}
+
+// hopeful refuses early what Keystore.Replace would refuse once a CA has been asked.
+func (o *RenewOptions) hopeful(ks *keystore.Keystore, e keystore.Entry) error {
+	if o.KeepAs != "" {
+		if other, err := ks.Entry(o.KeepAs); err == nil {
+			return &trustkeep.Error{Alias: e.Alias, Err: fmt.Errorf("alias \"%s\" to keep the old identity: %w", trustkeep.Printable(other.Alias), trustkeep.ErrExists)}
+		}
+	}
+	if o.NewKey {
+		// A new key gets the password of the old one, which must be known.
+		if _, err := ks.CheckKey(e.Alias); errors.Is(err, trustkeep.ErrIncorrectPassword) {
+			return err
+		}
+	}
+	return nil
 }
 
 func (o *RenewOptions) replacement(ctx context.Context, ks *keystore.Keystore, old *keystore.Identity) (r keystore.Replacement, err error) {

@@ -156,7 +156,7 @@ func (k *Keystore) successor(it, target *item, r Replacement) (*item, error) {
 		if err := it.knowsPassword(next.password, password.Bytes(), format); err != nil {
 			return nil, err
 		}
-		next.e.Key, next.set = &entry.PrivateKey{}, true
+		next.e.Key, next.e.LocalKeyID, next.set = &entry.PrivateKey{}, nil, true
 	}
 	if key != nil {
 		next.identity.Store(newIdentity(next.e.Alias, key, slices.Clone(r.Chain)))

@@ -30,7 +30,7 @@ func Encode(s *entry.Store, opts entry.WriteOptions) ([]byte, error) {
 	if opts.Rand == nil {
 		opts.Rand = rand.Reader
 	}
-	w := &encoder{opts: opts}
+	w := &encoder{opts: opts, ids: make(map[string]bool)}
 	for _, e := range s.Entries {
 		w.hasKeys = w.hasKeys || e.Kind == entry.Key
 	}
@@ -55,6 +55,7 @@ func Encode(s *entry.Store, opts entry.WriteOptions) ([]byte, error) {
 type encoder struct {
 	opts    entry.WriteOptions
 	hasKeys bool
+	ids     map[string]bool // local key IDs so far
 	out     bytes.Buffer
 }
 
@@ -148,11 +149,7 @@ func (w *encoder) entry(e *entry.Entry, key *sealedKey) error {
 // local key ID, without which a reader would have to decrypt the key to find
 // the certificate.
 func (w *encoder) key(e *entry.Entry, key *sealedKey, n notes) error {
-	n.localKeyID = e.LocalKeyID
-	if n.localKeyID == nil && len(e.Chain) > 0 && (key.encrypted != nil || e.Key != nil && e.Key.Encrypted) {
-		sum := sha256.Sum256(e.Chain[0].Raw)
-		n.localKeyID = sum[:20]
-	}
+	n.localKeyID = w.localKeyID(e, key)
 	w.text(n, key.text)
 	for i, c := range e.Chain {
 		label := notes{alias: c.Label, named: c.Label != "", localKeyID: c.LocalKeyID}
@@ -167,6 +164,24 @@ func (w *encoder) key(e *entry.Entry, key *sealedKey, n notes) error {
 		}
 	}
 	return nil
+}
+
+// localKeyID returns an ID that no other key of the file has, or nil if the key needs none.
+func (w *encoder) localKeyID(e *entry.Entry, key *sealedKey) []byte {
+	id := e.LocalKeyID
+	if w.ids[string(id)] {
+		id = nil // copied together with an entry, or from another store
+	}
+	if id == nil && len(e.Chain) > 0 && (key.encrypted != nil || e.Key != nil && e.Key.Encrypted) {
+		sum := sha256.Sum256(e.Chain[0].Raw)
+		for id = sum[:20]; w.ids[string(id)]; id = sum[:20] {
+			sum = sha256.Sum256(sum[:])
+		}
+	}
+	if id != nil {
+		w.ids[string(id)] = true
+	}
+	return id
 }
 
 // certificate writes a certificate, with the trust settings of OpenSSL where it
