@@ -16,40 +16,26 @@ import (
 	"time"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/testnet"
 	"github.com/trustkeep/trustkeep/internal/testtool"
 )
 
 var _ trustkeep.Scanner = Scanner{}
 
-// fake answers one connection after another with what answer makes of the content; an
+// fake answers connections with what answer makes of the content; an
 // error hangs up at once.
 func fake(t *testing.T, answer func(content []byte) (string, error)) Scanner {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		for {
-			conn, err := l.Accept()
-			if err != nil {
-				return
-			}
-			conn.SetDeadline(time.Now().Add(20 * time.Second))
-			content, err := instream(conn)
-			if err != nil {
-				t.Error(err)
-			}
-			if said, err := answer(content); err == nil {
-				io.WriteString(conn, said)
-			}
-			conn.Close()
+	address := testnet.Serve(t, func(conn net.Conn) {
+		content, err := instream(conn)
+		if err != nil {
+			t.Error(err)
 		}
-	}()
-	t.Cleanup(func() { l.Close(); <-done })
-	return Scanner{Network: "tcp", Address: l.Addr().String(), Timeout: 20 * time.Second}
+		if said, err := answer(content); err == nil {
+			io.WriteString(conn, said)
+		}
+	})
+	return Scanner{Network: "tcp", Address: address, Timeout: 20 * time.Second}
 }
 
 func instream(r io.Reader) ([]byte, error) {

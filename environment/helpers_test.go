@@ -16,6 +16,7 @@ import (
 	"github.com/trustkeep/trustkeep/environment"
 	"github.com/trustkeep/trustkeep/environment/storagetest"
 	"github.com/trustkeep/trustkeep/internal/quickkdf"
+	"github.com/trustkeep/trustkeep/internal/testnet"
 	"github.com/trustkeep/trustkeep/issue"
 	"github.com/trustkeep/trustkeep/keystore"
 	"github.com/trustkeep/trustkeep/pgp"
@@ -129,22 +130,7 @@ func serve(t *testing.T, a *environment.Atom, component string) string {
 func serveWith(t *testing.T, b tlsctx.Builder) string {
 	t.Helper()
 	config := check(b.Server())(t)
-	l := check(net.Listen("tcp", "127.0.0.1:0"))(t)
-	var all sync.WaitGroup
-	t.Cleanup(func() { l.Close(); all.Wait() })
-	all.Go(func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			all.Go(func() {
-				defer c.Close()
-				tls.Server(c, config).Handshake()
-			})
-		}
-	})
-	return l.Addr().String()
+	return testnet.Serve(t, func(c net.Conn) { tls.Server(c, config).Handshake() })
 }
 
 // dial makes a handshake as a connection would.

@@ -19,33 +19,11 @@ import (
 	"testing"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/testnet"
 	"github.com/trustkeep/trustkeep/internal/testpki"
 	"github.com/trustkeep/trustkeep/keystore"
 	"github.com/trustkeep/trustkeep/truststore"
 )
-
-// serve answers connections on a port of loopback until the test ends.
-func serve(t *testing.T, handle func(net.Conn)) (address string) {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		for {
-			conn, err := l.Accept()
-			if err != nil {
-				return
-			}
-			handle(conn)
-			conn.Close()
-		}
-	}()
-	t.Cleanup(func() { l.Close(); <-done })
-	return l.Addr().String()
-}
 
 // preamble is the server's part before TLS: what it says, and after which lines
 // of the client's.
@@ -106,7 +84,7 @@ func TestFetch(t *testing.T) {
 		"the same, TLS 1.2":   {func(conn net.Conn) { secure(conn, clientAuth(cfg, pki, tls.VersionTLS12)) }, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			chain, err := Fetch(t.Context(), serve(t, c.handle), Options{StartTLS: c.startTLS})
+			chain, err := Fetch(t.Context(), testnet.Serve(t, c.handle), Options{StartTLS: c.startTLS})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -152,7 +130,7 @@ func TestFetchErrors(t *testing.T) {
 		"closes before the reply": {preamble(nil, "220-wait"), FTP, io.ErrUnexpectedEOF},
 	} {
 		t.Run(name, func(t *testing.T) {
-			chain, err := Fetch(t.Context(), serve(t, c.handle), Options{StartTLS: c.startTLS})
+			chain, err := Fetch(t.Context(), testnet.Serve(t, c.handle), Options{StartTLS: c.startTLS})
 			if !errors.Is(err, c.want) {
 				t.Errorf("%v, %v", chain, err)
 			}
@@ -168,7 +146,7 @@ func TestFetchEndsWithItsContext(t *testing.T) {
 	for _, protocol := range []Protocol{"", FTP} {
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
-		address := serve(t, func(conn net.Conn) {
+		address := testnet.Serve(t, func(conn net.Conn) {
 			cancel()
 			io.Copy(io.Discard, conn)
 		})
@@ -237,8 +215,8 @@ func TestFetchThroughProxy(t *testing.T) {
 	pki := testpki.New(t, testpki.Options{})
 	server := pki.Server("localhost")
 	cfg := &tls.Config{Certificates: []tls.Certificate{server.TLSCertificate()}}
-	plain := serve(t, func(conn net.Conn) { secure(conn, cfg) })
-	ftp := serve(t, preamble(cfg, "220 ready\r\n", "234 go on\r\n"))
+	plain := testnet.Serve(t, func(conn net.Conn) { secure(conn, cfg) })
+	ftp := testnet.Serve(t, preamble(cfg, "220 ready\r\n", "234 go on\r\n"))
 	_, port, err := net.SplitHostPort(ftp)
 	if err != nil {
 		t.Fatal(err)
@@ -296,7 +274,7 @@ func TestChainIsCompleted(t *testing.T) {
 		}
 		return nil, errors.New("gone")
 	}
-	address := serve(t, func(conn net.Conn) {
+	address := testnet.Serve(t, func(conn net.Conn) {
 		secure(conn, &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{leaf.DER}, PrivateKey: leaf.Key}}})
 	})
 	chain, err := Fetch(t.Context(), address, Options{FetchIssuer: fetch})

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/testnet"
 	"github.com/trustkeep/trustkeep/internal/testpki"
 	"github.com/trustkeep/trustkeep/tlsctx"
 	"github.com/trustkeep/trustkeep/truststore"
@@ -28,34 +29,19 @@ func newEcho(t testing.TB, cfg *tls.Config) *echo { return new(echo).start(t, cf
 
 func (e *echo) start(t testing.TB, cfg *tls.Config) *echo {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	e.address = l.Addr().String()
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		for {
-			raw, err := l.Accept()
-			if err != nil {
-				return
-			}
-			raw.SetDeadline(time.Now().Add(10 * time.Second))
-			conn := tls.Server(raw, cfg)
-			if conn.Handshake() == nil {
-				s := conn.ConnectionState()
-				e.last.Store(&s)
-				conn.Write([]byte{'!'})
-				if e.hangsUp {
-					conn.Close()
-				}
-				io.Copy(io.Discard, raw)
-			}
-			raw.Close()
+	e.address = testnet.Serve(t, func(raw net.Conn) {
+		conn := tls.Server(raw, cfg)
+		if conn.Handshake() != nil {
+			return
 		}
-	}()
-	t.Cleanup(func() { l.Close(); <-done })
+		s := conn.ConnectionState()
+		e.last.Store(&s)
+		conn.Write([]byte{'!'})
+		if e.hangsUp {
+			conn.Close()
+		}
+		io.Copy(io.Discard, raw)
+	})
 	return e
 }
 

@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/trustkeep/trustkeep/internal/testnet"
 	"github.com/trustkeep/trustkeep/internal/testpki"
 	"github.com/trustkeep/trustkeep/tlsctx"
 	"github.com/trustkeep/trustkeep/truststore"
@@ -39,30 +40,13 @@ func TestSwapsUnderLoad(t *testing.T) {
 	id.set(pkis[0].Server(host), nil)
 	own.set(pkis[0].Client("c"), nil)
 	cfg := mustServer(t, tlsctx.Builder{Identity: id, ClientAuth: tlsctx.RequireClientAuth, Trusted: clientTrust, Clock: pkis[0].Now})
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var serving sync.WaitGroup
-	serving.Go(func() {
-		for {
-			raw, err := l.Accept()
-			if err != nil {
-				return
-			}
-			serving.Go(func() {
-				defer raw.Close()
-				raw.SetDeadline(time.Now().Add(time.Minute))
-				conn := tls.Server(raw, cfg)
-				if conn.Handshake() == nil {
-					conn.Write([]byte{'!'})
-					io.Copy(io.Discard, conn)
-				}
-			})
+	address := testnet.Serve(t, func(raw net.Conn) {
+		conn := tls.Server(raw, cfg)
+		if conn.Handshake() == nil {
+			conn.Write([]byte{'!'})
+			io.Copy(io.Discard, conn)
 		}
 	})
-	defer serving.Wait()
-	defer l.Close()
 
 	probe := map[*testpki.PKI][]*x509.Certificate{pkis[0]: pkis[0].Server(host).Chain, pkis[1]: pkis[1].Server(host).Chain}
 	var accepted, refused, resumed, spurious, wrong atomic.Int64
@@ -77,7 +61,7 @@ func TestSwapsUnderLoad(t *testing.T) {
 		clients.Go(func() {
 			for ctx.Err() == nil {
 				before, _ := trust.Snapshot()
-				conn, err := d.DialContext(ctx, "tcp", l.Addr().String())
+				conn, err := d.DialContext(ctx, "tcp", address)
 				if ctx.Err() != nil {
 					return
 				}

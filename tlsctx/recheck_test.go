@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/testnet"
 	"github.com/trustkeep/trustkeep/internal/testpki"
 	"github.com/trustkeep/trustkeep/tlsctx"
 	"github.com/trustkeep/trustkeep/truststore"
@@ -37,21 +38,7 @@ func TestRecheck(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		done := make(chan struct{})
-		go func() {
-			defer close(done)
-			for {
-				conn, err := listener.Accept()
-				if err != nil {
-					return
-				}
-				go func() {
-					defer conn.Close()
-					conn.SetDeadline(time.Now().Add(20 * time.Second))
-					io.Copy(conn, conn)
-				}()
-			}
-		}()
+		testnet.ServeOn(t, listener, func(conn net.Conn) { io.Copy(conn, conn) })
 		clientTrust := store(a.Root, b.Root)
 		dial := func(id trustkeep.Identity) (*tlsctx.Dialer, net.Conn) {
 			t.Helper()
@@ -100,7 +87,6 @@ func TestRecheck(t *testing.T) {
 		}
 		ofA.Close()
 		inner.Close()
-		<-done
 	}
 	if _, err := (tlsctx.Builder{Trusted: truststore.New()}).Listen(nil); err == nil {
 		t.Error("a server without identity")

@@ -10,9 +10,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/testnet"
 	"github.com/trustkeep/trustkeep/internal/testtool"
 	"github.com/trustkeep/trustkeep/keystore"
 	"github.com/trustkeep/trustkeep/pkitest"
@@ -114,34 +114,17 @@ func TestInteropNginxServer(t *testing.T) {
 		t.Fatal(err)
 	}
 	testtool.Start(t, "nginx", "-e", "stderr", "-c", path).Line("OS: ") // by then, it listens
-	port, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		for {
-			in, err := port.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer in.Close()
-				in.SetDeadline(time.Now().Add(20 * time.Second))
-				out, err := net.Dial("unix", socket)
-				if err != nil {
-					return
-				}
-				defer out.Close()
-				go io.Copy(out, in)
-				io.Copy(in, out)
-			}()
+	address := testnet.Serve(t, func(in net.Conn) {
+		out, err := net.Dial("unix", socket)
+		if err != nil {
+			return
 		}
-	}()
-	t.Cleanup(func() { port.Close(); <-done })
+		defer out.Close()
+		go io.Copy(out, in)
+		io.Copy(in, out)
+	})
 	for name, id := range servers {
 		// Without a certificate, nginx completes the handshake and answers 400.
-		mutual(t, "nginx as "+name, port.Addr().String(), name, pki, id, false)
+		mutual(t, "nginx as "+name, address, name, pki, id, false)
 	}
 }

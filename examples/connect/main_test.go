@@ -15,9 +15,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/testnet"
 	"github.com/trustkeep/trustkeep/internal/testtool"
 	"github.com/trustkeep/trustkeep/pkitest"
 	"github.com/trustkeep/trustkeep/tlsctx"
@@ -45,31 +45,16 @@ func listen(t *testing.T, b tlsctx.Builder, before func(net.Conn) bool) (address
 	if err != nil {
 		t.Fatal(err)
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		for {
-			raw, err := l.Accept()
-			if err != nil {
-				return
-			}
-			raw.SetDeadline(time.Now().Add(20 * time.Second))
-			if before == nil || before(raw) {
-				conn := tls.Server(raw, cfg)
-				if conn.Handshake() == nil {
-					conn.Write([]byte("!"))
-				}
-				conn.Close()
-			}
-			raw.Close()
+	return testnet.Serve(t, func(raw net.Conn) {
+		if before != nil && !before(raw) {
+			return
 		}
-	}()
-	t.Cleanup(func() { l.Close(); <-done })
-	return l.Addr().String()
+		conn := tls.Server(raw, cfg)
+		if conn.Handshake() == nil {
+			conn.Write([]byte("!"))
+		}
+		conn.Close()
+	})
 }
 
 // written puts certificates into a PEM file.

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/testnet"
 	"github.com/trustkeep/trustkeep/internal/testpki"
 	"github.com/trustkeep/trustkeep/tlsctx"
 	"github.com/trustkeep/trustkeep/tlsctx/ftps"
@@ -45,22 +46,7 @@ func newFTPSServer(t *testing.T, cfg *tls.Config) *ftpsServer {
 		if err != nil {
 			t.Fatal(err)
 		}
-		done := make(chan struct{})
-		go func() {
-			defer close(done)
-			for {
-				raw, err := l.Accept()
-				if err != nil {
-					return
-				}
-				raw.SetDeadline(time.Now().Add(20 * time.Second))
-				go func() {
-					defer raw.Close()
-					serve(tls.Server(raw, cfg))
-				}()
-			}
-		}()
-		t.Cleanup(func() { l.Close(); <-done })
+		testnet.ServeOn(t, l, func(raw net.Conn) { serve(tls.Server(raw, cfg)) })
 		return l
 	}
 	s.control = listen(func(c *tls.Conn) { io.Copy(c, c); c.Close() })
