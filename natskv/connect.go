@@ -13,8 +13,8 @@ import (
 	"github.com/trustkeep/trustkeep/tlsctx"
 )
 
-// Server says where NATS is and how to get there. The zero value is a server without TLS
-// on this machine.
+// Server is how to connect to NATS. The zero value is a server without TLS on this machine.
+// It prints without users, passwords and tokens.
 type Server struct {
 	// URLs of one or more servers of a cluster, such as nats://nats.example:4222, also
 	// several in one string with commas between them. Nil is nats://127.0.0.1:4222. A user,

@@ -12,111 +12,106 @@ import (
 	"github.com/trustkeep/trustkeep/truststore"
 )
 
-// Builder describes one side of TLS connections. Its methods take it by value
-// and keep what they need, so changing a Builder afterwards changes nothing
-// that was built. The zero Builder makes a client that trusts the system's
-// roots and has no identity.
+// Builder describes one side of TLS connections. Changing it has no effect on what was built
+// from it. The zero Builder makes a client that trusts the system's roots and has no identity.
 //
-// A Builder is safe for concurrent use as long as nobody assigns to it.
+// A Builder is safe for concurrent use as long as nobody assigns to its fields.
 type Builder struct {
-	// Global is the trust of the environment, which counts unless Trusted
-	// is set. Nil stands for the system's roots on a client; a server that
-	// asks for client certificates needs explicit trust.
+	// Global is the trust of the environment. It is ignored if Trusted is set. If both
+	// are nil, a client trusts the system's roots, and a server that asks for client
+	// certificates cannot be built.
 	Global truststore.Source
-	// Trusted is the connection's own trust, which replaces Global. Nil
-	// means that the connection has none of its own. A nil pointer in it,
-	// such as the *truststore.Truststore of a failed Load, is an error.
+	// Trusted is the connection's own trust, which replaces Global. If nil, Global
+	// counts. A nil pointer in it, such as the *truststore.Truststore of a failed Load,
+	// is an error.
 	Trusted truststore.Source
 
-	// MayBeEmpty is for trust that is yet to come, such as what an environment will
-	// deploy: as long as Trusted, or else Global, holds nothing, every peer is
-	// refused. Otherwise building with an empty store is an error, since it is most
-	// likely the wrong one.
+	// MayBeEmpty permits a store without certificates, for trust that is deployed
+	// later: every peer is refused until then. If false, building with an empty store
+	// is an error, since it is most likely the wrong store.
 	MayBeEmpty bool
 
-	// Allow lists what is accepted of an exactly trusted or pinned peer although
-	// crypto/x509 would refuse it; see truststore.Relaxation. Nil is nothing.
+	// Allow lists faults that are accepted in the certificate of an exactly trusted or
+	// pinned peer; see truststore.Relaxation. If nil, none is.
 	Allow []truststore.Relaxation
-	// Pins narrow what is trusted: besides being trusted otherwise, the peer
-	// must have one of these certificates or keys. Nil pins nothing. For pins
-	// that are trust themselves, set Trusted to truststore.Pinned.
+	// Pins narrow the trust: a trusted peer must also have one of these certificates or
+	// keys. If nil, every trusted peer is accepted. For pins that are the trust, set
+	// Trusted to truststore.Pinned.
 	Pins []truststore.Pin
-	// Revocation, if set, has the last word on a peer that is trusted. A
-	// *revocation.Checker is one. It may take as long as it fetches.
+	// Revocation, if set, can refuse a trusted peer. *revocation.Checker implements it.
+	// A handshake waits while it fetches.
 	Revocation truststore.RevocationChecker
-	// Authorize, if set, decides about a peer that is trusted, on every
-	// handshake, resumed ones included. Its error refuses the peer. A server
-	// that merely requests client certificates calls it for clients without
-	// one too, with a nil Verdict. It is called by several goroutines at once. The context
-	// is that of the handshake, except with the configurations of Client and LiveClient,
-	// where crypto/tls tells of none: a callback that waits needs a bound of its own.
+	// Authorize, if set, can refuse a trusted peer by returning an error. It is called
+	// on every handshake, resumed ones included, and by several goroutines at once. A
+	// server that accepts clients without a certificate calls it for them too, with a
+	// nil Verdict. The context is that of the handshake. With the configurations of
+	// Client and LiveClient it never ends, since crypto/tls provides none: a callback
+	// that waits needs a bound of its own.
 	Authorize func(context.Context, Peer) error
 
-	// Accepted, if set, is called when a handshake has been decided in favour of a peer
-	// that sent certificates, resumed handshakes included. The peer has not necessarily
-	// proved its key yet. Verdict of the Peer is nil. It must not block, and is called by
-	// several goroutines at once. See package forecast for a use.
+	// Accepted, if set, is called when a peer that sent certificates has been accepted,
+	// on resumed handshakes too. The peer may not have proved its key yet. Verdict of the
+	// Peer is nil. Accepted must not block, and several goroutines call it at once.
+	// Package forecast uses it.
 	Accepted func(Peer)
 
-	// Identity is presented to the peer. Nil means none, which a server
-	// cannot do without.
+	// Identity is presented to the peer. If nil, a client presents none, and a server
+	// cannot be built unless it has Routes.
 	Identity trustkeep.Identity
 
-	// Routes choose among identities by destination: on clients by the host and
-	// port dialled, for which there must be a Dialer, a Transport or a
-	// ServerName; on servers by the name that the client asks for. Where no
-	// route fits, Identity counts. Nil is none.
+	// Routes choose the identity by destination: on clients by the host and port that
+	// are dialled, on servers by the name that the client asks for. If none fits, or
+	// Routes is nil, Identity is presented. Client and LiveClient need For or ServerName
+	// to know the destination.
 	Routes *Routes
 
-	// ServerName is the name that the server's certificate must carry, and
-	// that is sent to it. Empty on a client leaves the name to whoever
-	// dials, as http.Transport and tls.Dial do; a handshake without any name
-	// is refused by crypto/tls. For sets it from an address. Servers ignore it.
+	// ServerName is the name that the server's certificate must have and that is sent
+	// to the server. For sets it from an address. If empty, whoever dials provides it,
+	// as http.Transport and tls.Dial do; crypto/tls refuses a handshake without a name.
+	// Servers ignore it.
 	ServerName string
 
-	// ClientAuth says whether a server asks clients for a certificate. Zero
-	// is no. Clients ignore it.
+	// ClientAuth is whether a server asks clients for a certificate. If zero, it does
+	// not. Clients ignore it.
 	ClientAuth ClientAuth
 
-	// ConcealCAs keeps a server from telling clients whose certificates it
-	// accepts. It does not tell them in any case if the names do not fit into a
-	// handshake, 64 KiB.
+	// ConcealCAs keeps a server from sending clients the names of the authorities that
+	// it trusts. It never sends them if they do not fit into a handshake, 64 KiB.
 	ConcealCAs bool
 
-	// MinVersion is the lowest TLS version, tls.VersionTLS12 or higher. Zero
-	// is TLS 1.2. See LegacyMinVersion for what is lower.
+	// MinVersion is the lowest TLS version, tls.VersionTLS12 or higher. If zero, it is
+	// TLS 1.2. See LegacyMinVersion for lower ones.
 	MinVersion uint16
-	// MaxVersion is the highest TLS version. Zero is the highest that Go
-	// knows.
+	// MaxVersion is the highest TLS version. If zero, it is the highest that Go knows.
 	MaxVersion uint16
 	// LegacyMinVersion lowers the lowest version to tls.VersionTLS10 or
-	// tls.VersionTLS11, for a peer that cannot do better. Zero lowers
-	// nothing. It cannot be set together with MinVersion.
+	// tls.VersionTLS11, for a peer that cannot do better. If zero, MinVersion counts.
+	// Setting both is an error.
 	LegacyMinVersion uint16
 
-	// NextProtos are the application protocols (ALPN), best first. Nil means
-	// none: an HTTP/2 server needs "h2" and "http/1.1" here.
+	// NextProtos are the application protocols (ALPN), preferred ones first. If nil,
+	// none is offered: an HTTP/2 server needs "h2" and "http/1.1" here.
 	NextProtos []string
 
-	// Clock tells the time by which certificates and sessions are judged.
-	// Nil is time.Now.
+	// Clock is the time by which certificates and sessions are judged. If nil, it is
+	// time.Now.
 	Clock func() time.Time
-	// Rand is the source of randomness, for tests. Nil is crypto/rand.
+	// Rand is the source of randomness, for tests. If nil, it is crypto/rand.
 	Rand io.Reader
 
 	at endpoint // see For
 }
 
-// ClientAuth says whether a server asks clients for a certificate. Whatever
-// certificate comes is verified, against Trusted or else Global.
+// ClientAuth is whether a server asks clients for a certificate. A certificate that a client
+// sends is always verified, against Trusted or else Global.
 type ClientAuth uint8
 
 // The modes. The zero ClientAuth asks for none.
 const (
 	NoClientAuth ClientAuth = iota
-	// RequestClientAuth asks for a certificate and lets clients without one
-	// in: the server's handler must look at ConnectionState.PeerCertificates,
-	// which are there only if they are trusted.
+	// RequestClientAuth asks for a certificate and accepts clients without one. The
+	// server's handler must look at ConnectionState.PeerCertificates, which hold only
+	// trusted certificates.
 	RequestClientAuth
 	// RequireClientAuth refuses clients without a trusted certificate.
 	RequireClientAuth

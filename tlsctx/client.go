@@ -10,16 +10,13 @@ import (
 	"github.com/trustkeep/trustkeep/truststore"
 )
 
-// Client returns a configuration for connecting to servers. It holds the trust
-// and the identity of this moment and does not follow later changes: call
-// Client again for those.
+// Client returns a configuration for connecting to servers. It has the trust and the identity
+// of the moment of the call and does not follow later changes.
 //
-// The server's certificate is verified by crypto/tls against the store that
-// counts (see Builder.Trusted). The identity, where there is one, is sent with
-// its whole chain to every server that asks, whatever authorities the server
-// says it accepts: servers that trust a partner's certificate itself often list
-// others, or none. Sessions are resumed from a cache that belongs to this
-// configuration and its clones alone.
+// crypto/tls verifies the server's certificate against Trusted, or else Global. The identity
+// is sent with its whole chain to every server that asks, whatever authorities the server
+// lists: servers that trust a partner's certificate itself often list others, or none.
+// Sessions are resumed from a cache that only this configuration and its clones use.
 //
 // With Allow, Pins, Revocation, Authorize, scoped or pinned trust, which crypto/tls
 // cannot express, the certificate is verified in VerifyConnection, by

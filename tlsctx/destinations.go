@@ -21,8 +21,8 @@ import (
 // Each destination has sessions and connections of its own, so nothing goes from one to
 // another. To vary only the identity, use Routes; to vary only trust, use a scope.
 type Destinations struct {
-	// Dial opens the connections below TLS of DialContext; nil is net.Dialer's. Set it
-	// before the first is opened.
+	// Dial opens the connections below TLS of DialContext. If nil, it is that of
+	// net.Dialer. Set it before the first is opened.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 
 	mu sync.RWMutex

@@ -11,15 +11,14 @@ import (
 	"github.com/trustkeep/trustkeep/truststore"
 )
 
-// Dialer opens TLS connections, each by the trust and identity of its moment:
-// what is added to a store is trusted by the next connection, what is removed is no
-// longer, and sessions of before are not resumed. It is safe for concurrent use.
+// Dialer opens TLS connections. Each uses the trust and the identity of its moment, and
+// sessions from before a change are not resumed. It is safe for concurrent use.
 type Dialer struct {
-	// Dial opens the connections below TLS; nil is net.Dialer's.
+	// Dial opens the connections below TLS. If nil, it is that of net.Dialer.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 
-	// Track makes the Dialer remember its open connections, for Recheck. Set it
-	// before the first is opened.
+	// Track makes the Dialer remember its open connections, for Stale and Recheck. Set
+	// it before the first is opened.
 	Track bool
 
 	b       func() Builder // see hidden
@@ -41,8 +40,7 @@ type clientGeneration struct {
 // maxIdentities bounds how many configurations are kept for identities of routes.
 const maxIdentities = 256
 
-// Dialer returns a Dialer. Its errors are those of Client for the trust and
-// identity of now.
+// Dialer returns a Dialer. The errors are those of Client.
 func (b Builder) Dialer() (*Dialer, error) {
 	d := &Dialer{b: hidden(b.detached())}
 	if _, err := b.clientTrust(); err != nil {
@@ -58,8 +56,8 @@ func (b Builder) Dialer() (*Dialer, error) {
 // server must be trusted under Builder.ServerName, else under the host of the
 // address. The context bounds both. A failed handshake is a *HandshakeError.
 //
-// A server that resumes the session of a certificate that would be refused by now, one
-// that it has replaced since, is dialled once more for a full handshake.
+// If a resumed session is refused, because the server's certificate of that session is no
+// longer accepted, the server is dialled once more for a full handshake.
 func (d *Dialer) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
 	conn, resumed, err := d.dial(ctx, network, address)
 	if resumed && err != nil {
@@ -80,9 +78,8 @@ func (d *Dialer) dial(ctx context.Context, network, address string) (conn net.Co
 	return d.handshake(ctx, raw, address)
 }
 
-// Handshake is DialContext for a connection that is open already, such as one that
-// has been turned to TLS by STARTTLS. The address says to whom. On an error the
-// connection is closed.
+// Handshake is DialContext for an open connection to the address, for instance after
+// STARTTLS. If it fails, the connection is closed.
 func (d *Dialer) Handshake(ctx context.Context, raw net.Conn, address string) (net.Conn, error) {
 	conn, _, err := d.handshake(ctx, raw, address)
 	return conn, err

@@ -13,14 +13,13 @@ import (
 	"github.com/trustkeep/trustkeep/truststore"
 )
 
-// Explanation says what a Builder makes of its fields, now. Its texts are safe
-// to log and hold no secrets.
+// Explanation describes what a Builder uses now: trust, identity, versions and policy. Its
+// texts are safe to log and hold no secrets.
 type Explanation struct {
 	Trust TrustReport `json:"trust"`
-	// Ignored is trust that was given, or would be the default, and does not
-	// count.
+	// Ignored is trust that is set, or is the default, and does not count.
 	Ignored []TrustReport `json:"ignored"`
-	// Identity that is presented; nil where there is none.
+	// Identity is what is presented; nil if nothing is.
 	Identity   *IdentityReport `json:"identity,omitempty"`
 	ServerName string          `json:"serverName,omitempty"`
 	ClientAuth ClientAuth      `json:"clientAuth"`
@@ -29,13 +28,13 @@ type Explanation struct {
 	NextProtos []string        `json:"nextProtos,omitempty"`
 	// Routes are the patterns that choose among identities.
 	Routes []string `json:"routes,omitempty"`
-	// Allow, Pins, Revocation and Authorize are what decides besides the trust.
+	// Allow, Pins, Revocation and Authorize decide besides the trust.
 	Allow      []truststore.Relaxation `json:"allow,omitempty"`
 	Pins       []truststore.Pin        `json:"pins,omitempty"`
 	Revocation bool                    `json:"revocation,omitempty"`
 	Authorize  bool                    `json:"authorize,omitempty"`
 	ConcealCAs bool                    `json:"concealCAs,omitempty"`
-	// Errors are what keeps the Builder from building.
+	// Errors are the reasons why building fails.
 	Errors []string `json:"errors,omitempty"`
 }
 
@@ -46,15 +45,15 @@ type TrustReport struct {
 	Store string `json:"store,omitempty"`
 	// Anchors is the number of certificates that can be listed.
 	Anchors int `json:"anchors"`
-	// Platform: roots take part that cannot be listed.
+	// Platform is set if roots take part that cannot be listed.
 	Platform   bool   `json:"platform,omitempty"`
 	Generation uint64 `json:"generation,omitempty"`
-	// Why it counts, or why it is ignored.
+	// Why is the reason why it counts or is ignored.
 	Why string `json:"why"`
 	// Error of the source, empty when it works.
 	Error string `json:"error,omitempty"`
-	// WouldAccept: this ignored source would have accepted the peer. Only
-	// in the explanation of a failed handshake.
+	// WouldAccept is set in a HandshakeError if this ignored source would have accepted
+	// the peer.
 	WouldAccept bool `json:"wouldAccept,omitempty"`
 }
 
@@ -65,8 +64,7 @@ type IdentityReport struct {
 	Issuers int    `json:"issuers"`
 	Why     string `json:"why"`
 	Error   string `json:"error,omitempty"`
-	// Warning is something that peers may object to, such as the expiry of
-	// the certificate.
+	// Warning is a reason for which peers may refuse it, such as expiry.
 	Warning string `json:"warning,omitempty"`
 }
 
@@ -91,9 +89,9 @@ func (t TrustReport) name() string {
 	return t.Origin.name() + " (" + t.Store + ")"
 }
 
-// Explain says which trust counts and which is ignored, which identity is
-// presented and why, and which versions are spoken. It asks the same sources as
-// Client and Server do, and reports their errors rather than failing.
+// Explain describes which trust counts and which is ignored, which identity is presented and
+// why, and which versions are spoken. It uses the same sources as Client and Server, and
+// reports their errors in the result.
 //
 // With Routes, the identity is that for ServerName, or for the destination of For, and the
 // route that chooses it is named.

@@ -38,20 +38,20 @@ type HandshakeError struct {
 	Code   trustkeep.Code
 	Text   string // what went wrong
 	Remedy string // what would help; may be empty
-	// Verify explains why the peer's certificate was refused; nil where that
-	// is not the trouble.
+	// Verify explains why the peer's certificate was refused; nil if the reason is
+	// another.
 	Verify *truststore.VerifyError
 	// Chain is what the peer sent, its own certificate first, as far as it is known.
 	Chain []*x509.Certificate
-	// Trust is what counted, Ignored what did not.
+	// Trust is the trust that counted, Ignored the trust that did not.
 	Trust   TrustReport
 	Ignored []TrustReport
-	// Identity that was there to be presented; nil where there is none, and where a
-	// route has chosen it for a destination that is not known.
+	// Identity is what this side had to present; nil if it had none, or if Routes chose
+	// it for a destination that is not known.
 	Identity *IdentityReport
-	// ServerName that was asked for, where it is known.
+	// ServerName is the name that was asked for, if known.
 	ServerName string
-	// Server: the failure was seen on the server's side.
+	// Server is set if this side is the server.
 	Server bool
 	// Err is the error of the handshake.
 	Err error

@@ -10,17 +10,15 @@ import (
 	"github.com/trustkeep/trustkeep/truststore"
 )
 
-// LiveClient returns a configuration for consumers that hold one tls.Config for
-// ever. Unlike that of Client, it follows its stores: every handshake is
-// decided by the trust and made with the identity of its moment. Where a
-// connection can be dialled by a function, Dialer does the same and resumes sessions.
+// LiveClient returns a configuration for programs that keep one tls.Config for ever. Unlike
+// that of Client, it follows its stores: every handshake uses the trust and the identity of
+// its moment. Prefer Dialer if the program can dial by a function: it also resumes sessions.
 //
-// crypto/tls cannot exchange authorities, so it is told to verify nothing
-// (InsecureSkipVerify) and VerifyConnection decides, by truststore.Verify: whoever
-// replaces that function on the result removes all verification. VerifiedChains is
-// empty. A server that is dialled by its IP address needs ServerName. No session is
-// resumed: it would go on with the identity and the server's certificate that it began
-// with, and the first connection after a change of either would fail.
+// crypto/tls cannot exchange authorities, so InsecureSkipVerify is set and VerifyConnection
+// decides, by truststore.Verify. Replacing that function on the result removes all
+// verification. VerifiedChains is empty. A server that is dialled by its IP address needs For
+// or ServerName. No session is resumed: it would continue with the identity and the server's
+// certificate that it began with, and the first connection after a change of either would fail.
 //
 // Errors are those of Client.
 func (b Builder) LiveClient() (*tls.Config, error) {

@@ -17,7 +17,7 @@ import (
 type Peer struct {
 	// Purpose is truststore.Server for a server, truststore.Client for a client.
 	Purpose truststore.Purpose
-	// Certificates are what the peer sent, its own first.
+	// Certificates are those that the peer sent, its own first.
 	Certificates []*x509.Certificate
 	// Verdict says why it is trusted; nil for a client without a certificate, and for
 	// Builder.Accepted.
@@ -25,7 +25,7 @@ type Peer struct {
 	// ServerName is the name or address that the certificate of a server was verified
 	// for, or the name that a client asked for.
 	ServerName string
-	// Resumed tells that the handshake resumed a session.
+	// Resumed is set if the handshake resumed a session.
 	Resumed bool
 }
 

@@ -35,15 +35,14 @@ type openPeer struct {
 	still func() error
 }
 
-// StaleConn is an open connection whose peer would no longer be accepted.
+// StaleConn describes an open connection whose peer would no longer be accepted.
 type StaleConn struct {
 	RemoteAddr net.Addr
 	// ServerName is the name that the peer was accepted under; empty for clients.
 	ServerName string
 	// Chain is what the peer sent, its own certificate first.
 	Chain []*x509.Certificate
-	// Err is why it would be refused, a *truststore.VerifyError unless the trust
-	// cannot be asked.
+	// Err is the reason: a *truststore.VerifyError, unless the trust cannot be loaded.
 	Err error
 }
 
@@ -136,23 +135,23 @@ func (b Builder) openPeer(source func() (*truststore.Snapshot, error), purpose t
 }
 
 // Recheck closes the open connections of a Dialer with Track set whose servers would no
-// longer be accepted, and returns how many. Call it when trust has shrunk, from
-// trustkeep.WatchOptions.OnChange for instance. A handshake that is under way is put to
-// the same question at its end, and fails if the server would no longer be accepted.
+// longer be accepted, and returns how many. Call it when trust has shrunk, for instance from
+// trustkeep.WatchOptions.OnChange. Handshakes in progress are checked when they end.
 func (d *Dialer) Recheck() int { return d.tracker.recheck() }
 
 // Stale returns the connections that Recheck would close, and closes none.
 func (d *Dialer) Stale() []StaleConn { return d.tracker.stale() }
 
-// Listener accepts TLS connections as Builder.Server has it, and knows those that are
-// open. It is safe for concurrent use.
+// Listener accepts TLS connections with the configuration of Builder.Server and remembers
+// those that are open. It is safe for concurrent use.
 type Listener struct {
 	net.Listener // the one below TLS
 	config       *tls.Config
 	tracker      tracker
 }
 
-// Listen returns a Listener on top of inner. The errors are those of Server.
+// Listen returns a Listener that accepts connections from inner. The errors are those of
+// Server.
 func (b Builder) Listen(inner net.Listener) (*Listener, error) {
 	b = b.detached()
 	cfg, err := b.Server()
@@ -188,7 +187,7 @@ func (b Builder) Listen(inner net.Listener) (*Listener, error) {
 
 func (b Builder) serverTrust() (*truststore.Snapshot, error) { return rawSnapshot(b.source()) }
 
-// Accept returns a *tls.Conn, whose handshake is made when it is first used.
+// Accept returns a *tls.Conn. The handshake takes place when it is first used.
 func (l *Listener) Accept() (net.Conn, error) {
 	raw, err := l.Listener.Accept()
 	if err != nil {
@@ -198,8 +197,8 @@ func (l *Listener) Accept() (net.Conn, error) {
 }
 
 // Recheck closes the open connections whose clients would no longer be accepted, and
-// returns how many. Those of clients without a certificate stay. Handshakes that are
-// under way are put to the same question.
+// returns how many. Connections of clients without a certificate stay open. Handshakes in
+// progress are checked when they end.
 func (l *Listener) Recheck() int { return l.tracker.recheck() }
 
 // Stale returns the connections that Recheck would close, and closes none.

@@ -12,10 +12,9 @@ import (
 	"github.com/trustkeep/trustkeep"
 )
 
-// Routes choose an identity by destination: on clients the host and port that are
-// dialled, on servers the name that the client asks for. They can be changed at any
-// time, which counts from the next handshake on, and are safe for concurrent use.
-// The zero Routes has none.
+// Routes choose an identity by destination: on clients the host and port that are dialled, on
+// servers the name that the client asks for. Changes apply from the next handshake on. Routes
+// are safe for concurrent use. The zero Routes is empty.
 //
 // The most particular pattern wins, whatever the order in which they were set:
 //
@@ -27,9 +26,9 @@ import (
 // Hosts are spelled in ASCII, as they are dialled: xn--… for others. Servers know no port,
 // so patterns with one fit nothing there.
 //
-// Where none fits, Builder.Identity counts; a server that has none then answers
-// unrecognized_name. A route beats what the server says about the authorities that it
-// accepts. A route with a nil Identity presents none, and no server can do without.
+// If none fits, Builder.Identity is presented; a server without one answers
+// unrecognized_name. The route counts whatever authorities a server lists. A route with a nil
+// identity presents none, which servers cannot do.
 type Routes struct {
 	mu         sync.RWMutex
 	routes     map[string]*route

@@ -15,18 +15,15 @@ import (
 	"github.com/trustkeep/trustkeep/truststore"
 )
 
-// Server returns a configuration for accepting clients. It follows its sources:
-// every handshake uses the identity and the trust of its moment, in a
-// configuration made for it. So what is set on the result afterwards, a hook
-// such as VerifyConnection or NextProtos as http.Server does, has no effect on
-// handshakes; what is to count belongs in the Builder.
+// Server returns a configuration for accepting clients. It follows its stores: every handshake
+// uses the identity and the trust of its moment, in a configuration made for it. Fields that
+// are set on the result, such as VerifyConnection or NextProtos, therefore have no effect on
+// handshakes; set them in the Builder.
 //
-// Client certificates, where ClientAuth asks for them, are verified by
-// crypto/tls against Trusted, or else Global; one of them must be set, since
-// trusting every authority of the system to vouch for clients is never meant.
-// When trust or identity changes, sessions of before can no longer be resumed.
-// A store that runs empty refuses every client certificate; a source that fails
-// refuses every handshake.
+// If ClientAuth asks for client certificates, crypto/tls verifies them against Trusted, or else
+// Global. One of them must be set: the system's roots never count for clients. When trust or
+// identity changes, older sessions can no longer be resumed. A store that becomes empty refuses
+// every client certificate; a source that fails refuses every handshake.
 //
 // The names of all trusted authorities are sent to clients, unless ConcealCAs is set
 // or they take more than the 64 KiB that TLS has room for. Without them, and with

@@ -18,9 +18,9 @@ import (
 	"github.com/trustkeep/trustkeep/truststore"
 )
 
-// Transport is an http.RoundTripper that follows its stores: requests go over
-// connections of a trust and identity that are those of now. It speaks HTTP/2 where
-// the server does. It is safe for concurrent use.
+// Transport is an http.RoundTripper for HTTPS that follows its stores: a request uses only
+// connections made with the current trust and identity. It speaks HTTP/2 if the server does.
+// It is safe for concurrent use.
 type Transport struct {
 	dialer *Dialer
 	base   *http.Transport
@@ -98,7 +98,7 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	return pool.RoundTrip(r)
 }
 
-// CloseIdleConnections closes what no request uses; http.Client calls it.
+// CloseIdleConnections closes the connections that no request uses. http.Client calls it.
 func (t *Transport) CloseIdleConnections() {
 	t.mu.Lock()
 	current := t.current

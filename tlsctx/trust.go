@@ -7,7 +7,7 @@ import (
 	"github.com/trustkeep/trustkeep/truststore"
 )
 
-// Origin says where the trust of a connection comes from.
+// Origin is where the trust of a connection comes from.
 type Origin string
 
 // The origins.
@@ -18,7 +18,7 @@ const (
 	FromGlobal Origin = "global"
 	// FromSystem are the roots of the operating system.
 	FromSystem Origin = "system"
-	// FromNowhere: no trust is set, and none is needed.
+	// FromNowhere is that of a server that asks for no certificates.
 	FromNowhere Origin = "none"
 )
 
