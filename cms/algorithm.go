@@ -166,6 +166,9 @@ func readOctets(in *ber.Input) ([]byte, error) {
 
 func corrupt(what string) error { return fmt.Errorf("%s: %w", what, trustkeep.ErrCorrupt) }
 
+// invalid is about what the caller has chosen.
+func invalid(what string) error { return fmt.Errorf("%s: %w", what, trustkeep.ErrInvalid) }
+
 func unsupported(what string) error { return fmt.Errorf("%s: %w", what, trustkeep.ErrUnsupported) }
 
 // cipherSpec is one row of the table of ciphers.
@@ -196,7 +199,7 @@ func (c Cipher) spec() (*cipherSpec, error) {
 			return &cipherSpecs[i], nil
 		}
 	}
-	return nil, unsupported(fmt.Sprintf("cipher %d", uint8(c)))
+	return nil, invalid(fmt.Sprintf("cipher %d", uint8(c)))
 }
 
 func cipherOf(a algorithm) (*cipherSpec, error) {

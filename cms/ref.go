@@ -71,7 +71,7 @@ func newRef(c *x509.Certificate, byKeyID bool) (ref, error) {
 		return ref{keyID: c.SubjectKeyId}, nil
 	}
 	if c.SerialNumber == nil || len(c.RawIssuer) == 0 {
-		return ref{}, corrupt("certificate " + quoted(c) + " that was not parsed")
+		return ref{}, invalid("certificate " + quoted(c) + " that was not parsed")
 	}
 	serial, err := asn1.Marshal(c.SerialNumber)
 	if err != nil {

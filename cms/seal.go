@@ -47,8 +47,8 @@ type SealOptions struct {
 // can make another. Sign first, then seal what was signed.
 //
 // The error wraps trustkeep.ErrEmpty without recipients,
-// trustkeep.ErrUnsupported for keys and options that cannot be used, and
-// trustkeep.ErrLimit for content over Limits.MaxSize.
+// trustkeep.ErrUnsupported for keys that cannot encrypt, trustkeep.ErrInvalid for
+// options out of range and nil recipients, and trustkeep.ErrLimit for content over Limits.MaxSize.
 func (o SealOptions) Seal(content []byte, recipients ...*x509.Certificate) ([]byte, error) {
 	const op = "seal"
 	e, err := o.envelope(recipients)

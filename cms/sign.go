@@ -62,8 +62,9 @@ type SignOptions struct {
 // type and the time.
 //
 // The error wraps trustkeep.ErrEmpty without identities,
-// trustkeep.ErrKeyMismatch, trustkeep.ErrUnsupported for keys and options that
-// cannot be used, or is that of a key in hardware.
+// trustkeep.ErrKeyMismatch, trustkeep.ErrUnsupported for keys and hashes that cannot
+// be used, trustkeep.ErrInvalid for options out of range and nil identities, or is that
+// of a key in hardware.
 func (o SignOptions) Sign(content []byte, identities ...trustkeep.Identity) ([]byte, error) {
 	const op = "sign"
 	s, err := o.signature(identities)
@@ -135,7 +136,7 @@ func (o SignOptions) signature(identities []trustkeep.Identity) (*signature, err
 		return nil, err
 	}
 	if o.Include > NoCertificates {
-		return nil, unsupported(fmt.Sprintf("inclusion %d", uint8(o.Include)))
+		return nil, invalid(fmt.Sprintf("inclusion %d", uint8(o.Include)))
 	}
 	s := new(signature)
 	for _, id := range ids {

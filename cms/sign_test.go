@@ -391,7 +391,7 @@ func TestSignRefuses(t *testing.T) {
 		"nobody":      {cms.SignOptions{}, nil, trustkeep.ErrEmpty},
 		"nil":         {cms.SignOptions{}, []trustkeep.Identity{nil}, trustkeep.ErrInvalid},
 		"MD5":         {cms.SignOptions{Hash: crypto.MD5}, idsOf(p.pick("rsa")), trustkeep.ErrUnsupported},
-		"inclusion":   {cms.SignOptions{Include: 9}, idsOf(p.pick("rsa")), trustkeep.ErrUnsupported},
+		"inclusion":   {cms.SignOptions{Include: 9}, idsOf(p.pick("rsa")), trustkeep.ErrInvalid},
 		"key ID":      {cms.SignOptions{KeyIDs: true}, []trustkeep.Identity{noKeyID}, trustkeep.ErrUnsupported},
 		"another key": {cms.SignOptions{}, []trustkeep.Identity{person{&testpki.Identity{Cert: p.rsa.Cert, DER: p.rsa.DER, Key: p.p256.Key, Chain: p.rsa.Chain}}}, trustkeep.ErrKeyMismatch},
 		"year":        {cms.SignOptions{Clock: func() time.Time { return time.Date(12000, 1, 1, 0, 0, 0, 0, time.UTC) }}, idsOf(p.pick("rsa")), trustkeep.ErrInvalid},

@@ -31,7 +31,7 @@ func transportInfo(k KeyTransport, to ref, pub *rsa.PublicKey, contentKey []byte
 		a = algorithm{oidOAEP, berio.TLV(berio.Sequence)} // all of them default
 		encrypted, err = rsa.EncryptOAEP(crypto.SHA1.New(), rand.Reader, pub, contentKey, nil)
 	default:
-		return nil, unsupported(fmt.Sprintf("key transport %d", uint8(k)))
+		return nil, invalid(fmt.Sprintf("key transport %d", uint8(k)))
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%v: %w", err, trustkeep.ErrUnsupported) // such as a key too small
