@@ -13,6 +13,9 @@
 // take. It can also be made around any crypto.Signer, so that keys in hardware
 // or a key management service take part.
 //
+// A keystore stores. Package issue makes certificates and renews them; whatever takes the
+// place of an entry that was read goes through Keystore.Replace.
+//
 // A keystore never grants trust: the certificates of a key's chain are there
 // to be sent, not to be believed. To build trust from the certificates of a
 // keystore, copy them on purpose with truststore.FromKeystore.

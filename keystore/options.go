@@ -34,9 +34,8 @@ type Options struct {
 	KeyPasswords map[string]trustkeep.PasswordSource
 	// Clock tells the time for entries that are added; nil is time.Now.
 	Clock func() time.Time
-	// Rand supplies the keys and serial numbers of Generate, Renew and
-	// SignRequest, for reproducible tests; RSA keys never depend on it. Nil
-	// is crypto/rand.
+	// Rand supplies the IDs of components and the salts that protect their keys. If nil,
+	// crypto/rand.
 	Rand io.Reader
 
 	ticks <-chan struct{} // of Watch, in tests: one look each
