@@ -19,9 +19,11 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/audit"
 	"github.com/trustkeep/trustkeep/keystore"
 )
 
@@ -138,10 +140,10 @@ func (c *command) warn(ks *keystore.Keystore, o trustkeep.SaveOptions) error {
 	if consumer == "" && c.format == trustkeep.JKS {
 		consumer = trustkeep.Java17
 	}
-	if consumer == "" {
+	if !slices.Contains(audit.Consumers(), consumer) {
 		return nil // for nobody in particular
 	}
-	found, err := ks.CanRead(consumer, o)
+	found, err := audit.CanRead(ks, consumer, o)
 	for _, i := range found {
 		c.note("%s", i)
 	}

@@ -1,8 +1,9 @@
-package keystore_test
+package audit_test
 
 import (
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -10,26 +11,27 @@ import (
 	"testing"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/audit"
 	"github.com/trustkeep/trustkeep/internal/testpki"
 	"github.com/trustkeep/trustkeep/internal/testtool"
 	"github.com/trustkeep/trustkeep/issue"
 	"github.com/trustkeep/trustkeep/keystore"
 )
 
-// codes are those of the incompatibilities found, each once.
-func codes(t *testing.T, ks *keystore.Keystore, consumer trustkeep.Profile, o trustkeep.SaveOptions) []string {
+// obstacles are the codes of what CanRead finds, each once.
+func obstacles(t *testing.T, ks *keystore.Keystore, consumer trustkeep.Profile, o trustkeep.SaveOptions) []string {
 	t.Helper()
-	found, err := ks.CanRead(consumer, o)
+	found, err := audit.CanRead(ks, consumer, o)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var out []string
 	for _, i := range found {
-		if i.Code == "" || i.Text == "" || i.Remedy == "" || !strings.HasPrefix(i.String(), string(i.Consumer)+": ") {
+		if i.Code == "" || i.Text == "" || i.Remedy == "" || i.Severity != trustkeep.Warning || i.Target == "" || !strings.HasPrefix(i.String(), i.Target+": ") {
 			t.Errorf("%+v", i)
 		}
-		if !slices.Contains(out, i.Code) {
-			out = append(out, i.Code)
+		if !slices.Contains(out, string(i.Code)) {
+			out = append(out, string(i.Code))
 		}
 	}
 	slices.Sort(out)
@@ -38,9 +40,32 @@ func codes(t *testing.T, ks *keystore.Keystore, consumer trustkeep.Profile, o tr
 
 func generated(t *testing.T, key issue.KeyType) *keystore.Keystore {
 	t.Helper()
+	id, err := issue.New(issue.Options{DNSNames: []string{"a.example"}, Key: key})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return holding(t, map[string]*keystore.Identity{"one": id})
+}
+
+// holding is a store of these identities.
+func holding(t *testing.T, ids map[string]*keystore.Identity) *keystore.Keystore {
+	t.Helper()
 	ks := keystore.New()
-	generate(t, ks, "one", issue.Options{DNSNames: []string{"a.example"}, Key: key})
+	for alias, id := range ids {
+		if err := ks.SetIdentity(alias, id); err != nil {
+			t.Fatal(err)
+		}
+	}
 	return ks
+}
+
+func identityOf(t *testing.T, id *testpki.Identity) *keystore.Identity {
+	t.Helper()
+	made, err := keystore.NewIdentity(id.Key, id.Chain...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return made
 }
 
 // nameless has a self-signed certificate whose subject and issuer are empty.
@@ -48,17 +73,27 @@ func nameless(t *testing.T) *keystore.Keystore {
 	t.Helper()
 	id := testpki.New(t, testpki.Options{}).Issue(testpki.Request{SelfSigned: true, Names: []string{"a.example"}, Edit: func(c *x509.Certificate) { c.Subject = pkix.Name{} }})
 	ks := keystore.New()
-	if err := ks.SetIdentity("one", newIdentity(t, id)); err != nil {
+	if err := ks.SetIdentity("one", identityOf(t, id)); err != nil {
 		t.Fatal(err)
 	}
 	return ks
+}
+
+func TestCanReadOfNothing(t *testing.T) {
+	if _, err := audit.CanRead(nil, trustkeep.Java17, trustkeep.SaveOptions{}); !errors.Is(err, trustkeep.ErrInvalid) {
+		t.Error(err)
+	}
+	missing := trustkeep.SaveOptions{Password: trustkeep.PasswordFromEnv("TRUSTKEEP_TEST_UNSET_VARIABLE")}
+	if _, err := audit.CanRead(keystore.New(), trustkeep.Java17, missing); !errors.Is(err, trustkeep.ErrNotFound) {
+		t.Error(err)
+	}
 }
 
 func TestCanRead(t *testing.T) {
 	changeit := trustkeep.Password("changeit")
 	load := func(file, password string) *keystore.Keystore {
 		t.Helper()
-		ks, err := keystore.Load(filepath.Join("testdata", file), trustkeep.Password(password))
+		ks, err := keystore.Load(filepath.Join("../keystore/testdata", file), trustkeep.Password(password))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -71,13 +106,13 @@ func TestCanRead(t *testing.T) {
 		"b": pki.Issue(testpki.Request{CommonName: "Twin CA", CA: true, Issuer: pki.Root}),
 	} {
 		leaf := pki.Issue(testpki.Request{Names: []string{alias + ".example"}, Issuer: ca})
-		if err := twins.SetIdentity(alias, newIdentity(t, leaf)); err != nil {
+		if err := twins.SetIdentity(alias, identityOf(t, leaf)); err != nil {
 			t.Fatal(err)
 		}
 	}
 	all := func(codes ...string) map[trustkeep.Profile][]string {
 		m := map[trustkeep.Profile][]string{}
-		for _, c := range keystore.Consumers() {
+		for _, c := range audit.Consumers() {
 			m[c] = codes
 		}
 		return m
@@ -112,16 +147,18 @@ func TestCanRead(t *testing.T) {
 			want{trustkeep.OpenSSL11: {"password-missing"}, trustkeep.Windows2016: {"password-missing"}}},
 		{"PEM", load("openssl.p12", "changeit"), trustkeep.SaveOptions{Format: trustkeep.PEM}, want{trustkeep.Java8: {"format"}, trustkeep.Java17: {"format"}, trustkeep.Windows2016: {"format"}}},
 	} {
-		for _, consumer := range keystore.Consumers() {
-			if got := codes(t, c.ks, consumer, c.o); !slices.Equal(got, c.want[consumer]) {
+		for _, consumer := range audit.Consumers() {
+			if got := obstacles(t, c.ks, consumer, c.o); !slices.Equal(got, c.want[consumer]) {
 				t.Errorf("%s: %s: %q, want %q", c.name, consumer, got, c.want[consumer])
 			}
 		}
-		if got := codes(t, c.ks, "something else", c.o); len(got) != 0 {
-			t.Errorf("%s: an unknown consumer: %q", c.name, got)
+		for _, unknown := range []trustkeep.Profile{"something else", trustkeep.Modern} {
+			if found, err := audit.CanRead(c.ks, unknown, c.o); !errors.Is(err, trustkeep.ErrInvalid) || found != nil {
+				t.Errorf("%s: an unknown consumer: %v, %v", c.name, found, err)
+			}
 		}
 	}
-	found, err := generated(t, issue.Ed25519).CanRead("", trustkeep.SaveOptions{Password: changeit})
+	found, err := audit.CanRead(generated(t, issue.Ed25519), "", trustkeep.SaveOptions{Password: changeit})
 	if err != nil || len(found) != 4 {
 		t.Errorf("everybody: %v, %v", found, err)
 	}
@@ -137,10 +174,10 @@ func TestCanReadWhatJavaHides(t *testing.T) {
 		t.Fatal(err)
 	}
 	o := trustkeep.SaveOptions{Format: trustkeep.PKCS12, Profile: trustkeep.Java8, Password: trustkeep.Password("changeit")}
-	if got := codes(t, ks, trustkeep.Java17, o); !slices.Equal(got, []string{"key-without-certificate", "unmarked-certificate"}) {
+	if got := obstacles(t, ks, trustkeep.Java17, o); !slices.Equal(got, []string{"key-without-certificate", "unmarked-certificate"}) {
 		t.Errorf("%q in %v", got, ks.Aliases())
 	}
-	if got := codes(t, ks, trustkeep.OpenSSL11, o); len(got) != 0 {
+	if got := obstacles(t, ks, trustkeep.OpenSSL11, o); len(got) != 0 {
 		t.Errorf("%q", got)
 	}
 }
@@ -199,7 +236,7 @@ func TestInteropCanRead(t *testing.T) {
 		cmd := testtool.Command(t, "keytool", "-J-Dfile.encoding=UTF-8", "-J-Dsun.jnu.encoding=UTF-8", "-certreq", "-keystore", path, "-storepass:env", "STORE_PASSWORD", "-alias", c.ks.Aliases()[0])
 		cmd.Env = append(os.Environ(), "STORE_PASSWORD="+c.password, "LC_ALL=C.UTF-8")
 		out, err := cmd.CombinedOutput()
-		if want := len(codes(t, c.ks, trustkeep.Java17, o)) == 0; (err == nil) != want {
+		if want := len(obstacles(t, c.ks, trustkeep.Java17, o)) == 0; (err == nil) != want {
 			t.Errorf("%s: keytool: %v, although CanRead says %v: %s", c.name, err, want, out)
 		} else {
 			t.Logf("%s: keytool reads it: %v", c.name, err == nil)
@@ -207,7 +244,7 @@ func TestInteropCanRead(t *testing.T) {
 		cmd = testtool.Command(t, "openssl", "pkcs12", "-in", path, "-passin", "env:STORE_PASSWORD", "-nodes")
 		cmd.Env = append(os.Environ(), "STORE_PASSWORD="+c.password)
 		out, err = cmd.CombinedOutput()
-		if want := len(codes(t, c.ks, trustkeep.OpenSSL11, o)) == 0; (err == nil) != want {
+		if want := len(obstacles(t, c.ks, trustkeep.OpenSSL11, o)) == 0; (err == nil) != want {
 			t.Errorf("%s: openssl: %v, although CanRead says %v: %s", c.name, err, want, out)
 		} else {
 			t.Logf("%s: openssl reads it: %v", c.name, err == nil)
