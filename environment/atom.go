@@ -57,6 +57,8 @@ type Atom struct {
 	changed chan struct{} // closed with each change, and then replaced
 	seenBy  map[connectionUse]*forecast.Seen
 	opened  map[openedKey]*openedKeys
+
+	passwordWait time.Duration // the constant, but in tests
 }
 
 // atomRecord tells of an atom that is, or was, attached.
@@ -94,6 +96,7 @@ func (e *Environment) Attach(ctx context.Context, atom string, o AtomOptions) (*
 		r: e.r, env: e.id, id: atom, o: o, trust: truststore.New(),
 		done: make(chan struct{}), changed: make(chan struct{}),
 		seenBy: make(map[connectionUse]*forecast.Seen), opened: make(map[openedKey]*openedKeys),
+		passwordWait: passwordWait,
 	}
 	a.global = a.trust
 	if o.Base != nil {

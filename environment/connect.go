@@ -197,20 +197,13 @@ type openedKey struct {
 	version                int
 }
 
-// openedKeys opens a key once, however many connections want it.
-type openedKeys struct {
-	mu  sync.Mutex
-	id  *keystore.Identity
-	key *pgp.Key
-}
-
 func (a *Atom) openedOf(c trustkeep.Component) *openedKeys {
 	key := openedKey{c.ID(), c.Fingerprint(), c.Version()}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	o := a.opened[key]
 	if o == nil {
-		o = new(openedKeys)
+		o = &openedKeys{turn: make(chan struct{}, 1)}
 		a.opened[key] = o
 	}
 	return o
@@ -278,19 +271,20 @@ func (l liveIdentity) TLSCertificate() (*tls.Certificate, error) {
 		return nil, failure("identity", l.component, errKind)
 	}
 	o := l.a.openedOf(x)
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if o.id == nil {
-		// Handshakes carry no context here, and passwords by reference may take a while.
-		password, err := l.a.r.passwordOf(context.Background(), h.record, x)
+	// Handshakes carry no context here, and passwords by reference may take a while.
+	ctx, cancel := context.WithTimeout(context.Background(), l.a.passwordWait)
+	defer cancel()
+	id, err := openOnce(ctx, o.turn, &o.id, func(ctx context.Context) (*keystore.Identity, error) {
+		password, err := l.a.r.passwordOf(ctx, h.record, x)
 		if err != nil {
-			return nil, failure("identity", l.component, err)
+			return nil, err
 		}
-		if o.id, err = x.Identity(password); err != nil {
-			return nil, failure("identity", l.component, err)
-		}
+		return x.Identity(password)
+	})
+	if err != nil {
+		return nil, failure("identity", l.component, err)
 	}
-	return o.id.TLSCertificate()
+	return id.TLSCertificate()
 }
 
 // String names the component, for explanations.
@@ -336,20 +330,16 @@ func (s scope) pgp(ctx context.Context, component string) (*pgp.Key, error) {
 
 func (s scope) unlock(ctx context.Context, h *held, c *pgp.Component) (*pgp.Key, error) {
 	o := s.a.openedOf(c)
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if o.key != nil {
-		return o.key, nil
-	}
-	source, err := s.a.r.passwordOf(ctx, h.record, c)
-	if err != nil {
-		return nil, err
-	}
-	if source == nil {
-		return nil, errors.New("no passphrase")
-	}
-	o.key, err = c.Key().Unlock(source, pgp.Options{})
-	return o.key, err
+	return openOnce(ctx, o.turn, &o.key, func(ctx context.Context) (*pgp.Key, error) {
+		source, err := s.a.r.passwordOf(ctx, h.record, c)
+		if err != nil {
+			return nil, err
+		}
+		if source == nil {
+			return nil, errors.New("no passphrase")
+		}
+		return c.Key().Unlock(source, pgp.Options{})
+	})
 }
 
 // connectionUse is a connection as it is used: by the atom or by a process. The zero
