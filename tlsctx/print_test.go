@@ -16,6 +16,8 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 
@@ -206,6 +208,28 @@ func TestWrappingIsNoChange(t *testing.T) {
 			if _, err := e.dial(t, d, host+":443"); err != nil {
 				t.Errorf("%s, handle: %v", name, err)
 			}
+		}
+	}
+}
+
+// The password of a proxy is printed neither by a Transport nor by the error of a request.
+func TestProxyPasswordIsNotPrinted(t *testing.T) {
+	pki := testpki.New(t, testpki.Options{})
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	must(t, l.Close()) // nobody answers there
+	proxy := &url.URL{Scheme: "http", Host: l.Addr().String(), User: url.UserPassword("me", "hunter2")}
+	b := tlsctx.Builder{Trusted: store(pki.Root), Clock: pki.Now}
+	transport, err := b.Transport(&http.Transport{Proxy: http.ProxyURL(proxy)})
+	must(t, err)
+	r, err := (&http.Client{Transport: transport}).Get("https://user:hunter2@" + host + "/")
+	if err == nil {
+		r.Body.Close()
+		t.Fatal("a request without a proxy")
+	}
+	for what, v := range map[string]any{"transport": transport, "error": err, "explained": b.ExplainError(err), "held": struct{ t *tlsctx.Transport }{transport}} {
+		if text := printed(v); strings.Contains(text, "hunter2") || strings.Contains(text, hex.EncodeToString([]byte("hunter2"))) {
+			t.Errorf("%s: the password is printed", what)
 		}
 	}
 }
