@@ -380,7 +380,7 @@ func TestInteropGPGComponents(t *testing.T) {
 	ours := newGPG(t)
 	c := generated(t, "ACME orders")
 	public, _ := files(t, c, "secret")
-	_, private, err := c.ExportPrivate(trustkeep.Password("secret"), trustkeep.Password("chosen"), quick)
+	_, private, err := c.ExportPrivate(trustkeep.Password("secret"), trustkeep.Password("chosen"), Options{}) // as production locks it
 	if err != nil {
 		t.Fatal(err)
 	}

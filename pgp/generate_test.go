@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/pgp/internal/s2kcost"
 )
 
 // newKey makes a key for a test, unlocked and without passphrase unless one is
@@ -16,10 +17,7 @@ func newKey(t testing.TB, o GenerateOptions, c Options) *Key {
 	if o.UserIDs == nil {
 		o.UserIDs = []string{"Test <test@example.com>"}
 	}
-	o.Options = c
-	if c.Rand == nil {
-		o.Options.Rand = quick.Rand
-	}
+	o.Options = cheap(t, c)
 	return newKeyAsIs(t, o)
 }
 
@@ -151,6 +149,11 @@ func TestInteropGenerateGPG(t *testing.T) {
 			data, err := k.ArmorPrivate()
 			if err != nil {
 				t.Fatal(err)
+			}
+			for _, s := range specsOf(t, k) {
+				if s.Mode != s2kcost.Iterated || s.Count != 0xFF {
+					t.Errorf("not locked as in production: %+v", s)
+				}
 			}
 			g.run(data, "--passphrase", "sésame", "--import")
 			compareWithGPG(t, g, k, Options{})

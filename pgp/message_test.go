@@ -42,9 +42,7 @@ func randomBytes(t testing.TB, n int) []byte {
 
 func encrypted(t testing.TB, e Encryption, content []byte) []byte {
 	t.Helper()
-	if e.Options.Rand == nil {
-		e.Options.Rand = quick.Rand
-	}
+	e.Options = cheap(t, e.Options)
 	var buf bytes.Buffer
 	if err := e.Encrypt(&buf, bytes.NewReader(content)); err != nil {
 		t.Fatal(err)

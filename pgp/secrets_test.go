@@ -309,23 +309,8 @@ func TestWrongCalls(t *testing.T) {
 
 // TestCostOfPasswords asserts what production pays, and that tests do not.
 func TestCostOfPasswords(t *testing.T) {
-	specs := func(o Options, p Preset) (out []s2kcost.Spec) {
-		k := newKeyAsIs(t, GenerateOptions{Options: o, Preset: p, UserIDs: []string{"a"}, Passphrase: pw("x")})
-		for _, raw := range k.state().packets {
-			if raw.Tag != grammar.TagSecretKey && raw.Tag != grammar.TagSecretSub {
-				continue
-			}
-			parsed, err := raw.Parsed()
-			if err != nil {
-				t.Fatal(err)
-			}
-			spec, _, err := s2kcost.OfKey(raw, &parsed.(*packet.PrivateKey).PublicKey)
-			if err != nil {
-				t.Fatal(err)
-			}
-			out = append(out, spec)
-		}
-		return out
+	specs := func(o Options, p Preset) []s2kcost.Spec {
+		return specsOf(t, newKeyAsIs(t, GenerateOptions{Options: o, Preset: p, UserIDs: []string{"a"}, Passphrase: pw("x")}))
 	}
 	message := func(o Options, aead bool) s2kcost.Spec {
 		var out bytes.Buffer
@@ -362,4 +347,24 @@ func TestCostOfPasswords(t *testing.T) {
 			t.Errorf("quick: %+v", s)
 		}
 	}
+}
+
+// specsOf returns how the private parts of a key are locked.
+func specsOf(t *testing.T, k *Key) (out []s2kcost.Spec) {
+	t.Helper()
+	for _, raw := range k.state().packets {
+		if raw.Tag != grammar.TagSecretKey && raw.Tag != grammar.TagSecretSub {
+			continue
+		}
+		parsed, err := raw.Parsed()
+		if err != nil {
+			t.Fatal(err)
+		}
+		spec, _, err := s2kcost.OfKey(raw, &parsed.(*packet.PrivateKey).PublicKey)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out = append(out, spec)
+	}
+	return out
 }
