@@ -22,20 +22,35 @@
 //
 // # Packages
 //
-//   - keystore reads and writes PKCS#12, JKS and PEM stores and hands out
-//     identities.
-//   - truststore reads and writes stores of certificates, finds the system's
-//     roots, and makes the one trust decision that all other packages ask for.
-//   - tlsctx builds tls.Configs for clients and servers from both, and explains
-//     failed handshakes.
-//   - forecast says which peers other trust would refuse, before it is put in force.
+//   - keystore reads, edits and writes PKCS#12, JKS, JCEKS, BouncyCastle and PEM
+//     stores with several keys, and hands out identities.
+//   - issue generates, requests, signs, installs and renews certificates.
+//   - truststore reads and writes stores of certificates in the same formats,
+//     finds the system's roots, and makes the one trust decision that all other
+//     packages ask for.
+//   - tlsctx builds tls.Configs, dialers, listeners and HTTP transports from
+//     both, and explains failed handshakes; tlsctx/ftps makes the connections of
+//     FTPS sessions.
+//   - forecast says which peers other trust would refuse, before it is put in
+//     force.
+//   - revocation asks lists, stapled answers and OCSP whether a certificate is
+//     revoked.
+//   - extract fetches what a server presents, over TLS, STARTTLS and proxies, to
+//     be looked at and accepted by fingerprint.
 //   - audit reports what is wrong or about to expire in stores.
-//   - cms seals, opens, signs and verifies with the identities of a keystore.
-//   - pgp has OpenPGP keys, messages and components; partner keeps a partner's
-//     old and new keys or certificates side by side.
-//   - revocation, extract and clamd look certificates up, fetch them and scan them.
-//   - environment deploys components to environments, whose programs follow them.
-//   - pkitest makes throwaway PKIs for tests.
+//   - cms seals, opens, signs and verifies with X.509 identities (S/MIME without
+//     the MIME), streaming.
+//   - pgp has OpenPGP keys, keyrings, messages and components.
+//   - environment describes the components, connections and processes of an
+//     organisation and deploys them to environments, whose programs follow them.
+//     environment/dirstore keeps its records in a directory that keytool, openssl
+//     and gpg can read; natskv, a module of its own, keeps them in NATS JetStream.
+//   - partner keeps a partner's old and new keys or certificates side by side.
+//   - clamd has ClamAV's daemon scan what is imported.
+//   - bridge converts from and to the values of keystore-go and go-pkcs12, and
+//     asks them for a second opinion on what is saved.
+//   - pkitest makes throwaway PKIs for tests, the ugly cases included, and
+//     pkitest/pgptest OpenPGP keys.
 //
 // This package holds what they share: [PasswordSource] and its
 // implementations, the sentinel errors, [Error], [Limits], [Scanner],

@@ -227,7 +227,7 @@ func newGoCode(t *testing.T) *goCode {
 func (g *goCode) check(code string) (problems []string) {
 	whole := regexp.MustCompile(`(?m)^package `).MatchString(code)
 	fset := token.NewFileSet()
-	const around = "\nfunc check(error) {}\nvar ctx context.Context\nvar b *x509.Certificate\n"
+	const around = "\nfunc check(error) {}\nvar ctx context.Context\n"
 	sources := []string{code}
 	if !whole {
 		sources = []string{"package p\n" + code + around, "package p\nfunc _() {\n" + code + "\n}" + around}

@@ -1,9 +1,13 @@
 package trustkeep_test
 
 import (
-	"crypto/x509"
 	"fmt"
+	"io"
+	"log"
+	"net/http"
+	"net/http/httptest"
 	"os"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -14,81 +18,113 @@ import (
 	"github.com/trustkeep/trustkeep/truststore"
 )
 
-// b is the certificate of a partner, and check ends the program; the README
-// says as little about them as a reader needs.
-var b *x509.Certificate
-
 func check(err error) {
 	if err != nil {
-		panic(err)
+		log.Fatal(err)
 	}
 }
 
+// A request with a client certificate, to a server that the connection trusts by
+// itself. This is the program of the README.
 func Example() {
 	ks, err := keystore.Load("partner.p12", trustkeep.PasswordFromEnv("P12_PASSWORD"))
 	check(err)
 	id, err := ks.Identity("as2-client")
 	check(err)
-	global, err := truststore.Load("cacerts", trustkeep.Password("changeit"))
+	deployed, err := truststore.Load("cacerts", trustkeep.Password("changeit"))
+	check(err)
+	partner, err := truststore.Load("partner.cer", nil)
 	check(err)
 
-	// Trust what is deployed for all connections, prove ourselves as "as2-client".
-	cfg, err := tlsctx.Builder{Global: global, Identity: id}.Client()
+	// What is deployed counts for each connection that has no trust of its own.
+	connection := tlsctx.Builder{Global: deployed, Trusted: partner, Identity: id}
+	transport, err := connection.Transport(nil)
 	check(err)
-
-	// A connection with a trusted certificate of its own: Global no longer counts.
-	cfg, err = tlsctx.Builder{Global: global, Trusted: truststore.New(b)}.Client()
-	check(err)
-
-	fmt.Println(cfg.RootCAs != nil)
+	client := http.Client{Transport: transport}
+	response, err := client.Get(os.Args[1])
+	if err != nil {
+		fmt.Println(err) // explained
+		return
+	}
+	fmt.Println(response.Status)
 }
 
-// The example has files to load only here, so it runs only here.
-func TestExampleRuns(t *testing.T) {
-	pki := pkitest.New(t)
-	t.Chdir(t.TempDir())
-	t.Setenv("P12_PASSWORD", "secret")
-
-	ks := keystore.New()
-	if err := ks.SetIdentity("as2-client", pki.NewClient("as2-client")); err != nil {
-		t.Fatal(err)
-	}
-	if err := ks.Save("partner.p12", trustkeep.SaveOptions{Password: trustkeep.PasswordFromEnv("P12_PASSWORD")}); err != nil {
-		t.Fatal(err)
-	}
-	cacerts := trustkeep.SaveOptions{Format: trustkeep.JKS, Password: trustkeep.Password("changeit")}
-	if err := truststore.New(pki.CA.Leaf()).Save("cacerts", cacerts); err != nil {
-		t.Fatal(err)
-	}
-	b = pki.SelfSigned("b.example").Leaf()
-	defer func() { b = nil }()
-	Example() // panics on any error
-}
-
-// The program in the README is the one above, line for line.
-func TestReadmeShowsTheExample(t *testing.T) {
-	readme, err := os.ReadFile("README.md")
+// blockOfReadme returns the first fenced block of that language in README.md.
+func blockOfReadme(t *testing.T, language string) string {
+	t.Helper()
+	data, err := os.ReadFile("README.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, program, found := strings.Cut(string(readme), "```go\n")
-	program, _, closed := strings.Cut(program, "```")
-	if !found || !closed {
-		t.Fatal("no Go program in README.md")
+	for _, b := range parsePage("README.md", string(data)).blocks {
+		if b.language == language {
+			return b.code
+		}
 	}
+	t.Fatalf("no block of %s in README.md", language)
+	return ""
+}
+
+// The program in the README is Example, and prints what the README says. Its files
+// and its server are there only here.
+func TestReadmeShowsTheExample(t *testing.T) {
+	readme, printed := blockOfReadme(t, "go"), blockOfReadme(t, "text")
 	source, err := os.ReadFile("example_test.go")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !strings.Contains(unindented(string(source)), unindented(program)) {
-		t.Error("the program in README.md is not in Example")
+	_, body, _ := strings.Cut(string(source), "func Example() {\n")
+	body, _, _ = strings.Cut(body, "\n}\n")
+	if !strings.Contains(readme, "func main() {\n"+body+"\n}\n") {
+		t.Error("func main of the README is not Example")
+	}
+
+	pki, other := pkitest.Options{Name: "Partner"}.New(t), pkitest.New(t)
+	t.Chdir(t.TempDir())
+	t.Setenv("P12_PASSWORD", "secret")
+	ks := keystore.New()
+	check(ks.SetIdentity("as2-client", pki.NewClient("as2-client")))
+	check(ks.Save("partner.p12", trustkeep.SaveOptions{Password: trustkeep.PasswordFromEnv("P12_PASSWORD")}))
+	jks := trustkeep.SaveOptions{Format: trustkeep.JKS, Password: trustkeep.Password("changeit")}
+	check(truststore.New(pki.CA.Leaf()).Save("cacerts", jks))
+	server := httptest.NewUnstartedServer(http.NotFoundHandler())
+	server.TLS = pki.MutualServerConfig()
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	server.StartTLS()
+	defer server.Close()
+
+	for about, c := range map[string]struct {
+		partner *keystore.Identity
+		want    string
+	}{
+		"trusted":     {pki.Server, "404 Not Found"},
+		"not trusted": {other.Server, printed},
+	} {
+		check(os.WriteFile("partner.cer", c.partner.Leaf().Raw, 0o600))
+		got := output(t, "https://localhost"+server.URL[strings.LastIndex(server.URL, ":"):])
+		if plain(got) != plain(c.want) {
+			t.Errorf("%s: printed\n%s\nwant\n%s", about, got, c.want)
+		}
 	}
 }
 
-func unindented(s string) string {
-	lines := strings.Split(s, "\n")
-	for i := range lines {
-		lines[i] = strings.TrimSpace(lines[i])
-	}
-	return strings.Join(lines, "\n")
+// output runs Example with an argument.
+func output(t *testing.T, argument string) string {
+	t.Helper()
+	args, stdout := os.Args, os.Stdout
+	defer func() { os.Args, os.Stdout = args, stdout }()
+	r, w, err := os.Pipe()
+	check(err)
+	defer r.Close()
+	os.Args, os.Stdout = []string{"program", argument}, w
+	Example() // prints less than a pipe holds
+	w.Close()
+	out, err := io.ReadAll(r)
+	check(err)
+	return string(out)
+}
+
+// plain leaves line breaks out, and the digits of fingerprints and ports.
+func plain(s string) string {
+	return regexp.MustCompile(`\b[0-9a-f]{64}\b|localhost:\d+`).ReplaceAllString(strings.Join(strings.Fields(s), " "), "")
 }
