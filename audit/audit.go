@@ -64,8 +64,8 @@ type Options struct {
 	SkipKeys bool
 }
 
-// DefaultPasswords returns the passwords that products are shipped with and
-// manuals are written with, the empty one included.
+// DefaultPasswords returns the passwords that products are shipped with and manuals are
+// written with, the empty one included. They are public knowledge, hence strings.
 func DefaultPasswords() []string {
 	return []string{"", "changeit", "changeme", "wso2carbon", "password", "secret", "keystore", "123456"}
 }

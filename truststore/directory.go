@@ -30,20 +30,8 @@ func isCertificateFile(name string) bool {
 	return len(hash) == 8 && strings.Trim(hash, "0123456789abcdef") == "" && len(ext) > 1 && strings.Trim(ext[1:], "0123456789") == ""
 }
 
-// LoadDirectory reads a directory of certificates, as OpenSSL's -CApath and
-// containers have them: all files whose names end in .pem, .crt, .cer, .der, .p7b or
-// .p7c, or that are named by openssl rehash, in the order of their names. A
-// certificate that is there twice counts once; its alias is made of its subject. A
-// file that cannot be read is kept from hiding the rest, and reported by Findings
-// under its name, unless Strict is set.
-//
-// It fails with trustkeep.ErrEmpty where there is no certificate at all, with
-// trustkeep.ErrLimit beyond Limits for the directory as a whole, and with the error of
-// the file system. The store has no file of its own.
-func LoadDirectory(path string) (*Truststore, error) { return Options{}.LoadDirectory(path) }
-
-// LoadDirectory is the function LoadDirectory with these options.
-func (o Options) LoadDirectory(path string) (*Truststore, error) {
+// loadDirectory is Load of a directory. The store has no file of its own.
+func (o Options) loadDirectory(path string) (*Truststore, error) {
 	const op = "truststore: load directory"
 	files, err := readDirectory(path, o.Limits)
 	if err != nil {

@@ -56,13 +56,13 @@ func TestLoadDirectory(t *testing.T) {
 	if len(found) != 3 || !found["rotten.pem"] || !found["broken.crt"] || !found["key.pem"] {
 		t.Errorf("%v", store.Findings())
 	}
-	if _, err := (truststore.Options{Strict: true}).LoadDirectory(dir); err == nil {
+	if _, err := (truststore.Options{Strict: true}).Load(dir, nil); err == nil {
 		t.Error("Strict")
 	}
-	if _, err := (truststore.Options{Limits: trustkeep.Limits{MaxSize: 1500}}).LoadDirectory(dir); !errors.Is(err, trustkeep.ErrLimit) {
+	if _, err := (truststore.Options{Limits: trustkeep.Limits{MaxSize: 1500}}).Load(dir, nil); !errors.Is(err, trustkeep.ErrLimit) {
 		t.Errorf("%v", err)
 	}
-	if _, err := truststore.LoadDirectory(filepath.Join(dir, "root.pem")); err == nil {
+	if _, err := truststore.AsDirectory(filepath.Join(dir, "root.pem")); err == nil {
 		t.Error("a file is no directory")
 	}
 	out := filepath.Join(t.TempDir(), "one.p12")

@@ -25,6 +25,38 @@ func examplePKI(name string) *pkitest.PKI {
 	return pkitest.Options{Name: name, Now: time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)}.New(exampleTB{})
 }
 
+// Trust for one partner beside another store, in a context that follows its file.
+func Example() {
+	partners, err := truststore.Load("testdata/trust.p12", trustkeep.Password("changeit"))
+	if err != nil {
+		log.Fatal(err)
+	}
+	followed, err := truststore.Watch("testdata/trust.p12", trustkeep.Password("changeit"), trustkeep.WatchOptions{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer followed.Close()
+	pki := examplePKI("Internal")
+	both := truststore.Union(followed, truststore.New(pki.CA.Leaf())) // for tlsctx.Builder.Trusted
+
+	// Without TLS, ask for the decision.
+	signer := pki.NewEmail("me@internal.example").Chain()
+	question := truststore.VerifyOptions{Purpose: truststore.Email, Name: "me@internal.example", Time: pki.Now()}
+	_, err = partners.Verify(signer, question)
+	if refused, ok := errors.AsType[*truststore.VerifyError](err); ok {
+		fmt.Println(refused.Sentence())
+	}
+	now, err := both.Snapshot()
+	if err != nil {
+		log.Fatal(err)
+	}
+	verdict, err := now.Verify(signer, question)
+	fmt.Println(verdict, err)
+	// Output:
+	// certificate "CN=me@internal.example,O=Internal" is not trusted: its chain ends at "CN=Internal Root CA,O=Internal", which is not in the store
+	// trusted: the chain of "CN=me@internal.example,O=Internal" leads to "CN=Internal Root CA,O=Internal" in the store <nil>
+}
+
 func ExampleLoad() {
 	store, err := truststore.Load("testdata/trust.p12", trustkeep.Password("changeit"))
 	if err != nil {

@@ -24,3 +24,6 @@ func (t *Truststore) Remembered() (generations []uint64) {
 
 // JavaPath is where JavaCacerts looks.
 func JavaPath() (string, error) { return javaCacertsPath() }
+
+// AsDirectory is Load of what must be a directory.
+func AsDirectory(path string) (*Truststore, error) { return Options{}.loadDirectory(path) }

@@ -33,12 +33,11 @@ type Options struct {
 	ticks <-chan struct{} // of Watch, in tests: one look each
 }
 
-// Load reads the trust store in the file at path, of any format, detected from
-// its content, or a directory of certificates (see LoadDirectory). If password is nil,
-// no password is used: right for a store without protection, such as PEM, a PKCS#12 file
-// without a password or a single certificate. A JKS file
-// is read without its password too, as Java does, but unchecked (see
-// Authenticated).
+// Load reads the trust store at path: a file of any format, detected from its content, or a
+// directory of certificates. If password is nil, no password is used: right for a store
+// without protection, such as PEM, a PKCS#12 file without a password or a single
+// certificate. A JKS file is read without its password too, as Java does, but unchecked
+// (see Authenticated).
 //
 // Only certificates that the store offers for trusting count: trusted entries of
 // Java's formats, and all certificates of a file without private keys. The
@@ -46,6 +45,12 @@ type Options struct {
 // all is loaded and trusts nobody until something is added; one that holds
 // something, but no certificate to trust, is an error, since it is most likely
 // the wrong file.
+//
+// A directory is read as OpenSSL's -CApath and containers have them: all files whose names
+// end in .pem, .crt, .cer, .der, .p7b or .p7c, or that are named by openssl rehash, in the
+// order of their names. A certificate that is there twice counts once; its alias is made of
+// its subject. Limits bound the directory as a whole. A file that cannot be read does not
+// hide the rest: Findings reports it, unless Strict makes it an error.
 //
 // Errors wrap trustkeep.ErrIncorrectPassword, ErrCorrupt, ErrLimit,
 // ErrUnsupported, ErrEmpty or the error of the file system; the store is then
@@ -68,7 +73,7 @@ func Parse(data []byte, password trustkeep.PasswordSource) (*Truststore, error) 
 // Load is the function Load with these options.
 func (o Options) Load(path string, password trustkeep.PasswordSource) (*Truststore, error) {
 	if info, err := os.Stat(path); err == nil && info.IsDir() {
-		return o.LoadDirectory(path)
+		return o.loadDirectory(path)
 	}
 	return o.kind().Load(path, password)
 }
