@@ -21,8 +21,8 @@ var (
 
 // link follows the state of a connection.
 type link struct {
-	conn    *nats.Conn
-	why     func() error // there is no connection
+	conn    func() *nats.Conn // a closure: printed, a connection shows its URLs and passwords
+	why     func() error      // there is no connection
 	events  chan nats.Status
 	stopped chan struct{}
 
@@ -35,7 +35,7 @@ type link struct {
 // newLink begins to follow a connection. why tells what is wrong with it, and gone is
 // called when it is closed.
 func newLink(conn *nats.Conn, why func() error, gone func()) *link {
-	l := &link{conn: conn, why: why, stopped: make(chan struct{}), changed: make(chan struct{})}
+	l := &link{conn: func() *nats.Conn { return conn }, why: why, stopped: make(chan struct{}), changed: make(chan struct{})}
 	l.up, l.down = context.WithCancelCause(context.Background())
 	l.events = conn.StatusChanged(nats.CONNECTED, nats.RECONNECTING, nats.DISCONNECTED, nats.CLOSED)
 	if !conn.IsConnected() {
@@ -70,7 +70,7 @@ func (l *link) follow(status nats.Status) {
 }
 
 func (l *link) stop() {
-	l.conn.RemoveStatusListener(l.events)
+	l.conn().RemoveStatusListener(l.events)
 	<-l.stopped
 	l.down(errLost)
 }
@@ -137,7 +137,7 @@ func (s *Storage) tryFor(ctx context.Context, ask func(context.Context) error) e
 				return gone
 			}
 			err = fmt.Errorf("no answer of the server within %v: %w", s.o.Timeout, err)
-			if why := s.conn.LastError(); errors.Is(why, nats.ErrPermissionViolation) {
+			if why := s.conn().LastError(); errors.Is(why, nats.ErrPermissionViolation) {
 				err = errors.Join(err, why) // which is all that NATS says of that
 			}
 			return err

@@ -30,7 +30,7 @@ const (
 var errSuperseded = errors.New("version is no longer kept")
 
 func (s *Storage) tooLarge(value []byte) bool {
-	return len(value) > min(maxInline, int(s.conn.MaxPayload())-overhead)
+	return len(value) > min(maxInline, int(s.conn().MaxPayload())-overhead)
 }
 
 func (s *Storage) part(key, upload string, i int) string {
@@ -40,9 +40,9 @@ func (s *Storage) part(key, upload string, i int) string {
 // upload stores a value in parts under a name of its own, so that no two writers ever
 // share one, and notes it in the manifest.
 func (s *Storage) upload(ctx context.Context, key string, value []byte, m *manifest) error {
-	chunk := min(maxChunk, int(s.conn.MaxPayload())-overhead)
+	chunk := min(maxChunk, int(s.conn().MaxPayload())-overhead)
 	if chunk < minChunk {
-		return fmt.Errorf("the server takes messages of %d bytes: %w", s.conn.MaxPayload(), trustkeep.ErrUnsupported)
+		return fmt.Errorf("the server takes messages of %d bytes: %w", s.conn().MaxPayload(), trustkeep.ErrUnsupported)
 	}
 	m.Upload, m.Chunk = nuid.Next(), chunk
 	for i := range m.parts() {

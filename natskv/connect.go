@@ -18,7 +18,9 @@ import (
 type Server struct {
 	// URLs of one or more servers of a cluster, such as nats://nats.example:4222, also
 	// several in one string with commas between them. Nil is nats://127.0.0.1:4222. A user,
-	// password or token in one is printed nowhere.
+	// password or token in one prints neither with the Server nor in errors. In an
+	// unexported field of another struct package fmt prints a Server as it is: hand
+	// secrets over by NATS there.
 	URLs []string
 	// TLS makes the connections; see the function TLS. Nil is for servers without TLS:
 	// nothing keeps the records secret or the server honest then. (One that insists

@@ -78,7 +78,7 @@ func (o Options) withDefaults() (Options, error) {
 // is safe for concurrent use.
 type Storage struct {
 	o       Options
-	conn    *nats.Conn
+	conn    func() *nats.Conn // a closure: printed, a connection shows its URLs and passwords
 	ownConn bool
 	js      jetstream.JetStream
 	records jetstream.Stream
@@ -120,7 +120,7 @@ func open(ctx context.Context, conn *nats.Conn, why func() error, o Options) (*S
 	if err != nil {
 		return nil, err
 	}
-	s := &Storage{o: o, conn: conn, js: js}
+	s := &Storage{o: o, conn: func() *nats.Conn { return conn }, js: js}
 	s.closed, s.close = context.WithCancel(context.Background())
 	s.link = newLink(conn, why, s.close)
 	err = s.try(ctx, func(ctx context.Context) error {
@@ -147,7 +147,7 @@ func (s *Storage) Close() error {
 	s.watchers.Wait()
 	s.link.stop()
 	if s.ownConn {
-		s.conn.Close()
+		s.conn().Close()
 	}
 	return nil
 }

@@ -18,12 +18,12 @@ func TestConformance(t *testing.T) {
 					return connectTo(t, b.ClientURL(), Options{Memory: memory})
 				},
 				Again: func(t *testing.T, s environment.Storage) environment.Storage {
-					return connectTo(t, s.(*Storage).conn.Servers()[0], Options{})
+					return connectTo(t, s.(*Storage).conn().Servers()[0], Options{})
 				},
 			}
 			if !memory {
 				suite.Disturb = func(t *testing.T, s environment.Storage) {
-					brokers[s.(*Storage).conn.Servers()[0]].restart()
+					brokers[s.(*Storage).conn().Servers()[0]].restart()
 				}
 			}
 			suite.Run(t)

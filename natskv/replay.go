@@ -63,8 +63,8 @@ func (s *Storage) replay(ctx context.Context, filter string, policy jetstream.De
 	// The server pushes: what asks a server for messages is lost where it comes to the
 	// consumer's server before the news of the consumer does. Flow control keeps it
 	// from sending more than is read.
-	inbox := s.conn.NewInbox()
-	if r.messages, err = s.conn.SubscribeSync(inbox); err != nil {
+	inbox := s.conn().NewInbox()
+	if r.messages, err = s.conn().SubscribeSync(inbox); err != nil {
 		return nil, err
 	}
 	consumer, err := s.records.CreatePushConsumer(ask, jetstream.ConsumerConfig{
@@ -90,7 +90,7 @@ func (s *Storage) replay(ctx context.Context, filter string, policy jetstream.De
 // while.
 func (r *replay) close() {
 	_ = r.messages.Unsubscribe() // fails if the connection is closed
-	if r.s.conn.IsConnected() {
+	if r.s.conn().IsConnected() {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
 		_ = r.s.records.DeleteConsumer(ctx, r.consumer)
@@ -197,9 +197,9 @@ func (r *replay) answer(m *nats.Msg, status string) error {
 	case status != control:
 		return fmt.Errorf("status %q: %w", trustkeep.Printable(status), errStalled)
 	case reply != "":
-		return r.s.conn.Publish(reply, nil)
+		return r.s.conn().Publish(reply, nil)
 	case m.Header.Get(stalled) != "":
-		return r.s.conn.Publish(m.Header.Get(stalled), nil)
+		return r.s.conn().Publish(m.Header.Get(stalled), nil)
 	}
 	return nil
 }

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/nats-io/nats-server/v2/server"
+
 	"github.com/trustkeep/trustkeep"
 )
 
@@ -76,5 +78,23 @@ func TestServerDoesNotPrintSecrets(t *testing.T) {
 				t.Errorf("the error does not name the server: %v", err)
 			}
 		})
+	}
+}
+
+// A Storage prints nothing of how it is connected, whatever holds it.
+func TestStorageDoesNotPrintSecrets(t *testing.T) {
+	b := newBroker(t, func(o *server.Options) { o.Authorization = "t0kenXYZ" })
+	url := strings.Replace(b.ClientURL(), "nats://", "nats://t0kenXYZ@", 1)
+	s, err := Connect(t.Context(), Server{URLs: []string{url}}, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	for _, v := range []any{s, []*Storage{s}, struct{ s *Storage }{s}} {
+		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d", "%t"} {
+			if text := fmt.Sprintf(verb, v); strings.Contains(text, "t0kenXYZ") || strings.Contains(text, fmt.Sprintf("%x", "t0kenXYZ")) {
+				t.Errorf("%T with %s: the token is printed", v, verb)
+			}
+		}
 	}
 }
