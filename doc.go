@@ -40,7 +40,9 @@
 //   - audit reports what is wrong or about to expire in stores.
 //   - cms seals, opens, signs and verifies with X.509 identities (S/MIME without
 //     the MIME), streaming.
-//   - pgp has OpenPGP keys, keyrings, messages and components.
+//   - component manages single certificates and keys, X.509 or PGP, with their
+//     versions.
+//   - pgp has OpenPGP keys, keyrings and messages.
 //   - environment describes the components, connections and processes of an
 //     organisation and deploys them to environments, whose programs follow them.
 //     environment/dirstore keeps its records in a directory that keytool, openssl
@@ -54,7 +56,7 @@
 //
 // This package holds what they share: [PasswordSource] and its
 // implementations, the sentinel errors, [Error], [Limits], [Scanner],
-// [Component] and [Draft]. It imports only the standard library.
+// [Component]. It imports only the standard library.
 //
 // # Errors
 //

@@ -25,7 +25,7 @@ type Target struct {
 	Truststore *truststore.Truststore
 	// Certificates are looked at one by one, not as a chain.
 	Certificates []*x509.Certificate
-	// Component is a certificate or key under management. A *keystore.Component is
+	// Component is a certificate or key under management. An X.509 *component.Component is
 	// looked at like an entry of a keystore, and its password compared with those
 	// that everybody knows unless Options.SkipKeys is set; of another, such as an
 	// OpenPGP key, only the validity.

@@ -27,6 +27,7 @@ import (
 
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/audit"
+	"github.com/trustkeep/trustkeep/component"
 	"github.com/trustkeep/trustkeep/internal/testpki"
 	"github.com/trustkeep/trustkeep/issue"
 	"github.com/trustkeep/trustkeep/keystore"
@@ -205,11 +206,11 @@ func TestFindings(t *testing.T) {
 		{"truststore with a password known to all", []audit.Target{{Truststore: truststore.New(pki.Root.Cert), Password: trustkeep.Password("changeit")}}, []string{"warning default-password"}, "changeit"},
 		{"truststore with another password", []audit.Target{{Truststore: truststore.New(pki.Root.Cert), Password: strong}}, nil, ""},
 		{"expired anchor", []audit.Target{{Truststore: truststore.New(pki.Expired().Cert)}}, []string{"critical expired"}, ""},
-		{"component", []audit.Target{{Component: component{now.AddDate(0, 0, 29)}}}, []string{"warning expires-soon"}, "partner's PGP key"},
+		{"component", []audit.Target{{Component: foreign{now.AddDate(0, 0, 29)}}}, []string{"warning expires-soon"}, "partner's PGP key"},
 		{"private component", []audit.Target{{Component: managed(t, good, "changeit"), Roles: issue.ForServer}}, []string{"critical default-password"}, `component is "changeit"`},
 		{"public component", []audit.Target{{Component: managed(t, &testpki.Identity{Cert: pki.Expired().Cert}, "")}}, []string{"critical expired"}, ""},
 		{"key of a component reused", []audit.Target{{Component: managed(t, good, "not known")}, {Keystore: ks(trustkeep.PKCS12, good)}}, []string{"warning key-reuse"}, "managed"},
-		{"component for ever", []audit.Target{{Component: component{}}}, nil, ""},
+		{"component for ever", []audit.Target{{Component: foreign{}}}, nil, ""},
 		{"nothing", []audit.Target{{}}, []string{"critical nothing-to-audit"}, ""},
 		{"nil certificate", []audit.Target{{Certificates: []*x509.Certificate{nil}}}, []string{"critical nothing-to-audit"}, ""},
 		{"httptest's key", []audit.Target{{Keystore: held(t, httptest)}}, []string{"critical known-key", "note self-signed"}, "net/http/httptest"},
@@ -236,22 +237,22 @@ func TestFindings(t *testing.T) {
 	}
 }
 
-type component struct{ until time.Time }
+type foreign struct{ until time.Time }
 
-func (component) ID() string                       { return "1" }
-func (component) Name() string                     { return "partner's PGP key" }
-func (component) Kind() trustkeep.Kind             { return trustkeep.PGP }
-func (component) Visibility() trustkeep.Visibility { return trustkeep.Public }
-func (component) Fingerprint() string              { return "00" }
-func (component) NotBefore() time.Time             { return now.AddDate(-1, 0, 0) }
-func (c component) NotAfter() time.Time            { return c.until }
-func (component) Version() int                     { return 1 }
+func (foreign) ID() string                       { return "1" }
+func (foreign) Name() string                     { return "partner's PGP key" }
+func (foreign) Kind() trustkeep.Kind             { return trustkeep.PGP }
+func (foreign) Visibility() trustkeep.Visibility { return trustkeep.Public }
+func (foreign) Fingerprint() string              { return "00" }
+func (foreign) NotBefore() time.Time             { return now.AddDate(-1, 0, 0) }
+func (c foreign) NotAfter() time.Time            { return c.until }
+func (foreign) Version() int                     { return 1 }
 
 // managed is a component of an identity, or without a password of its certificate.
-func managed(t testing.TB, id *testpki.Identity, password string) trustkeep.Component {
+func managed(t testing.TB, id *testpki.Identity, password string) *component.Component {
 	t.Helper()
 	data := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: id.Cert.Raw})
-	o := keystore.ComponentOptions{}
+	o := component.Options{Kinds: []component.Kind{keystore.ComponentKind()}}
 	if password != "" {
 		o.Password = trustkeep.Password(password)
 		var err error
@@ -259,7 +260,7 @@ func managed(t testing.TB, id *testpki.Identity, password string) trustkeep.Comp
 			t.Fatal(err)
 		}
 	}
-	c, err := keystore.ImportComponent(t.Context(), "managed", data, o)
+	c, err := component.Import(t.Context(), "managed", data, o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -395,7 +396,7 @@ func TestExpiring(t *testing.T) {
 	targets := []audit.Target{
 		{Name: "k", Keystore: opened(t, trustkeep.PKCS12, strong, one(id))},
 		{Name: "t", Truststore: truststore.New(pki.Root.Cert, pki.Expired().Cert)},
-		{Component: component{now.AddDate(0, 0, 15)}},
+		{Component: foreign{now.AddDate(0, 0, 15)}},
 		{Name: "c", Certificates: []*x509.Certificate{pki.Issue(testpki.Request{Names: []string{"a"}, NotAfter: now.AddDate(0, 2, 0)}).Cert}},
 	}
 	var got []string

@@ -4,13 +4,14 @@ import (
 	"crypto/x509"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/component"
 	"github.com/trustkeep/trustkeep/keystore"
 )
 
 // component audits one certificate under management.
 func (a *auditor) component(t Target) {
-	x, ok := t.Component.(*keystore.Component)
-	if !ok {
+	x, ok := t.Component.(*component.Component)
+	if !ok || x.Kind() != trustkeep.X509 {
 		return
 	}
 	chain := chainOf(x)
@@ -32,7 +33,7 @@ func (a *auditor) component(t Target) {
 		return
 	}
 	p, ok := a.defaultPassword(func(candidate []byte) bool {
-		_, err := x.Identity(trustkeep.Password(string(candidate)))
+		_, err := keystore.IdentityOf(x, trustkeep.Password(string(candidate)))
 		return err == nil
 	})
 	if ok {
@@ -42,12 +43,12 @@ func (a *auditor) component(t Target) {
 
 // chainOf returns the certificates of an X.509 component that can be parsed.
 func chainOf(c trustkeep.Component) []*x509.Certificate {
-	x, ok := c.(*keystore.Component)
+	x, ok := c.(*component.Component)
 	if !ok {
 		return nil
 	}
 	var chain []*x509.Certificate
-	for _, der := range x.RawChain() {
+	for _, der := range keystore.ChainOf(x) {
 		if cert, err := x509.ParseCertificate(der); err == nil {
 			chain = append(chain, cert)
 		}

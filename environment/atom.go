@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/component"
 	"github.com/trustkeep/trustkeep/forecast"
 	"github.com/trustkeep/trustkeep/truststore"
 )
@@ -237,7 +238,8 @@ func (v *inventory) deployedTo(env, atom string) []*x509.Certificate {
 	}
 	var out []*x509.Certificate
 	for h := range v.trustedBy(d, atom) {
-		out = append(out, h.cert)
+		cert, _ := h.certificate() // which trustedBy has looked at
+		out = append(out, cert)
 	}
 	return out
 }
@@ -247,7 +249,10 @@ func (v *inventory) trustedBy(d *environmentRecord, atom string) iter.Seq[*held]
 	return func(yield func(*held) bool) {
 		for id, one := range sortedBy(d.Deployed) {
 			h := v.components[id]
-			if h == nil || h.cert == nil || h.component.Visibility() != trustkeep.Public || !one.reaches(atom) {
+			if h == nil || h.component.Visibility() != trustkeep.Public || !one.reaches(atom) {
+				continue
+			}
+			if _, err := h.certificate(); err != nil {
 				continue
 			}
 			if !yield(h) {
@@ -308,7 +313,7 @@ func (a *Atom) Trust() truststore.Source { return a.global }
 
 // Component returns the current version of a component. The error wraps
 // trustkeep.ErrNotFound.
-func (a *Atom) Component(id string) (trustkeep.Component, error) {
+func (a *Atom) Component(id string) (*component.Component, error) {
 	h, err := a.state.Load().current(id)
 	if err != nil {
 		return nil, failure("component", id, err)
@@ -340,7 +345,8 @@ func (a *Atom) Certificates() ([]TrustedCertificate, error) {
 	var out []TrustedCertificate
 	if d := v.environments[a.env]; d != nil {
 		for h := range v.trustedBy(d, a.id) {
-			out = append(out, TrustedCertificate{h.cert, h.component.ID(), h.component.Name()})
+			cert, _ := h.certificate() // which trustedBy has looked at
+			out = append(out, TrustedCertificate{cert, h.component.ID(), h.component.Name()})
 		}
 	}
 	if a.o.Base != nil {

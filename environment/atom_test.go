@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/component"
 	"github.com/trustkeep/trustkeep/environment"
 	"github.com/trustkeep/trustkeep/internal/quickkdf"
 	"github.com/trustkeep/trustkeep/keystore"
@@ -28,7 +29,7 @@ func TestConnectionOfAnEnvironmentThatIsGone(t *testing.T) {
 	must(t, w.SetConnection(ctx, environment.Connection{ID: "out"}))
 	only := []string{"b"}
 	must(t, w.test.Override(ctx, "out", environment.Override{Trusted: &only}))
-	a := check(check(w.Component(ctx, "a"))(t).(*keystore.Component).Certificate())(t)
+	a := check(keystore.CertificateOf(check(w.Component(ctx, "a"))(t)))(t)
 	atom := w.attach("one", environment.AtomOptions{Base: truststore.New(a)})
 	address := serve(t, atom, "server-a")
 	if err := dial(t, address, check(atom.Connection("out"))(t)); err == nil {
@@ -251,16 +252,16 @@ func TestDryRunOfProcessesAndConnections(t *testing.T) {
 	must(t, dial(t, address, check(check(atom.Process("orders"))(t).Connection("out"))(t)))
 	must(t, dial(t, address, check(atom.Connection("out"))(t)))
 	must(t, atom.Report(ctx))
-	other := check(check(w.Component(ctx, "b"))(t).(*keystore.Component).Certificate())(t)
-	replaced := check(check(w.Component(ctx, "a"))(t).(*keystore.Component).Reimport(ctx, inPEM(other), keystore.ComponentOptions{}))(t)
+	other := check(keystore.CertificateOf(check(w.Component(ctx, "b"))(t)))(t)
+	replaced := check(check(w.Component(ctx, "a"))(t).Reimport(ctx, inPEM(other), component.Options{}))(t)
 	for _, c := range []struct {
 		name string
 		p    environment.Proposal
 		want []string // processes of the peers that fail
 	}{
 		{"nothing", environment.Proposal{}, nil},
-		{"replaced", environment.Proposal{Replace: []*keystore.Component{replaced}}, []string{""}},
-		{"replaced and deployed again", environment.Proposal{Replace: []*keystore.Component{replaced}, Processes: []string{"orders"}}, []string{"", "orders"}},
+		{"replaced", environment.Proposal{Replace: []*component.Component{replaced}}, []string{""}},
+		{"replaced and deployed again", environment.Proposal{Replace: []*component.Component{replaced}, Processes: []string{"orders"}}, []string{"", "orders"}},
 		{"deployed again", environment.Proposal{Processes: []string{"orders"}}, nil},
 		{"another connection", environment.Proposal{Connections: []environment.Connection{{ID: "out", Trusted: []string{"b"}}}}, []string{""}},
 		{"another connection, deployed", environment.Proposal{Connections: []environment.Connection{{ID: "out", Trusted: []string{"b"}}}, Processes: []string{"orders"}}, []string{"", "orders"}},

@@ -7,10 +7,10 @@ import (
 	"testing"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/component"
 	"github.com/trustkeep/trustkeep/environment"
 	"github.com/trustkeep/trustkeep/environment/storagetest"
 	"github.com/trustkeep/trustkeep/issue"
-	"github.com/trustkeep/trustkeep/keystore"
 )
 
 // BenchmarkDeployment is from the call of Deploy or Undeploy to the moment when the last
@@ -65,8 +65,8 @@ func BenchmarkDeployment(b *testing.B) {
 }
 
 func selfSigned(b *testing.B, ctx context.Context, name string) []byte {
-	c, err := issue.GenerateComponent(ctx, name, issue.Options{Subject: pkix.Name{CommonName: name}},
-		keystore.ComponentOptions{Password: trustkeep.Password("x")})
+	c, err := component.Create(ctx, name, issue.Options{Subject: pkix.Name{CommonName: name}},
+		component.Options{Password: trustkeep.Password("x")})
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -1,7 +1,6 @@
 package environment
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -9,8 +8,7 @@ import (
 	"slices"
 
 	"github.com/trustkeep/trustkeep"
-	"github.com/trustkeep/trustkeep/internal/formats"
-	"github.com/trustkeep/trustkeep/issue"
+	"github.com/trustkeep/trustkeep/component"
 	"github.com/trustkeep/trustkeep/keystore"
 	"github.com/trustkeep/trustkeep/pgp"
 )
@@ -32,6 +30,18 @@ type ComponentOptions struct {
 	ID string
 }
 
+// kinds are those of components, asked in this order what a file is.
+func kinds() []component.Kind {
+	return []component.Kind{keystore.ComponentKind(), pgp.ComponentKind()}
+}
+
+func (r *Registry) options(o ComponentOptions) component.Options {
+	return component.Options{
+		Kinds: kinds(), Scanner: r.o.Scanner, Clock: r.o.Clock, Rand: r.o.Rand,
+		Password: o.Password, NewPassword: o.NewPassword, Alias: o.Alias, ID: o.ID,
+	}
+}
+
 func (o ComponentOptions) protection() trustkeep.PasswordSource {
 	if o.NewPassword != nil {
 		return o.NewPassword
@@ -39,98 +49,46 @@ func (o ComponentOptions) protection() trustkeep.PasswordSource {
 	return o.Password
 }
 
-func (r *Registry) x509Options(o ComponentOptions) keystore.ComponentOptions {
-	return keystore.ComponentOptions{
-		Options: keystore.Options{Clock: r.o.Clock, Rand: r.o.Rand}, Scanner: r.o.Scanner,
-		Password: o.Password, NewPassword: o.NewPassword, Alias: o.Alias, ID: o.ID,
-	}
-}
-
-func (r *Registry) pgpOptions(o ComponentOptions) pgp.ComponentOptions {
-	return pgp.ComponentOptions{
-		Options: pgp.Options{Clock: r.o.Clock, Rand: r.o.Rand}, Scanner: r.o.Scanner,
-		Passphrase: o.Password, NewPassphrase: o.NewPassword, ID: o.ID,
-	}
-}
-
 // Import makes a component of a file, X.509 or OpenPGP as the content has it, private if
-// it holds a private key; see keystore.ImportComponent and pgp.ImportComponent, whose
-// errors it returns. Nothing is stored before every stage has passed: size, scanner,
-// format, password, policy. trustkeep.ErrExists: the ID is taken.
+// it holds a private key; see component.Import, whose errors it returns. Nothing is stored
+// before every stage has passed: size, scanner, format, password, policy.
+// trustkeep.ErrExists: the ID is taken.
 //
-// The password of a private component is kept if the registry has a Key.
-func (r *Registry) Import(ctx context.Context, name string, data []byte, o ComponentOptions) (trustkeep.Component, error) {
-	c, err := r.imported(ctx, name, data, o)
+// The password of a private component is kept if the registry has a Sealer.
+func (r *Registry) Import(ctx context.Context, name string, data []byte, o ComponentOptions) (*component.Component, error) {
+	c, err := component.Import(ctx, name, data, r.options(o))
 	if err != nil {
 		return nil, failure("import", name, err)
 	}
-	return r.create(ctx, "import", c, o.protection())
+	return r.add(ctx, "import", c, o.protection())
 }
 
-func (r *Registry) imported(ctx context.Context, name string, data []byte, o ComponentOptions) (trustkeep.Component, error) {
-	if isOpenPGP(data) {
-		return or[trustkeep.Component](pgp.ImportComponent(ctx, name, data, r.pgpOptions(o)))
-	}
-	return or[trustkeep.Component](keystore.ImportComponent(ctx, name, data, r.x509Options(o)))
-}
-
-// or keeps a nil pointer from becoming an interface that is not nil.
-func or[I any, T interface{ comparable }](v T, err error) (I, error) {
-	var none I
+// Create makes a component of what a source has: a new key, or one that is in memory; see
+// component.Create. trustkeep.ErrExists: the ID is taken.
+func (r *Registry) Create(ctx context.Context, name string, source component.Source, o ComponentOptions) (*component.Component, error) {
+	c, err := component.Create(ctx, name, source, r.options(o))
 	if err != nil {
-		return none, err
+		return nil, failure("create", name, err)
 	}
-	return any(v).(I), nil
-}
-
-// isOpenPGP tells a key of RFC 9580 from the formats of package keystore: armor by its
-// first line, packets by the bit that each begins with (section 4.2), where nothing else
-// fits.
-func isOpenPGP(data []byte) bool {
-	if bytes.Contains(data[:min(len(data), 1<<16)], []byte("-----BEGIN PGP ")) {
-		return true
-	}
-	_, known := formats.Detect(data)
-	return !known && len(data) > 0 && data[0]&0x80 != 0
-}
-
-// GenerateX509 makes a private component with a new key, see issue.GenerateComponent.
-func (r *Registry) GenerateX509(ctx context.Context, name string, cert issue.Options, o ComponentOptions) (*keystore.Component, error) {
-	c, err := issue.GenerateComponent(ctx, name, cert, r.x509Options(o))
-	if err != nil {
-		return nil, failure("generate", name, err)
-	}
-	if _, err := r.create(ctx, "generate", c, o.protection()); err != nil {
-		return nil, err
-	}
-	return c, nil
-}
-
-// GeneratePGP makes a private component with a new key, see pgp.GenerateComponent.
-func (r *Registry) GeneratePGP(ctx context.Context, name string, key pgp.GenerateOptions, o ComponentOptions) (*pgp.Component, error) {
-	c, err := pgp.GenerateComponent(ctx, name, key, r.pgpOptions(o))
-	if err != nil {
-		return nil, failure("generate", name, err)
-	}
-	if _, err := r.create(ctx, "generate", c, o.protection()); err != nil {
-		return nil, err
-	}
-	return c, nil
+	return r.add(ctx, "create", c, o.protection())
 }
 
 // Add stores a component that was made elsewhere. password is that of a private one,
-// which is checked and kept if the registry has a Key; nil keeps none.
+// which is checked and kept if the registry has a Sealer; nil keeps none.
 //
-// Errors wrap trustkeep.ErrExists where the ID is taken, ErrIncorrectPassword,
-// ErrUnsupported for another kind of component than those of packages keystore and pgp or
-// for an ID that CheckKey refuses, and whatever the policy returns.
-func (r *Registry) Add(ctx context.Context, c trustkeep.Component, password trustkeep.PasswordSource) error {
-	_, err := r.create(ctx, "add", c, password)
+// Errors wrap trustkeep.ErrExists where the ID is taken, ErrIncorrectPassword, ErrInvalid
+// for an ID that CheckKey refuses, ErrUnsupported for content of other kinds than X.509 and
+// PGP, and whatever the policy returns.
+func (r *Registry) Add(ctx context.Context, c *component.Component, password trustkeep.PasswordSource) error {
+	_, err := r.add(ctx, "add", c, password)
 	return err
 }
 
-func (r *Registry) create(ctx context.Context, op string, c trustkeep.Component, password trustkeep.PasswordSource) (trustkeep.Component, error) {
-	fail := func(err error) (trustkeep.Component, error) { return nil, failure(op, c.Name(), err) }
+func (r *Registry) add(ctx context.Context, op string, c *component.Component, password trustkeep.PasswordSource) (*component.Component, error) {
+	if c == nil {
+		return nil, failure(op, "", fmt.Errorf("no component: %w", trustkeep.ErrInvalid))
+	}
+	fail := func(err error) (*component.Component, error) { return nil, failure(op, c.Name(), err) }
 	if err := checkID(op, c.ID()); err != nil {
 		return fail(err)
 	}
@@ -149,14 +107,13 @@ func (r *Registry) create(ctx context.Context, op string, c trustkeep.Component,
 	return c, nil
 }
 
-// Component returns a component, a *keystore.Component or a *pgp.Component. The error
-// wraps trustkeep.ErrNotFound.
-func (r *Registry) Component(ctx context.Context, id string) (trustkeep.Component, error) {
+// Component returns a component. The error wraps trustkeep.ErrNotFound.
+func (r *Registry) Component(ctx context.Context, id string) (*component.Component, error) {
 	c, _, _, err := r.component(ctx, id)
 	return c, failure("component", id, err)
 }
 
-func (r *Registry) component(ctx context.Context, id string) (trustkeep.Component, *componentRecord, uint64, error) {
+func (r *Registry) component(ctx context.Context, id string) (*component.Component, *componentRecord, uint64, error) {
 	if err := checkID("component", id); err != nil {
 		return nil, nil, 0, err
 	}
@@ -174,18 +131,18 @@ func (r *Registry) component(ctx context.Context, id string) (trustkeep.Componen
 
 // Components returns all components, by ID. Those whose records are damaged are left out
 // and named by the error, which does not keep the others from being returned.
-func (r *Registry) Components(ctx context.Context) ([]trustkeep.Component, error) {
+func (r *Registry) Components(ctx context.Context) ([]*component.Component, error) {
 	records, err := r.storage.List(ctx, componentsPrefix)
 	if err != nil {
 		return nil, failure("components", "", err)
 	}
-	var out []trustkeep.Component
+	var out []*component.Component
 	var damaged []error
 	for _, record := range records {
 		d := new(componentRecord)
 		err := decode(record, d)
 		if err == nil {
-			var c trustkeep.Component
+			var c *component.Component
 			if c, err = d.component(); err == nil {
 				out = append(out, c)
 				continue
@@ -198,9 +155,9 @@ func (r *Registry) Components(ctx context.Context) ([]trustkeep.Component, error
 
 // ByFingerprint returns the components whose current content has a fingerprint, so that
 // the same certificate need not be kept twice.
-func (r *Registry) ByFingerprint(ctx context.Context, fingerprint string) ([]trustkeep.Component, error) {
+func (r *Registry) ByFingerprint(ctx context.Context, fingerprint string) ([]*component.Component, error) {
 	all, err := r.Components(ctx)
-	return slices.DeleteFunc(all, func(c trustkeep.Component) bool { return c.Fingerprint() != fingerprint }), err
+	return slices.DeleteFunc(all, func(c *component.Component) bool { return c.Fingerprint() != fingerprint }), err
 }
 
 // Update replaces a component by what change makes of it, a component of the same ID. If
@@ -209,7 +166,7 @@ func (r *Registry) ByFingerprint(ctx context.Context, fingerprint string) ([]tru
 // password is that of the new content, if it is another than before; a component whose
 // password is not kept needs none. Errors are those of change and Add;
 // trustkeep.ErrNotFound.
-func (r *Registry) Update(ctx context.Context, id string, password trustkeep.PasswordSource, change func(trustkeep.Component) (trustkeep.Component, error)) (trustkeep.Component, error) {
+func (r *Registry) Update(ctx context.Context, id string, password trustkeep.PasswordSource, change func(*component.Component) (*component.Component, error)) (*component.Component, error) {
 	for range maxAttempts {
 		before, d, revision, err := r.component(ctx, id)
 		if err != nil {
@@ -231,7 +188,10 @@ func (r *Registry) Update(ctx context.Context, id string, password trustkeep.Pas
 }
 
 // replace writes a component in the place of another, and returns its record and revision.
-func (r *Registry) replace(ctx context.Context, d *componentRecord, revision uint64, before, after trustkeep.Component, password trustkeep.PasswordSource) (*componentRecord, uint64, error) {
+func (r *Registry) replace(ctx context.Context, d *componentRecord, revision uint64, before, after *component.Component, password trustkeep.PasswordSource) (*componentRecord, uint64, error) {
+	if after == nil {
+		return nil, 0, fmt.Errorf("no component: %w", trustkeep.ErrInvalid)
+	}
 	if after.ID() != before.ID() || after.Kind() != before.Kind() || after.Visibility() != before.Visibility() {
 		return nil, 0, fmt.Errorf("a change of ID, kind or visibility: %w", trustkeep.ErrUnsupported)
 	}
@@ -254,12 +214,12 @@ func (r *Registry) replace(ctx context.Context, d *componentRecord, revision uin
 // Draft opens a component to change it over some time. Saving fails with a
 // *ConflictError if somebody else has changed it since. password is that of the content
 // to be saved, see Update; it is asked for when the draft is saved.
-func (r *Registry) Draft(ctx context.Context, id string, password trustkeep.PasswordSource) (*trustkeep.Draft[trustkeep.Component], error) {
+func (r *Registry) Draft(ctx context.Context, id string, password trustkeep.PasswordSource) (*component.Draft, error) {
 	before, d, revision, err := r.component(ctx, id)
 	if err != nil {
 		return nil, failure("draft", id, err)
 	}
-	return trustkeep.NewDraft(before, func(after trustkeep.Component) error {
+	return component.NewDraft(before, func(after *component.Component) error {
 		written, at, err := r.replace(ctx, d, revision, before, after, password)
 		if err != nil {
 			return failure("save", before.Name(), err)
@@ -270,101 +230,53 @@ func (r *Registry) Draft(ctx context.Context, id string, password trustkeep.Pass
 }
 
 // Reimport replaces the content of a component by that of a file, see
-// keystore.Component.Reimport and its counterpart in pgp. Whatever refers to the
-// component goes on with the new content, except frozen copies; see Environment.Stale.
-func (r *Registry) Reimport(ctx context.Context, id string, data []byte, o ComponentOptions) (trustkeep.Component, error) {
-	return r.Update(ctx, id, o.protection(), func(c trustkeep.Component) (trustkeep.Component, error) {
-		switch c := c.(type) {
-		case *keystore.Component:
-			return or[trustkeep.Component](c.Reimport(ctx, data, r.x509Options(o)))
-		case *pgp.Component:
-			return or[trustkeep.Component](c.Reimport(ctx, data, r.pgpOptions(o)))
-		}
-		return nil, errKind
+// component.Component.Reimport. Whatever refers to the component goes on with the new
+// content, except frozen copies; see Environment.Stale.
+func (r *Registry) Reimport(ctx context.Context, id string, data []byte, o ComponentOptions) (*component.Component, error) {
+	return r.Update(ctx, id, o.protection(), func(c *component.Component) (*component.Component, error) {
+		return c.Reimport(ctx, data, r.options(o))
 	})
 }
 
-// RegenerateX509 replaces key and certificate of a private X.509 component, see
-// keystore.Component.Regenerate. The password may be left out where it is kept.
-func (r *Registry) RegenerateX509(ctx context.Context, id string, renew issue.RenewOptions, o ComponentOptions) (*keystore.Component, error) {
-	return or[*keystore.Component](r.Update(ctx, id, o.protection(), func(c trustkeep.Component) (trustkeep.Component, error) {
-		x, ok := c.(*keystore.Component)
-		if !ok {
-			return nil, errKind
-		}
-		if o.Password == nil && x.Visibility() == trustkeep.Private {
-			p, err := r.Password(ctx, id)
-			if err != nil {
-				return nil, err
-			}
-			o.Password = p
-		}
-		return or[trustkeep.Component](issue.RegenerateComponent(ctx, x, renew, r.x509Options(o)))
-	}))
-}
-
-// RegeneratePGP replaces the key of a private PGP component, see
-// pgp.Component.Regenerate. The passphrase is NewPassword, or Password, or the one that
-// is kept.
-func (r *Registry) RegeneratePGP(ctx context.Context, id string, key pgp.GenerateOptions, o ComponentOptions) (*pgp.Component, error) {
-	return or[*pgp.Component](r.Update(ctx, id, o.protection(), func(c trustkeep.Component) (trustkeep.Component, error) {
-		p, ok := c.(*pgp.Component)
-		if !ok {
-			return nil, errKind
-		}
-		if o.protection() == nil && p.Visibility() == trustkeep.Private {
+// Renew replaces the content of a private component by what a source makes, such as a new
+// key or a renewed certificate, see component.Component.Renew. The password may be left out
+// where it is kept.
+func (r *Registry) Renew(ctx context.Context, id string, source component.Source, o ComponentOptions) (*component.Component, error) {
+	given := o.protection()
+	if o.Password == nil {
+		o.Password = trustkeep.PasswordFunc(func() ([]byte, error) {
 			kept, err := r.Password(ctx, id)
 			if err != nil {
 				return nil, err
 			}
-			o.Password = kept
-		}
-		return or[trustkeep.Component](p.Regenerate(ctx, key, r.pgpOptions(o)))
-	}))
+			return kept.Reveal()
+		})
+	}
+	return r.Update(ctx, id, given, func(c *component.Component) (*component.Component, error) {
+		return c.Renew(ctx, source, r.options(o))
+	})
 }
 
 // ChangePassword gives the private key of a component another password, given its
 // current one.
-func (r *Registry) ChangePassword(ctx context.Context, id string, current, next trustkeep.PasswordSource) (trustkeep.Component, error) {
-	return r.Update(ctx, id, next, func(c trustkeep.Component) (trustkeep.Component, error) {
-		switch c := c.(type) {
-		case *keystore.Component:
-			return or[trustkeep.Component](c.ChangePassword(current, next, r.x509Options(ComponentOptions{})))
-		case *pgp.Component:
-			return or[trustkeep.Component](c.ChangePassphrase(current, next, pgp.Options{Clock: r.o.Clock, Rand: r.o.Rand}))
-		}
-		return nil, errKind
+func (r *Registry) ChangePassword(ctx context.Context, id string, current, next trustkeep.PasswordSource) (*component.Component, error) {
+	return r.Update(ctx, id, next, func(c *component.Component) (*component.Component, error) {
+		return c.ChangePassword(current, next, r.options(ComponentOptions{}))
 	})
 }
 
 // Rename gives a component another name. Whatever refers to it does so by ID.
-func (r *Registry) Rename(ctx context.Context, id, name string) (trustkeep.Component, error) {
-	return r.Update(ctx, id, nil, func(c trustkeep.Component) (trustkeep.Component, error) {
-		switch c := c.(type) {
-		case *keystore.Component:
-			return or[trustkeep.Component](c.Rename(name))
-		case *pgp.Component:
-			return or[trustkeep.Component](c.Rename(name))
-		}
-		return nil, errKind
-	})
+func (r *Registry) Rename(ctx context.Context, id, name string) (*component.Component, error) {
+	return r.Update(ctx, id, nil, func(c *component.Component) (*component.Component, error) { return c.Rename(name) })
 }
 
 // Rollback makes an earlier version of a component current again, as a new version. The
 // last 64 versions are kept.
-func (r *Registry) Rollback(ctx context.Context, id string, version int) (trustkeep.Component, error) {
-	return r.Update(ctx, id, nil, func(c trustkeep.Component) (trustkeep.Component, error) {
-		switch c := c.(type) {
-		case *keystore.Component:
-			return or[trustkeep.Component](c.Rollback(version, r.x509Options(ComponentOptions{})))
-		case *pgp.Component:
-			return or[trustkeep.Component](c.Rollback(version, pgp.Options{Clock: r.o.Clock, Rand: r.o.Rand}))
-		}
-		return nil, errKind
+func (r *Registry) Rollback(ctx context.Context, id string, version int) (*component.Component, error) {
+	return r.Update(ctx, id, nil, func(c *component.Component) (*component.Component, error) {
+		return c.Rollback(version, r.options(ComponentOptions{}))
 	})
 }
-
-var errKind = fmt.Errorf("a component of another kind: %w", trustkeep.ErrUnsupported)
 
 // Delete removes a component. The error wraps trustkeep.ErrInUse, and says by what, while
 // anything refers to it, frozen copies included, see Uses; trustkeep.ErrNotFound if there
@@ -391,7 +303,7 @@ func (r *Registry) Delete(ctx context.Context, id string) error {
 }
 
 // describe says for events what is in a component.
-func describe(c trustkeep.Component) string {
+func describe(c *component.Component) string {
 	until := "without end"
 	if !c.NotAfter().IsZero() {
 		until = "until " + c.NotAfter().UTC().Format("2006-01-02 15:04:05 MST")

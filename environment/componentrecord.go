@@ -3,13 +3,13 @@ package environment
 import (
 	"cmp"
 	"context"
-	"crypto/subtle"
 	"errors"
 	"fmt"
 	"maps"
 	"slices"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/component"
 	"github.com/trustkeep/trustkeep/keystore"
 	"github.com/trustkeep/trustkeep/pgp"
 )
@@ -24,9 +24,9 @@ const (
 // those under the registry's data key.
 type componentRecord struct {
 	stamp
-	Type string                   `json:"type"`
-	X509 *keystore.ComponentState `json:"x509,omitempty"`
-	PGP  *pgp.ComponentState      `json:"pgp,omitempty"`
+	Type string           `json:"type"`
+	X509 *component.State `json:"x509,omitempty"`
+	PGP  *component.State `json:"pgp,omitempty"`
 	// Secrets are the passwords of versions, by number.
 	Secrets map[int]*secret `json:"secrets,omitempty"`
 }
@@ -49,71 +49,63 @@ func (d *componentRecord) check(id string) error {
 }
 
 // component returns what the record holds. It does not trust the record to be right.
-func (d *componentRecord) component() (trustkeep.Component, error) {
+func (d *componentRecord) component() (*component.Component, error) {
 	switch {
 	case d.Type == typeX509 && d.X509 != nil && d.PGP == nil:
-		return or[trustkeep.Component](keystore.RestoreComponent(*d.X509))
+		return component.Restore(*d.X509, keystore.ComponentKind())
 	case d.Type == typePGP && d.PGP != nil && d.X509 == nil:
-		return or[trustkeep.Component](pgp.RestoreComponent(*d.PGP, pgp.Options{}))
+		return component.Restore(*d.PGP, pgp.ComponentKind())
 	}
 	return nil, fmt.Errorf("component of type %q: %w", trustkeep.Printable(d.Type), trustkeep.ErrCorrupt)
 }
 
-// setContent puts the component's state into the record, and lets go of what is too old
-// to be kept.
-func (d *componentRecord) setContent(c trustkeep.Component) error {
-	var kept map[int]bool
-	switch c := c.(type) {
-	case *keystore.Component:
-		s := c.State()
-		s.Versions = s.Versions[max(0, len(s.Versions)-keptVersions):]
-		d.Type, d.X509, d.PGP = typeX509, &s, nil
-		kept = numbers(s.Versions, func(v keystore.RevisionState) int { return v.Number })
-	case *pgp.Component:
-		s, err := c.State()
-		if err != nil {
-			return err
-		}
-		s.Versions = s.Versions[max(0, len(s.Versions)-keptVersions):]
-		d.Type, d.X509, d.PGP = typePGP, nil, &s
-		kept = numbers(s.Versions, func(v pgp.RevisionState) int { return v.Number })
+// setState puts a component's state into the record.
+func (d *componentRecord) setState(k trustkeep.Kind, s *component.State) error {
+	switch k {
+	case trustkeep.X509:
+		d.Type, d.X509, d.PGP = typeX509, s, nil
+	case trustkeep.PGP:
+		d.Type, d.X509, d.PGP = typePGP, nil, s
 	default:
-		return fmt.Errorf("component of type %T: %w", c, trustkeep.ErrUnsupported)
+		return fmt.Errorf("component of kind %s: %w", k, trustkeep.ErrUnsupported)
 	}
-	maps.DeleteFunc(d.Secrets, func(n int, _ *secret) bool { return !kept[n] })
 	return nil
 }
 
-func numbers[V any](versions []V, number func(V) int) map[int]bool {
-	out := make(map[int]bool, len(versions))
-	for _, v := range versions {
-		out[number(v)] = true
+// setContent puts the component's state into the record, and lets go of what is too old
+// to be kept.
+func (d *componentRecord) setContent(c *component.Component) error {
+	s := c.State()
+	s.Versions = s.Versions[max(0, len(s.Versions)-keptVersions):]
+	kept := make(map[int]bool, len(s.Versions))
+	for _, v := range s.Versions {
+		kept[v.Number] = true
 	}
-	return out
+	maps.DeleteFunc(d.Secrets, func(n int, _ *secret) bool { return !kept[n] })
+	return d.setState(c.Kind(), &s)
 }
 
 // frozen returns a record of the current version alone.
 func (d *componentRecord) frozen() *componentRecord {
 	out := &componentRecord{stamp: d.stamp, Type: d.Type, Secrets: make(map[int]*secret)}
-	n := 0
-	if d.X509 != nil {
-		s := *d.X509
+	last := func(of *component.State) *component.State {
+		if of == nil {
+			return nil
+		}
+		s := *of
 		s.Versions = s.Versions[len(s.Versions)-1:]
-		n, out.X509 = s.Versions[0].Number, &s
-	} else {
-		s := *d.PGP
-		s.Versions = s.Versions[len(s.Versions)-1:]
-		n, out.PGP = s.Versions[0].Number, &s
+		if n := s.Versions[0].Number; d.Secrets[n] != nil {
+			out.Secrets[n] = d.Secrets[n]
+		}
+		return &s
 	}
-	if s := d.Secrets[n]; s != nil {
-		out.Secrets[n] = s
-	}
+	out.X509, out.PGP = last(d.X509), last(d.PGP)
 	return out
 }
 
 // fill makes d the record of a component that is new or changed: content, policy, and
 // the password of its current version.
-func (r *Registry) fill(ctx context.Context, d *componentRecord, c trustkeep.Component, password trustkeep.PasswordSource) error {
+func (r *Registry) fill(ctx context.Context, d *componentRecord, c *component.Component, password trustkeep.PasswordSource) error {
 	if r.o.Policy != nil {
 		if err := r.o.Policy(c); err != nil {
 			return fmt.Errorf("policy: %w", err)
@@ -140,7 +132,7 @@ func (r *Registry) fill(ctx context.Context, d *componentRecord, c trustkeep.Com
 // secretFor finds the password of a component's current version: the one that is given,
 // or one of those that are kept of other versions, the newest first. It must open the
 // key. Without a vault, or where nothing was ever kept, there is none.
-func (r *Registry) secretFor(ctx context.Context, c trustkeep.Component, old map[int]*secret, given trustkeep.PasswordSource) (*secret, error) {
+func (r *Registry) secretFor(ctx context.Context, c *component.Component, old map[int]*secret, given trustkeep.PasswordSource) (*secret, error) {
 	if given != nil {
 		password, err := given.Reveal()
 		if err != nil {
@@ -179,20 +171,8 @@ func (r *Registry) secretFor(ctx context.Context, c trustkeep.Component, old map
 }
 
 // opens tells whether the password is that of a private component.
-func opens(c trustkeep.Component, password []byte) error {
-	source := trustkeep.PasswordFunc(func() ([]byte, error) { return slices.Clone(password), nil })
-	switch c := c.(type) {
-	case *keystore.Component:
-		_, err := c.Identity(source)
-		if errors.Is(err, trustkeep.ErrUnsupported) {
-			return nil // an algorithm that cannot be used; the store was opened
-		}
-		return err
-	case *pgp.Component:
-		_, err := c.Key().Unlock(source, pgp.Options{})
-		return err
-	}
-	return errKind
+func opens(c *component.Component, password []byte) error {
+	return c.CheckPassword(trustkeep.PasswordFunc(func() ([]byte, error) { return slices.Clone(password), nil }))
 }
 
 func (r *Registry) reveal(ctx context.Context, id string, s *secret) ([]byte, error) {
@@ -209,7 +189,7 @@ func (r *Registry) reveal(ctx context.Context, id string, s *secret) ([]byte, er
 }
 
 // passwordOf returns the password of the current version in the record.
-func (r *Registry) passwordOf(ctx context.Context, d *componentRecord, c trustkeep.Component) (trustkeep.PasswordSource, error) {
+func (r *Registry) passwordOf(ctx context.Context, d *componentRecord, c *component.Component) (trustkeep.PasswordSource, error) {
 	if c.Visibility() != trustkeep.Private {
 		return nil, fmt.Errorf("a public component has no password: %w", trustkeep.ErrUnsupported)
 	}
@@ -277,55 +257,15 @@ func (r *Registry) SetPasswordReference(ctx context.Context, id, reference strin
 	return failure("set password reference", id, err)
 }
 
-// PasswordTags returns for each version of a component, by number, a word that is the
-// same where the password is the same, and says nothing else about it. Versions whose
-// password is not kept have none.
-func (r *Registry) PasswordTags(ctx context.Context, id string) (map[int]string, error) {
-	_, d, _, err := r.component(ctx, id)
-	if err != nil {
-		return nil, failure("password tags", id, err)
-	}
-	out := make(map[int]string)
-	for n, s := range d.Secrets {
-		if s.Tag != "" {
-			out[n] = s.Tag
-		}
-	}
-	return out, nil
-}
-
-// SamePassword tells whether two tags of PasswordTags are of the same password.
-func SamePassword(a, b string) bool {
-	return a != "" && subtle.ConstantTimeCompare([]byte(a), []byte(b)) == 1
-}
-
 // files shows a component as files that keytool, openssl and gpg open.
 func (d *componentRecord) files() []File {
 	c, err := d.component()
 	if err != nil {
 		return nil
 	}
-	var files []File
-	add := func(name string, data []byte, err error) {
-		if err == nil { // a form that the content does not have is left out
-			files = append(files, File{Name: name, Data: data})
-		}
+	var out []File
+	for _, f := range c.Files() {
+		out = append(out, File{Name: f.Name, Data: f.Data})
 	}
-	switch c := c.(type) {
-	case *keystore.Component:
-		name, data, err := c.ExportPublic(keystore.SuffixCER)
-		add(name, data, err)
-		if s := c.State(); c.Visibility() == trustkeep.Private {
-			base := name[:len(name)-len(keystore.SuffixCER)]
-			add(base+keystore.SuffixP12, s.Versions[len(s.Versions)-1].Store, nil)
-		}
-	case *pgp.Component:
-		name, data, err := c.ExportPublic()
-		add(name, data, err)
-		if c.Visibility() == trustkeep.Private {
-			data, err := c.Key().ArmorPrivate()
-			add(name[:len(name)-len(pgp.PublicSuffix)]+pgp.PrivateSuffix, data, err)
-		}
-	}
-	return files
+	return out
 }

@@ -10,6 +10,7 @@ import (
 	"sync"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/component"
 	"github.com/trustkeep/trustkeep/forecast"
 	"github.com/trustkeep/trustkeep/keystore"
 	"github.com/trustkeep/trustkeep/pgp"
@@ -178,7 +179,7 @@ func (t *ownTrust) Snapshot() (*truststore.Snapshot, error) {
 	for i, id := range t.components {
 		h, err := t.find(v, id)
 		if err == nil {
-			certs[i], err = h.cert, h.certErr
+			certs[i], err = h.certificate()
 		}
 		if err != nil {
 			return nil, failure("trust of a connection", id, err)
@@ -197,7 +198,7 @@ type openedKey struct {
 	version                int
 }
 
-func (a *Atom) openedOf(c trustkeep.Component) *openedKeys {
+func (a *Atom) openedOf(c *component.Component) *openedKeys {
 	key := openedKey{c.ID(), c.Fingerprint(), c.Version()}
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -266,20 +267,16 @@ func (l liveIdentity) TLSCertificate() (*tls.Certificate, error) {
 	if err != nil {
 		return nil, failure("identity", l.component, err)
 	}
-	x, ok := h.component.(*keystore.Component)
-	if !ok {
-		return nil, failure("identity", l.component, errKind)
-	}
-	o := l.a.openedOf(x)
+	o := l.a.openedOf(h.component)
 	// Handshakes carry no context here, and passwords by reference may take a while.
 	ctx, cancel := context.WithTimeout(context.Background(), l.a.passwordWait)
 	defer cancel()
 	id, err := openOnce(ctx, o.turn, &o.id, func(ctx context.Context) (*keystore.Identity, error) {
-		password, err := l.a.r.passwordOf(ctx, h.record, x)
+		password, err := l.a.r.passwordOf(ctx, h.record, h.component)
 		if err != nil {
 			return nil, err
 		}
-		return x.Identity(password)
+		return keystore.IdentityOf(h.component, password)
 	})
 	if err != nil {
 		return nil, failure("identity", l.component, err)
@@ -317,28 +314,27 @@ func (s scope) pgp(ctx context.Context, component string) (*pgp.Key, error) {
 	if err != nil {
 		return nil, failure("pgp", component, err)
 	}
-	c, ok := h.component.(*pgp.Component)
-	if !ok {
-		return nil, failure("pgp", component, errKind)
+	key := pgp.KeyOf(h.component)
+	if key == nil {
+		return nil, failure("pgp", component, fmt.Errorf("a component of another kind: %w", trustkeep.ErrUnsupported))
 	}
-	if c.Visibility() == trustkeep.Public {
-		return c.Key(), nil
+	if key.IsPrivate() {
+		key, err = s.unlock(ctx, h, key)
 	}
-	key, err := s.unlock(ctx, h, c)
 	return key, failure("pgp", component, err)
 }
 
-func (s scope) unlock(ctx context.Context, h *held, c *pgp.Component) (*pgp.Key, error) {
-	o := s.a.openedOf(c)
+func (s scope) unlock(ctx context.Context, h *held, key *pgp.Key) (*pgp.Key, error) {
+	o := s.a.openedOf(h.component)
 	return openOnce(ctx, o.turn, &o.key, func(ctx context.Context) (*pgp.Key, error) {
-		source, err := s.a.r.passwordOf(ctx, h.record, c)
+		source, err := s.a.r.passwordOf(ctx, h.record, h.component)
 		if err != nil {
 			return nil, err
 		}
 		if source == nil {
 			return nil, errors.New("no passphrase")
 		}
-		return c.Key().Unlock(source, pgp.Options{})
+		return key.Unlock(source, pgp.Options{})
 	})
 }
 

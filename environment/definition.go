@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/component"
 	"github.com/trustkeep/trustkeep/tlsctx"
 	"github.com/trustkeep/trustkeep/truststore"
 )
@@ -167,7 +168,7 @@ func (r *Registry) checkConnection(ctx context.Context, c Connection) error {
 }
 
 // want returns a component that must be of a kind and, unless zero, a visibility.
-func (r *Registry) want(ctx context.Context, id string, k trustkeep.Kind, v trustkeep.Visibility) (trustkeep.Component, error) {
+func (r *Registry) want(ctx context.Context, id string, k trustkeep.Kind, v trustkeep.Visibility) (*component.Component, error) {
 	c, d, _, err := r.component(ctx, id)
 	if err == nil && d.Deleting {
 		return nil, beingDeleted(componentKey(id))

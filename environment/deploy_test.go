@@ -110,7 +110,7 @@ func TestReplacedInPlaceEveryReferenceStaysValid(t *testing.T) {
 	if err := dial(t, address, own); err == nil {
 		t.Fatal("an expired certificate was accepted")
 	}
-	after := check(w.RegenerateX509(t.Context(), "server-a", issue.RenewOptions{}, environment.ComponentOptions{}))(t)
+	after := check(w.Renew(t.Context(), "server-a", issue.RenewOptions{NewKey: true}, environment.ComponentOptions{}))(t)
 	if after.ID() != server.ID() || after.Version() != 2 || after.Fingerprint() == server.Fingerprint() {
 		t.Errorf("%v", after)
 	}
@@ -143,7 +143,7 @@ func TestOnlyPublicX509AndPGPComponentsDeployIndependently(t *testing.T) {
 	private := w.identity("private")
 	w.public(private, "public")
 	w.pgpKey("pgp-private")
-	_, armored, err := w.pgpKey("other").ExportPublic()
+	_, armored, err := w.pgpKey("other").ExportPublic("")
 	must(t, err)
 	check(w.Import(t.Context(), "pgp-public", armored, environment.ComponentOptions{ID: "pgp-public"}))(t)
 	if err := w.test.Deploy(t.Context(), "private"); !errors.Is(err, trustkeep.ErrNotDeployable) {
@@ -447,7 +447,7 @@ func TestKeptConnectionsFollowDeployments(t *testing.T) {
 	settled(t, atom, trusts(1))
 	must(t, get())
 	// The server's key is replaced, and then what its clients trust.
-	c := check(w.RegenerateX509(t.Context(), "server-a", issue.RenewOptions{}, environment.ComponentOptions{}))(t)
+	c := check(w.Renew(t.Context(), "server-a", issue.RenewOptions{NewKey: true}, environment.ComponentOptions{}))(t)
 	settled(t, atom, version("server-a", 2))
 	client.CloseIdleConnections()
 	if err := get(); err == nil {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/component"
 	"github.com/trustkeep/trustkeep/keystore"
 )
 
@@ -58,7 +59,7 @@ func (e *Environment) deployment(component string) slot[*environmentRecord, Depl
 	return entrySlot(e, func(d *environmentRecord) *map[string]Deployment { return &d.Deployed }, component)
 }
 
-func deployable(c trustkeep.Component) error {
+func deployable(c *component.Component) error {
 	if c.Kind() == trustkeep.PGP {
 		return nil
 	}
@@ -68,11 +69,8 @@ func deployable(c trustkeep.Component) error {
 			Hint: "deploy a process that uses it, or its public part as a component of its own",
 		}
 	}
-	if x, ok := c.(*keystore.Component); ok {
-		_, err := x.Certificate()
-		return err
-	}
-	return errKind
+	_, err := keystore.CertificateOf(c)
+	return err
 }
 
 func (d *Deployment) describe() string {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/component"
 	"github.com/trustkeep/trustkeep/forecast"
 	"github.com/trustkeep/trustkeep/keystore"
 	"github.com/trustkeep/trustkeep/truststore"
@@ -103,7 +104,7 @@ type Proposal struct {
 	// Deploy and Undeploy are components on their own.
 	Deploy, Undeploy []string
 	// Replace is the new content of components, which keep their IDs.
-	Replace []*keystore.Component
+	Replace []*component.Component
 	// Connections are definitions, new or changed.
 	Connections []Connection
 	// Processes are deployed, or deployed again, after the other changes.
@@ -201,7 +202,7 @@ func (v *inventory) proposed(env string, p Proposal) (*inventory, error) {
 		if err := d.setContent(c); err != nil {
 			return nil, err
 		}
-		next.components[c.ID()] = newHeld(c, d)
+		next.components[c.ID()] = &held{c, d}
 	}
 	for _, c := range p.Connections {
 		if err := c.checkSettings(); err != nil {
@@ -270,12 +271,15 @@ func (v *inventory) judge(env, atom string, p seenPeer, now time.Time) *truststo
 		trusted = v.deployedTo(env, atom)
 	}
 	for _, id := range c.Trusted {
-		h := components[id]
-		if h == nil || h.cert == nil {
+		var cert *x509.Certificate
+		if h := components[id]; h != nil {
+			cert, _ = h.certificate()
+		}
+		if cert == nil {
 			trusted = nil // as Atom.Connection has it: nobody is trusted
 			break
 		}
-		trusted = append(trusted, h.cert)
+		trusted = append(trusted, cert)
 	}
 	var chain []*x509.Certificate
 	for _, der := range p.Chain {

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/component"
 	"github.com/trustkeep/trustkeep/environment"
 	"github.com/trustkeep/trustkeep/environment/dirstore"
 	"github.com/trustkeep/trustkeep/issue"
@@ -56,9 +57,9 @@ func Example() {
 
 // partnersCertificate is what a partner sends.
 func partnersCertificate(ctx context.Context) []byte {
-	c, err := issue.GenerateComponent(ctx, "acme", issue.Options{
+	c, err := component.Create(ctx, "acme", issue.Options{
 		Subject: pkix.Name{CommonName: "acme.example"}, DNSNames: []string{"acme.example"},
-	}, keystore.ComponentOptions{Password: trustkeep.Password("theirs")})
+	}, component.Options{Password: trustkeep.Password("theirs")})
 	fatal(err)
 	_, data, err := c.ExportPublic(keystore.SuffixCER)
 	fatal(err)

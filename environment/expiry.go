@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/trustkeep/trustkeep"
-	"github.com/trustkeep/trustkeep/keystore"
+	"github.com/trustkeep/trustkeep/component"
 )
 
 // ExpiryQuery says what Expiring is to list. The zero value lists what is deployed
@@ -154,7 +154,7 @@ func (v *inventory) places(env string, d *environmentRecord) iter.Seq2[string, E
 	}
 }
 
-func (q ExpiryQuery) rows(c trustkeep.Component, place Expiry, now time.Time) []Expiry {
+func (q ExpiryQuery) rows(c *component.Component, place Expiry, now time.Time) []Expiry {
 	place.Component, place.Name, place.Version, place.Type = c.ID(), c.Name(), c.Version(), typePGP
 	var out []Expiry
 	add := func(subject string, issuer bool, end time.Time) {
@@ -165,13 +165,12 @@ func (q ExpiryQuery) rows(c trustkeep.Component, place Expiry, now time.Time) []
 		row.Subject, row.Issuer, row.NotAfter, row.Expired = subject, issuer, end, !now.Before(end)
 		out = append(out, row)
 	}
-	x, ok := c.(*keystore.Component)
-	if !ok {
+	if c.Kind() != trustkeep.X509 {
 		add("", false, c.NotAfter())
 		return out
 	}
 	place.Type = typeX509
-	for i, info := range x.Describe() {
+	for i, info := range c.Describe() {
 		add(info.Subject, i > 0, info.NotAfter)
 	}
 	return out

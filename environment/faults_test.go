@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/component"
 	"github.com/trustkeep/trustkeep/environment"
 	"github.com/trustkeep/trustkeep/environment/storagetest"
 	"github.com/trustkeep/trustkeep/internal/quickkdf"
@@ -177,10 +178,10 @@ func furnished(t *testing.T, w *world) []verb {
 			return second(r.Reimport(ctx, "a", file, environment.ComponentOptions{}))
 		}},
 		{"regenerate", func(ctx context.Context, r R, _ E) error {
-			return second(r.RegenerateX509(ctx, "spare", issue.RenewOptions{}, environment.ComponentOptions{}))
+			return second(r.Renew(ctx, "spare", issue.RenewOptions{NewKey: true}, environment.ComponentOptions{}))
 		}},
 		{"regenerate PGP", func(ctx context.Context, r R, _ E) error {
-			return second(r.RegeneratePGP(ctx, "key", pgp.GenerateOptions{UserIDs: []string{"key"}}, environment.ComponentOptions{}))
+			return second(r.Renew(ctx, "key", pgp.GenerateOptions{UserIDs: []string{"key"}}, environment.ComponentOptions{}))
 		}},
 		{"change password", func(ctx context.Context, r R, _ E) error {
 			return second(r.ChangePassword(ctx, "spare", secret, trustkeep.Password("next")))
@@ -196,8 +197,8 @@ func furnished(t *testing.T, w *world) []verb {
 			if err != nil {
 				return err
 			}
-			must(t, d.Change(func(c trustkeep.Component) (trustkeep.Component, error) {
-				return c.(*keystore.Component).Rename("drafted")
+			must(t, d.Change(func(c *component.Component) (*component.Component, error) {
+				return c.Rename("drafted")
 			}))
 			return d.Save()
 		}},
@@ -264,11 +265,11 @@ func furnished(t *testing.T, w *world) []verb {
 }
 
 // renamed is a component like another, of an ID of its own.
-func renamed(t *testing.T, c *keystore.Component, id string) *keystore.Component {
+func renamed(t *testing.T, c *component.Component, id string) *component.Component {
 	t.Helper()
 	s := c.State()
 	s.ID = id
-	return check(keystore.RestoreComponent(s))(t)
+	return check(component.Restore(s, keystore.ComponentKind()))(t)
 }
 
 // copyOf copies the storage of a world, so that many can begin with the same.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/component"
 	"github.com/trustkeep/trustkeep/issue"
 	"github.com/trustkeep/trustkeep/keystore"
 	"github.com/trustkeep/trustkeep/pgp"
@@ -16,12 +17,12 @@ import (
 // FuzzRecords feeds records that somebody else wrote to what atoms make of them. A record
 // that is refused is reported; one that is taken can be asked everything.
 func FuzzRecords(f *testing.F) {
-	x, err := issue.GenerateComponent(f.Context(), "x", issue.Options{Subject: pkix.Name{CommonName: "x"}},
-		keystore.ComponentOptions{ID: "x", Password: trustkeep.Password("x")})
+	x, err := component.Create(f.Context(), "x", issue.Options{Subject: pkix.Name{CommonName: "x"}},
+		component.Options{ID: "x", Password: trustkeep.Password("x")})
 	if err != nil {
 		f.Fatal(err)
 	}
-	p, err := pgp.GenerateComponent(f.Context(), "p", pgp.GenerateOptions{UserIDs: []string{"p"}}, pgp.ComponentOptions{ID: "p", Passphrase: trustkeep.Password("p")})
+	p, err := component.Create(f.Context(), "p", pgp.GenerateOptions{UserIDs: []string{"p"}}, component.Options{ID: "p", Password: trustkeep.Password("p")})
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -30,10 +31,10 @@ func FuzzRecords(f *testing.F) {
 		"processes/p":                 &processRecord{Process: Process{ID: "p", Connections: []string{"c"}}},
 		"partners/p":                  &partnerRecord{Partner: Partner{ID: "p", Members: []PartnerMember{{Component: "p", Uses: 3, Environment: "test"}}}},
 		"environments/test":           &environmentRecord{Deployed: map[string]Deployment{"x": {}}, Roles: map[string]string{"tls": "x"}},
-		"environments/test/atoms/one": &atomRecord{Peers: []seenPeer{{Name: "localhost", Chain: x.RawChain()}}},
+		"environments/test/atoms/one": &atomRecord{Peers: []seenPeer{{Name: "localhost", Chain: keystore.ChainOf(x)}}},
 	}
 	frozen := make(map[string]*componentRecord)
-	for _, c := range []trustkeep.Component{x, p} {
+	for _, c := range []*component.Component{x, p} {
 		d := new(componentRecord)
 		if err := d.setContent(c); err != nil {
 			f.Fatal(err)

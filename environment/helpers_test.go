@@ -13,12 +13,12 @@ import (
 	"time"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/component"
 	"github.com/trustkeep/trustkeep/environment"
 	"github.com/trustkeep/trustkeep/environment/storagetest"
 	"github.com/trustkeep/trustkeep/internal/quickkdf"
 	"github.com/trustkeep/trustkeep/internal/testnet"
 	"github.com/trustkeep/trustkeep/issue"
-	"github.com/trustkeep/trustkeep/keystore"
 	"github.com/trustkeep/trustkeep/pgp"
 	"github.com/trustkeep/trustkeep/pkitest"
 	"github.com/trustkeep/trustkeep/tlsctx"
@@ -87,25 +87,25 @@ func (w *world) attach(atom string, o environment.AtomOptions) *environment.Atom
 }
 
 // identity is a private component for localhost, self-signed and valid for a year.
-func (w *world) identity(name string) *keystore.Component {
+func (w *world) identity(name string) *component.Component {
 	w.t.Helper()
-	return check(w.GenerateX509(w.t.Context(), name, issue.Options{
+	return check(w.Create(w.t.Context(), name, issue.Options{
 		Subject: pkix.Name{CommonName: name}, DNSNames: []string{"localhost"},
 		NotBefore: w.clock.Now(), Validity: 365 * 24 * time.Hour,
 	}, environment.ComponentOptions{Password: trustkeep.Password("secret-" + name), ID: name}))(w.t)
 }
 
 // public is the public component of a private one, as a partner would import it.
-func (w *world) public(of *keystore.Component, id string) trustkeep.Component {
+func (w *world) public(of *component.Component, id string) *component.Component {
 	w.t.Helper()
 	_, data, err := of.ExportPublic("")
 	must(w.t, err)
 	return check(w.Import(w.t.Context(), id, data, environment.ComponentOptions{ID: id}))(w.t)
 }
 
-func (w *world) pgpKey(id string) *pgp.Component {
+func (w *world) pgpKey(id string) *component.Component {
 	w.t.Helper()
-	return check(w.GeneratePGP(w.t.Context(), id, pgp.GenerateOptions{UserIDs: []string{id + " <" + id + "@example.com>"}},
+	return check(w.Create(w.t.Context(), id, pgp.GenerateOptions{UserIDs: []string{id + " <" + id + "@example.com>"}},
 		environment.ComponentOptions{Password: trustkeep.Password("secret-" + id), ID: id}))(w.t)
 }
 

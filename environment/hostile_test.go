@@ -11,13 +11,14 @@ import (
 	"testing"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/component"
 	"github.com/trustkeep/trustkeep/pgp"
 )
 
 // recordOf is a component at rest, with a password of each kind.
 func recordOf(t *testing.T, id string) *componentRecord {
 	t.Helper()
-	c, err := pgp.GenerateComponent(t.Context(), id, pgp.GenerateOptions{UserIDs: []string{id}}, pgp.ComponentOptions{ID: id, Passphrase: trustkeep.Password("p")})
+	c, err := component.Create(t.Context(), id, pgp.GenerateOptions{UserIDs: []string{id}}, component.Options{ID: id, Password: trustkeep.Password("p")})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,7 +9,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/component"
 	"github.com/trustkeep/trustkeep/keystore"
 )
 
@@ -28,18 +28,13 @@ type inventory struct {
 
 // held is a component with its record.
 type held struct {
-	component trustkeep.Component
+	component *component.Component
 	record    *componentRecord
-	cert      *x509.Certificate // of an X.509 component
-	certErr   error             // why there is none
 }
 
-func newHeld(c trustkeep.Component, d *componentRecord) *held {
-	h := &held{component: c, record: d, certErr: errKind}
-	if x, ok := c.(*keystore.Component); ok {
-		h.cert, h.certErr = x.Certificate()
-	}
-	return h
+// certificate is that of an X.509 component; the error says why there is none.
+func (h *held) certificate() (*x509.Certificate, error) {
+	return keystore.CertificateOf(h.component)
 }
 
 type deployedProcess struct {
@@ -104,10 +99,10 @@ func (v *inventory) apply(r Record) {
 	switch kind {
 	case "components":
 		d := new(componentRecord)
-		var c trustkeep.Component
+		var c *component.Component
 		if err = decode(r, d); err == nil {
 			if c, err = d.component(); err == nil {
-				v.components[id] = newHeld(c, d)
+				v.components[id] = &held{c, d}
 			}
 		}
 	case "connections":
@@ -136,7 +131,7 @@ func (v *inventory) apply(r Record) {
 			for id, f := range p.record.Frozen {
 				c, e := f.component()
 				if err = errors.Join(err, e); e == nil {
-					p.frozen[id] = newHeld(c, f)
+					p.frozen[id] = &held{c, f}
 				}
 			}
 		}

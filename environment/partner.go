@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/component"
 	"github.com/trustkeep/trustkeep/partner"
 )
 
@@ -193,20 +194,20 @@ func (r *Registry) DeletePartner(ctx context.Context, id string) error {
 //
 // Resolve answers with the component to use; Atom.Identity and Atom.PGP have the private
 // key of one of ours.
-func (a *Atom) Partner(id string) (*partner.Set[trustkeep.Component], error) {
+func (a *Atom) Partner(id string) (*partner.Set[*component.Component], error) {
 	v := a.state.Load()
 	p, ok := v.partners[id]
 	if !ok {
 		return nil, failure("partner", id, missing(partnerKey(id)))
 	}
-	set := new(partner.Set[trustkeep.Component])
+	set := new(partner.Set[*component.Component])
 	for _, m := range p.Members {
 		if m.Environment != "" && m.Environment != a.env {
 			continue
 		}
 		h, err := v.current(m.Component)
 		if err == nil {
-			err = set.Add(partner.Member[trustkeep.Component]{
+			err = set.Add(partner.Member[*component.Component]{
 				Item: h.component, Uses: m.Uses, PreferredFrom: m.PreferredFrom, Variant: m.Environment,
 			})
 		}

@@ -21,7 +21,7 @@ func TestPartnerHasOldAndNewSideBySide(t *testing.T) {
 	check(w.CreateEnvironment(ctx, "production"))(t)
 	us := w.identity("us")
 	for id, days := range map[string]int{"old": 40, "new": 400} {
-		c := check(w.GenerateX509(ctx, id+"-key", issue.Options{Subject: pkix.Name{CommonName: id},
+		c := check(w.Create(ctx, id+"-key", issue.Options{Subject: pkix.Name{CommonName: id},
 			NotBefore: w.clock.Now().AddDate(0, 0, days/100), Validity: time.Duration(days) * 24 * time.Hour},
 			environment.ComponentOptions{Password: trustkeep.Password("x")}))(t)
 		w.public(c, id)

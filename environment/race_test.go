@@ -127,9 +127,7 @@ func rivalWorld(t *testing.T, o environment.Options) (*world, []rival) {
 	furnished(t, w)
 	mine := check(w.Component(ctx, "a"))(t)
 	for _, id := range []string{"gone", "brief"} {
-		_, data, err := mine.(interface {
-			ExportPublic(string) (string, []byte, error)
-		}).ExportPublic("")
+		_, data, err := mine.ExportPublic("")
 		must(t, err)
 		check(w.Import(ctx, id, data, environment.ComponentOptions{ID: id}))(t)
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/component"
 )
 
 // Options configures a Registry. The zero value keeps no passwords and scans nothing.
@@ -25,7 +26,7 @@ type Options struct {
 	Scanner trustkeep.Scanner
 	// Policy sees every component before it is stored, new or changed, and refuses
 	// it by an error. Nil admits everything.
-	Policy func(trustkeep.Component) error
+	Policy component.Policy
 	// OnEvent is told of every change made through this Registry, after it was
 	// made. It is called by the goroutine that makes the change.
 	OnEvent func(Event)

@@ -10,8 +10,8 @@ import (
 	"testing"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/component"
 	"github.com/trustkeep/trustkeep/environment"
-	"github.com/trustkeep/trustkeep/keystore"
 	"github.com/trustkeep/trustkeep/tlsctx"
 )
 
@@ -21,7 +21,7 @@ func TestComponentsOfBothKindsUnderOneRoof(t *testing.T) {
 	x := w.identity("x")
 	w.public(x, "x-public")
 	p := w.pgpKey("p")
-	_, armored, err := p.ExportPublic()
+	_, armored, err := p.ExportPublic("")
 	must(t, err)
 	check(w.Import(ctx, "p-public", armored, environment.ComponentOptions{ID: "p-public"}))(t)
 	want := map[string]string{
@@ -65,7 +65,7 @@ func TestNothingIsStoredOfARejectedImport(t *testing.T) {
 		"infected":         {environment.Options{Scanner: trustkeep.ScannerFunc(refused)}, good, trustkeep.ErrRejected},
 		"no verdict":       {environment.Options{Scanner: trustkeep.ScannerFunc(down)}, good, nil},
 		"not understood":   {environment.Options{}, []byte("hello"), trustkeep.ErrCorrupt},
-		"against policy":   {environment.Options{Policy: func(trustkeep.Component) error { return trustkeep.ErrRejected }}, good, trustkeep.ErrRejected},
+		"against policy":   {environment.Options{Policy: func(*component.Component) error { return trustkeep.ErrRejected }}, good, trustkeep.ErrRejected},
 		"empty":            {environment.Options{}, nil, trustkeep.ErrEmpty},
 		"infected OpenPGP": {environment.Options{Scanner: trustkeep.ScannerFunc(refused)}, []byte("-----BEGIN PGP PUBLIC KEY BLOCK-----"), trustkeep.ErrRejected},
 	} {
@@ -87,8 +87,8 @@ func TestCloseDemandsToSaveWhatWasChanged(t *testing.T) {
 	ctx := t.Context()
 	w.identity("x")
 	d := check(w.Draft(ctx, "x", trustkeep.Password("next")))(t)
-	must(t, d.Change(func(c trustkeep.Component) (trustkeep.Component, error) {
-		return c.(*keystore.Component).ChangePassword(trustkeep.Password("secret-x"), trustkeep.Password("next"), keystore.ComponentOptions{})
+	must(t, d.Change(func(c *component.Component) (*component.Component, error) {
+		return c.ChangePassword(trustkeep.Password("secret-x"), trustkeep.Password("next"), component.Options{})
 	}))
 	if err := d.Close(); !errors.Is(err, trustkeep.ErrUnsaved) {
 		t.Errorf("a changed password is lost: %v", err)
@@ -101,8 +101,8 @@ func TestCloseDemandsToSaveWhatWasChanged(t *testing.T) {
 	// Somebody else is faster.
 	d = check(w.Draft(ctx, "x", nil))(t)
 	check(w.Rename(ctx, "x", "faster"))(t)
-	must(t, d.Change(func(c trustkeep.Component) (trustkeep.Component, error) {
-		return c.(*keystore.Component).Rename("slower")
+	must(t, d.Change(func(c *component.Component) (*component.Component, error) {
+		return c.Rename("slower")
 	}))
 	if err := d.Save(); !errors.Is(err, trustkeep.ErrConflict) {
 		t.Errorf("%v", err)
@@ -217,7 +217,7 @@ func TestManyVersionsStayBounded(t *testing.T) {
 	for range 100 {
 		check(w.Reimport(ctx, "a", data, environment.ComponentOptions{}))(t)
 	}
-	c := check(w.Component(ctx, "a"))(t).(*keystore.Component)
+	c := check(w.Component(ctx, "a"))(t)
 	if c.Version() != 101 || len(c.Versions()) != 64 || c.Versions()[0].Number != 38 {
 		t.Errorf("version %d, %d kept from %d on", c.Version(), len(c.Versions()), c.Versions()[0].Number)
 	}

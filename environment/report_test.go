@@ -10,9 +10,9 @@ import (
 
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/audit"
+	"github.com/trustkeep/trustkeep/component"
 	"github.com/trustkeep/trustkeep/environment"
 	"github.com/trustkeep/trustkeep/issue"
-	"github.com/trustkeep/trustkeep/keystore"
 	"github.com/trustkeep/trustkeep/pgp"
 	"github.com/trustkeep/trustkeep/pkitest"
 )
@@ -27,7 +27,7 @@ func TestExpiryReport(t *testing.T) {
 		must(t, w.test.Deploy(ctx, id))
 	}
 	check(w.Import(ctx, "idle", inPEM(pki.Issue(pkitest.Certificate{CommonName: "idle", NotBefore: w.clock.Now().AddDate(-1, 0, 0), NotAfter: w.clock.Now().Add(time.Hour)}).Leaf()), environment.ComponentOptions{ID: "idle"}))(t)
-	check(w.GeneratePGP(ctx, "p", pgp.GenerateOptions{UserIDs: []string{"p"}, Expires: w.clock.Now().Add(48 * time.Hour)},
+	check(w.Create(ctx, "p", pgp.GenerateOptions{UserIDs: []string{"p"}, Expires: w.clock.Now().Add(48 * time.Hour)},
 		environment.ComponentOptions{ID: "p", Password: trustkeep.Password("x")}))(t)
 	must(t, w.SetProcess(ctx, environment.Process{ID: "orders", Components: []string{"p"}}))
 	must(t, w.test.DeployProcess(ctx, "orders"))
@@ -75,11 +75,11 @@ func TestAuditOfAllComponents(t *testing.T) {
 	ctx := t.Context()
 	x := w.identity("x")
 	must(t, w.Add(ctx, renamed(t, x, "twin"), trustkeep.Password("secret-x")))
-	check(w.GenerateX509(ctx, "y", issue.Options{Subject: pkix.Name{CommonName: "y"}, NotBefore: w.clock.Now(), Validity: 24 * time.Hour},
+	check(w.Create(ctx, "y", issue.Options{Subject: pkix.Name{CommonName: "y"}, NotBefore: w.clock.Now(), Validity: 24 * time.Hour},
 		environment.ComponentOptions{ID: "y", Password: trustkeep.Password("changeit")}))(t)
 	must(t, w.SetProcess(ctx, environment.Process{ID: "orders", Components: []string{"y"}}))
 	must(t, w.test.DeployProcess(ctx, "orders"))
-	check(w.RegenerateX509(ctx, "y", issue.RenewOptions{}, environment.ComponentOptions{NewPassword: trustkeep.Password("long and secret")}))(t)
+	check(w.Renew(ctx, "y", issue.RenewOptions{NewKey: true}, environment.ComponentOptions{NewPassword: trustkeep.Password("long and secret")}))(t)
 	report := check(w.Audit(ctx, audit.Options{}))(t)
 	found := make(map[string]bool)
 	for _, f := range report.Findings {
@@ -115,11 +115,11 @@ func TestDryRunListsWhoWouldFail(t *testing.T) {
 	if f.Atoms != 1 || f.Checked != 3 || len(f.Failing) != 1 || f.Failing[0].Atom != "one" || f.Failing[0].Connection != "" || f.Failing[0].Err == nil {
 		t.Fatalf("%v", f)
 	}
-	next := check(issue.RegenerateComponent(ctx, b, issue.RenewOptions{}, keystore.ComponentOptions{Password: trustkeep.Password("secret-server-b"), Options: keystore.Options{Clock: w.clock.Now}}))(t)
+	next := check(b.Renew(ctx, issue.RenewOptions{NewKey: true}, component.Options{Password: trustkeep.Password("secret-server-b"), Clock: w.clock.Now}))(t)
 	_, data, err := next.ExportPublic("")
 	must(t, err)
-	replaced := check(check(w.Component(ctx, "b"))(t).(*keystore.Component).Reimport(ctx, data, keystore.ComponentOptions{}))(t)
-	f = check(w.test.DryRun(ctx, environment.Proposal{Replace: []*keystore.Component{replaced}}))(t)
+	replaced := check(check(w.Component(ctx, "b"))(t).Reimport(ctx, data, component.Options{}))(t)
+	f = check(w.test.DryRun(ctx, environment.Proposal{Replace: []*component.Component{replaced}}))(t)
 	if len(f.Failing) != 2 || f.Failing[1].Connection != "own" {
 		t.Fatalf("%v", f)
 	}

@@ -109,7 +109,7 @@ func TestKeysOfTheRegistry(t *testing.T) {
 		asked = id
 		return trustkeep.Password("secret-y"), nil
 	}}))(t)
-	check(r.GenerateX509(ctx, "y", issue.Options{Subject: pkix.Name{CommonName: "y"}},
+	check(r.Create(ctx, "y", issue.Options{Subject: pkix.Name{CommonName: "y"}},
 		environment.ComponentOptions{ID: "y", Password: trustkeep.Password("secret-y")}))(t)
 	check(r.Password(ctx, "y"))(t)
 	if asked != "y" {

@@ -32,7 +32,7 @@ func exampleRegistry(ctx context.Context) (*environment.Registry, *environment.E
 // exampleServer makes a private component, valid for so many days, and a public one of
 // its certificate.
 func exampleServer(ctx context.Context, r *environment.Registry, id string, days int) {
-	c, err := r.GenerateX509(ctx, id, issue.Options{
+	c, err := r.Create(ctx, id, issue.Options{
 		Subject: pkix.Name{CommonName: id}, DNSNames: []string{"localhost"},
 		NotBefore: time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC), Validity: time.Duration(days) * 24 * time.Hour,
 	}, environment.ComponentOptions{ID: id, Password: trustkeep.Password("secret")})
@@ -69,7 +69,7 @@ func ExampleEnvironment_Substitute() {
 	ctx := context.Background()
 	registry, production := exampleRegistry(ctx)
 	for _, id := range []string{"acme-test", "acme-production"} {
-		_, err := registry.GeneratePGP(ctx, id, pgp.GenerateOptions{UserIDs: []string{id}},
+		_, err := registry.Create(ctx, id, pgp.GenerateOptions{UserIDs: []string{id}},
 			environment.ComponentOptions{ID: id, Password: trustkeep.Password("secret")})
 		fatal(err)
 	}
@@ -104,7 +104,7 @@ func ExampleEnvironment_Stale() {
 	fatal(registry.SetConnection(ctx, environment.Connection{ID: "in", Identity: "server"}))
 	fatal(registry.SetProcess(ctx, environment.Process{ID: "orders", Connections: []string{"in"}}))
 	fatal(test.DeployProcess(ctx, "orders"))
-	_, err := registry.RegenerateX509(ctx, "server", issue.RenewOptions{}, environment.ComponentOptions{})
+	_, err := registry.Renew(ctx, "server", issue.RenewOptions{NewKey: true}, environment.ComponentOptions{})
 	fatal(err)
 	show := func() {
 		stale, err := test.Stale(ctx)

@@ -7,15 +7,16 @@ import (
 	"encoding/pem"
 	"slices"
 
+	"github.com/trustkeep/trustkeep/component"
 	"github.com/trustkeep/trustkeep/keystore"
 )
 
 // Component makes a public component of the certificate that Accept returns for the
 // fingerprint, with its issuers as far as the chain has them. It goes through all stages
-// of keystore.ImportComponent, the scanner included, and has the errors of both.
+// of component.Import, the scanner included, and has the errors of both.
 //
 // What the fingerprint is worth is said at Accept.
-func (c *Chain) Component(ctx context.Context, name, fingerprint string, o keystore.ComponentOptions) (*keystore.Component, error) {
+func (c *Chain) Component(ctx context.Context, name, fingerprint string, o component.Options) (*component.Component, error) {
 	cert, err := c.Accept(fingerprint)
 	if err != nil {
 		return nil, err
@@ -27,7 +28,8 @@ func (c *Chain) Component(ctx context.Context, name, fingerprint string, o keyst
 		rest = slices.DeleteFunc(rest, cert.Equal)
 		cert = issuerAmong(rest, cert)
 	}
-	return keystore.ImportComponent(ctx, name, file.Bytes(), o)
+	o.Kinds = []component.Kind{keystore.ComponentKind()}
+	return component.Import(ctx, name, file.Bytes(), o)
 }
 
 func issuerAmong(certs []*x509.Certificate, of *x509.Certificate) *x509.Certificate {

@@ -19,9 +19,9 @@ import (
 	"testing"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/component"
 	"github.com/trustkeep/trustkeep/internal/testnet"
 	"github.com/trustkeep/trustkeep/internal/testpki"
-	"github.com/trustkeep/trustkeep/keystore"
 	"github.com/trustkeep/trustkeep/truststore"
 )
 
@@ -329,14 +329,14 @@ func TestComponentOfAnAcceptedCertificate(t *testing.T) {
 		Completed:    []*x509.Certificate{pki.Intermediate.Cert, pki.Root.Cert},
 	}
 	scanned := 0
-	o := keystore.ComponentOptions{Scanner: trustkeep.ScannerFunc(func(context.Context, string, []byte) error { scanned++; return nil })}
+	o := component.Options{Scanner: trustkeep.ScannerFunc(func(context.Context, string, []byte) error { scanned++; return nil })}
 	for cert, length := range map[*x509.Certificate]int{leaf.Cert: 3, pki.Intermediate.Cert: 2, other.Root.Cert: 1} {
-		component, err := c.Component(t.Context(), "partner", trustkeep.DescribeCertificate(cert).SHA256, o)
+		got, err := c.Component(t.Context(), "partner", trustkeep.DescribeCertificate(cert).SHA256, o)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if component.Fingerprint() != trustkeep.DescribeCertificate(cert).SHA256 || len(component.Describe()) != length || component.Visibility() != trustkeep.Public {
-			t.Errorf("%v with %d certificates, want %d", component, len(component.Describe()), length)
+		if got.Fingerprint() != trustkeep.DescribeCertificate(cert).SHA256 || len(got.Describe()) != length || got.Visibility() != trustkeep.Public {
+			t.Errorf("%v with %d certificates, want %d", got, len(got.Describe()), length)
 		}
 	}
 	if scanned != 3 {

@@ -5,54 +5,57 @@ import (
 	"fmt"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/content"
 	"github.com/trustkeep/trustkeep/keystore"
 )
 
-// GenerateComponent makes a private component with a new key and a certificate for it, see
-// New. The key is protected by ComponentOptions.NewPassword, or else Password; the error
-// wraps ErrEmpty without either. Clock and Rand of the component count where the
-// certificate's are nil.
-func GenerateComponent(ctx context.Context, name string, certificate Options, o keystore.ComponentOptions) (*keystore.Component, error) {
-	const op = "issue: generate component"
-	if err := ctx.Err(); err != nil {
-		return nil, &trustkeep.Error{Op: op, Alias: name, Err: err}
+// MakeContent makes a component with a new key and a certificate for it, see New and
+// component.Create. The key is protected by NewPassword of component.Options, or else Password;
+// the error wraps ErrInvalid without either. Clock and Rand of component.Options count where
+// those of o are nil.
+func (o Options) MakeContent(ctx context.Context, before content.Content, c content.Options) (content.Content, error) {
+	if before != nil && before.Visibility() != trustkeep.Private {
+		return nil, errPublic
 	}
-	id, err := New(certificate.of(o))
+	id, err := New(o.of(c))
 	if err != nil {
-		return nil, &trustkeep.Error{Op: op, Alias: name, Err: err}
+		return nil, err
 	}
-	return keystore.NewComponent(ctx, name, id, o)
+	return id.MakeContent(ctx, before, c)
 }
 
-// RenewComponent replaces the certificate of a private component and, unless NewKey is set,
-// keeps its key, see Renew. Options hold the current password, which the key keeps unless
-// NewPassword is set. KeepAs must be empty: components keep versions.
+// MakeContent replaces the certificate of a private component, and with NewKey its key, see
+// Renew and component.Component.Renew. component.Options hold the current password, which the
+// key keeps unless NewPassword is set. KeepAs must be empty: components keep versions.
 //
 // For a public component the error wraps ErrUnsupported: whoever holds the private key has
 // to ask.
-func RenewComponent(ctx context.Context, c *keystore.Component, renew RenewOptions, o keystore.ComponentOptions) (*keystore.Component, error) {
-	return renewed(ctx, "renew", c, renew, o)
-}
-
-// RegenerateComponent is RenewComponent with a new key.
-func RegenerateComponent(ctx context.Context, c *keystore.Component, renew RenewOptions, o keystore.ComponentOptions) (*keystore.Component, error) {
-	renew.NewKey = true
-	return renewed(ctx, "regenerate", c, renew, o)
-}
-
-func renewed(ctx context.Context, op string, c *keystore.Component, renew RenewOptions, o keystore.ComponentOptions) (*keystore.Component, error) {
-	if renew.KeepAs != "" {
-		return nil, &trustkeep.Error{Op: "issue: " + op + " component", Alias: c.Name(), Err: fmt.Errorf("KeepAs, where versions are kept: %w", trustkeep.ErrInvalid)}
+func (o RenewOptions) MakeContent(ctx context.Context, before content.Content, c content.Options) (content.Content, error) {
+	switch {
+	case o.KeepAs != "":
+		return nil, fmt.Errorf("KeepAs, where versions are kept: %w", trustkeep.ErrInvalid)
+	case before == nil:
+		return nil, fmt.Errorf("nothing to renew: %w", trustkeep.ErrInvalid)
+	case before.Visibility() != trustkeep.Private:
+		return nil, errPublic
 	}
-	renew.Certificate = renew.Certificate.of(o)
-	return c.Change(ctx, op, func(ks *keystore.Keystore, alias string) error {
-		_, err := Renew(ctx, ks, alias, renew)
-		return err
-	}, o)
+	ks, err := keystore.StoreOf(content.Held(before), c.Password)
+	if err != nil {
+		return nil, err
+	}
+	defer ks.Close()
+	o.Certificate = o.Certificate.of(c)
+	if _, err := Renew(ctx, ks, ks.Aliases()[0], o); err != nil {
+		return nil, err
+	}
+	c.Alias = ""
+	return ks.MakeContent(ctx, before, c)
 }
+
+var errPublic = fmt.Errorf("no key or certificate can be made for a public component: %w", trustkeep.ErrUnsupported)
 
 // of takes clock and randomness from the options of a component.
-func (o Options) of(c keystore.ComponentOptions) Options {
+func (o Options) of(c content.Options) Options {
 	if o.Clock == nil {
 		o.Clock = c.Clock
 	}

@@ -28,8 +28,8 @@
 //
 // A key that waits for its certificate, such as one that a store holds alone: [RequestForKey]
 // with Keystore.Signer, then Install. A new key beside the old one, while a CA takes days:
-// InstallOptions.As. A certificate like another: [Like]. Components: [GenerateComponent],
-// [RenewComponent] and [RegenerateComponent].
+// InstallOptions.As. A certificate like another: [Like]. Components: [Options]
+// and [RenewOptions] are sources for component.Create and component.Component.Renew.
 //
 // All functions are safe for concurrent use, as far as the hooks and identities that they are
 // given are.

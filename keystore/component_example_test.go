@@ -7,6 +7,7 @@ import (
 	"log"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/component"
 	"github.com/trustkeep/trustkeep/issue"
 	"github.com/trustkeep/trustkeep/keystore"
 )
@@ -15,8 +16,8 @@ import (
 // in place.
 func ExampleComponent() {
 	ctx := context.Background()
-	options := keystore.ComponentOptions{Password: trustkeep.Password("correct horse"), ID: "as2-acme"}
-	c, err := issue.GenerateComponent(ctx, "AS2 ACME", issue.Options{
+	options := component.Options{Password: trustkeep.Password("correct horse"), ID: "as2-acme"}
+	c, err := component.Create(ctx, "AS2 ACME", issue.Options{
 		Subject: pkix.Name{CommonName: "acme.example"}, DNSNames: []string{"acme.example"}}, options)
 	if err != nil {
 		log.Fatal(err)
@@ -27,26 +28,26 @@ func ExampleComponent() {
 	}
 	fmt.Println(c.Visibility(), c.Kind(), "component, for partners:", file)
 
-	next, err := issue.RegenerateComponent(ctx, c, issue.RenewOptions{}, options)
+	next, err := c.Renew(ctx, issue.RenewOptions{NewKey: true}, options)
 	if err != nil {
 		log.Fatal(err)
 	}
 	fmt.Println(next.ID() == c.ID(), next.Version(), next.Fingerprint() == c.Fingerprint())
-	id, err := next.Identity(trustkeep.Password("correct horse"))
+	id, err := keystore.IdentityOf(next, trustkeep.Password("correct horse"))
 	if err != nil {
 		log.Fatal(err)
 	}
 	fmt.Println(id.Leaf().DNSNames, len(next.Versions()), "versions")
 
-	public, err := keystore.ImportComponent(ctx, "partner", id.Leaf().Raw, keystore.ComponentOptions{})
+	public, err := component.Import(ctx, "partner", id.Leaf().Raw, component.Options{Kinds: []component.Kind{keystore.ComponentKind()}})
 	if err != nil {
 		log.Fatal(err)
 	}
-	_, err = issue.RegenerateComponent(ctx, public, issue.RenewOptions{}, options)
+	_, err = public.Renew(ctx, issue.RenewOptions{NewKey: true}, options)
 	fmt.Println(err)
 	// Output:
 	// private X.509 component, for partners: AS2_ACME.cer
 	// true 2 false
 	// [acme.example] 2 versions
-	// component: regenerate: alias "partner": no key or certificate can be made for a public component: unsupported
+	// component: renew: alias "partner": no key or certificate can be made for a public component: unsupported
 }

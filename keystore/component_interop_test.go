@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/component"
 	"github.com/trustkeep/trustkeep/internal/testpki"
 	"github.com/trustkeep/trustkeep/internal/testtool"
 	"github.com/trustkeep/trustkeep/keystore"
@@ -27,7 +28,7 @@ func fingerprintsIn(text string) (found []string) {
 	return found
 }
 
-func fingerprintsOf(c *keystore.Component) (sums []string) {
+func fingerprintsOf(c *component.Component) (sums []string) {
 	for _, info := range c.Describe() {
 		sums = append(sums, info.SHA256)
 	}
@@ -35,9 +36,9 @@ func fingerprintsOf(c *keystore.Component) (sums []string) {
 }
 
 // chainComponents are private components with chains of three, of each kind of key.
-func chainComponents(t *testing.T) map[string]*keystore.Component {
+func chainComponents(t *testing.T) map[string]*component.Component {
 	pki := testpki.New(t, testpki.Options{})
-	out := map[string]*keystore.Component{}
+	out := map[string]*component.Component{}
 	for name, key := range map[string]testpki.KeyType{"EC": testpki.P256, "RSA": testpki.RSA2048, "Ed25519": testpki.Ed25519} {
 		id := pki.Issue(testpki.Request{Names: []string{"a.example"}, KeyType: key})
 		out[name] = importFile(t, "Partner "+name, encode(t, id, trustkeep.PKCS12, "secret"), withPassword("secret"))
@@ -50,7 +51,7 @@ func TestInteropOpenSSLOpensExportedComponents(t *testing.T) {
 	for key, c := range chainComponents(t) {
 		certs := c.Describe()
 		for _, suffix := range []string{keystore.SuffixP12, keystore.SuffixPFX} {
-			name, data, err := c.ExportPrivate(trustkeep.Password("secret"), trustkeep.Password("chosen"), keystore.ExportOptions{Suffix: suffix})
+			name, data, err := c.ExportPrivate(trustkeep.Password("secret"), trustkeep.Password("chosen"), component.ExportOptions{Suffix: suffix})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -98,7 +99,7 @@ func TestInteropOpenSSLOpensExportedComponents(t *testing.T) {
 			inform = "PEM"
 		}
 		f.Run("openssl", "pkcs7", "-inform", inform, "-in", name, "-print_certs", "-out", "chain.pem")
-		if again := importFile(t, "again", f.Read("chain.pem"), keystore.ComponentOptions{}); fmt.Sprint(fingerprintsOf(again)) != fmt.Sprint(fingerprintsOf(c)) {
+		if again := importFile(t, "again", f.Read("chain.pem"), component.Options{}); fmt.Sprint(fingerprintsOf(again)) != fmt.Sprint(fingerprintsOf(c)) {
 			t.Errorf("%s: openssl has %v", name, again)
 		}
 		t.Logf("%s: openssl opens .p12 and .pfx with the chosen password, key and leaf match, chain of %d; .cer, .der, .pem and .p7b (%s) have the same fingerprints", key, len(certs), inform)
@@ -110,7 +111,7 @@ func TestInteropKeytoolOpensExportedComponents(t *testing.T) {
 	for key, c := range chainComponents(t) {
 		want := fingerprintsOf(c)
 		for _, suffix := range []string{keystore.SuffixP12, keystore.SuffixPFX} {
-			name, data, err := c.ExportPrivate(trustkeep.Password("secret"), trustkeep.Password("chosen"), keystore.ExportOptions{Suffix: suffix})
+			name, data, err := c.ExportPrivate(trustkeep.Password("secret"), trustkeep.Password("chosen"), component.ExportOptions{Suffix: suffix})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -210,7 +211,7 @@ func TestInteropKeytoolFilesBecomeComponents(t *testing.T) {
 			t.Fatalf("keytool lists %v", want)
 		}
 		o := withPassword("changeit")
-		_, err := keystore.ImportComponent(t.Context(), "a", f.Read(file), o)
+		_, err := importComponent(t.Context(), "a", f.Read(file), o)
 		wantError(t, err, trustkeep.ErrUnsupported, "2 private keys", "Alias")
 		o.Alias = "leaf"
 		c := importFile(t, "a", f.Read(file), o)
@@ -219,7 +220,7 @@ func TestInteropKeytoolFilesBecomeComponents(t *testing.T) {
 		}
 		opens(t, c, "changeit")
 		for _, exported := range []string{"leaf.cer", "leaf.exported.der"} {
-			if p := importFile(t, "a", f.Read(exported), keystore.ComponentOptions{}); p.Visibility() != trustkeep.Public || p.Fingerprint() != want[0] {
+			if p := importFile(t, "a", f.Read(exported), component.Options{}); p.Visibility() != trustkeep.Public || p.Fingerprint() != want[0] {
 				t.Errorf("%s: %v", exported, p)
 			}
 		}

@@ -2,6 +2,7 @@ package keystore_test
 
 import (
 	"bytes"
+	"context"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -10,18 +11,19 @@ import (
 	"time"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/component"
 	"github.com/trustkeep/trustkeep/internal/testpki"
 	"github.com/trustkeep/trustkeep/issue"
 	"github.com/trustkeep/trustkeep/keystore"
 )
 
 // withPassword are options at noon with a password for file and component.
-func withPassword(password string) keystore.ComponentOptions {
-	return keystore.ComponentOptions{Options: at(noon), Password: trustkeep.Password(password)}
+func withPassword(password string) component.Options {
+	return component.Options{Clock: at(noon).Clock, Password: trustkeep.Password(password)}
 }
 
-func mustComponent(t testing.TB) func(*keystore.Component, error) *keystore.Component {
-	return func(c *keystore.Component, err error) *keystore.Component {
+func mustComponent(t testing.TB) func(*component.Component, error) *component.Component {
+	return func(c *component.Component, err error) *component.Component {
 		t.Helper()
 		if err != nil {
 			t.Fatal(err)
@@ -30,25 +32,32 @@ func mustComponent(t testing.TB) func(*keystore.Component, error) *keystore.Comp
 	}
 }
 
-func importFile(t testing.TB, name string, data []byte, o keystore.ComponentOptions) *keystore.Component {
-	t.Helper()
-	return mustComponent(t)(keystore.ImportComponent(t.Context(), name, data, o))
+func importComponent(ctx context.Context, name string, data []byte, o component.Options) (*component.Component, error) {
+	if o.Kinds == nil {
+		o.Kinds = []component.Kind{keystore.ComponentKind()}
+	}
+	return component.Import(ctx, name, data, o)
 }
 
-func newComponent(t testing.TB, name string) *keystore.Component {
+func importFile(t testing.TB, name string, data []byte, o component.Options) *component.Component {
 	t.Helper()
-	return mustComponent(t)(issue.GenerateComponent(t.Context(), name,
+	return mustComponent(t)(importComponent(t.Context(), name, data, o))
+}
+
+func newComponent(t testing.TB, name string) *component.Component {
+	t.Helper()
+	return mustComponent(t)(component.Create(t.Context(), name,
 		issue.Options{Subject: cn(name), DNSNames: []string{"server.example"}}, withPassword("secret")))
 }
 
 // publicOf is a public component of the certificate of another.
-func publicOf(t testing.TB, c *keystore.Component) *keystore.Component {
+func publicOf(t testing.TB, c *component.Component) *component.Component {
 	t.Helper()
 	_, data, err := c.ExportPublic("")
 	if err != nil {
 		t.Fatal(err)
 	}
-	return importFile(t, c.Name(), data, keystore.ComponentOptions{Options: at(noon)})
+	return importFile(t, c.Name(), data, component.Options{Clock: at(noon).Clock})
 }
 
 // encode writes a store of one key with its chain.
@@ -65,9 +74,9 @@ func encode(t testing.TB, id *testpki.Identity, format trustkeep.Format, passwor
 	return data
 }
 
-func opens(t testing.TB, c *keystore.Component, password string) *keystore.Identity {
+func opens(t testing.TB, c *component.Component, password string) *keystore.Identity {
 	t.Helper()
-	id, err := c.Identity(trustkeep.Password(password))
+	id, err := keystore.IdentityOf(c, trustkeep.Password(password))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -77,9 +86,9 @@ func opens(t testing.TB, c *keystore.Component, password string) *keystore.Ident
 	return id
 }
 
-func sameChain(t testing.TB, c *keystore.Component, want ...*x509.Certificate) {
+func sameChain(t testing.TB, c *component.Component, want ...*x509.Certificate) {
 	t.Helper()
-	raw := c.RawChain()
+	raw := keystore.ChainOf(c)
 	if !slices.EqualFunc(raw, want, func(der []byte, w *x509.Certificate) bool { return bytes.Equal(der, w.Raw) }) {
 		var have []string
 		for _, info := range c.Describe() {
@@ -91,7 +100,7 @@ func sameChain(t testing.TB, c *keystore.Component, want ...*x509.Certificate) {
 
 func TestComponentHasIDNameKindAndContent(t *testing.T) {
 	c := newComponent(t, "server")
-	cert, err := c.Certificate()
+	cert, err := keystore.CertificateOf(c)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -104,7 +113,7 @@ func TestComponentHasIDNameKindAndContent(t *testing.T) {
 	}
 	o := withPassword("secret")
 	o.ID = "given"
-	if c, err := issue.GenerateComponent(t.Context(), "server", issue.Options{Subject: cn("a")}, o); err != nil || c.ID() != "given" {
+	if c, err := component.Create(t.Context(), "server", issue.Options{Subject: cn("a")}, o); err != nil || c.ID() != "given" {
 		t.Errorf("%v, %v", c, err)
 	}
 }
@@ -115,13 +124,13 @@ func TestCreateACertificateAndItsPrivateKey(t *testing.T) {
 		t.Errorf("%v", id)
 	}
 	for _, password := range []trustkeep.PasswordSource{nil, trustkeep.Password("")} {
-		o := keystore.ComponentOptions{Options: at(noon), Password: password}
-		_, err := issue.GenerateComponent(t.Context(), "server", issue.Options{Subject: cn("a")}, o)
-		wantError(t, err, trustkeep.ErrEmpty, "password")
+		o := component.Options{Clock: at(noon).Clock, Password: password}
+		_, err := component.Create(t.Context(), "server", issue.Options{Subject: cn("a")}, o)
+		wantError(t, err, trustkeep.ErrInvalid, "password")
 	}
 	o := withPassword("secret")
 	o.NewPassword = trustkeep.Password("other")
-	c := mustComponent(t)(issue.GenerateComponent(t.Context(), "server", issue.Options{Subject: cn("a")}, o))
+	c := mustComponent(t)(component.Create(t.Context(), "server", issue.Options{Subject: cn("a")}, o))
 	opens(t, c, "other")
 }
 
@@ -141,7 +150,7 @@ func TestImportAnExistingCertificateAtCreation(t *testing.T) {
 			clear(data) // and is not needed any more
 			sameChain(t, c, id.Chain...)
 			opens(t, c, "new secret")
-			if _, err := c.Identity(trustkeep.Password("secret")); !isIncorrect(err) {
+			if _, err := keystore.IdentityOf(c, trustkeep.Password("secret")); !isIncorrect(err) {
 				t.Errorf("with the password of the file: %v", err)
 			}
 		})
@@ -182,8 +191,8 @@ func TestKindFollowsTheImport(t *testing.T) {
 		})
 	}
 	// A key that nobody protects is of the other kind before it is anything else.
-	public := importFile(t, "a", id.DER, keystore.ComponentOptions{})
-	_, err := public.Reimport(t.Context(), append(id.KeyPEM(), id.ChainPEM()...), keystore.ComponentOptions{})
+	public := importFile(t, "a", id.DER, component.Options{})
+	_, err := public.Reimport(t.Context(), append(id.KeyPEM(), id.ChainPEM()...), component.Options{})
 	wantError(t, err, trustkeep.ErrUnsupported, "other kind")
 }
 
@@ -264,7 +273,7 @@ func TestChainIsCompletedFromTheStore(t *testing.T) {
 func TestEachCertificateOfTheChainIsDescribed(t *testing.T) {
 	pki := testpki.New(t, testpki.Options{})
 	id := pki.Server("a.example", "b.example")
-	c := importFile(t, "a", id.ChainPEM(), keystore.ComponentOptions{})
+	c := importFile(t, "a", id.ChainPEM(), component.Options{})
 	info := c.Describe()
 	if len(info) != len(id.Chain) {
 		t.Fatalf("%d described", len(info))
@@ -280,8 +289,7 @@ func TestEachCertificateOfTheChainIsDescribed(t *testing.T) {
 	}
 	// What is handed out is a copy.
 	info[0].Names[0], info[0].Subject = "evil.example", "CN=Evil"
-	c.Versions()[0].Chain[0].Names[1] = "evil.example"
-	clear(c.RawChain()[0])
+	clear(keystore.ChainOf(c)[0])
 	if again := c.Describe()[0]; again.Subject != id.Cert.Subject.String() || !slices.Equal(again.Names, id.Cert.DNSNames) {
 		t.Errorf("%+v", again)
 	}
@@ -293,8 +301,8 @@ func TestPrivateComponentTakesAnotherPrivateCertificate(t *testing.T) {
 	first, second := pki.Server("a.example"), pki.Server("b.example")
 	c := importFile(t, "a", encode(t, first, trustkeep.PKCS12, "secret"), withPassword("secret"))
 	later := noon.Add(time.Hour)
-	r := mustComponent(t)(c.Reimport(t.Context(), encode(t, second, trustkeep.JKS, "changeit"), keystore.ComponentOptions{
-		Options: at(later), Password: trustkeep.Password("changeit"), NewPassword: trustkeep.Password("other")}))
+	r := mustComponent(t)(c.Reimport(t.Context(), encode(t, second, trustkeep.JKS, "changeit"), component.Options{
+		Clock: at(later).Clock, Password: trustkeep.Password("changeit"), NewPassword: trustkeep.Password("other")}))
 	if r.ID() != c.ID() || r.Version() != 2 || r.Name() != "a" || r.Visibility() != trustkeep.Private || !r.Versions()[1].Replaced.Equal(later) {
 		t.Errorf("%v", r)
 	}
@@ -311,13 +319,13 @@ func TestPrivateComponentTakesAnotherPrivateCertificate(t *testing.T) {
 func TestPublicComponentTakesAnotherPublicCertificate(t *testing.T) {
 	pki := testpki.New(t, testpki.Options{})
 	first, second := pki.Server("a.example"), pki.Server("b.example")
-	c := importFile(t, "a", first.ChainPEM(), keystore.ComponentOptions{})
-	r := mustComponent(t)(c.Reimport(t.Context(), pki.SelfSigned("c.example").DER, keystore.ComponentOptions{}))
-	if r.ID() != c.ID() || r.Version() != 2 || r.Visibility() != trustkeep.Public || len(r.RawChain()) != 1 {
+	c := importFile(t, "a", first.ChainPEM(), component.Options{})
+	r := mustComponent(t)(c.Reimport(t.Context(), pki.SelfSigned("c.example").DER, component.Options{}))
+	if r.ID() != c.ID() || r.Version() != 2 || r.Visibility() != trustkeep.Public || len(keystore.ChainOf(r)) != 1 {
 		t.Errorf("%v", r)
 	}
 	// Of an issuer that the component knows, the chain is not lost.
-	r = mustComponent(t)(c.Reimport(t.Context(), second.DER, keystore.ComponentOptions{}))
+	r = mustComponent(t)(c.Reimport(t.Context(), second.DER, component.Options{}))
 	sameChain(t, r, second.Chain...)
 }
 

@@ -7,7 +7,7 @@ import (
 	"slices"
 
 	"github.com/trustkeep/trustkeep"
-	"github.com/trustkeep/trustkeep/internal/component"
+	"github.com/trustkeep/trustkeep/internal/content"
 	"github.com/trustkeep/trustkeep/internal/entry"
 	"github.com/trustkeep/trustkeep/internal/pkcs7"
 )
@@ -22,31 +22,25 @@ const (
 	SuffixPFX = ".pfx" // the same, as Windows calls it
 )
 
-// ExportPublic returns the certificate, in the form that the suffix stands for, and a
-// name for the file. It is what partners need to trust the component and to encrypt to
-// it; no private key is ever in it. Empty stands for SuffixCER. The error wraps
-// ErrUnsupported for another suffix.
-func (c *Component) ExportPublic(suffix string) (fileName string, data []byte, err error) {
-	chain := c.current().chain
+func (c *certificateContent) ExportPublic(suffix string) (f content.File, err error) {
+	f.Suffix = suffix
 	switch suffix {
 	case "", SuffixCER:
-		suffix, data = SuffixCER, inPEM(chain[:1])
+		f.Suffix, f.Data = SuffixCER, inPEM(c.chain[:1])
 	case SuffixDER:
-		data = bytes.Clone(chain[0])
+		f.Data = bytes.Clone(c.chain[0])
 	case SuffixPEM:
-		data = inPEM(chain)
+		f.Data = inPEM(c.chain)
 	case SuffixP7B:
 		s := &entry.Store{}
-		for _, der := range chain {
+		for _, der := range c.chain {
 			s.Entries = append(s.Entries, &entry.Entry{Kind: entry.Trusted, Chain: []*entry.Certificate{entry.NewCertificate(der)}})
 		}
-		if data, err = pkcs7.Encode(s); err != nil {
-			return "", nil, componentError("export", c.name, err)
-		}
+		f.Data, err = pkcs7.Encode(s)
 	default:
-		return "", nil, componentError("export", c.name, fmt.Errorf("a certificate as %q: %w", trustkeep.Printable(suffix), trustkeep.ErrUnsupported))
+		err = fmt.Errorf("a certificate as %q: %w", trustkeep.Printable(suffix), trustkeep.ErrUnsupported)
 	}
-	return component.FileName(c.name) + suffix, data, nil
+	return f, err
 }
 
 func inPEM(chain [][]byte) []byte {
@@ -57,31 +51,21 @@ func inPEM(chain [][]byte) []byte {
 	return out.Bytes()
 }
 
-// ExportOptions says how a private key is exported.
-type ExportOptions struct {
-	// Suffix is SuffixP12 or SuffixPFX, which differ in nothing else. Empty is
-	// SuffixP12.
-	Suffix string
-	// Profile is who is to read the file; empty is trustkeep.Modern.
-	Profile trustkeep.Profile
+func (c *certificateContent) ExportPrivate(e content.ExportOptions, o content.Options) (f content.File, err error) {
+	if f.Suffix = e.Suffix; f.Suffix == "" {
+		f.Suffix = SuffixP12
+	}
+	if !slices.Contains([]string{SuffixP12, SuffixPFX}, f.Suffix) {
+		return f, fmt.Errorf("a private key as %q: %w", trustkeep.Printable(f.Suffix), trustkeep.ErrUnsupported)
+	}
+	f.Data, err = c.sealed(o, trustkeep.SaveOptions{Profile: e.Profile, Rand: o.Rand})
+	return f, err
 }
 
-// ExportPrivate returns the private key with its certificate and chain as a PKCS#12
-// store under a password of the caller's choice, and a name for the file. current is the
-// component's own password.
-//
-// The error wraps ErrUnsupported for a public component, ErrEmpty when no password is
-// given, ErrIncorrectPassword.
-func (c *Component) ExportPrivate(current, password trustkeep.PasswordSource, o ExportOptions) (fileName string, data []byte, err error) {
-	if o.Suffix == "" {
-		o.Suffix = SuffixP12
+func (c *certificateContent) Files() []content.File {
+	out := []content.File{{Suffix: SuffixCER, Data: inPEM(c.chain[:1])}}
+	if c.store != nil {
+		out = append(out, content.File{Suffix: SuffixP12, Data: bytes.Clone(c.store)})
 	}
-	if !slices.Contains([]string{SuffixP12, SuffixPFX}, o.Suffix) {
-		return "", nil, componentError("export", c.name, fmt.Errorf("a private key as %q: %w", trustkeep.Printable(o.Suffix), trustkeep.ErrUnsupported))
-	}
-	data, err = c.sealed(current, password, trustkeep.SaveOptions{Profile: o.Profile})
-	if err != nil {
-		return "", nil, componentError("export", c.name, err)
-	}
-	return component.FileName(c.name) + o.Suffix, data, nil
+	return out
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/component"
 	"github.com/trustkeep/trustkeep/internal/testpki"
 	"github.com/trustkeep/trustkeep/internal/testtool"
 	"github.com/trustkeep/trustkeep/issue"
@@ -78,11 +79,11 @@ func TestHostileImports(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.about, func(t *testing.T) {
-			o := keystore.ComponentOptions{Alias: test.alias, NewPassword: trustkeep.Password("new")}
+			o := component.Options{Alias: test.alias, NewPassword: trustkeep.Password("new")}
 			if test.password != "" {
 				o.Password = trustkeep.Password(test.password)
 			}
-			c, err := keystore.ImportComponent(t.Context(), "a", test.data, o)
+			c, err := importComponent(t.Context(), "a", test.data, o)
 			wantError(t, err, test.want, "component: import", `"a"`)
 			if c != nil {
 				t.Errorf("made %v", c)
@@ -104,7 +105,7 @@ func TestTruncatedImports(t *testing.T) {
 	id := pki.Server("a.example")
 	for _, data := range [][]byte{encode(t, id, trustkeep.PKCS12, "secret"), encode(t, id, trustkeep.JKS, "secret"), id.DER} {
 		for n := 0; n < len(data); n += 1 + n/20 {
-			c, err := keystore.ImportComponent(t.Context(), "a", data[:n], withPassword("secret"))
+			c, err := importComponent(t.Context(), "a", data[:n], withPassword("secret"))
 			if c != nil || !isTyped(err) && !errors.Is(err, trustkeep.ErrEmpty) {
 				t.Errorf("%d of %d bytes: %v, %v", n, len(data), c, err)
 			}
@@ -130,9 +131,9 @@ func TestPrivateKeyWithoutPasswordIsProtected(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.about, func(t *testing.T) {
-			c, err := keystore.ImportComponent(t.Context(), "a", data, keystore.ComponentOptions{Password: test.password, NewPassword: test.chosen})
+			c, err := importComponent(t.Context(), "a", data, component.Options{Password: test.password, NewPassword: test.chosen})
 			if test.opens == "" {
-				wantError(t, err, trustkeep.ErrEmpty, "never kept without")
+				wantError(t, err, trustkeep.ErrInvalid, "never kept without")
 				return
 			}
 			if err != nil {
@@ -163,17 +164,17 @@ func TestKeyPasswordOfItsOwn(t *testing.T) {
 		t.Fatal(err)
 	}
 	o := withPassword("store password")
-	_, err = keystore.ImportComponent(t.Context(), "a", data, o)
+	_, err = importComponent(t.Context(), "a", data, o)
 	wantError(t, err, trustkeep.ErrIncorrectPassword)
-	o.KeyPasswords = map[string]trustkeep.PasswordSource{"one": trustkeep.Password("key password")}
+	o.Kinds = []component.Kind{keystore.Options{KeyPasswords: map[string]trustkeep.PasswordSource{"one": trustkeep.Password("key password")}}.ComponentKind()}
 	c := importFile(t, "a", data, o)
 	opens(t, c, "store password")
 	o.NewPassword = trustkeep.Password("new")
 	c = importFile(t, "a", data, o)
 	opens(t, c, "new")
 	// The options that a file needed do not get in the way later.
-	o.Password, o.Alias, o.AllowUnauthenticated, o.Strict = trustkeep.Password("new"), "one", true, true
-	opens(t, mustComponent(t)(issue.RegenerateComponent(t.Context(), c, issue.RenewOptions{Certificate: issue.Options{Issuer: newIdentity(t, pki.Intermediate)}}, o)), "new")
+	o.Password, o.Alias, o.Kinds = trustkeep.Password("new"), "one", []component.Kind{keystore.Options{AllowUnauthenticated: true, Strict: true}.ComponentKind()}
+	opens(t, mustComponent(t)(c.Renew(t.Context(), issue.RenewOptions{NewKey: true, Certificate: issue.Options{Issuer: newIdentity(t, pki.Intermediate)}}, o)), "new")
 }
 
 // TestCertificatesBesideTheChain stay with a key, such as the other way to a cross-signed
@@ -191,9 +192,9 @@ func TestCertificatesBesideTheChain(t *testing.T) {
 	}
 	for about, chain := range tests {
 		t.Run(about, func(t *testing.T) {
-			public, err := keystore.ImportComponent(t.Context(), "a", pemOf(chain...), keystore.ComponentOptions{})
+			public, err := importComponent(t.Context(), "a", pemOf(chain...), component.Options{})
 			if strings.Contains(about, "way") {
-				if err != nil || len(public.RawChain()) != len(chain) || public.Fingerprint() != fingerprint(leaf.DER) {
+				if err != nil || len(keystore.ChainOf(public)) != len(chain) || public.Fingerprint() != fingerprint(leaf.DER) {
 					t.Errorf("public: %v, %v", public, err)
 				}
 			} else {
@@ -212,21 +213,21 @@ func TestCertificatesBesideTheChain(t *testing.T) {
 				t.Fatal(err)
 			}
 			c := importFile(t, "a", data, withPassword("secret"))
-			if n := len(c.RawChain()); n != len(chain) {
+			if n := len(keystore.ChainOf(c)); n != len(chain) {
 				t.Errorf("%d of %d certificates", n, len(chain))
 			}
 			if n := len(opens(t, c, "secret").Chain()); n != len(chain) {
 				t.Errorf("identity with %d of %d certificates", n, len(chain))
 			}
-			_, exported, err := c.ExportPrivate(trustkeep.Password("secret"), trustkeep.Password("secret"), keystore.ExportOptions{})
+			_, exported, err := c.ExportPrivate(trustkeep.Password("secret"), trustkeep.Password("secret"), component.ExportOptions{})
 			if err != nil {
 				t.Fatal(err)
 			}
 			again := importFile(t, "a", exported, withPassword("secret"))
-			if n := len(opens(t, again, "secret").Chain()); n != len(again.RawChain()) || strings.Contains(about, "way") && n != len(chain) {
+			if n := len(opens(t, again, "secret").Chain()); n != len(keystore.ChainOf(again)) || strings.Contains(about, "way") && n != len(chain) {
 				t.Errorf("imported again with %d of %d certificates", n, len(chain))
 			}
-			c = mustComponent(t)(c.ChangePassword(trustkeep.Password("secret"), trustkeep.Password("new"), keystore.ComponentOptions{}))
+			c = mustComponent(t)(c.ChangePassword(trustkeep.Password("secret"), trustkeep.Password("new"), component.Options{}))
 			if n := len(opens(t, c, "new").Chain()); n != len(chain) {
 				t.Errorf("identity with %d of %d certificates after a change of password", n, len(chain))
 			}
@@ -238,16 +239,16 @@ func TestCertificatesBesideTheChain(t *testing.T) {
 func TestCertificateThatGoRefuses(t *testing.T) {
 	pki := testpki.New(t, testpki.Options{})
 	id := pki.NegativeSerial("a.example")
-	c := importFile(t, "a", id.ChainPEM(), keystore.ComponentOptions{})
-	if c.Fingerprint() != fingerprint(id.DER) || len(c.RawChain()) != 3 || c.Describe()[0].Usable || c.NotAfter().IsZero() {
+	c := importFile(t, "a", id.ChainPEM(), component.Options{})
+	if c.Fingerprint() != fingerprint(id.DER) || len(keystore.ChainOf(c)) != 3 || c.Describe()[0].Usable || c.NotAfter().IsZero() {
 		t.Errorf("%v: %+v", c, c.Describe()[0])
 	}
-	_, err := c.Certificate()
+	_, err := keystore.CertificateOf(c)
 	wantError(t, err, trustkeep.ErrUnsupported)
 	if _, data, err := c.ExportPublic(keystore.SuffixDER); err != nil || !bytes.Equal(data, id.DER) {
 		t.Errorf("%v", err)
 	}
-	if _, err := keystore.RestoreComponent(c.State()); err != nil {
+	if _, err := component.Restore(c.State(), keystore.ComponentKind()); err != nil {
 		t.Errorf("%v", err)
 	}
 }
@@ -279,11 +280,11 @@ func TestInteropKeysThatGoDoesNotKnow(t *testing.T) {
 			if info := c.Describe()[0]; info.Usable && name != "Ed448" || c.Visibility() != trustkeep.Private || c.NotAfter().IsZero() {
 				t.Errorf("%v: %+v", c, info)
 			}
-			_, err := c.Identity(trustkeep.Password("secret"))
+			_, err := keystore.IdentityOf(c, trustkeep.Password("secret"))
 			wantError(t, err, trustkeep.ErrUnsupported)
-			_, err = c.Identity(trustkeep.Password("wrong"))
+			_, err = keystore.IdentityOf(c, trustkeep.Password("wrong"))
 			wantError(t, err, trustkeep.ErrIncorrectPassword)
-			_, exported, err := c.ExportPrivate(trustkeep.Password("secret"), trustkeep.Password("export"), keystore.ExportOptions{})
+			_, exported, err := c.ExportPrivate(trustkeep.Password("secret"), trustkeep.Password("export"), component.ExportOptions{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -291,7 +292,7 @@ func TestInteropKeysThatGoDoesNotKnow(t *testing.T) {
 			if again.Fingerprint() != c.Fingerprint() {
 				t.Errorf("%v", again)
 			}
-			if _, err := keystore.RestoreComponent(c.State()); err != nil {
+			if _, err := component.Restore(c.State(), keystore.ComponentKind()); err != nil {
 				t.Error(err)
 			}
 		})
@@ -314,7 +315,7 @@ func TestManyCertificatesEndSoon(t *testing.T) {
 	tests := map[string][]byte{"certificates": data, "with a key": append(append(id.KeyPEM(), pemOf(id.Cert)...), data...)}
 	for about, data := range tests {
 		start := time.Now()
-		_, err := keystore.ImportComponent(t.Context(), "a", data, withPassword("secret"))
+		_, err := importComponent(t.Context(), "a", data, withPassword("secret"))
 		t.Logf("%s: %d KiB, %s, %v", about, len(data)>>10, time.Since(start), err)
 		if took := time.Since(start); took > 10*time.Second { // a second on a machine of its own
 			t.Errorf("%s took %s", about, took)
@@ -332,14 +333,14 @@ func FuzzImportComponent(f *testing.F) {
 	f.Add(append(pki.Server("b.example").KeyPEM(), id.DER...))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		o := withPassword("secret")
-		c, err := keystore.ImportComponent(t.Context(), "a", data, o)
+		c, err := importComponent(t.Context(), "a", data, o)
 		if err != nil {
 			if c != nil || !isTyped(err) && !errors.Is(err, trustkeep.ErrEmpty) {
 				t.Errorf("%v, %v", c, err)
 			}
 			return
 		}
-		r, err := keystore.RestoreComponent(c.State())
+		r, err := component.Restore(c.State(), keystore.ComponentKind())
 		if err != nil || r.String() != c.String() {
 			t.Fatalf("not restored: %v, %v", r, err)
 		}
@@ -347,10 +348,10 @@ func FuzzImportComponent(f *testing.F) {
 			return
 		}
 		usable := c.Describe()[0].Usable // or a certificate that crypto/x509 refuses
-		if _, err := r.Identity(o.Password); err != nil && !errors.Is(err, trustkeep.ErrUnsupported) && (usable || !errors.Is(err, trustkeep.ErrCorrupt)) {
+		if _, err := keystore.IdentityOf(r, o.Password); err != nil && !errors.Is(err, trustkeep.ErrUnsupported) && (usable || !errors.Is(err, trustkeep.ErrCorrupt)) {
 			t.Errorf("does not open: %v", err)
 		}
-		if _, _, err := r.ExportPrivate(o.Password, trustkeep.Password("x"), keystore.ExportOptions{}); err != nil {
+		if _, _, err := r.ExportPrivate(o.Password, trustkeep.Password("x"), component.ExportOptions{}); err != nil {
 			t.Errorf("is not exported: %v", err)
 		}
 	})

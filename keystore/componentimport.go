@@ -2,35 +2,44 @@ package keystore
 
 import (
 	"bytes"
-	"context"
 	"fmt"
 	"slices"
 
 	"github.com/trustkeep/trustkeep"
-	"github.com/trustkeep/trustkeep/internal/component"
+	"github.com/trustkeep/trustkeep/internal/content"
 	"github.com/trustkeep/trustkeep/internal/entry"
-	"github.com/trustkeep/trustkeep/internal/limits"
-	"github.com/trustkeep/trustkeep/internal/redact"
 	"github.com/trustkeep/trustkeep/internal/storefile"
 )
 
-// importRevision runs the stages of an import up to the policy. before is what the file
-// is to replace; nil for a new component.
-func importRevision(ctx context.Context, name string, data []byte, o ComponentOptions, before *revision) (*revision, error) {
-	if err := component.CheckName(name); err != nil {
-		return nil, err
+// componentOptions are the options of a kind, with those of an operation.
+func (o Options) componentOptions(of content.Options) Options {
+	if of.Limits != (trustkeep.Limits{}) {
+		o.Limits = of.Limits
 	}
-	reading := o.reading()
-	if err := component.Admit(ctx, name, data, limits.New(reading.Limits), o.Scanner); err != nil {
-		return nil, err
+	if of.Clock != nil {
+		o.Clock = of.Clock
+	}
+	if of.Rand != nil {
+		o.Rand = of.Rand
+	}
+	return o
+}
+
+// Parse runs the stages of an import that are about the content.
+func (k componentKind) Parse(file []byte, old content.Content, o content.Options) (content.Content, error) {
+	var before *certificateContent
+	if old != nil {
+		var err error
+		if before, err = asCertificate(old); err != nil {
+			return nil, err
+		}
 	}
 	password, err := storefile.Reveal(o.Password)
 	if err != nil {
 		return nil, err
 	}
 	defer password.Wipe()
-	o.Password = revealed(password)
-	ks, err := reading.Parse(data, trustkeep.PasswordFunc(func() ([]byte, error) { return bytes.Clone(password.Bytes()), nil }))
+	ks, err := k.o.componentOptions(o).Parse(file, trustkeep.PasswordFunc(func() ([]byte, error) { return bytes.Clone(password.Bytes()), nil }))
 	if err != nil {
 		return nil, err
 	}
@@ -42,25 +51,24 @@ func importRevision(ctx context.Context, name string, data []byte, o ComponentOp
 	if before != nil && (len(keys) > 0) != (before.store != nil) {
 		return nil, fmt.Errorf("a component cannot take over a file of the other kind: %w", trustkeep.ErrUnsupported)
 	}
-	switch {
-	case len(keys) > 1:
-		return nil, &trustkeep.Error{
-			Op: "choose key", Err: fmt.Errorf("%d private keys in the file: %w", len(keys), trustkeep.ErrUnsupported),
-			Hint: fmt.Sprintf("a component holds one; ComponentOptions.Alias chooses, %q for example", trustkeep.Printable(keys[0])),
+	if len(keys) > 0 {
+		key, err := onlyKey(keys)
+		if err != nil {
+			return nil, err
 		}
-	case len(keys) == 1:
-		return importPrivate(ks, keys[0], name, o, before)
+		return k.importPrivate(ks, key, o, before)
 	}
-	return importPublic(certs, o, before)
+	return k.importPublic(certs, o, before)
 }
 
-// revealed makes a password that was asked for once the source of what is left to do.
-// It is valid until the secret is wiped.
-func revealed(secret *redact.Secret) trustkeep.PasswordSource {
-	if secret == nil {
-		return nil
+func onlyKey(keys []string) (string, error) {
+	if len(keys) > 1 {
+		return "", &trustkeep.Error{
+			Op: "choose key", Err: fmt.Errorf("%d private keys in the file: %w", len(keys), trustkeep.ErrUnsupported),
+			Hint: fmt.Sprintf("a component holds one; Options.Alias chooses, %q for example", trustkeep.Printable(keys[0])),
+		}
 	}
-	return trustkeep.PasswordFunc(func() ([]byte, error) { return bytes.Clone(secret.Bytes()), nil })
+	return keys[0], nil
 }
 
 // contentOf returns the aliases of the keys and the certificates that no key has. An
@@ -104,7 +112,7 @@ func contentOf(ks *Keystore, alias string) (keys []string, certs [][]byte, err e
 }
 
 // importPublic takes over a certificate and its chain.
-func importPublic(certs [][]byte, o ComponentOptions, before *revision) (*revision, error) {
+func (k componentKind) importPublic(certs [][]byte, o content.Options, before *certificateContent) (content.Content, error) {
 	all := distinct(certs)
 	var chain []*entry.Certificate
 	if o.Alias != "" {
@@ -112,13 +120,13 @@ func importPublic(certs [][]byte, o ComponentOptions, before *revision) (*revisi
 	} else if chain = oneChain(all); chain == nil {
 		return nil, &trustkeep.Error{
 			Op: "choose certificate", Err: fmt.Errorf("%d certificates that are no single chain: %w", len(all), trustkeep.ErrUnsupported),
-			Hint: "a component holds one certificate with its chain; ComponentOptions.Alias chooses",
+			Hint: "a component holds one certificate with its chain; Options.Alias chooses",
 		}
 	}
 	if before != nil {
 		chain = append(chain, missingIssuers(chain, distinct(before.chain))...)
 	}
-	return checkedRevision(rawOf(chain), nil)
+	return checkedContent(rawOf(chain), nil)
 }
 
 // distinct leaves out repeated certificates.
@@ -182,7 +190,7 @@ func inOrder(leaf *entry.Certificate, all []*entry.Certificate) []*entry.Certifi
 }
 
 // importPrivate takes over a private key and its chain, which must belong together.
-func importPrivate(ks *Keystore, alias, name string, o ComponentOptions, before *revision) (*revision, error) {
+func (k componentKind) importPrivate(ks *Keystore, alias string, o content.Options, before *certificateContent) (content.Content, error) {
 	e, err := ks.Entry(alias)
 	if err != nil {
 		return nil, err
@@ -210,7 +218,7 @@ func importPrivate(ks *Keystore, alias, name string, o ComponentOptions, before 
 	if info.Usable && !info.Matched {
 		return nil, fmt.Errorf("the certificate cannot be compared with its key: %w", trustkeep.ErrKeyMismatch)
 	}
-	own := o.reading().New()
+	own := k.o.componentOptions(o).New()
 	if err := own.CopyFrom(ks, alias); err != nil {
 		return nil, err
 	}
@@ -226,7 +234,7 @@ func importPrivate(ks *Keystore, alias, name string, o ComponentOptions, before 
 	if err != nil {
 		return nil, err
 	}
-	return protect(own, alias, name, o)
+	return protect(own, alias, o)
 }
 
 // otherWays returns those of the certificates beside a key that a chain could go through
@@ -277,42 +285,46 @@ func missingIssuers(chain, spare []*entry.Certificate) (missing []*entry.Certifi
 	return missing
 }
 
-// protect makes a revision of the only entry of a store, a private key, under the
-// component's password.
-func protect(ks *Keystore, alias, name string, o ComponentOptions) (*revision, error) {
+// protect makes content of the only entry of a store, a private key, under the component's
+// password, and closes the store.
+func protect(ks *Keystore, alias string, o content.Options) (content.Content, error) {
 	defer ks.Close()
-	store, err := sealComponent(ks, alias, name, o.protection(), trustkeep.SaveOptions{Rand: o.Rand})
+	store, err := sealComponent(ks, alias, o, trustkeep.SaveOptions{Rand: o.Rand})
 	if err != nil {
 		return nil, err
 	}
-	return checkedRevision(ks.Entries()[0].RawChain, store)
+	return checkedContent(ks.Entries()[0].RawChain, store)
 }
 
-// checkedRevision makes sure that a revision can be restored once it is stored.
-func checkedRevision(chain [][]byte, store []byte) (*revision, error) {
+// checkedContent makes sure that content can be restored once it is stored.
+func checkedContent(chain [][]byte, store []byte) (content.Content, error) {
+	if len(chain) == 0 {
+		return nil, fmt.Errorf("private key without certificate: %w", trustkeep.ErrEmpty)
+	}
 	if i := slices.IndexFunc(chain, notACertificate); i >= 0 {
 		return nil, fmt.Errorf("certificate %d of the chain: %w", i+1, trustkeep.ErrCorrupt)
 	}
-	return newRevision(chain, store), nil
+	return newCertificateContent(chain, store), nil
 }
 
 // sealComponent writes a store with one key as PKCS#12. A password is mandatory, and an
 // empty one is none.
-func sealComponent(ks *Keystore, alias, name string, password trustkeep.PasswordSource, o trustkeep.SaveOptions) ([]byte, error) {
-	secret, err := storefile.Reveal(password)
+func sealComponent(ks *Keystore, alias string, o content.Options, save trustkeep.SaveOptions) ([]byte, error) {
+	secret, err := storefile.Reveal(o.Protection())
 	if err != nil {
 		return nil, err
 	}
 	defer secret.Wipe()
 	if len(secret.Bytes()) == 0 {
-		return nil, &trustkeep.Error{Op: "protect key", Err: fmt.Errorf("no password: %w", trustkeep.ErrEmpty), Hint: "a private key is never kept without one"}
+		return nil, &trustkeep.Error{Op: "protect key", Err: fmt.Errorf("no password: %w", trustkeep.ErrInvalid), Hint: "a private key is never kept without one"}
 	}
-	if err := ks.Rename(alias, component.FileName(name)); err != nil {
+	if err := ks.Rename(alias, content.FileName(o.Name)); err != nil {
 		return nil, err
 	}
-	if o.Profile == "" {
-		o.Profile = trustkeep.Modern
+	if save.Profile == "" {
+		save.Profile = trustkeep.Modern
 	}
-	o.Format, o.Password, o.NoPassword = trustkeep.PKCS12, revealed(secret), false
-	return ks.Encode(o)
+	save.Format, save.NoPassword = trustkeep.PKCS12, false
+	save.Password = trustkeep.PasswordFunc(func() ([]byte, error) { return bytes.Clone(secret.Bytes()), nil })
+	return ks.Encode(save)
 }

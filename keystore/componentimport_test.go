@@ -8,9 +8,9 @@ import (
 	"testing"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/component"
 	"github.com/trustkeep/trustkeep/internal/testpki"
 	"github.com/trustkeep/trustkeep/issue"
-	"github.com/trustkeep/trustkeep/keystore"
 )
 
 // stages records which stages of an import were reached.
@@ -25,11 +25,11 @@ func (s *stages) Scan(_ context.Context, name string, content []byte) error {
 	return s.virus
 }
 
-func (s *stages) options(password string) keystore.ComponentOptions {
-	return keystore.ComponentOptions{
-		Options: keystore.Options{Limits: trustkeep.Limits{MaxSize: 64 << 10}},
+func (s *stages) options(password string) component.Options {
+	return component.Options{
+		Limits:  trustkeep.Limits{MaxSize: 64 << 10},
 		Scanner: s,
-		Policy: func(c *keystore.Component) error {
+		Policy: func(c *component.Component) error {
 			s.reached = append(s.reached, "policy")
 			return s.policy
 		},
@@ -72,7 +72,7 @@ func TestImportRunsItsStagesInOrder(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.about, func(t *testing.T) {
 			s := &stages{virus: test.virus, policy: test.policy}
-			c, err := keystore.ImportComponent(t.Context(), "new", test.data, s.options(test.password))
+			c, err := importComponent(t.Context(), "new", test.data, s.options(test.password))
 			if !errors.Is(err, test.want) || (c != nil) != (test.want == nil) {
 				t.Errorf("%v, %v; want %v", c, err, test.want)
 			}
@@ -95,14 +95,14 @@ func TestImportRunsItsStagesInOrder(t *testing.T) {
 
 func TestScannerSeesImportsFirst(t *testing.T) {
 	pki := testpki.New(t, testpki.Options{})
-	c := importFile(t, "partner", pki.Server("a.example").DER, keystore.ComponentOptions{})
+	c := importFile(t, "partner", pki.Server("a.example").DER, component.Options{})
 	content := []byte("neither certificate nor key")
 	var seen []string
-	o := keystore.ComponentOptions{Scanner: trustkeep.ScannerFunc(func(_ context.Context, name string, got []byte) error {
+	o := component.Options{Scanner: trustkeep.ScannerFunc(func(_ context.Context, name string, got []byte) error {
 		seen = append(seen, name+": "+string(got))
 		return nil
 	})}
-	if _, err := keystore.ImportComponent(t.Context(), "new", content, o); !errors.Is(err, trustkeep.ErrCorrupt) {
+	if _, err := importComponent(t.Context(), "new", content, o); !errors.Is(err, trustkeep.ErrCorrupt) {
 		t.Errorf("%v", err)
 	}
 	if _, err := c.Reimport(t.Context(), content, o); !errors.Is(err, trustkeep.ErrCorrupt) {
@@ -115,12 +115,12 @@ func TestScannerSeesImportsFirst(t *testing.T) {
 
 func TestVirusRejectsTheImport(t *testing.T) {
 	pki := testpki.New(t, testpki.Options{})
-	c := importFile(t, "partner", pki.Server("a.example").DER, keystore.ComponentOptions{})
+	c := importFile(t, "partner", pki.Server("a.example").DER, component.Options{})
 	next := pki.Server("a.example").DER
-	o := keystore.ComponentOptions{Scanner: trustkeep.ScannerFunc(func(context.Context, string, []byte) error {
+	o := component.Options{Scanner: trustkeep.ScannerFunc(func(context.Context, string, []byte) error {
 		return fmt.Errorf("Win.Test.EICAR_HDB-1: %w", trustkeep.ErrRejected)
 	})}
-	made, err := keystore.ImportComponent(t.Context(), "new", next, o)
+	made, err := importComponent(t.Context(), "new", next, o)
 	wantError(t, err, trustkeep.ErrRejected, `"new"`, "EICAR")
 	if made != nil {
 		t.Error("imported all the same")
@@ -135,26 +135,24 @@ func TestVirusRejectsTheImport(t *testing.T) {
 // TestPolicySeesWhatWouldResult, at every change of content.
 func TestPolicySeesWhatWouldResult(t *testing.T) {
 	c := newComponent(t, "server")
-	_, data, err := c.ExportPrivate(trustkeep.Password("secret"), trustkeep.Password("secret"), keystore.ExportOptions{})
+	_, data, err := c.ExportPrivate(trustkeep.Password("secret"), trustkeep.Password("secret"), component.ExportOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	var seen *keystore.Component
+	var seen *component.Component
 	o := withPassword("secret")
-	o.Policy = func(c *keystore.Component) error { seen = c; return trustkeep.ErrRejected }
-	steps := map[string]func() (*keystore.Component, error){
-		"import": func() (*keystore.Component, error) { return keystore.ImportComponent(t.Context(), "server", data, o) },
-		"generate": func() (*keystore.Component, error) {
-			return issue.GenerateComponent(t.Context(), "server", issue.Options{Subject: cn("a")}, o)
+	o.Policy = func(c *component.Component) error { seen = c; return trustkeep.ErrRejected }
+	steps := map[string]func() (*component.Component, error){
+		"import": func() (*component.Component, error) { return importComponent(t.Context(), "server", data, o) },
+		"generate": func() (*component.Component, error) {
+			return component.Create(t.Context(), "server", issue.Options{Subject: cn("a")}, o)
 		},
-		"reimport": func() (*keystore.Component, error) { return c.Reimport(t.Context(), data, o) },
-		"regenerate": func() (*keystore.Component, error) {
-			return issue.RegenerateComponent(t.Context(), c, issue.RenewOptions{}, o)
+		"reimport": func() (*component.Component, error) { return c.Reimport(t.Context(), data, o) },
+		"regenerate": func() (*component.Component, error) {
+			return c.Renew(t.Context(), issue.RenewOptions{NewKey: true}, o)
 		},
-		"renew": func() (*keystore.Component, error) {
-			return issue.RenewComponent(t.Context(), c, issue.RenewOptions{}, o)
-		},
-		"roll back": func() (*keystore.Component, error) { return c.Rollback(1, o) },
+		"renew":     func() (*component.Component, error) { return c.Renew(t.Context(), issue.RenewOptions{}, o) },
+		"roll back": func() (*component.Component, error) { return c.Rollback(1, o) },
 	}
 	for about, step := range steps {
 		t.Run(about, func(t *testing.T) {

@@ -1,117 +1,133 @@
 package pgp
 
 import (
+	"bytes"
 	"context"
 	"errors"
-	"fmt"
-	"math"
-	"slices"
 	"time"
 
 	"github.com/trustkeep/trustkeep"
-	"github.com/trustkeep/trustkeep/internal/component"
+	"github.com/trustkeep/trustkeep/internal/content"
+	"github.com/trustkeep/trustkeep/pgp/internal/grammar"
 )
 
-// Component is a PGP key under management. It implements trustkeep.Component.
-//
-// A Component never changes: what changes one returns a new Component with the
-// same ID, to be put in the place of the old. It keeps the versions that it has
-// replaced. Private components hold their keys locked by a passphrase, which
-// the component does not know.
-//
-// It is safe for concurrent use.
-type Component struct {
-	id       string
-	name     string
-	versions []Revision // the current one last
-}
+// ComponentKind is the kind of PGP components, for package component: one key, armored or
+// binary, public or private.
+func ComponentKind() content.Kind { return Options{}.ComponentKind() }
 
-var _ trustkeep.Component = (*Component)(nil)
+// ComponentKind is the function ComponentKind with these options. Limits, Clock and Rand of
+// component.Options count before those of o.
+func (o Options) ComponentKind() content.Kind { return componentKind{o} }
 
-// Revision is one version of a component's content.
-type Revision struct {
-	Number   int
-	Replaced time.Time // when this version came to be
-	Key      *Key
-}
+type componentKind struct{ o Options }
 
-// ComponentOptions says how to import or make the content of a component. The
-// zero value is fine for public keys.
-type ComponentOptions struct {
-	Options
-	// Scanner sees the file before anything reads it. Nil means none.
-	Scanner trustkeep.Scanner
-	// Policy sees the component that would result, and refuses it by an error, as
-	// the last stage before it exists. Nil admits everything.
-	Policy func(*Component) error
-	// Passphrase is that of a private key. For a key that comes locked it is
-	// checked if given; a key that comes without a passphrase, or is
-	// generated, is locked with it and cannot be taken in without.
-	Passphrase trustkeep.PasswordSource
-	// NewPassphrase locks a private key from then on. Nil stands for Passphrase.
-	NewPassphrase trustkeep.PasswordSource
-	// ID is the ID of a new component. Empty means 32 random hex digits.
-	ID string
-}
-
-// ImportComponent makes a component of a key file, armored or binary. The
-// component is private if the key is, else public. Nothing is taken over before
-// every stage has passed: size, scanner, format, passphrase, policy.
-//
-// The errors wrap ErrRejected (the scanner, the policy, or a private key without
-// passphrase when none is given), ErrUnsupported (several keys in one file),
-// ErrIncorrectPassword, or what Parse returns.
-func ImportComponent(ctx context.Context, name string, data []byte, o ComponentOptions) (*Component, error) {
-	if err := component.CheckName(name); err != nil {
-		return nil, withPrefix(err)
+// Detect knows armor by its first line and binary files by the header of their first packet
+// (RFC 9580 section 4.2), as far as no keystore format begins with it: JKS looks like a
+// packet of type 62, JCEKS like a subkey.
+func (componentKind) Detect(file []byte) bool {
+	if bytes.Contains(file[:min(len(file), 1<<16)], []byte("-----BEGIN PGP ")) {
+		return true
 	}
-	key, err := importKey(ctx, name, data, o)
-	if err == nil {
-		key, err = lockedImport(key, o)
+	tag := firstTag(file)
+	return tag > 0 && tag < grammar.FirstIgnorable && tag != grammar.TagPublicSub && tag != grammar.TagSecretSub
+}
+
+// firstTag is the type of the packet that data begins with; 0 if there is none.
+func firstTag(data []byte) byte {
+	switch {
+	case len(data) == 0 || data[0]&0x80 == 0:
+		return 0
+	case data[0]&0x40 != 0:
+		return data[0] & 0x3f
+	}
+	return data[0] >> 2 & 0xf
+}
+
+func (componentKind) Holds(s content.Stored) bool { return len(s.Data) > 0 }
+
+// Outline goes by the first packet, which State writes as the primary key.
+func (k componentKind) Outline(s content.Stored) (trustkeep.Visibility, error) {
+	if len(s.Chain)+len(s.Store) > 0 {
+		return 0, fail(trustkeep.ErrCorrupt, "a key beside certificates")
+	}
+	switch firstTag(s.Data) {
+	case grammar.TagSecretKey:
+		return trustkeep.Private, nil
+	case grammar.TagPublicKey:
+		return trustkeep.Public, nil
+	}
+	c, err := k.Restore(s)
+	if err != nil {
+		return 0, err
+	}
+	return c.Visibility(), nil
+}
+
+// Restore refuses private keys that no passphrase protects: they are never stored, and any
+// passphrase would seem to open one.
+func (componentKind) Restore(s content.Stored) (content.Content, error) {
+	ring, err := Parse(s.Data)
+	if errors.Is(err, trustkeep.ErrEmpty) {
+		return nil, fail(trustkeep.ErrCorrupt, "%v", err)
 	}
 	if err != nil {
 		return nil, err
 	}
-	return newComponent(name, key, o)
-}
-
-// GenerateComponent makes a private component with a new key. The passphrase of
-// options.Passphrase is used; that of key must be nil.
-func GenerateComponent(ctx context.Context, name string, key GenerateOptions, o ComponentOptions) (*Component, error) {
-	if err := component.CheckName(name); err != nil {
-		return nil, withPrefix(err)
+	if ring.Len() != 1 || len(ring.skipped) > 0 {
+		return nil, fail(trustkeep.ErrCorrupt, "%d keys, and %d parts that cannot be read", ring.Len(), len(ring.skipped))
 	}
-	k, err := generateLocked(ctx, key, o)
+	c, err := newKeyContent(ring.keys[0])
 	if err != nil {
-		return nil, err
-	}
-	return newComponent(name, k, o)
-}
-
-func newComponent(name string, key *Key, o ComponentOptions) (*Component, error) {
-	id, err := component.NewID(o.ID, o.rand())
-	if err != nil {
-		return nil, withPrefix(err)
-	}
-	return admitted(&Component{id: id, name: name, versions: []Revision{{1, o.now().UTC(), key}}}, o)
-}
-
-// admitted is the last stage of every change of content.
-func admitted(c *Component, o ComponentOptions) (*Component, error) {
-	if o.Policy != nil {
-		if err := o.Policy(c); err != nil {
-			return nil, &trustkeep.Error{Op: "pgp: policy", Alias: c.name, Err: err}
-		}
+		return nil, fail(trustkeep.ErrCorrupt, "%v", err)
 	}
 	return c, nil
 }
 
-// importKey runs the import pipeline up to the format.
-func importKey(ctx context.Context, name string, data []byte, o ComponentOptions) (*Key, error) {
-	if err := component.Admit(ctx, name, data, o.budget(), o.Scanner); err != nil {
-		return nil, &trustkeep.Error{Op: "pgp: import", Alias: name, Err: err}
+// Parse reads a file with one key, and makes sure that a private one is locked, by a
+// passphrase that is right if one was given. A copy of the same key is merged, see
+// Key.Merge, so an extended expiry counts and nothing known is lost.
+func (k componentKind) Parse(file []byte, before content.Content, o content.Options) (content.Content, error) {
+	var old *Key
+	if before != nil {
+		if old = KeyOf(content.Held(before)); old == nil {
+			return nil, fail(trustkeep.ErrUnsupported, "a PGP key cannot replace %s content", before.Kind())
+		}
 	}
-	ring, err := o.Parse(data)
+	key, err := k.importKey(file, o)
+	if err != nil {
+		return nil, err
+	}
+	if old != nil && key.IsPrivate() != old.IsPrivate() {
+		return nil, fail(trustkeep.ErrUnsupported, "a %s component cannot take over a key of the other kind", before.Visibility())
+	}
+	if key, err = lockedImport(key, o); err != nil {
+		return nil, err
+	}
+	if old != nil && key.Fingerprint() == old.Fingerprint() {
+		// The newly imported copy leads: its passphrase is the one that counts.
+		if key, err = key.Merge(old); err != nil {
+			return nil, err
+		}
+	}
+	return newKeyContent(key)
+}
+
+// componentOptions are the options of a kind, with those of an operation.
+func (o Options) componentOptions(of content.Options) Options {
+	if of.Limits != (trustkeep.Limits{}) {
+		o.Limits = of.Limits
+	}
+	if of.Clock != nil {
+		o.Clock = of.Clock
+	}
+	if of.Rand != nil {
+		o.Rand = of.Rand
+	}
+	return o
+}
+
+func (k componentKind) importKey(file []byte, o content.Options) (*Key, error) {
+	ring, err := k.o.componentOptions(o).Parse(file)
 	if err != nil {
 		return nil, err
 	}
@@ -121,47 +137,44 @@ func importKey(ctx context.Context, name string, data []byte, o ComponentOptions
 	return ring.keys[0], nil
 }
 
-// lockedImport makes sure that a private key is locked, by a passphrase that is
-// right if one was given.
-func lockedImport(key *Key, o ComponentOptions) (*Key, error) {
+func lockedImport(key *Key, o content.Options) (*Key, error) {
 	if !key.IsPrivate() {
 		return key, nil
 	}
 	_, unprotected := key.MarshalPrivate()
-	if o.protection() == nil {
+	if o.Protection() == nil {
 		return key, unprotected
 	}
-	open, err := key.Unlock(o.Passphrase, o.Options) // some parts may be locked, others not
+	open, err := key.Unlock(o.Password, Options{}.componentOptions(o)) // some parts may be locked, others not
 	if err != nil {
 		return nil, err
 	}
-	if unprotected == nil && o.NewPassphrase == nil {
+	if unprotected == nil && o.NewPassword == nil {
 		return key, nil
 	}
-	return open.Lock(o.protection(), o.Options)
+	return open.Lock(o.Protection(), Options{}.componentOptions(o))
 }
 
-// protection is the passphrase of a private component from then on.
-func (o ComponentOptions) protection() trustkeep.PasswordSource {
-	if o.NewPassphrase != nil {
-		return o.NewPassphrase
-	}
-	return o.Passphrase
+// keyContent is a PGP key under management.
+type keyContent struct {
+	key  *Key   // locked, if private
+	data []byte // binary
 }
 
-func generateLocked(ctx context.Context, g GenerateOptions, o ComponentOptions) (*Key, error) {
-	if o.protection() == nil || g.Passphrase != nil {
-		return nil, fail(trustkeep.ErrInvalid, "a private component needs a passphrase, in ComponentOptions")
+// newKeyContent takes a key over as it is locked. The error wraps ErrRejected for a private
+// key with a part that has no passphrase.
+func newKeyContent(key *Key) (*keyContent, error) {
+	c := &keyContent{key: key.forget()}
+	if !key.IsPrivate() {
+		c.data = key.Marshal()
+		return c, nil
 	}
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
-	g.Options, g.Passphrase = o.Options, o.protection()
-	key, _, err := Generate(g)
+	var err error
+	c.data, err = key.MarshalPrivate()
 	if err != nil {
 		return nil, err
 	}
-	return key.forget(), nil
+	return c, nil
 }
 
 // forget returns the key without what passphrases have opened.
@@ -171,162 +184,59 @@ func (k *Key) forget() *Key {
 	return keyOf(&out)
 }
 
-// String names the component, its version and its key.
-func (c *Component) String() string {
-	return fmt.Sprintf("%s PGP component %q, version %d, %s", c.Visibility(), trustkeep.Printable(c.name), c.Version(), c.Fingerprint())
+// KeyOf returns the key of a PGP component, which is locked if it is private. It takes a
+// *component.Component or a component.Version, and returns nil for other kinds.
+func KeyOf(c content.Holder) *Key {
+	if p, ok := c.Content().(*keyContent); ok {
+		return p.key
+	}
+	return nil
 }
 
-// GoString is String, so that %#v shows no more.
-func (c *Component) GoString() string { return c.String() }
+func (c *keyContent) Kind() trustkeep.Kind { return trustkeep.PGP }
 
-func (c *Component) current() Revision { return c.versions[len(c.versions)-1] }
+func (c *keyContent) ComponentKind() content.Kind { return ComponentKind() }
 
-// ID identifies the component for life.
-func (c *Component) ID() string { return c.id }
-
-// Name is for people.
-func (c *Component) Name() string { return c.name }
-
-// Kind returns trustkeep.PGP.
-func (c *Component) Kind() trustkeep.Kind { return trustkeep.PGP }
-
-// Visibility tells whether the component holds a private key.
-func (c *Component) Visibility() trustkeep.Visibility {
-	if c.Key().IsPrivate() {
+func (c *keyContent) Visibility() trustkeep.Visibility {
+	if c.key.IsPrivate() {
 		return trustkeep.Private
 	}
 	return trustkeep.Public
 }
 
-// Key returns the current key. That of a private component is locked.
-func (c *Component) Key() *Key { return c.current().Key }
+func (c *keyContent) Fingerprint() string               { return c.key.Fingerprint() }
+func (c *keyContent) NotBefore() time.Time              { return c.key.NotBefore() }
+func (c *keyContent) NotAfter() time.Time               { return c.key.NotAfter() }
+func (c *keyContent) Revoked() bool                     { return c.key.Revoked() }
+func (c *keyContent) Describe() []trustkeep.Certificate { return nil }
+func (c *keyContent) Stored() content.Stored            { return content.Stored{Data: c.data} }
+func (c *keyContent) String() string                    { return c.key.String() }
+func (c *keyContent) GoString() string                  { return c.key.String() }
 
-// Fingerprint is that of the current key.
-func (c *Component) Fingerprint() string { return c.Key().Fingerprint() }
-
-// NotBefore is when the current key was made.
-func (c *Component) NotBefore() time.Time { return c.Key().NotBefore() }
-
-// NotAfter is when the current key expires; zero for never.
-func (c *Component) NotAfter() time.Time { return c.Key().NotAfter() }
-
-// Revoked tells whether the current key has been revoked.
-func (c *Component) Revoked() bool { return c.Key().Revoked() }
-
-// Version starts at 1 and grows by one with each replacement.
-func (c *Component) Version() int { return c.current().Number }
-
-// Versions returns all versions, the current one last.
-func (c *Component) Versions() []Revision { return slices.Clone(c.versions) }
-
-// Rename gives the component another name. Its version stays.
-func (c *Component) Rename(name string) (*Component, error) {
-	if err := component.CheckName(name); err != nil {
-		return nil, withPrefix(err)
+func (c *keyContent) CheckPassword(password trustkeep.PasswordSource) error {
+	if !c.key.IsPrivate() {
+		return fail(trustkeep.ErrUnsupported, "a public component has no passphrase")
 	}
-	out := *c
-	out.name = name
-	return &out, nil
+	_, err := c.key.Unlock(password, Options{})
+	return err
 }
 
-// Reimport replaces the content by that of a key file, see ImportComponent. A
-// private component takes private keys, a public one public keys; the other
-// kind is an error that wraps ErrUnsupported. A copy of the current key is
-// merged, see Key.Merge, so an extended expiry counts and nothing known is
-// lost.
-func (c *Component) Reimport(ctx context.Context, data []byte, o ComponentOptions) (*Component, error) {
-	key, err := importKey(ctx, c.name, data, o)
+func (c *keyContent) ChangePassword(o content.Options) (content.Content, error) {
+	key, err := c.relocked(o)
 	if err != nil {
 		return nil, err
 	}
-	if key.IsPrivate() != c.Key().IsPrivate() {
-		return nil, fail(trustkeep.ErrUnsupported, "a %s component cannot take over a key of the other kind", c.Visibility())
-	}
-	if key, err = lockedImport(key, o); err != nil {
-		return nil, err
-	}
-	if key.Fingerprint() == c.Fingerprint() {
-		// The newly imported copy leads: its passphrase is the one that counts.
-		if key, err = key.Merge(c.Key()); err != nil {
-			return nil, err
-		}
-	}
-	return admitted(c.replace(key.forget(), o.Options), o)
+	return newKeyContent(key)
 }
 
-// Regenerate replaces the key of a private component by a new one. Without user
-// IDs in the options, the new key gets those of the current one that are valid.
-// For a public component, the error wraps ErrUnsupported: whoever holds the
-// private key has to make a new one.
-func (c *Component) Regenerate(ctx context.Context, key GenerateOptions, o ComponentOptions) (*Component, error) {
-	if c.Visibility() != trustkeep.Private {
-		return nil, fail(trustkeep.ErrUnsupported, "no key can be generated for a public component")
+func (c *keyContent) relocked(o content.Options) (*Key, error) {
+	if !c.key.IsPrivate() {
+		return nil, fail(trustkeep.ErrUnsupported, "a public component has no private key")
 	}
-	if key.UserIDs == nil {
-		for _, u := range c.Key().Info(Options{Clock: o.Clock, Allow: Legacy}).UserIDs {
-			if u.Valid {
-				key.UserIDs = append(key.UserIDs, u.ID)
-			}
-		}
-	}
-	k, err := generateLocked(ctx, key, o)
-	if err != nil {
-		return nil, err
-	}
-	return admitted(c.replace(k, o.Options), o)
-}
-
-// Update replaces the content by a changed copy of the current key, such as one
-// with a later expiry. The error wraps ErrKeyMismatch for another key and
-// ErrRejected for a private key with a part that has no passphrase.
-func (c *Component) Update(key *Key, cfg Options) (*Component, error) {
-	if key.Fingerprint() != c.Fingerprint() || key.IsPrivate() != c.Key().IsPrivate() {
-		return nil, fail(trustkeep.ErrKeyMismatch, "key %s is not the one of component %q", key.Fingerprint(), trustkeep.Printable(c.name))
-	}
-	if key.IsPrivate() {
-		if _, err := key.MarshalPrivate(); err != nil {
-			return nil, err
-		}
-	}
-	return c.replace(key.forget(), cfg), nil
-}
-
-// ChangePassphrase locks the key of a private component by another passphrase.
-// A current one that is wrong is an error that wraps ErrIncorrectPassword; for a
-// public component the error wraps ErrUnsupported.
-func (c *Component) ChangePassphrase(current, replacement trustkeep.PasswordSource, cfg Options) (*Component, error) {
-	if c.Visibility() != trustkeep.Private {
-		return nil, fail(trustkeep.ErrUnsupported, "a public component has no passphrase")
-	}
-	key, err := c.relocked(current, replacement, cfg)
-	if err != nil {
-		return nil, err
-	}
-	return c.replace(key, cfg), nil
-}
-
-func (c *Component) relocked(current, replacement trustkeep.PasswordSource, cfg Options) (*Key, error) {
-	if current == nil || replacement == nil {
+	if o.Password == nil || o.NewPassword == nil {
 		return nil, fail(trustkeep.ErrInvalid, "a private key needs a passphrase")
 	}
-	return c.Key().ChangePassphrase(current, replacement, cfg)
-}
-
-// Rollback makes the content of an earlier version current again, as a new
-// version. The error wraps ErrNotFound when there is no such version.
-func (c *Component) Rollback(version int, cfg Options) (*Component, error) {
-	for _, r := range c.versions {
-		if r.Number == version {
-			return c.replace(r.Key, cfg), nil
-		}
-	}
-	return nil, fail(trustkeep.ErrNotFound, "version %d of component %q", version, trustkeep.Printable(c.name))
-}
-
-func (c *Component) replace(key *Key, cfg Options) *Component {
-	out := *c
-	out.versions = append(slices.Clone(c.versions), Revision{c.Version() + 1, cfg.now().UTC(), key})
-	return &out
+	return c.key.ChangePassphrase(o.Password, o.NewPassword, Options{}.componentOptions(o))
 }
 
 // File suffixes of exported keys.
@@ -335,95 +245,83 @@ const (
 	PrivateSuffix = "_priv.asc"
 )
 
-// ExportPublic returns the public key as text and a name for the file. It is
-// what a partner needs to encrypt to the component and to verify what it signs.
-func (c *Component) ExportPublic() (fileName string, data []byte, err error) {
-	data, err = c.Key().Armor()
-	return component.FileName(c.name) + PublicSuffix, data, err
+func (c *keyContent) ExportPublic(suffix string) (content.File, error) {
+	if suffix != "" && suffix != PublicSuffix {
+		return content.File{}, fail(trustkeep.ErrUnsupported, "a key as %q", trustkeep.Printable(suffix))
+	}
+	data, err := c.key.Armor()
+	return content.File{Suffix: PublicSuffix, Data: data}, err
 }
 
-// ExportPrivate returns the private key as text, locked by a passphrase of the
-// caller's choice, and a name for the file. The error wraps ErrUnsupported for
-// a public component, ErrInvalid when no passphrase is given.
-func (c *Component) ExportPrivate(current, passphrase trustkeep.PasswordSource, cfg Options) (fileName string, data []byte, err error) {
-	if c.Visibility() != trustkeep.Private {
-		return "", nil, fail(trustkeep.ErrUnsupported, "a public component has no private key to export")
+func (c *keyContent) ExportPrivate(e content.ExportOptions, o content.Options) (content.File, error) {
+	if e.Suffix != "" && e.Suffix != PrivateSuffix {
+		return content.File{}, fail(trustkeep.ErrUnsupported, "a private key as %q", trustkeep.Printable(e.Suffix))
 	}
-	key, err := c.relocked(current, passphrase, cfg)
+	key, err := c.relocked(o)
 	if err != nil {
-		return "", nil, err
+		return content.File{}, err
 	}
-	data, err = key.ArmorPrivate()
-	return component.FileName(c.name) + PrivateSuffix, data, err
+	data, err := key.ArmorPrivate()
+	return content.File{Suffix: PrivateSuffix, Data: data}, err
 }
 
-// ComponentState is a component in a form that can be stored, for example as
-// JSON. Private keys are in it as they are kept: locked.
-type ComponentState struct {
-	ID       string
-	Name     string
-	Versions []RevisionState
-}
-
-// RevisionState is one version in a ComponentState; Data is a binary key.
-type RevisionState struct {
-	Number   int
-	Replaced time.Time
-	Data     []byte
-}
-
-// State returns what RestoreComponent makes the component of again.
-func (c *Component) State() (ComponentState, error) {
-	s := ComponentState{ID: c.id, Name: c.name}
-	for _, r := range c.versions {
-		data := []byte(nil)
-		var err error
-		if r.Key.IsPrivate() {
-			data, err = r.Key.MarshalPrivate()
-		} else {
-			data = r.Key.Marshal()
+func (c *keyContent) Files() []content.File {
+	var out []content.File
+	if data, err := c.key.Armor(); err == nil {
+		out = append(out, content.File{Suffix: PublicSuffix, Data: data})
+	}
+	if c.key.IsPrivate() {
+		if data, err := c.key.ArmorPrivate(); err == nil {
+			out = append(out, content.File{Suffix: PrivateSuffix, Data: data})
 		}
-		if err != nil {
-			return ComponentState{}, err
-		}
-		s.Versions = append(s.Versions, RevisionState{r.Number, r.Replaced, data})
 	}
-	return s, nil
+	return out
 }
 
-// RestoreComponent makes a component of its stored state. The error wraps
-// ErrCorrupt when the state contradicts itself or has a private key that no
-// passphrase protects, since State never does and any passphrase would seem to
-// open it.
-func RestoreComponent(s ComponentState, cfg Options) (*Component, error) {
-	if s.ID == "" || len(s.Versions) == 0 {
-		return nil, fail(trustkeep.ErrCorrupt, "component state without ID or version")
+// MakeContent makes a component with a new key, see component.Create. Its passphrase is that
+// of component.Options; Passphrase must be nil. For component.Component.Renew, the user IDs of
+// the current key that are valid stay, unless UserIDs is set.
+func (g GenerateOptions) MakeContent(ctx context.Context, before content.Content, o content.Options) (content.Content, error) {
+	if before != nil && before.Visibility() != trustkeep.Private {
+		return nil, fail(trustkeep.ErrUnsupported, "no key can be generated for a public component")
 	}
-	if err := component.CheckName(s.Name); err != nil {
-		return nil, fail(trustkeep.ErrCorrupt, "component %s: %v", trustkeep.Printable(s.ID), err)
+	if o.Protection() == nil || g.Passphrase != nil {
+		return nil, fail(trustkeep.ErrInvalid, "a private component needs a passphrase, in component.Options")
 	}
-	c := &Component{id: s.ID, name: s.Name}
-	for i, v := range s.Versions {
-		ring, err := cfg.Parse(v.Data)
-		if errors.Is(err, trustkeep.ErrEmpty) {
-			return nil, fail(trustkeep.ErrCorrupt, "version %d of component %s: %v", v.Number, trustkeep.Printable(s.ID), err)
+	if before != nil {
+		if old := KeyOf(content.Held(before)); old != nil && g.UserIDs == nil {
+			for _, u := range old.Info(Options{Clock: o.Clock, Allow: Legacy}).UserIDs {
+				if u.Valid {
+					g.UserIDs = append(g.UserIDs, u.ID)
+				}
+			}
 		}
+	}
+	g.Options, g.Passphrase = g.Options.componentOptions(o), o.Protection()
+	key, _, err := Generate(g)
+	if err != nil {
+		return nil, err
+	}
+	return newKeyContent(key)
+}
+
+// MakeContent makes a component of the key, see component.Create. A private key must be
+// locked, or is locked with the password of component.Options. component.Component.Renew takes a
+// changed copy of the current key, such as one with a later expiry; the error wraps
+// ErrKeyMismatch for another key.
+func (k *Key) MakeContent(_ context.Context, before content.Content, o content.Options) (content.Content, error) {
+	if k == nil {
+		return nil, fail(trustkeep.ErrInvalid, "no key")
+	}
+	if before == nil {
+		key, err := lockedImport(k, o)
 		if err != nil {
 			return nil, err
 		}
-		if ring.Len() != 1 || len(ring.skipped) > 0 || i > 0 && v.Number <= s.Versions[i-1].Number || v.Number < 1 || v.Number > math.MaxInt32 {
-			return nil, fail(trustkeep.ErrCorrupt, "version %d of component %s", v.Number, trustkeep.Printable(s.ID))
-		}
-		key := ring.keys[0]
-		if i > 0 && key.IsPrivate() != c.Key().IsPrivate() {
-			return nil, fail(trustkeep.ErrCorrupt, "version %d of component %s is of another kind", v.Number, trustkeep.Printable(s.ID))
-		}
-		if key.IsPrivate() {
-			if _, err := key.MarshalPrivate(); err != nil {
-				return nil, fail(trustkeep.ErrCorrupt, "version %d of component %s: %v", v.Number, trustkeep.Printable(s.ID), err)
-			}
-		}
-		c.versions = append(c.versions, Revision{v.Number, v.Replaced, key})
+		return newKeyContent(key)
 	}
-	return c, nil
+	if k.Fingerprint() != before.Fingerprint() || k.IsPrivate() != (before.Visibility() == trustkeep.Private) {
+		return nil, fail(trustkeep.ErrKeyMismatch, "key %s is not the one of the component", k.Fingerprint())
+	}
+	return newKeyContent(k)
 }

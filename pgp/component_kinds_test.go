@@ -11,21 +11,22 @@ import (
 	"time"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/component"
 	"github.com/trustkeep/trustkeep/pgp/internal/grammar"
 )
 
 var componentStart = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
 // under are options of that moment.
-func under(passphrase string) ComponentOptions {
-	return ComponentOptions{
-		Options:    Options{Rand: quick.Rand, Clock: func() time.Time { return componentStart }},
-		Passphrase: trustkeep.Password(passphrase),
+func under(passphrase string) component.Options {
+	return component.Options{
+		Rand: quick.Rand, Clock: func() time.Time { return componentStart },
+		Password: trustkeep.Password(passphrase),
 	}
 }
 
-func mustComponent(t testing.TB) func(*Component, error) *Component {
-	return func(c *Component, err error) *Component {
+func mustComponent(t testing.TB) func(*component.Component, error) *component.Component {
+	return func(c *component.Component, err error) *component.Component {
 		t.Helper()
 		if err != nil {
 			t.Fatal(err)
@@ -34,29 +35,29 @@ func mustComponent(t testing.TB) func(*Component, error) *Component {
 	}
 }
 
-func generated(t testing.TB, name string) *Component {
+func generated(t testing.TB, name string) *component.Component {
 	t.Helper()
-	return mustComponent(t)(GenerateComponent(t.Context(), name, GenerateOptions{UserIDs: []string{"Test <test@example.com>"}}, under("secret")))
+	return mustComponent(t)(component.Create(t.Context(), name, GenerateOptions{UserIDs: []string{"Test <test@example.com>"}}, under("secret")))
 }
 
 // files are what a component exports, the private one under the passphrase.
-func files(t testing.TB, c *Component, passphrase string) (public, private []byte) {
+func files(t testing.TB, c *component.Component, passphrase string) (public, private []byte) {
 	t.Helper()
-	_, public, err := c.ExportPublic()
+	_, public, err := c.ExportPublic("")
 	if err != nil {
 		t.Fatal(err)
 	}
 	if c.Visibility() == trustkeep.Private {
-		if _, private, err = c.ExportPrivate(trustkeep.Password(passphrase), trustkeep.Password(passphrase), quick); err != nil {
+		if _, private, err = c.ExportPrivate(trustkeep.Password(passphrase), trustkeep.Password(passphrase), component.ExportOptions{Rand: quick.Rand}); err != nil {
 			t.Fatal(err)
 		}
 	}
 	return public, private
 }
 
-func unlocks(t testing.TB, c *Component, passphrase string) {
+func unlocks(t testing.TB, c *component.Component, passphrase string) {
 	t.Helper()
-	if _, err := c.Key().Unlock(trustkeep.Password(passphrase), quick); err != nil || !c.Key().IsLocked() {
+	if _, err := KeyOf(c).Unlock(trustkeep.Password(passphrase), quick); err != nil || !KeyOf(c).IsLocked() {
 		t.Errorf("%v: %v", c, err)
 	}
 }
@@ -70,13 +71,13 @@ func TestKindFollowsTheImport(t *testing.T) {
 		want        trustkeep.Visibility
 	}{
 		{"public, text", public, private, trustkeep.Public},
-		{"public, binary", c.Key().Public().Marshal(), private, trustkeep.Public},
+		{"public, binary", KeyOf(c).Public().Marshal(), private, trustkeep.Public},
 		{"private, text", private, public, trustkeep.Private},
 		{"made by gpg, public", fixture(t, "gpg-rsa_pub.asc"), private, trustkeep.Public},
 	}
 	for _, test := range tests {
 		t.Run(test.about, func(t *testing.T) {
-			made := mustComponent(t)(ImportComponent(t.Context(), "a", test.data, under("secret")))
+			made := mustComponent(t)(importComponent(t.Context(), "a", test.data, under("secret")))
 			if made.Visibility() != test.want || made.Kind() != trustkeep.PGP || made.Version() != 1 {
 				t.Errorf("%v", made)
 			}
@@ -86,8 +87,8 @@ func TestKindFollowsTheImport(t *testing.T) {
 		})
 	}
 	// The other kind is refused whatever its passphrase.
-	partner := mustComponent(t)(ImportComponent(t.Context(), "partner", public, ComponentOptions{}))
-	for _, o := range []ComponentOptions{{}, under("wrong")} {
+	partner := mustComponent(t)(importComponent(t.Context(), "partner", public, component.Options{}))
+	for _, o := range []component.Options{{}, under("wrong")} {
 		if _, err := partner.Reimport(t.Context(), private, o); !errors.Is(err, trustkeep.ErrUnsupported) {
 			t.Errorf("%v", err)
 		}
@@ -111,8 +112,8 @@ func TestPublicComponentTakesAnotherPublicCertificate(t *testing.T) {
 	first, _ := files(t, generated(t, "a"), "secret")
 	other := generated(t, "b")
 	second, _ := files(t, other, "secret")
-	c := mustComponent(t)(ImportComponent(t.Context(), "partner", first, ComponentOptions{}))
-	r := mustComponent(t)(c.Reimport(t.Context(), second, ComponentOptions{}))
+	c := mustComponent(t)(importComponent(t.Context(), "partner", first, component.Options{}))
+	r := mustComponent(t)(c.Reimport(t.Context(), second, component.Options{}))
 	if r.ID() != c.ID() || r.Version() != 2 || r.Fingerprint() != other.Fingerprint() || r.Visibility() != trustkeep.Public {
 		t.Errorf("%v", r)
 	}
@@ -151,8 +152,8 @@ func TestImportRunsItsStagesInOrder(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.about, func(t *testing.T) {
 			var reached []string
-			o := ComponentOptions{
-				Options: Options{Rand: quick.Rand, Limits: trustkeep.Limits{MaxSize: 64 << 10}},
+			o := component.Options{
+				Rand: quick.Rand, Limits: trustkeep.Limits{MaxSize: 64 << 10},
 				Scanner: trustkeep.ScannerFunc(func(_ context.Context, name string, content []byte) error {
 					reached = append(reached, "scanner")
 					if !bytes.Equal(content, test.data) {
@@ -160,15 +161,15 @@ func TestImportRunsItsStagesInOrder(t *testing.T) {
 					}
 					return test.virus
 				}),
-				Policy: func(*Component) error { reached = append(reached, "policy"); return test.policy },
-				Passphrase: trustkeep.PasswordFunc(func() ([]byte, error) {
+				Policy: func(*component.Component) error { reached = append(reached, "policy"); return test.policy },
+				Password: trustkeep.PasswordFunc(func() ([]byte, error) {
 					reached = append(reached, "passphrase")
 					return []byte(test.passphrase), nil
 				}),
 			}
-			steps := map[string]func() (*Component, error){
-				"import":   func() (*Component, error) { return ImportComponent(test.ctx, "new", test.data, o) },
-				"reimport": func() (*Component, error) { return before.Reimport(test.ctx, test.data, o) },
+			steps := map[string]func() (*component.Component, error){
+				"import":   func() (*component.Component, error) { return importComponent(test.ctx, "new", test.data, o) },
+				"reimport": func() (*component.Component, error) { return before.Reimport(test.ctx, test.data, o) },
 			}
 			for about, step := range steps {
 				reached = nil
@@ -190,20 +191,20 @@ func TestImportRunsItsStagesInOrder(t *testing.T) {
 func TestRename(t *testing.T) {
 	private := generated(t, "old name")
 	data, _ := files(t, private, "secret")
-	public := mustComponent(t)(ImportComponent(t.Context(), "old name", data, ComponentOptions{}))
-	for _, c := range []*Component{private, public} {
+	public := mustComponent(t)(importComponent(t.Context(), "old name", data, component.Options{}))
+	for _, c := range []*component.Component{private, public} {
 		r := mustComponent(t)(c.Rename("new name"))
 		if r.Name() != "new name" || c.Name() != "old name" || r.ID() != c.ID() || r.Version() != 1 || r.Fingerprint() != c.Fingerprint() {
 			t.Errorf("%v", r)
 		}
-		if name, _, err := r.ExportPublic(); err != nil || name != "new_name_pub.asc" {
+		if name, _, err := r.ExportPublic(""); err != nil || name != "new_name_pub.asc" {
 			t.Errorf("%q, %v", name, err)
 		}
-		for name, want := range map[string]error{"": trustkeep.ErrEmpty, "a\nb": trustkeep.ErrUnsupported, strings.Repeat("x", 1000): trustkeep.ErrLimit} {
+		for name, want := range map[string]error{"": trustkeep.ErrInvalid, "a\nb": trustkeep.ErrInvalid, strings.Repeat("x", 1000): trustkeep.ErrInvalid} {
 			if _, err := c.Rename(name); !errors.Is(err, want) {
 				t.Errorf("%q: %v", name, err)
 			}
-			if _, err := ImportComponent(t.Context(), name, data, ComponentOptions{}); !errors.Is(err, want) {
+			if _, err := importComponent(t.Context(), name, data, component.Options{}); !errors.Is(err, want) {
 				t.Errorf("import as %q: %v", name, err)
 			}
 		}
@@ -212,18 +213,18 @@ func TestRename(t *testing.T) {
 
 func TestNoKeyCanBeGeneratedForAPublicComponent(t *testing.T) {
 	data, _ := files(t, generated(t, "a"), "secret")
-	c := mustComponent(t)(ImportComponent(t.Context(), "partner", data, ComponentOptions{}))
+	c := mustComponent(t)(importComponent(t.Context(), "partner", data, component.Options{}))
 	changes := map[string]func() error{
 		"regenerate": func() error {
-			_, err := c.Regenerate(t.Context(), GenerateOptions{}, under("secret"))
+			_, err := c.Renew(t.Context(), GenerateOptions{}, under("secret"))
 			return err
 		},
 		"change passphrase": func() error {
-			_, err := c.ChangePassphrase(trustkeep.Password("secret"), trustkeep.Password("new"), quick)
+			_, err := c.ChangePassword(trustkeep.Password("secret"), trustkeep.Password("new"), component.Options{Rand: quick.Rand})
 			return err
 		},
 		"export": func() error {
-			_, _, err := c.ExportPrivate(trustkeep.Password("secret"), trustkeep.Password("new"), quick)
+			_, _, err := c.ExportPrivate(trustkeep.Password("secret"), trustkeep.Password("new"), component.ExportOptions{Rand: quick.Rand})
 			return err
 		},
 	}
@@ -237,9 +238,9 @@ func TestNoKeyCanBeGeneratedForAPublicComponent(t *testing.T) {
 func TestPublicComponentExportsOnlyThePublicKey(t *testing.T) {
 	private := generated(t, "a")
 	data, _ := files(t, private, "secret")
-	public := mustComponent(t)(ImportComponent(t.Context(), "a", data, ComponentOptions{}))
-	for _, c := range []*Component{private, public} {
-		name, exported, err := c.ExportPublic()
+	public := mustComponent(t)(importComponent(t.Context(), "a", data, component.Options{}))
+	for _, c := range []*component.Component{private, public} {
+		name, exported, err := c.ExportPublic("")
 		if err != nil || name != "a"+PublicSuffix || !bytes.Contains(exported, []byte("BEGIN PGP PUBLIC KEY BLOCK")) || bytes.Contains(exported, []byte("PRIVATE")) {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -253,9 +254,9 @@ func TestPublicComponentExportsOnlyThePublicKey(t *testing.T) {
 func TestPartnerEncryptsToTheExportedKey(t *testing.T) {
 	c := generated(t, "a")
 	data, _ := files(t, c, "secret")
-	partners := mustComponent(t)(ImportComponent(t.Context(), "copy", data, ComponentOptions{}))
-	message := encrypted(t, Encryption{To: []*Key{partners.Key()}}, []byte("an order"))
-	open, err := c.Key().Unlock(pw("secret"), Options{})
+	partners := mustComponent(t)(importComponent(t.Context(), "copy", data, component.Options{}))
+	message := encrypted(t, Encryption{To: []*Key{KeyOf(partners)}}, []byte("an order"))
+	open, err := KeyOf(c).Unlock(pw("secret"), Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -267,16 +268,16 @@ func TestPartnerEncryptsToTheExportedKey(t *testing.T) {
 
 func TestExportedPrivateKeyHasThePasswordOfTheCallersChoice(t *testing.T) {
 	c := generated(t, "a")
-	name, data, err := c.ExportPrivate(trustkeep.Password("secret"), trustkeep.Password("chosen"), quick)
+	name, data, err := c.ExportPrivate(trustkeep.Password("secret"), trustkeep.Password("chosen"), component.ExportOptions{Rand: quick.Rand})
 	if err != nil || name != "a"+PrivateSuffix {
 		t.Fatalf("%s: %v", name, err)
 	}
-	exported := mustComponent(t)(ImportComponent(t.Context(), "b", data, under("chosen")))
+	exported := mustComponent(t)(importComponent(t.Context(), "b", data, under("chosen")))
 	unlocks(t, exported, "chosen")
-	if _, err := ImportComponent(t.Context(), "b", data, ComponentOptions{NewPassphrase: trustkeep.Password("new")}); !errors.Is(err, trustkeep.ErrIncorrectPassword) {
+	if _, err := importComponent(t.Context(), "b", data, component.Options{NewPassword: trustkeep.Password("new")}); !errors.Is(err, trustkeep.ErrIncorrectPassword) {
 		t.Errorf("a new passphrase without the current one: %v", err)
 	}
-	if _, err := exported.Key().Unlock(pw("secret"), Options{}); !errors.Is(err, trustkeep.ErrIncorrectPassword) {
+	if _, err := KeyOf(exported).Unlock(pw("secret"), Options{}); !errors.Is(err, trustkeep.ErrIncorrectPassword) {
 		t.Errorf("%v", err)
 	}
 	unlocks(t, c, "secret") // which has not changed
@@ -286,23 +287,23 @@ func TestExportedPrivateKeyHasThePasswordOfTheCallersChoice(t *testing.T) {
 // new key.
 func TestReplacingAnExpiredKeyKeepsReferencesValid(t *testing.T) {
 	o := under("secret")
-	c := mustComponent(t)(GenerateComponent(t.Context(), "a", GenerateOptions{UserIDs: []string{"A <a@example.com>"}, Expires: componentStart.AddDate(1, 0, 0)}, o))
+	c := mustComponent(t)(component.Create(t.Context(), "a", GenerateOptions{UserIDs: []string{"A <a@example.com>"}, Expires: componentStart.AddDate(1, 0, 0)}, o))
 	later := componentStart.AddDate(1, 0, 1)
 	o.Clock = func() time.Time { return later }
-	r := mustComponent(t)(c.Regenerate(t.Context(), GenerateOptions{Expires: later.AddDate(1, 0, 0)}, o))
+	r := mustComponent(t)(c.Renew(t.Context(), GenerateOptions{Expires: later.AddDate(1, 0, 0)}, o))
 	if r.ID() != c.ID() || !r.NotAfter().After(later) || c.NotAfter().After(later) || r.Versions()[1].Replaced != later {
 		t.Errorf("%v until %s", r, r.NotAfter())
 	}
-	if err := r.Key().CanEncrypt(o.Options); err != nil {
+	if err := KeyOf(r).CanEncrypt(Options{Clock: o.Clock}); err != nil {
 		t.Error(err)
 	}
 }
 
 func TestCloseDemandsToSaveAChangedPassphrase(t *testing.T) {
-	var stored *Component
-	draft := trustkeep.NewDraft(generated(t, "a"), func(c *Component) error { stored = c; return nil })
-	if err := draft.Change(func(c *Component) (*Component, error) {
-		return c.ChangePassphrase(trustkeep.Password("secret"), trustkeep.Password("new"), quick)
+	var stored *component.Component
+	draft := component.NewDraft(generated(t, "a"), func(c *component.Component) error { stored = c; return nil })
+	if err := draft.Change(func(c *component.Component) (*component.Component, error) {
+		return c.ChangePassword(trustkeep.Password("secret"), trustkeep.Password("new"), component.Options{Rand: quick.Rand})
 	}); err != nil {
 		t.Fatal(err)
 	}
@@ -319,32 +320,29 @@ func TestCloseDemandsToSaveAChangedPassphrase(t *testing.T) {
 }
 
 func TestRestoreRefusesContradictions(t *testing.T) {
-	private := mustComponent(t)(generated(t, "a").Regenerate(t.Context(), GenerateOptions{}, under("secret")))
+	private := mustComponent(t)(generated(t, "a").Renew(t.Context(), GenerateOptions{}, under("secret")))
 	open := newKey(t, GenerateOptions{}, Options{})
 	public := open.Public().Marshal()
-	tests := map[string]func(*ComponentState){
-		"no ID":                   func(s *ComponentState) { s.ID = "" },
-		"no name":                 func(s *ComponentState) { s.Name = "" },
-		"name of two lines":       func(s *ComponentState) { s.Name = "a\nb" },
-		"no versions":             func(s *ComponentState) { s.Versions = nil },
-		"version 0":               func(s *ComponentState) { s.Versions[0].Number = 0 },
-		"last of all versions":    func(s *ComponentState) { s.Versions[1].Number = 1<<63 - 1 },
-		"one version twice":       func(s *ComponentState) { s.Versions[1].Number = 1 },
-		"no key":                  func(s *ComponentState) { s.Versions[1].Data = nil },
-		"garbage":                 func(s *ComponentState) { s.Versions[1].Data = []byte("garbage") },
-		"two keys":                func(s *ComponentState) { s.Versions[1].Data = append(s.Versions[1].Data, s.Versions[0].Data...) },
-		"private and then public": func(s *ComponentState) { s.Versions[1].Data = public },
-		"public and then private": func(s *ComponentState) { s.Versions[0].Data = public },
-		"key without passphrase":  func(s *ComponentState) { s.Versions[1].Data = grammar.Join(open.state().packets) },
+	tests := map[string]func(*component.State){
+		"no ID":                   func(s *component.State) { s.ID = "" },
+		"no name":                 func(s *component.State) { s.Name = "" },
+		"name of two lines":       func(s *component.State) { s.Name = "a\nb" },
+		"no versions":             func(s *component.State) { s.Versions = nil },
+		"version 0":               func(s *component.State) { s.Versions[0].Number = 0 },
+		"last of all versions":    func(s *component.State) { s.Versions[1].Number = 1<<63 - 1 },
+		"one version twice":       func(s *component.State) { s.Versions[1].Number = 1 },
+		"no key":                  func(s *component.State) { s.Versions[1].Data = nil },
+		"garbage":                 func(s *component.State) { s.Versions[1].Data = []byte("garbage") },
+		"two keys":                func(s *component.State) { s.Versions[1].Data = append(s.Versions[1].Data, s.Versions[0].Data...) },
+		"private and then public": func(s *component.State) { s.Versions[1].Data = public },
+		"public and then private": func(s *component.State) { s.Versions[0].Data = public },
+		"key without passphrase":  func(s *component.State) { s.Versions[1].Data = grammar.Join(open.state().packets) },
 	}
 	for about, change := range tests {
 		t.Run(about, func(t *testing.T) {
-			s, err := private.State()
-			if err != nil {
-				t.Fatal(err)
-			}
+			s := private.State()
 			change(&s)
-			if c, err := RestoreComponent(s, Options{}); !errors.Is(err, trustkeep.ErrCorrupt) || c != nil {
+			if c, err := component.Restore(s, ComponentKind()); !errors.Is(err, trustkeep.ErrCorrupt) || c != nil {
 				t.Errorf("%v, %v", c, err)
 			}
 		})
@@ -353,10 +351,10 @@ func TestRestoreRefusesContradictions(t *testing.T) {
 
 func TestComponentsDoNotPrintSecrets(t *testing.T) {
 	const canary = "canary-passphrase"
-	c := mustComponent(t)(GenerateComponent(t.Context(), "a", GenerateOptions{UserIDs: []string{"A <a@example.com>"}}, under(canary)))
+	c := mustComponent(t)(component.Create(t.Context(), "a", GenerateOptions{UserIDs: []string{"A <a@example.com>"}}, under(canary)))
 	o := under(canary)
 	var all strings.Builder
-	for _, v := range []any{c, c, []*Component{c}, o, &o, trustkeep.NewDraft(c, nil), c.Versions()} {
+	for _, v := range []any{c, c, []*component.Component{c}, o, &o, component.NewDraft(c, nil), c.Versions()} {
 		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
 			fmt.Fprintf(&all, verb+"\n", v)
 		}
@@ -380,7 +378,7 @@ func TestInteropGPGComponents(t *testing.T) {
 	ours := newGPG(t)
 	c := generated(t, "ACME orders")
 	public, _ := files(t, c, "secret")
-	_, private, err := c.ExportPrivate(trustkeep.Password("secret"), trustkeep.Password("chosen"), Options{}) // as production locks it
+	_, private, err := c.ExportPrivate(trustkeep.Password("secret"), trustkeep.Password("chosen"), component.ExportOptions{}) // as production locks it
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -397,13 +395,13 @@ func TestInteropGPGComponents(t *testing.T) {
 
 	spec := gpgKeySpecs()["rsa"]
 	exported := ours.generate("made", spec, "Expire-Date: 2y\n", "gpg's own")
-	fromGPG := mustComponent(t)(ImportComponent(t.Context(), "from gpg", exported, ComponentOptions{Passphrase: trustkeep.Password("gpg's own")}))
+	fromGPG := mustComponent(t)(importComponent(t.Context(), "from gpg", exported, component.Options{Password: trustkeep.Password("gpg's own")}))
 	keys, _ := ours.list(fromGPG.Fingerprint())
 	if len(keys) == 0 || fromGPG.Visibility() != trustkeep.Private || fromGPG.NotAfter().IsZero() {
 		t.Errorf("%v: gpg lists %v", fromGPG, keys)
 	}
 	unlocks(t, fromGPG, "gpg's own")
-	partner := mustComponent(t)(ImportComponent(t.Context(), "partner", []byte(ours.run(nil, "--armor", "--export", "made@example.com")), ComponentOptions{}))
+	partner := mustComponent(t)(importComponent(t.Context(), "partner", []byte(ours.run(nil, "--armor", "--export", "made@example.com")), component.Options{}))
 	if partner.Visibility() != trustkeep.Public || partner.Fingerprint() != fromGPG.Fingerprint() {
 		t.Errorf("%v", partner)
 	}

@@ -62,7 +62,7 @@ func (s *story) expiry(ctx context.Context) error {
 // replacement gives A a new key and certificate, and the component of its certificate the
 // new content. Nobody changes a connection.
 func (s *story) replacement(ctx context.Context) error {
-	renewed, err := s.registry.RegenerateX509(ctx, "server-a", issue.RenewOptions{NewKey: true}, environment.ComponentOptions{})
+	renewed, err := s.registry.Renew(ctx, "server-a", issue.RenewOptions{NewKey: true}, environment.ComponentOptions{})
 	if err != nil {
 		return err
 	}

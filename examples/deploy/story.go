@@ -170,7 +170,7 @@ func (s *story) startServers(ctx context.Context) (err error) {
 		id, host string
 		validity time.Duration
 	}{{&s.a, "server-a", hostA, 365 * day}, {&s.b, "server-b", hostB, 3650 * day}} {
-		_, err := s.registry.GenerateX509(ctx, one.id, issue.Options{
+		_, err := s.registry.Create(ctx, one.id, issue.Options{
 			Subject: pkix.Name{CommonName: one.host}, DNSNames: []string{one.host},
 			NotBefore: s.clock.Now(), Validity: one.validity,
 		}, environment.ComponentOptions{ID: one.id, Password: trustkeep.Password("of " + one.id)})

@@ -6,7 +6,6 @@ import (
 
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/environment"
-	"github.com/trustkeep/trustkeep/keystore"
 )
 
 // deploy makes A's certificate trusted by whoever has no trust of its own, in one
@@ -68,11 +67,7 @@ func (s *story) publicOf(ctx context.Context, id string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	x, is := c.(*keystore.Component)
-	if !is {
-		return nil, fmt.Errorf("%s is no X.509 component", id)
-	}
-	_, file, err := x.ExportPublic("")
+	_, file, err := c.ExportPublic("")
 	return file, err
 }
 

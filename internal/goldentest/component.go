@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/component"
 	"github.com/trustkeep/trustkeep/environment"
 	"github.com/trustkeep/trustkeep/keystore"
 	"github.com/trustkeep/trustkeep/pgp"
@@ -13,39 +14,27 @@ import (
 
 // What of this package depends on how components and keys are spelled in Go.
 
-func versionsOf(c trustkeep.Component) (out []Version) {
-	switch c := c.(type) {
-	case *keystore.Component:
-		for _, v := range c.Versions() {
-			out = append(out, Version{v.Number, v.Replaced.UTC(), v.Chain[0].SHA256})
-		}
-	case *pgp.Component:
-		for _, v := range c.Versions() {
-			out = append(out, Version{v.Number, v.Replaced.UTC(), v.Key.Fingerprint()})
-		}
+func versionsOf(c *component.Component) (out []Version) {
+	for _, v := range c.Versions() {
+		out = append(out, Version{v.Number, v.Replaced.UTC(), v.Fingerprint()})
 	}
 	return out
 }
 
-func subjectsOf(c trustkeep.Component) (out []string) {
-	if x, ok := c.(*keystore.Component); ok {
-		for _, cert := range x.Describe() {
-			out = append(out, cert.Subject)
-		}
+func subjectsOf(c *component.Component) (out []string) {
+	for _, cert := range c.Describe() {
+		out = append(out, cert.Subject)
 	}
 	return out
 }
 
 // opens opens the private key of a component.
-func opens(t testing.TB, c trustkeep.Component, password trustkeep.PasswordSource) string {
+func opens(t testing.TB, c *component.Component, password trustkeep.PasswordSource) string {
 	t.Helper()
-	switch c := c.(type) {
-	case *keystore.Component:
-		return publicKeyOf(check(c.Identity(password))(t).Leaf().Raw)
-	case *pgp.Component:
-		return unlocked(t, c.Key(), password)
+	if key := pgp.KeyOf(c); key != nil {
+		return unlocked(t, key, password)
 	}
-	return ""
+	return publicKeyOf(check(keystore.IdentityOf(c, password))(t).Leaf().Raw)
 }
 
 func sealers(t testing.TB, folder string) map[string]environment.Key {

@@ -1,32 +1,29 @@
-package trustkeep_test
+package component
 
 import (
 	"errors"
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/trustkeep/trustkeep"
 )
 
-// counter is a component whose version is its content.
-type counter struct{ version int }
+// counted returns a component of a version.
+func counted(t testing.TB, version int) *Component {
+	t.Helper()
+	c, err := Restore(State{ID: "id", Name: "counted", Versions: []VersionState{{Number: version, Stored: Stored{Data: []byte("public")}}}}, fakeKind{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
 
-func (c counter) ID() string                       { return "id" }
-func (c counter) Name() string                     { return "counted" }
-func (c counter) Kind() trustkeep.Kind             { return trustkeep.X509 }
-func (c counter) Visibility() trustkeep.Visibility { return trustkeep.Public }
-func (c counter) Fingerprint() string              { return "" }
-func (c counter) NotBefore() time.Time             { return time.Time{} }
-func (c counter) NotAfter() time.Time              { return time.Time{} }
-func (c counter) Version() int                     { return c.version }
-
-func next(c counter) (counter, error) { return counter{c.version + 1}, nil }
+func next(c *Component) (*Component, error) { return c.Rollback(c.Version(), Options{}) }
 
 var errRefused = errors.New("refused")
 
-func refuse(counter) (counter, error) { return counter{-1}, errRefused }
+func refuse(*Component) (*Component, error) { return nil, errRefused }
 
 // step is one thing done to a draft, and what it is to return.
 type step struct {
@@ -55,17 +52,17 @@ func TestDraft(t *testing.T) {
 		{"refused change", false, []step{{"refuse", errRefused}, {"close", nil}}, false, 1, nil},
 		{"refused change after another", false, []step{{"change", nil}, {"refuse", errRefused}, {"close", trustkeep.ErrUnsaved}}, true, 2, nil},
 		{"failed save", true, []step{{"change", nil}, {"save", errRefused}, {"close", trustkeep.ErrUnsaved}}, true, 2, nil},
-		{"change after close", false, []step{{"close", nil}, {"change", trustkeep.ErrUnsupported}}, false, 1, nil},
-		{"change after discard", false, []step{{"discard", nil}, {"change", trustkeep.ErrUnsupported}}, false, 1, nil},
+		{"change after close", false, []step{{"close", nil}, {"change", trustkeep.ErrInvalid}}, false, 1, nil},
+		{"change after discard", false, []step{{"discard", nil}, {"change", trustkeep.ErrInvalid}}, false, 1, nil},
 	}
 	for _, test := range tests {
 		t.Run(test.about, func(t *testing.T) {
 			var saved []int
-			d := trustkeep.NewDraft(counter{1}, func(c counter) error {
+			d := NewDraft(counted(t, 1), func(c *Component) error {
 				if test.saveFails {
 					return errRefused
 				}
-				saved = append(saved, c.version)
+				saved = append(saved, c.Version())
 				return nil
 			})
 			for i, s := range test.steps {
@@ -86,8 +83,8 @@ func TestDraft(t *testing.T) {
 					t.Errorf("step %d, %s: %v, want %v", i, s.do, err, s.want)
 				}
 			}
-			if d.Unsaved() != test.unsaved || d.Component().version != test.version || len(saved) != len(test.saved) {
-				t.Errorf("unsaved %v, version %d, saved %v", d.Unsaved(), d.Component().version, saved)
+			if d.Unsaved() != test.unsaved || d.Component().Version() != test.version || len(saved) != len(test.saved) {
+				t.Errorf("unsaved %v, version %d, saved %v", d.Unsaved(), d.Component().Version(), saved)
 			}
 			for i := range saved {
 				if saved[i] != test.saved[i] {
@@ -99,7 +96,7 @@ func TestDraft(t *testing.T) {
 }
 
 func TestReminderNamesTheComponentAndWhatHelps(t *testing.T) {
-	d := trustkeep.NewDraft(counter{1}, nil)
+	d := NewDraft(counted(t, 1), nil)
 	if err := d.Change(next); err != nil {
 		t.Fatal(err)
 	}
@@ -112,10 +109,10 @@ func TestReminderNamesTheComponentAndWhatHelps(t *testing.T) {
 // TestDraftTakesChangesFromSeveral runs under the race detector.
 func TestDraftTakesChangesFromSeveral(t *testing.T) {
 	const writers, changes = 8, 100
-	stored := counter{1}
-	d := trustkeep.NewDraft(stored, func(c counter) error {
-		if c.version <= stored.version {
-			t.Errorf("version %d saved after %d", c.version, stored.version)
+	stored := counted(t, 1)
+	d := NewDraft(stored, func(c *Component) error {
+		if c.Version() <= stored.Version() {
+			t.Errorf("version %d saved after %d", c.Version(), stored.Version())
 		}
 		stored = c // calls of save wait for each other
 		return nil
@@ -130,7 +127,7 @@ func TestDraftTakesChangesFromSeveral(t *testing.T) {
 				if err := d.Save(); err != nil {
 					t.Error(err)
 				}
-				if d.Component().version < 2 {
+				if d.Component().Version() < 2 {
 					t.Error("a change was lost")
 				}
 				d.Unsaved()
@@ -141,7 +138,7 @@ func TestDraftTakesChangesFromSeveral(t *testing.T) {
 	if err := d.Close(); err != nil {
 		t.Error(err)
 	}
-	if stored.version != 1+writers*changes {
-		t.Errorf("version %d of %d changes", stored.version, writers*changes)
+	if stored.Version() != 1+writers*changes {
+		t.Errorf("version %d of %d changes", stored.Version(), writers*changes)
 	}
 }

@@ -1,8 +1,10 @@
-package trustkeep
+package component
 
 import (
 	"fmt"
 	"sync"
+
+	"github.com/trustkeep/trustkeep"
 )
 
 // Draft is a component that somebody has opened to change it: in an editor, say, or in a
@@ -12,21 +14,21 @@ import (
 //
 // It is safe for concurrent use; changes and saving wait for each other, so the functions
 // that are called for them must not use the draft themselves.
-type Draft[C Component] struct {
+type Draft struct {
 	mu      sync.Mutex
-	current C
+	current *Component
 	changed bool
 	closed  bool
-	save    func(C) error
+	save    func(*Component) error
 }
 
 // NewDraft opens a component. save stores it, and is called by Save alone.
-func NewDraft[C Component](c C, save func(C) error) *Draft[C] {
-	return &Draft[C]{current: c, save: save}
+func NewDraft(c *Component, save func(*Component) error) *Draft {
+	return &Draft{current: c, save: save}
 }
 
 // Component returns the component with all changes so far.
-func (d *Draft[C]) Component() C {
+func (d *Draft) Component() *Component {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.current
@@ -34,12 +36,12 @@ func (d *Draft[C]) Component() C {
 
 // Change replaces the component by what change makes of it, such as its methods
 // Reimport, Rename or ChangePassword. When change fails, the draft stays as it was.
-// After Close the error wraps ErrUnsupported.
-func (d *Draft[C]) Change(change func(C) (C, error)) error {
+// After Close the error wraps ErrInvalid.
+func (d *Draft) Change(change func(*Component) (*Component, error)) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.closed {
-		return fmt.Errorf("trustkeep: the draft is closed: %w", ErrUnsupported)
+		return fmt.Errorf("component: the draft is closed: %w", trustkeep.ErrInvalid)
 	}
 	next, err := change(d.current)
 	if err != nil {
@@ -50,7 +52,7 @@ func (d *Draft[C]) Change(change func(C) (C, error)) error {
 }
 
 // Unsaved reports whether there are changes that were not saved.
-func (d *Draft[C]) Unsaved() bool {
+func (d *Draft) Unsaved() bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.changed
@@ -58,7 +60,7 @@ func (d *Draft[C]) Unsaved() bool {
 
 // Save stores the component, if it was changed. When that fails the changes are still
 // unsaved.
-func (d *Draft[C]) Save() error {
+func (d *Draft) Save() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if !d.changed {
@@ -73,12 +75,12 @@ func (d *Draft[C]) Save() error {
 
 // Close ends the draft. With unsaved changes it fails with an error that wraps
 // ErrUnsaved and leaves the draft open, so that it can still be saved, or discarded.
-func (d *Draft[C]) Close() error {
+func (d *Draft) Close() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.changed {
-		return &Error{
-			Op: "close component", Alias: d.current.Name(), Err: ErrUnsaved,
+		return &trustkeep.Error{
+			Op: "close component", Alias: d.current.Name(), Err: trustkeep.ErrUnsaved,
 			Hint: "save the component, or discard the changes",
 		}
 	}
@@ -87,7 +89,7 @@ func (d *Draft[C]) Close() error {
 }
 
 // Discard ends the draft and gives up what was not saved.
-func (d *Draft[C]) Discard() {
+func (d *Draft) Discard() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.changed, d.closed = false, true

@@ -1,0 +1,160 @@
+package component
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/trustkeep/trustkeep"
+)
+
+// Import makes a component of a file. Its content decides what it is, not a file name: any
+// format that one of Options.Kinds reads. The component is private if the file holds a
+// private key. All certificates of a chain are kept.
+//
+// Nothing is taken over before every stage has passed: name, size, scanner, format,
+// password, match of key and certificate, policy.
+//
+// Errors wrap ErrInvalid for a bad name, no kinds, or a private key without a password to
+// protect it; ErrRejected (scanner or policy) or whatever else these two return;
+// ErrUnsupported for a file with several entries and no Alias, or with a secret key;
+// ErrEmpty for a file without a certificate or key; ErrKeyMismatch for a private key whose
+// certificate is missing; ErrCorrupt, also if only a part of the file cannot be read, since
+// that could be the key or an issuer; ErrIncorrectPassword, ErrNotFound for the alias,
+// ErrLimit.
+func Import(ctx context.Context, name string, file []byte, o Options) (*Component, error) {
+	const op = "import"
+	if err := checkName(name); err != nil {
+		return nil, failure(op, name, err)
+	}
+	if len(o.Kinds) == 0 {
+		return nil, failure(op, name, &trustkeep.Error{Op: "Options.Kinds", Err: trustkeep.ErrInvalid, Hint: "pass keystore.ComponentKind(), pgp.ComponentKind(), or both"})
+	}
+	if err := o.admit(ctx, name, file); err != nil {
+		return nil, failure(op, name, err)
+	}
+	of, forget := o.of(name)
+	defer forget()
+	c, err := o.kindOf(file, o.Kinds[0]).Parse(file, nil, of)
+	if err != nil {
+		return nil, failure(op, name, err)
+	}
+	return create(op, name, c, o)
+}
+
+// Create makes a component of what a source has: a new key with its certificate
+// (issue.Options), a new PGP key (pgp.GenerateOptions), an identity or PGP key in memory
+// (*keystore.Identity, *pgp.Key).
+//
+// A private key is protected by NewPassword, or else Password; the error wraps ErrInvalid
+// without either. Other errors are those of the source and the policy.
+func Create(ctx context.Context, name string, source Source, o Options) (*Component, error) {
+	const op = "create"
+	if err := checkName(name); err != nil {
+		return nil, failure(op, name, err)
+	}
+	c, err := o.make(ctx, name, source, nil)
+	if err != nil {
+		return nil, failure(op, name, err)
+	}
+	return create(op, name, c, o)
+}
+
+func create(op, name string, c Content, o Options) (*Component, error) {
+	id, err := newID(o.ID, o.Rand)
+	if err != nil {
+		return nil, failure(op, name, err)
+	}
+	return o.admitted(op, &Component{id: id, name: name, content: c, versions: []*version{newVersion(1, o.now(), c)}})
+}
+
+// kindOf returns the kind that claims a file, or else another one.
+func (o Options) kindOf(file []byte, other Kind) Kind {
+	for _, k := range o.Kinds {
+		if k.Detect(file) {
+			return k
+		}
+	}
+	return other
+}
+
+// Reimport replaces the content by that of a file of the same kind, see Import. A private
+// component takes over private keys, a public one public content; otherwise the error wraps
+// ErrUnsupported.
+//
+// What is known already is kept: issuers that an X.509 file leaves out are taken from the
+// current chain, and a copy of the current PGP key is merged with it. Options.Kinds may be
+// empty.
+func (c *Component) Reimport(ctx context.Context, file []byte, o Options) (*Component, error) {
+	const op = "reimport"
+	if err := o.admit(ctx, c.name, file); err != nil {
+		return nil, failure(op, c.name, err)
+	}
+	of, forget := o.of(c.name)
+	defer forget()
+	next, err := o.kindOf(file, c.content.ComponentKind()).Parse(file, c.content, of)
+	return c.replaced(op, next, err, o)
+}
+
+// Renew replaces the content by what a source makes, see Create: a renewed certificate, a new
+// key, a PGP key with a later expiry. Options.Password opens the current content where the
+// source needs it. The error wraps ErrUnsupported if the source makes content of another
+// kind or visibility: nobody but its holder can renew a public component's key.
+func (c *Component) Renew(ctx context.Context, source Source, o Options) (*Component, error) {
+	next, err := o.make(ctx, c.name, source, c.content)
+	return c.replaced("renew", next, err, o)
+}
+
+func (o Options) make(ctx context.Context, name string, source Source, before Content) (Content, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if source == nil {
+		return nil, fmt.Errorf("no source: %w", trustkeep.ErrInvalid)
+	}
+	of, forget := o.of(name)
+	defer forget()
+	return source.MakeContent(ctx, before, of)
+}
+
+// ChangePassword puts the private key under another password, given the current one. For a
+// public component the error wraps ErrUnsupported; ErrIncorrectPassword; ErrInvalid without a
+// new password.
+func (c *Component) ChangePassword(current, next trustkeep.PasswordSource, o Options) (*Component, error) {
+	o.Password, o.NewPassword = current, next
+	of, forget := o.of(c.name)
+	defer forget()
+	changed, err := c.content.ChangePassword(of)
+	return c.replaced("change password", changed, err, o)
+}
+
+// CheckPassword reports whether the password opens the private key. The error wraps
+// ErrIncorrectPassword, or ErrUnsupported for a public component.
+func (c *Component) CheckPassword(password trustkeep.PasswordSource) error {
+	if err := c.content.CheckPassword(password); err != nil {
+		return failure("check password", c.name, err)
+	}
+	return nil
+}
+
+// Rollback makes the content of an earlier version current again, as a new version. The
+// error wraps ErrNotFound if that version is not kept, ErrCorrupt if it is damaged.
+func (c *Component) Rollback(number int, o Options) (*Component, error) {
+	const op = "roll back"
+	for _, v := range c.versions {
+		if v.number == number {
+			again, err := v.content()
+			return c.replaced(op, again, err, o)
+		}
+	}
+	return nil, failure(op, c.name, fmt.Errorf("version %d: %w", number, trustkeep.ErrNotFound))
+}
+
+func (c *Component) replaced(op string, next Content, err error, o Options) (*Component, error) {
+	if err == nil && (next.Kind() != c.Kind() || next.Visibility() != c.Visibility()) {
+		err = fmt.Errorf("a %s %s component cannot take over %s %s content: %w", c.Visibility(), c.Kind(), next.Visibility(), next.Kind(), trustkeep.ErrUnsupported)
+	}
+	if err != nil {
+		return nil, failure(op, c.name, err)
+	}
+	return o.admitted(op, c.replace(next, o))
+}

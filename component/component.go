@@ -1,0 +1,165 @@
+package component
+
+import (
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/content"
+)
+
+// Kind is a kind of content: keystore.ComponentKind or pgp.ComponentKind.
+type Kind = content.Kind
+
+// Content is what one version of a component holds.
+type Content = content.Content
+
+// Source makes content without a file, see Create.
+type Source = content.Source
+
+// Component is a certificate or key under management. It implements trustkeep.Component.
+//
+// It never changes: what changes one returns a new Component with the same ID, to be put in
+// the place of the old one. It keeps the versions that were replaced. Private components
+// hold their key under a password, which the component does not know.
+//
+// It is safe for concurrent use.
+type Component struct {
+	id       string
+	name     string
+	content  Content    // of the last version
+	versions []*version // the current one last
+}
+
+var _ trustkeep.Component = (*Component)(nil)
+
+// version is one version of the content, which is parsed when it is asked for.
+type version struct {
+	number   int
+	replaced time.Time
+	content  func() (Content, error)
+	stored   func() content.Stored
+}
+
+func newVersion(number int, replaced time.Time, c Content) *version {
+	return &version{number, replaced, func() (Content, error) { return c, nil }, c.Stored}
+}
+
+// Version is one version of a component's content.
+type Version struct {
+	Number int
+	// Replaced is when this version came to be.
+	Replaced time.Time
+	content  func() (Content, error)
+}
+
+// Content returns what the version holds, for keystore.ChainOf, pgp.KeyOf and the like. It is
+// parsed on the first call; nil if it is damaged, see Err.
+func (v Version) Content() Content {
+	c, err := v.content()
+	if err != nil {
+		return nil
+	}
+	return c
+}
+
+// Err says why the version has no content; nil if it has. It wraps trustkeep.ErrCorrupt.
+func (v Version) Err() error {
+	_, err := v.content()
+	return err
+}
+
+// Fingerprint is that of the content; empty if it is damaged.
+func (v Version) Fingerprint() string {
+	if c, err := v.content(); err == nil {
+		return c.Fingerprint()
+	}
+	return ""
+}
+
+func (c *Component) current() *version { return c.versions[len(c.versions)-1] }
+
+// ID identifies the component for life.
+func (c *Component) ID() string { return c.id }
+
+// Name is for people.
+func (c *Component) Name() string { return c.name }
+
+// Kind is trustkeep.X509 or trustkeep.PGP.
+func (c *Component) Kind() trustkeep.Kind { return c.content.Kind() }
+
+// Visibility tells whether the component holds a private key.
+func (c *Component) Visibility() trustkeep.Visibility { return c.content.Visibility() }
+
+// Fingerprint is the SHA-256 of the certificate, or the fingerprint of the PGP key, in
+// lower-case hex.
+func (c *Component) Fingerprint() string { return c.content.Fingerprint() }
+
+// NotBefore is when the current content becomes valid.
+func (c *Component) NotBefore() time.Time { return c.content.NotBefore() }
+
+// NotAfter is when the current content expires; zero for never.
+func (c *Component) NotAfter() time.Time { return c.content.NotAfter() }
+
+// Revoked reports whether the current content says that it is revoked, as a PGP key can.
+func (c *Component) Revoked() bool {
+	r, ok := c.content.(interface{ Revoked() bool })
+	return ok && r.Revoked()
+}
+
+// Version starts at 1 and grows by one with each replacement.
+func (c *Component) Version() int { return c.current().number }
+
+// Versions returns all versions that are kept, the current one last.
+func (c *Component) Versions() []Version {
+	out := make([]Version, len(c.versions))
+	for i, v := range c.versions {
+		out[i] = Version{v.number, v.replaced, v.content}
+	}
+	return out
+}
+
+// Content returns what the current version holds. keystore.IdentityOf, keystore.ChainOf and
+// pgp.KeyOf return it in its own type.
+func (c *Component) Content() Content { return c.content }
+
+// Describe describes an X.509 component's certificate and chain, the component's own
+// certificate first. It is nil for PGP.
+func (c *Component) Describe() []trustkeep.Certificate { return c.content.Describe() }
+
+// String names the component, its version and its fingerprint.
+func (c *Component) String() string {
+	return fmt.Sprintf("%s %s component %q, version %d, %s", c.Visibility(), c.Kind(), trustkeep.Printable(c.name), c.Version(), c.Fingerprint())
+}
+
+// GoString is String, so that %#v shows no more.
+func (c *Component) GoString() string { return c.String() }
+
+// Rename gives the component another name. Its version stays. The error wraps ErrInvalid.
+func (c *Component) Rename(name string) (*Component, error) {
+	if err := checkName(name); err != nil {
+		return nil, failure("rename", c.name, err)
+	}
+	out := *c
+	out.name = name
+	return &out, nil
+}
+
+// replace makes content current, as a new version.
+func (c *Component) replace(next Content, o Options) *Component {
+	out := *c
+	out.content = next
+	out.versions = append(slices.Clone(c.versions), newVersion(c.Version()+1, o.now(), next))
+	return &out
+}
+
+// lazily parses stored content when it is asked for.
+func lazily(k Kind, s content.Stored) func() (Content, error) {
+	return sync.OnceValues(func() (Content, error) { return k.Restore(s) })
+}
+
+func failure(op, name string, err error) error {
+	return &trustkeep.Error{Op: "component: " + op, Alias: name, Err: err}
+}

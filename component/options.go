@@ -1,0 +1,123 @@
+package component
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+
+	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/content"
+	"github.com/trustkeep/trustkeep/internal/limits"
+	"github.com/trustkeep/trustkeep/internal/redact"
+)
+
+// Policy decides whether a component is admitted: it sees the component that would result
+// and refuses it by an error.
+type Policy func(*Component) error
+
+// Options configures how content is read, made and admitted. The zero value is fine for
+// what needs neither kinds nor a password.
+type Options struct {
+	// Kinds are those that Import reads, asked in this order whether a file is theirs.
+	// A file that none claims is left to the first one to refuse. Import needs one at
+	// least, Reimport none; nothing else uses them.
+	Kinds []Kind
+	// Scanner sees a file before anything reads it. If nil, there is none.
+	Scanner trustkeep.Scanner
+	// Policy is the last stage of every change of content. If nil, everything is
+	// admitted.
+	Policy Policy
+	// Password opens the file that is imported, or the current content that is
+	// changed. Nil is no password. It is asked for once at most.
+	Password trustkeep.PasswordSource
+	// NewPassword protects the private key from then on. If nil, Password does.
+	NewPassword trustkeep.PasswordSource
+	// Alias of the entry to take of a file that holds several. Empty takes the only
+	// one. The chain of the chosen one is still completed from the file.
+	Alias string
+	// ID of a new component. If empty, it gets 32 random hex digits.
+	ID string
+	// Limits bounds the work that a file may cause. A zero MaxSize is 4 MiB here;
+	// other zero fields stand for the defaults.
+	Limits trustkeep.Limits
+	// Clock dates versions and certificates; nil is time.Now.
+	Clock func() time.Time
+	// Rand supplies IDs, keys and salts; nil is crypto/rand.
+	Rand io.Reader
+}
+
+// maxFile bounds a file to be imported unless Limits says otherwise.
+const maxFile = 4 << 20
+
+func (o Options) now() time.Time {
+	if o.Clock != nil {
+		return o.Clock().UTC()
+	}
+	return time.Now().UTC()
+}
+
+// admit runs the stages of an import that come before the content is looked at.
+func (o Options) admit(ctx context.Context, name string, file []byte) error {
+	return admit(ctx, name, file, limits.New(o.limits()), o.Scanner)
+}
+
+func (o Options) limits() trustkeep.Limits {
+	if o.Limits.MaxSize == 0 {
+		o.Limits.MaxSize = maxFile
+	}
+	return o.Limits
+}
+
+// of returns what a kind of content needs, and what forgets the password again.
+func (o Options) of(name string) (c content.Options, forget func()) {
+	c = content.Options{Name: name, Alias: o.Alias, NewPassword: o.NewPassword, Limits: o.limits(), Clock: o.Clock, Rand: o.Rand}
+	c.Password, forget = once(o.Password)
+	return c, forget
+}
+
+// once returns a source that asks another one at most once, and what wipes the answer.
+func once(source trustkeep.PasswordSource) (trustkeep.PasswordSource, func()) {
+	if source == nil {
+		return nil, func() {}
+	}
+	var mu sync.Mutex
+	var asked bool
+	var secret *redact.Secret
+	var failed error
+	reveal := func() ([]byte, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		if !asked {
+			asked = true
+			var password []byte
+			if password, failed = source.Reveal(); password == nil {
+				password = []byte{} // a source that answers has a password
+			}
+			secret = redact.NewSecret(password)
+			clear(password)
+		}
+		if failed != nil {
+			return nil, failed
+		}
+		return append([]byte{}, secret.Bytes()...), nil
+	}
+	forget := func() {
+		mu.Lock()
+		defer mu.Unlock()
+		secret.Wipe()
+		asked, failed = true, fmt.Errorf("a password that was wiped: %w", trustkeep.ErrInvalid)
+	}
+	return trustkeep.PasswordFunc(reveal), forget
+}
+
+// admitted is the last stage of every change of content.
+func (o Options) admitted(op string, c *Component) (*Component, error) {
+	if o.Policy != nil {
+		if err := o.Policy(c); err != nil {
+			return nil, failure(op, c.name, fmt.Errorf("policy: %w", err))
+		}
+	}
+	return c, nil
+}

@@ -1,0 +1,100 @@
+package component
+
+import (
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/content"
+)
+
+// State is a serializable form of a component; Restore reverses it. Private keys are in it
+// as they are kept: under their password.
+type State struct {
+	ID       string
+	Name     string
+	Versions []VersionState
+}
+
+// VersionState is one version in a State.
+type VersionState struct {
+	Number   int
+	Replaced time.Time
+	Stored
+}
+
+// Stored is the content of a version in a State. Each kind uses fields of its own.
+type Stored = content.Stored
+
+// State returns the component in a form that can be kept, as JSON for example. It shares no
+// memory with the component.
+func (c *Component) State() State {
+	s := State{ID: c.id, Name: c.name, Versions: make([]VersionState, len(c.versions))}
+	for i, v := range c.versions {
+		s.Versions[i] = VersionState{v.number, v.replaced, v.stored().Clone()}
+	}
+	return s
+}
+
+// Restore makes a component of its state. The kinds are asked in turn whether the content is
+// theirs.
+//
+// The current version is parsed; of the others, the outline is checked, and they are parsed
+// when they are used. The error wraps ErrCorrupt when the state contradicts itself, is
+// damaged, or has a private key that no password protects, since State never does;
+// ErrUnsupported if the content is of none of the kinds. Whether an X.509 private key
+// belongs to its certificate is found out when it is opened.
+func Restore(s State, kinds ...Kind) (*Component, error) {
+	c, err := restore(s, kinds)
+	if err != nil {
+		return nil, failure("restore", s.Name, err)
+	}
+	return c, nil
+}
+
+func restore(s State, kinds []Kind) (*Component, error) {
+	if s.ID == "" || len(s.Versions) == 0 {
+		return nil, fmt.Errorf("no ID or no version: %w", trustkeep.ErrCorrupt)
+	}
+	if err := checkName(s.Name); err != nil {
+		return nil, fmt.Errorf("%w: %v", trustkeep.ErrCorrupt, err)
+	}
+	last := s.Versions[len(s.Versions)-1]
+	var kind Kind
+	for _, k := range kinds {
+		if k.Holds(last.Stored) {
+			kind = k
+			break
+		}
+	}
+	if kind == nil && len(last.Chain)+len(last.Store)+len(last.Data) == 0 {
+		return nil, fmt.Errorf("version %d without content: %w", last.Number, trustkeep.ErrCorrupt)
+	}
+	if kind == nil {
+		return nil, fmt.Errorf("content of none of the %d kinds: %w", len(kinds), trustkeep.ErrUnsupported)
+	}
+	c := &Component{id: s.ID, name: s.Name, versions: make([]*version, len(s.Versions))}
+	var visibility trustkeep.Visibility
+	for i, v := range s.Versions {
+		number := func(err error) error { return fmt.Errorf("version %d: %w", v.Number, err) }
+		if v.Number < 1 || v.Number > math.MaxInt32 || i > 0 && v.Number <= s.Versions[i-1].Number || !kind.Holds(v.Stored) {
+			return nil, number(trustkeep.ErrCorrupt)
+		}
+		own, err := kind.Outline(v.Stored)
+		if err != nil {
+			return nil, number(err)
+		}
+		if i > 0 && own != visibility {
+			return nil, number(fmt.Errorf("%s content among %s: %w", own, visibility, trustkeep.ErrCorrupt))
+		}
+		visibility = own
+		stored := v.Stored.Clone()
+		c.versions[i] = &version{v.Number, v.Replaced, lazily(kind, stored), func() content.Stored { return stored }}
+	}
+	var err error
+	if c.content, err = c.current().content(); err != nil {
+		return nil, fmt.Errorf("version %d: %w", last.Number, err)
+	}
+	return c, nil
+}

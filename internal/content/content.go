@@ -1,0 +1,139 @@
+// Package content is what package component and the kinds of content that keystore and pgp
+// contribute to it agree on. Package component names it for users.
+package content
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"time"
+
+	"github.com/trustkeep/trustkeep"
+)
+
+// Kind is a kind of content that components hold: X.509 certificates
+// (keystore.ComponentKind) or PGP keys (pgp.ComponentKind). Implementations are safe for
+// concurrent use.
+type Kind interface {
+	// Detect reports whether a file looks like one of this kind. It is asked once the
+	// scanner has passed the file.
+	Detect(file []byte) bool
+	// Parse reads content from a file: format, password, match of key and certificate.
+	// before is what the file is to replace, nil for a new component. What the file
+	// leaves out and before has, such as issuers, is kept.
+	Parse(file []byte, before Content, o Options) (Content, error)
+	// Holds reports whether stored content is of this kind.
+	Holds(s Stored) bool
+	// Outline checks stored content as far as that is cheap and reports whether it
+	// has a private key. The error wraps trustkeep.ErrCorrupt.
+	Outline(s Stored) (trustkeep.Visibility, error)
+	// Restore reverses Content.Stored. The error wraps trustkeep.ErrCorrupt.
+	Restore(s Stored) (Content, error)
+}
+
+// Content is what one version of a component holds. It never changes and is safe for
+// concurrent use. Private keys are in it under their password.
+type Content interface {
+	Kind() trustkeep.Kind
+	// ComponentKind is the kind that reads files to replace the content, unless others
+	// are given.
+	ComponentKind() Kind
+	Visibility() trustkeep.Visibility
+	// Fingerprint, NotBefore and NotAfter are those of trustkeep.Component.
+	Fingerprint() string
+	NotBefore() time.Time
+	NotAfter() time.Time
+	// Describe describes the certificate and its chain, the component's own first. It
+	// is nil for PGP.
+	Describe() []trustkeep.Certificate
+	// CheckPassword opens the private key. The error wraps ErrIncorrectPassword, or
+	// ErrUnsupported for public content.
+	CheckPassword(password trustkeep.PasswordSource) error
+	// ChangePassword returns the content with its private key under o.NewPassword,
+	// given o.Password. The error wraps ErrUnsupported for public content.
+	ChangePassword(o Options) (Content, error)
+	// ExportPublic returns the public part in the form that a suffix stands for; empty
+	// is the usual one.
+	ExportPublic(suffix string) (File, error)
+	// ExportPrivate returns the private key under o.NewPassword, given o.Password.
+	ExportPrivate(e ExportOptions, o Options) (File, error)
+	// Files returns the content as files for other programs, the private key under the
+	// password that it has.
+	Files() []File
+	// Stored returns the content in a form that can be kept. It may share memory with
+	// the content.
+	Stored() Stored
+}
+
+// Holder holds content: a component, or a version of one.
+type Holder interface {
+	// Content is nil if it is damaged.
+	Content() Content
+}
+
+// Held makes a Holder of content.
+func Held(c Content) Holder { return held{c} }
+
+type held struct{ content Content }
+
+func (h held) Content() Content { return h.content }
+
+// Source makes content: a new key, a renewed certificate, a key that is in memory.
+type Source interface {
+	// MakeContent returns the content of a new component, or, if before is not nil,
+	// content to replace that.
+	MakeContent(ctx context.Context, before Content, o Options) (Content, error)
+}
+
+// Options are those of package component that kinds of content need.
+type Options struct {
+	Name                  string // of the component
+	Alias                 string // of the entry to take of a file
+	Password, NewPassword trustkeep.PasswordSource
+	Limits                trustkeep.Limits
+	Clock                 func() time.Time
+	Rand                  io.Reader
+}
+
+// Protection is the password of the private key from then on; nil is none.
+func (o Options) Protection() trustkeep.PasswordSource {
+	if o.NewPassword != nil {
+		return o.NewPassword
+	}
+	return o.Password
+}
+
+// Stored is content in a form that can be kept. Each kind uses fields of its own.
+type Stored struct {
+	// Chain is the DER of X.509 certificates, the component's own first.
+	Chain [][]byte `json:",omitempty"`
+	// Store is the PKCS#12 store with the private key of the first certificate.
+	Store []byte `json:",omitempty"`
+	// Data is a PGP key in its binary form.
+	Data []byte `json:",omitempty"`
+}
+
+// Clone returns a copy that shares no memory.
+func (s Stored) Clone() Stored {
+	out := Stored{Store: bytes.Clone(s.Store), Data: bytes.Clone(s.Data)}
+	for _, der := range s.Chain {
+		out.Chain = append(out.Chain, bytes.Clone(der))
+	}
+	return out
+}
+
+// File is content in the form that other programs read.
+type File struct {
+	Suffix string // of its name, with the dot
+	Data   []byte
+}
+
+// ExportOptions configures the export of a private key.
+type ExportOptions struct {
+	// Suffix stands for the form: ".p12" and ".pfx" for X.509, "_priv.asc" for PGP.
+	// Empty is the first one of the kind.
+	Suffix string
+	// Profile says which programs are to read an X.509 file; empty is
+	// trustkeep.Modern. PGP does not use it.
+	Profile trustkeep.Profile
+}
