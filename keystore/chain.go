@@ -52,10 +52,6 @@ func orderChain(pub crypto.PublicKey, chain []*entry.Certificate, more *entry.In
 	return ordered, nil
 }
 
-func has(chain []*x509.Certificate, c *x509.Certificate) bool {
-	return slices.ContainsFunc(chain, func(o *x509.Certificate) bool { return o == c || bytes.Equal(o.Raw, c.Raw) })
-}
-
 // wrapCertificates is nil for certificates one of which is nil.
 func wrapCertificates(certs []*x509.Certificate) []*entry.Certificate {
 	wrapped := make([]*entry.Certificate, len(certs))

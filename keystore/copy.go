@@ -19,7 +19,7 @@ import (
 func (k *Keystore) CopyFrom(other *Keystore, aliases ...string) error {
 	const op = "keystore: copy"
 	if other == nil {
-		return &trustkeep.Error{Op: op, Err: fmt.Errorf("nil keystore: %w", trustkeep.ErrEmpty)}
+		return &trustkeep.Error{Op: op, Err: fmt.Errorf("nil keystore: %w", trustkeep.ErrInvalid)}
 	}
 	format := k.Format()
 	copies, err := other.copies(op, format, aliases)

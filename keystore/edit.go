@@ -44,7 +44,7 @@ func (k *Keystore) SetIdentityWithPassword(alias string, id *Identity, password 
 func (k *Keystore) setIdentity(alias string, id *Identity, password *redact.Secret) error {
 	const op = "keystore: set identity"
 	if id == nil {
-		return &trustkeep.Error{Op: op, Alias: alias, Err: trustkeep.ErrEmpty}
+		return &trustkeep.Error{Op: op, Alias: alias, Err: fmt.Errorf("nil identity: %w", trustkeep.ErrInvalid)}
 	}
 	named := *id
 	named.alias = alias
@@ -59,14 +59,14 @@ func (k *Keystore) setIdentity(alias string, id *Identity, password *redact.Secr
 func (k *Keystore) SetTrusted(alias string, cert *x509.Certificate) error {
 	const op = "keystore: set trusted"
 	if cert == nil {
-		return &trustkeep.Error{Op: op, Alias: alias, Err: trustkeep.ErrEmpty}
+		return &trustkeep.Error{Op: op, Alias: alias, Err: fmt.Errorf("nil certificate: %w", trustkeep.ErrInvalid)}
 	}
 	return k.put(op, &item{e: &entry.Entry{Alias: alias, Kind: entry.Trusted, Marked: true, Chain: []*entry.Certificate{entry.FromX509(cert)}}})
 }
 
 func (k *Keystore) put(op string, it *item) error {
 	if it.e.Alias == "" {
-		return &trustkeep.Error{Op: op, Err: fmt.Errorf("alias: %w", trustkeep.ErrEmpty)}
+		return &trustkeep.Error{Op: op, Err: fmt.Errorf("no alias: %w", trustkeep.ErrInvalid)}
 	}
 	it.e.Created = k.now()
 	return k.edit(func(s *state) (*state, error) {
@@ -101,7 +101,7 @@ func exists(op, alias, other string) error {
 func (k *Keystore) Rename(from, to string) error {
 	const op = "keystore: rename"
 	if to == "" {
-		return &trustkeep.Error{Op: op, Alias: from, Err: fmt.Errorf("new alias: %w", trustkeep.ErrEmpty)}
+		return &trustkeep.Error{Op: op, Alias: from, Err: fmt.Errorf("no new alias: %w", trustkeep.ErrInvalid)}
 	}
 	return k.edit(func(s *state) (*state, error) {
 		it, err := s.find(op, from)

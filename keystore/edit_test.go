@@ -74,9 +74,9 @@ func TestAliasesFoldCase(t *testing.T) {
 	if ks.Len() != 1 {
 		t.Errorf("%d entries", ks.Len())
 	}
-	wantError(t, ks.SetIdentity("", id), trustkeep.ErrEmpty)
-	wantError(t, ks.SetIdentity("x", nil), trustkeep.ErrEmpty)
-	wantError(t, ks.SetTrusted("x", nil), trustkeep.ErrEmpty)
+	wantError(t, ks.SetIdentity("", id), trustkeep.ErrInvalid)
+	wantError(t, ks.SetIdentity("x", nil), trustkeep.ErrInvalid)
+	wantError(t, ks.SetTrusted("x", nil), trustkeep.ErrInvalid)
 }
 
 func TestIdentityWithoutAlias(t *testing.T) {

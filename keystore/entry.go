@@ -1,6 +1,7 @@
 package keystore
 
 import (
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/rsa"
@@ -67,7 +68,8 @@ type Entry struct {
 	// those that could not be parsed.
 	RawChain [][]byte
 	// Algorithm of the key, such as "RSA 2048" or "EC P-256", as far as it
-	// can be told without unlocking: from the certificate.
+	// can be told without unlocking: from the certificate. That of a key without a
+	// certificate is known once Signer or Identity has unlocked it.
 	Algorithm string
 	// Encrypted: a password is needed to unlock the key.
 	Encrypted bool
@@ -113,7 +115,10 @@ func (s *state) describe(k *Keystore, it *item) Entry {
 	if e.Key != nil {
 		d.Encrypted, d.Protection = e.Key.Encrypted, e.Key.Protection
 		if d.Algorithm == "" || e.Kind == entry.Secret {
-			d.Algorithm = e.Key.Algorithm
+			d.Algorithm = e.Key.AlgorithmName()
+		}
+		if key := it.signer(); d.Algorithm == "" && key != nil {
+			d.Algorithm = algorithmOfKey(key.Public())
 		}
 	}
 	return d
@@ -139,16 +144,23 @@ func kindOf(k entry.Kind) EntryKind {
 func DescribeCertificate(der []byte) trustkeep.Certificate { return certinfo.Describe(der) }
 
 func algorithmOf(c *x509.Certificate) string {
-	switch pub := c.PublicKey.(type) {
+	if known := algorithmOfKey(c.PublicKey); known != "" {
+		return known
+	}
+	if c.PublicKeyAlgorithm != x509.UnknownPublicKeyAlgorithm {
+		return c.PublicKeyAlgorithm.String()
+	}
+	return ""
+}
+
+func algorithmOfKey(public crypto.PublicKey) string {
+	switch pub := public.(type) {
 	case *rsa.PublicKey:
 		return fmt.Sprintf("RSA %d", pub.N.BitLen())
 	case *ecdsa.PublicKey:
 		return "EC " + pub.Params().Name
 	case ed25519.PublicKey:
 		return "Ed25519"
-	}
-	if c.PublicKeyAlgorithm != x509.UnknownPublicKeyAlgorithm {
-		return c.PublicKeyAlgorithm.String()
 	}
 	return ""
 }

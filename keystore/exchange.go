@@ -18,17 +18,6 @@ func (k *Keystore) newItem(id *Identity, password *redact.Secret) *item {
 	return it
 }
 
-// free fails with ErrEmpty or ErrExists unless the alias can be added.
-func (k *Keystore) free(op, alias string) error {
-	if alias == "" {
-		return &trustkeep.Error{Op: op, Err: fmt.Errorf("alias: %w", trustkeep.ErrEmpty)}
-	}
-	if old := k.current().byAlias[entry.Fold(alias)]; old != nil {
-		return exists(op, alias, old.e.Alias)
-	}
-	return nil
-}
-
 // exchange replaces entries in one step, or changes nothing: each of added
 // takes the place of its counterpart in removed, and those without one go to
 // the end. It fails with ErrConflict when one of removed is no longer in the
@@ -65,7 +54,7 @@ func (s *state) exchange(op string, removed, added []*item) (*state, error) {
 	for _, it := range added {
 		folded := entry.Fold(it.e.Alias)
 		if it.e.Alias == "" {
-			return nil, &trustkeep.Error{Op: op, Err: fmt.Errorf("alias: %w", trustkeep.ErrEmpty)}
+			return nil, &trustkeep.Error{Op: op, Err: fmt.Errorf("no alias: %w", trustkeep.ErrInvalid)}
 		}
 		if old := s.byAlias[folded]; old != nil {
 			if _, gone := counterpart[old]; !gone {

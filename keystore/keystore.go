@@ -157,7 +157,8 @@ func (k *Keystore) Certificates() []*x509.Certificate {
 // Close overwrites the passwords that the store holds, as far as Go lets a
 // program do that. Identities that were handed out go on working; locked keys
 // can no longer be unlocked without IdentityWithPassword, and the store can no
-// longer be saved with its own password.
+// longer be saved with its own password. IdentityWithPassword refuses keys that were set
+// or unlocked by a save, since nothing is left to compare the password with.
 func (k *Keystore) Close() error {
 	return k.edit(func(s *state) (*state, error) {
 		items := make([]*item, len(s.items))

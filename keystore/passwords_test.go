@@ -188,7 +188,7 @@ func TestCopyFrom(t *testing.T) {
 				target, path := stored(t, to)
 				wantError(t, target.CopyFrom(source), trustkeep.ErrExists, "keystore: copy")
 				wantError(t, target.CopyFrom(source, "one", "none"), trustkeep.ErrNotFound)
-				wantError(t, target.CopyFrom(nil), trustkeep.ErrEmpty)
+				wantError(t, target.CopyFrom(nil), trustkeep.ErrInvalid)
 				if target.Len() != 2 {
 					t.Fatalf("aliases %q after refusals", target.Aliases())
 				}

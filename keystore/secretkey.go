@@ -20,10 +20,10 @@ type SecretKey struct {
 
 // NewSecretKey makes a secret key of an algorithm, by Java's name for it ("AES",
 // "DESede", "HmacSHA256", "PBE" for a password) or an object identifier in dots.
-// The key is copied. ErrEmpty without algorithm or key.
+// The key is copied. ErrInvalid without algorithm or key.
 func NewSecretKey(algorithm string, key []byte) (*SecretKey, error) {
 	if algorithm == "" || len(key) == 0 {
-		return nil, &trustkeep.Error{Op: "keystore: new secret key", Err: trustkeep.ErrEmpty}
+		return nil, &trustkeep.Error{Op: "keystore: new secret key", Err: fmt.Errorf("no algorithm or no key: %w", trustkeep.ErrInvalid)}
 	}
 	return &SecretKey{algorithm, redact.NewSecret(key)}, nil
 }
@@ -88,7 +88,7 @@ func openSecret(e *entry.Entry, password []byte) ([]byte, error) {
 func (k *Keystore) SetSecretKey(alias string, key *SecretKey) error {
 	const op = "keystore: set secret key"
 	if key == nil || key.secret == nil {
-		return &trustkeep.Error{Op: op, Alias: alias, Err: trustkeep.ErrEmpty}
+		return &trustkeep.Error{Op: op, Alias: alias, Err: fmt.Errorf("nil key: %w", trustkeep.ErrInvalid)}
 	}
 	secret := key.secret
 	return k.put(op, &item{e: &entry.Entry{Alias: alias, Kind: entry.Secret, Key: &entry.PrivateKey{

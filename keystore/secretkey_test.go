@@ -100,13 +100,13 @@ func TestSecretKeyErrors(t *testing.T) {
 	if _, err := ks.Identity("aes"); !errors.Is(err, trustkeep.ErrNotFound) {
 		t.Errorf("a secret key as an identity: %v", err)
 	}
-	if err := ks.SetSecretKey("x", nil); !errors.Is(err, trustkeep.ErrEmpty) {
+	if err := ks.SetSecretKey("x", nil); !errors.Is(err, trustkeep.ErrInvalid) {
 		t.Errorf("%v", err)
 	}
-	if err := ks.SetSecretKey("x", new(keystore.SecretKey)); !errors.Is(err, trustkeep.ErrEmpty) {
+	if err := ks.SetSecretKey("x", new(keystore.SecretKey)); !errors.Is(err, trustkeep.ErrInvalid) {
 		t.Errorf("%v", err)
 	}
-	if _, err := keystore.NewSecretKey("AES", nil); !errors.Is(err, trustkeep.ErrEmpty) {
+	if _, err := keystore.NewSecretKey("AES", nil); !errors.Is(err, trustkeep.ErrInvalid) {
 		t.Errorf("%v", err)
 	}
 	key, err := keystore.NewSecretKey("unheard of", aesKey)

@@ -105,3 +105,47 @@ func TestSignerRefused(t *testing.T) {
 		t.Error(key, err)
 	}
 }
+
+// TestEntryOfKeyWithoutCertificate: what can be told of such a key is, more once it is
+// unlocked.
+func TestEntryOfKeyWithoutCertificate(t *testing.T) {
+	id := testpki.New(t, testpki.Options{}).Server("a")
+	for _, f := range []trustkeep.Format{trustkeep.PKCS12, trustkeep.PEM} {
+		t.Run(string(f), func(t *testing.T) {
+			ks, err := keystore.Parse(withChain(t, f, id, nil), first)
+			if err != nil {
+				t.Fatal(err)
+			}
+			e, err := ks.Entry("server")
+			if err != nil || e.Kind != keystore.KeyEntry || !e.Encrypted || e.Err != nil || len(e.RawChain) != 0 || e.Protection == "" {
+				t.Errorf("%+v, %v", e, err)
+			}
+			if _, err := ks.Signer("server"); err != nil {
+				t.Fatal(err)
+			}
+			if e, err = ks.Entry("server"); err != nil || e.Algorithm != "EC P-256" {
+				t.Errorf("algorithm %q, %v", e.Algorithm, err)
+			}
+		})
+	}
+}
+
+// A closed store knows no passwords, so it cannot check any.
+func TestClosedStoreChecksNoPassword(t *testing.T) {
+	ks, _ := stored(t, trustkeep.JKS)
+	if err := ks.SetIdentity("set", newIdentity(t, testpki.New(t, testpki.Options{}).Server("a"))); err != nil {
+		t.Fatal(err)
+	}
+	if err := ks.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for _, password := range []trustkeep.PasswordSource{nil, first, second} {
+		if id, err := ks.IdentityWithPassword("set", password); !isIncorrect(err) || id != nil {
+			t.Errorf("%v, %v", id, err)
+		}
+	}
+	opensOnly(t, ks, "one", first)
+	if _, err := ks.Identity("set"); err != nil {
+		t.Error(err)
+	}
+}
