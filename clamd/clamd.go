@@ -52,8 +52,8 @@ const (
 //
 // The errors: trustkeep.ErrRejected for a finding, with the name of the signature, and
 // for content that the daemon finds too long; trustkeep.ErrLimit for what is longer than
-// MaxSize; trustkeep.ErrCorrupt for an answer that is none; the error of the network or
-// of the context.
+// MaxSize; trustkeep.ErrCorrupt for an answer that is none; trustkeep.ErrInvalid for fields
+// out of range; the error of the network or of the context.
 func (s Scanner) Scan(ctx context.Context, name string, content []byte) error {
 	if err := s.scan(ctx, content); err != nil {
 		return &trustkeep.Error{Op: "clamd: scan", Path: name, Err: err}
@@ -62,6 +62,9 @@ func (s Scanner) Scan(ctx context.Context, name string, content []byte) error {
 }
 
 func (s Scanner) scan(ctx context.Context, content []byte) error {
+	if s.Network != "" && s.Network != "unix" && s.Network != "tcp" || s.Timeout < 0 || s.MaxSize < 0 {
+		return fmt.Errorf("network %q, timeout %s, size %d: %w", trustkeep.Printable(s.Network), s.Timeout, s.MaxSize, trustkeep.ErrInvalid)
+	}
 	if s.Network == "" {
 		s.Network = "unix"
 	}

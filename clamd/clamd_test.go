@@ -167,3 +167,11 @@ func TestInteropClamd(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestWrongCallIsInvalid(t *testing.T) {
+	for name, s := range map[string]Scanner{"network": {Network: "carrier pigeon"}, "timeout": {Timeout: -1}, "size": {MaxSize: -1}} {
+		if err := s.Scan(t.Context(), "x", []byte("content")); !errors.Is(err, trustkeep.ErrInvalid) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}

@@ -59,6 +59,9 @@ func (o Options) fetch(ctx context.Context, address string) (*Chain, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", trustkeep.ErrInvalid, err)
 	}
+	if o.Timeout < 0 {
+		return nil, fmt.Errorf("timeout %s: %w", o.Timeout, trustkeep.ErrInvalid)
+	}
 	if o.StartTLS != "" {
 		if err := o.StartTLS.check(); err != nil {
 			return nil, err

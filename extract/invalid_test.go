@@ -21,8 +21,9 @@ func TestWrongCallsAreInvalid(t *testing.T) {
 	_, proxy := extract.Fetch(context.Background(), "a.example:443", extract.Options{Dial: dial, Proxy: &url.URL{Scheme: "socks5", Host: "p"}})
 	_, protocol := extract.Fetch(context.Background(), "a.example:21", extract.Options{Dial: dial, StartTLS: "gopher"})
 	_, address := extract.Fetch(context.Background(), "a.example", extract.Options{Dial: dial})
+	_, timeout := extract.Fetch(context.Background(), "a.example:443", extract.Options{Dial: dial, Timeout: -1})
 	for name, err := range map[string]error{"fingerprint": fingerprint, "proxy": proxy, "protocol": protocol, "address": address,
-		"StartTLS": extract.StartTLS(nil, "gopher")} {
+		"timeout": timeout, "StartTLS": extract.StartTLS(nil, "gopher")} {
 		if !errors.Is(err, trustkeep.ErrInvalid) || errors.Is(err, trustkeep.ErrCorrupt) || errors.Is(err, trustkeep.ErrUnsupported) {
 			t.Errorf("%s: %v", name, err)
 		}

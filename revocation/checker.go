@@ -100,8 +100,11 @@ type Checker struct {
 }
 
 // New returns a Checker. It fails with trustkeep.ErrInvalid for a Mode or Coverage out of
-// range and for a nil CRL.
+// range, for a negative duration or size and for a nil CRL.
 func New(o Options) (*Checker, error) {
+	if min(o.Timeout, o.MaxAge, o.Skew, o.RetryAfter) < 0 || o.MaxCached < 0 {
+		return nil, fmt.Errorf("revocation: negative bound: %w", trustkeep.ErrInvalid)
+	}
 	if o.Mode > SoftFail || o.Coverage > LeafOnly {
 		return nil, fmt.Errorf("revocation: mode %d, coverage %d: %w", o.Mode, o.Coverage, trustkeep.ErrInvalid)
 	}
