@@ -51,7 +51,12 @@ type Options struct {
 	// Logger is told of files that could not be written beside a record, and of
 	// repairs. Nil is silent.
 	Logger *slog.Logger
+
+	wait time.Duration // openWait, but in tests
 }
+
+// openWait is how long Open waits for other writers.
+const openWait = 10 * time.Second
 
 // Directory is a storage in a directory of the file system. Several programs may have it
 // open at once, if the file system has advisory locks (flock, LockFileEx): those of
@@ -89,8 +94,9 @@ type marker struct {
 // a storage, readable by its owner alone.
 //
 // The error wraps trustkeep.ErrUnsupported for a directory that holds something else or
-// a later format, trustkeep.ErrCorrupt for one whose marker is damaged, or is that of
-// the file system.
+// a later format, trustkeep.ErrCorrupt for one whose marker is damaged,
+// context.DeadlineExceeded if another program locks the directory for 10 seconds, or is
+// that of the file system.
 func Open(path string, o Options) (*Directory, error) {
 	if o.Poll <= 0 {
 		o.Poll = time.Second
@@ -104,6 +110,9 @@ func Open(path string, o Options) (*Directory, error) {
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.wait == 0 {
+		o.wait = openWait
 	}
 	d := &Directory{root: filepath.Clean(path), o: o, changed: make(chan struct{})}
 	d.closed, d.close = context.WithCancel(context.Background())
@@ -146,7 +155,9 @@ func (d *Directory) open() error {
 
 // start makes an empty directory a storage and repairs what a writer that died left.
 func (d *Directory) start() error {
-	unlock, err := d.lock.exclusive(context.Background())
+	ctx, cancel := context.WithTimeout(context.Background(), d.o.wait)
+	defer cancel()
+	unlock, err := d.lock.exclusive(ctx)
 	if err != nil {
 		return err
 	}

@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"sync"
 	"time"
+
+	"github.com/trustkeep/trustkeep"
 )
 
 // lockFile excludes writers from each other and counts their writes. The count is odd
@@ -57,12 +59,13 @@ func (l *lockFile) Close() error {
 	return err
 }
 
-// exclusive waits for its turn. Only one caller on the machine has it.
+// exclusive waits for its turn. Only one caller on the machine has it. The error of the
+// context is that of a trustkeep.Error with a hint.
 func (l *lockFile) exclusive(ctx context.Context) (unlock func(), err error) {
 	select {
 	case l.turn <- struct{}{}:
 	case <-ctx.Done():
-		return nil, ctx.Err()
+		return nil, l.busy(ctx, "this program writes, or a file system does not answer")
 	}
 	l.mu.RLock()
 	release := func() { l.mu.RUnlock(); <-l.turn }
@@ -86,10 +89,15 @@ func (l *lockFile) exclusive(ctx context.Context) (unlock func(), err error) {
 		select {
 		case <-wait.C:
 		case <-ctx.Done():
+			name := l.file.Name()
 			release()
-			return nil, ctx.Err()
+			return nil, l.busy(ctx, "another program holds the lock; find it: lsof "+trustkeep.Printable(name))
 		}
 	}
+}
+
+func (l *lockFile) busy(ctx context.Context, hint string) error {
+	return &trustkeep.Error{Op: "lock", Err: fmt.Errorf("waiting for other writers: %w", ctx.Err()), Hint: hint}
 }
 
 // count returns the count of writes, which grows by two with each, and when it last

@@ -14,10 +14,15 @@ func (d *Directory) Watch(ctx context.Context, prefix string) (<-chan environmen
 	if err := d.alive(ctx); err != nil {
 		return nil, fail("watch", prefix, err)
 	}
+	// Close does not wait for a lock that a look waits for.
+	ctx, cancel := context.WithCancel(ctx)
+	stop := context.AfterFunc(d.closed, cancel)
+	done := func() { stop(); cancel() }
 	w := &watcher{d: d, prefix: prefix, known: make(map[string]seen)}
 	changed := d.changes()
 	first, err := w.look(ctx)
 	if err != nil {
+		done()
 		return nil, fail("watch", prefix, err)
 	}
 	first.Full = true
@@ -25,12 +30,14 @@ func (d *Directory) Watch(ctx context.Context, prefix string) (<-chan environmen
 	d.mu.Lock()
 	if d.closed.Err() != nil {
 		d.mu.Unlock()
+		done()
 		return nil, fail("watch", prefix, fs.ErrClosed)
 	}
 	d.watchers.Add(1)
 	d.mu.Unlock()
 	go func() {
 		defer d.watchers.Done()
+		defer done()
 		defer close(updates)
 		w.run(ctx, first, changed, updates)
 	}()
