@@ -75,6 +75,9 @@ func TestSourceRules(t *testing.T) {
 					folder != "internal/storefile" && folder != "internal/testtool" {
 					t.Errorf("%v: os.%s; files are written by internal/storefile", fset.Position(n.Pos()), n.Sel.Name)
 				}
+				if n.Sel.Name == "CreateTemp" && !test {
+					t.Errorf("%v: CreateTemp; files are written by internal/storefile", fset.Position(n.Pos()))
+				}
 				if n.Sel.Name == "LookPath" && folder != "internal/testtool" {
 					t.Errorf("%v: LookPath; tools are started by internal/testtool", fset.Position(n.Pos()))
 				}

@@ -18,12 +18,12 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/audit"
+	"github.com/trustkeep/trustkeep/internal/storefile"
 	"github.com/trustkeep/trustkeep/keystore"
 )
 
@@ -160,24 +160,9 @@ func errExists(path string) error {
 
 // save puts the whole file in place, or nothing.
 func (c *command) save(data []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(c.out), ".convert-*") // with mode 0600
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name()) // fails once it has its name
-	_, err = f.Write(data)
-	err = errors.Join(err, f.Sync(), f.Close())
-	if err != nil {
-		return err
-	}
-	if c.force {
-		return os.Rename(f.Name(), c.out)
-	}
-	// Unlike a rename, a link fails if somebody else was faster.
-	if err := os.Link(f.Name(), c.out); errors.Is(err, fs.ErrExist) {
+	err := storefile.Write(c.out, data, storefile.Options{New: !c.force, SetMode: true}) // with mode 0600
+	if errors.Is(err, fs.ErrExist) {
 		return errExists(c.out)
-	} else if err != nil {
-		return err
 	}
-	return nil
+	return err
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/storefile"
 	"github.com/trustkeep/trustkeep/pgp"
 )
 
@@ -145,11 +146,7 @@ func (c *command) writeFile(file string, data []byte, mode os.FileMode) error {
 		_, err := c.stdout.Write(data)
 		return err
 	}
-	temp := file + ".tmp"
-	if err := os.WriteFile(temp, data, mode); err != nil {
-		return err
-	}
-	return os.Rename(temp, file)
+	return storefile.Write(file, data, storefile.Options{Mode: mode, SetMode: true})
 }
 
 // when reads a point in time: a date, a number of years, months, weeks or days

@@ -7,6 +7,7 @@ import (
 	"os"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/storefile"
 	"github.com/trustkeep/trustkeep/pgp"
 )
 
@@ -254,13 +255,5 @@ func sign(c *command, args []string) error {
 	if *out == "-" {
 		return write(c.stdout, in)
 	}
-	f, err := os.Create(*out + ".tmp")
-	if err != nil {
-		return err
-	}
-	if err := errors.Join(write(f, in), f.Close()); err != nil {
-		os.Remove(f.Name())
-		return err
-	}
-	return os.Rename(f.Name(), *out)
+	return storefile.Stream(*out, storefile.Options{Mode: 0o644}, func(w io.Writer) error { return write(w, in) })
 }
