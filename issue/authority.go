@@ -12,7 +12,7 @@ import (
 // authority is an identity taken apart.
 type authority struct {
 	key   crypto.Signer
-	chain []*x509.Certificate // leaf first, as far as crypto/x509 can read it
+	chain []*x509.Certificate // leaf first; only Raw of those that crypto/x509 refuses
 	raw   [][]byte
 }
 
@@ -46,7 +46,7 @@ func authorityOf(id trustkeep.Identity) (*authority, error) {
 			if i == 0 {
 				return nil, fmt.Errorf("identity's certificate: %w: %v", trustkeep.ErrCorrupt, err)
 			}
-			break
+			c = &x509.Certificate{Raw: der} // sent all the same
 		}
 		a.chain = append(a.chain, c)
 	}

@@ -67,6 +67,29 @@ func TestReplyHasTheWholeChain(t *testing.T) {
 	}
 }
 
+// So has a certificate that is made or renewed here.
+func TestIssuedChainIsWhole(t *testing.T) {
+	pki := testpki.New(t, testpki.Options{Now: noon})
+	refused := pki.NegativeSerial("refused").DER
+	ca := tlsIdentity{cert: &tls.Certificate{Certificate: [][]byte{pki.Root.DER, refused, pki.Intermediate.DER}, PrivateKey: pki.Root.Key}}
+	check := func(id *keystore.Identity, err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		cert, err := id.TLSCertificate()
+		if err != nil || len(cert.Certificate) != 4 || string(cert.Certificate[2]) != string(refused) || len(id.Chain()) != 3 {
+			t.Errorf("%d certificates, %d of them understood, %v", len(cert.Certificate), len(id.Chain()), err)
+		}
+	}
+	id, err := issue.New(issue.Options{Subject: cn("a"), Issuer: ca, Clock: atNoon})
+	check(id, err)
+	ks := newServer(t)
+	check(renew(t.Context(), ks, "server", issue.RenewOptions{Certificate: issue.Options{Issuer: ca}}))
+	check(renew(t.Context(), ks, "server", issue.RenewOptions{NewKey: true, Certificate: issue.Options{Issuer: ca}}))
+	check(ks.Identity("server"))
+}
+
 func TestIssuersRefused(t *testing.T) {
 	pki := testpki.New(t, testpki.Options{Now: noon})
 	broken := errors.New("the device is gone")

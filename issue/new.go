@@ -16,7 +16,7 @@ import (
 
 // New makes a private key and a certificate for it. Without Options.Issuer the certificate
 // is self-signed, which Identity.SelfSigned tells and package audit reports; with one, the
-// issuer's chain follows the certificate, as far as crypto/x509 can read it.
+// issuer's chain follows the certificate.
 //
 // Keystore.AddIdentity puts the result into a store under an alias that must be free,
 // Keystore.SetIdentity under any alias.

@@ -37,7 +37,11 @@ func (k *Keystore) SetChain(alias string, chain ...*x509.Certificate) error {
 	}
 	next := it.variant(func(e *entry.Entry) { e.Chain, e.Err = rewrap(chain, it.e.Chain), nil })
 	if key != nil {
-		next.identity.Store(newIdentity(it.e.Alias, key, slices.Clone(chain)))
+		id, err := identityFrom(it.e.Alias, key, next.e.Chain)
+		if err != nil {
+			return s.fail(op, it.e.Alias, err, "")
+		}
+		next.identity.Store(id)
 	}
 	return k.exchange(op, []*item{it}, []*item{next})
 }

@@ -12,7 +12,6 @@ import (
 	"slices"
 
 	"github.com/trustkeep/trustkeep"
-	"github.com/trustkeep/trustkeep/internal/redact"
 )
 
 // Identity is a private key with its certificate chain. It is immutable and
@@ -28,7 +27,7 @@ type Identity struct {
 // NewIdentity makes an identity of a private key and its chain, leaf first.
 // Any crypto.Signer will do, such as a key that stays in hardware; only keys
 // that crypto/x509 can marshal can be saved in a store. A chain in another
-// order is put in order.
+// order is put in order. Of an issuer that crypto/x509 refuses, only Raw need be set.
 //
 // The error is ErrKeyMismatch when the key belongs to none of the
 // certificates, and ErrInvalid without a key or certificates.
@@ -47,14 +46,6 @@ func NewIdentity(key crypto.Signer, chain ...*x509.Certificate) (*Identity, erro
 		return nil, &trustkeep.Error{Op: op, Err: err}
 	}
 	return id, nil
-}
-
-func newIdentity(alias string, key crypto.Signer, chain []*x509.Certificate) *Identity {
-	id := &Identity{alias: alias, signer: redact.Key(key), chain: chain}
-	for _, c := range chain {
-		id.raw = append(id.raw, c.Raw)
-	}
-	return id
 }
 
 // Alias is the identity's alias in the store that it came from, or empty.

@@ -19,7 +19,8 @@ type Replacement struct {
 	// Key is the new private key. If nil, the entry keeps its key, which stays locked
 	// if it is locked.
 	Key crypto.Signer
-	// Chain is stored in the order given. The first certificate must be the key's own.
+	// Chain is stored in the order given. The first certificate must be the key's own. Of
+	// one that crypto/x509 refuses, only Raw need be set.
 	Chain []*x509.Certificate
 	// As is the alias of another entry, which the result replaces. The entry that was
 	// read goes. Use it for a new key that waited for its certificate beside the old
@@ -159,7 +160,11 @@ func (k *Keystore) successor(it, target *item, r Replacement) (*item, error) {
 		next.e.Key, next.e.LocalKeyID, next.set = &entry.PrivateKey{}, nil, true
 	}
 	if key != nil {
-		next.identity.Store(newIdentity(next.e.Alias, key, slices.Clone(r.Chain)))
+		id, err := identityFrom(next.e.Alias, key, next.e.Chain)
+		if err != nil {
+			return nil, err
+		}
+		next.identity.Store(id)
 	}
 	return next, nil
 }

@@ -179,8 +179,12 @@ type Certificate struct {
 // NewCertificate wraps the DER of an X.509 certificate without looking at it.
 func NewCertificate(raw []byte) *Certificate { return &Certificate{Raw: raw, Type: "X.509"} }
 
-// FromX509 wraps a certificate that is parsed already.
+// FromX509 wraps a certificate that is parsed already, or of which only Raw is set: such as
+// one that crypto/x509 refuses.
 func FromX509(c *x509.Certificate) *Certificate {
+	if c.RawTBSCertificate == nil {
+		return NewCertificate(c.Raw)
+	}
 	w := &Certificate{Raw: c.Raw, Type: "X.509"}
 	w.once.Do(func() { w.x509 = c })
 	return w
