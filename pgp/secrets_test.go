@@ -9,8 +9,12 @@ import (
 	"encoding/xml"
 	"errors"
 	"fmt"
+	"go/ast"
+	goparser "go/parser"
+	"go/token"
 	"io"
 	"log/slog"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -367,4 +371,35 @@ func specsOf(t *testing.T, k *Key) (out []s2kcost.Spec) {
 		out = append(out, spec)
 	}
 	return out
+}
+
+// TestEveryTypeIsLookedAt fails for a new exported type until somebody has
+// decided whether TestNothingPrintsSecrets has to print it.
+func TestEveryTypeIsLookedAt(t *testing.T) {
+	const printed = `GenerateOptions Decryption Encryption Signing Verification Key Keyring Skipped
+		UnreadableError Result SignatureInfo UnverifiedReader`
+	const noSecret = `Options Preset Relaxations SubkeyOptions Compression Info UserIDInfo SubkeyInfo Usage SecretState
+		SignatureState Reason KeyExpiredError KeyRevokedError WeaknessError SignatureError`
+	// TestComponentsDoNotPrintSecrets has these.
+	const components = "Component ComponentOptions ComponentState Revision RevisionState"
+	known := strings.Fields(printed + " " + noSecret + " " + components)
+	files, err := filepath.Glob("*.go")
+	if err != nil || len(files) == 0 {
+		t.Fatal("no files", err)
+	}
+	for _, file := range files {
+		if strings.HasSuffix(file, "_test.go") {
+			continue
+		}
+		tree, err := goparser.ParseFile(token.NewFileSet(), file, nil, goparser.SkipObjectResolution)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ast.Inspect(tree, func(n ast.Node) bool {
+			if s, ok := n.(*ast.TypeSpec); ok && s.Name.IsExported() && !slices.Contains(known, s.Name.Name) {
+				t.Errorf("%s: can %s hold a secret? See TestNothingPrintsSecrets", file, s.Name.Name)
+			}
+			return true
+		})
+	}
 }
