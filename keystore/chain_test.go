@@ -189,3 +189,20 @@ func TestPairSendsRefusedIssuer(t *testing.T) {
 func pemBlock(kind string, der []byte) []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der})
 }
+
+// Strict refuses a store with a certificate that crypto/x509 refuses, in the middle of a
+// chain too.
+func TestStrictRefusesChainWithRefusedCertificate(t *testing.T) {
+	server := testpki.New(t, testpki.Options{}).Server("server")
+	strict := keystore.Options{Strict: true}
+	for _, f := range []trustkeep.Format{trustkeep.PKCS12, trustkeep.JKS, trustkeep.PEM} {
+		if _, err := strict.Parse(withChain(t, f, server, server.DERChain()), first); err != nil {
+			t.Errorf("%s: %v", f, err)
+		}
+		ks, err := strict.Parse(withChain(t, f, server, refusedChain(t, server)), first)
+		if ks != nil {
+			t.Errorf("%s: opened", f)
+		}
+		wantError(t, err, trustkeep.ErrUnsupported, "server")
+	}
+}

@@ -47,9 +47,9 @@ func (k *Keystore) SetChain(alias string, chain ...*x509.Certificate) error {
 }
 
 // CompleteChain orders a private key's chain and adds what is missing up to a
-// self-signed root, from the store and the sources. When an issuer cannot be
-// found, nothing changes and the error, ErrNotFound, names it. The key stays
-// locked.
+// self-signed root, from the store and the sources. Certificates that are no link of the
+// chain go. If an issuer cannot be found, nothing changes and the error, ErrNotFound,
+// names it. The key stays locked.
 func (k *Keystore) CompleteChain(alias string, from ...trustkeep.CertificateHolder) error {
 	const op = "keystore: complete chain"
 	var others []*entry.Certificate

@@ -15,7 +15,7 @@ import (
 //
 // Errors: ErrExists when an alias is taken (Rename one of the two); ErrNotFound;
 // ErrUnsupported for an entry that is not understood, between stores of different
-// formats; those of unlocking a key.
+// formats; ErrInvalid for a nil store; those of unlocking a key.
 func (k *Keystore) CopyFrom(other *Keystore, aliases ...string) error {
 	const op = "keystore: copy"
 	if other == nil {

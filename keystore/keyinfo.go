@@ -17,10 +17,10 @@ import (
 type KeyInfo struct {
 	// Algorithm of the key itself: "RSA 2048", "EC P-256", "Ed448", "AES".
 	Algorithm string
-	// Usable tells that Identity can use a private key of that algorithm. Others
+	// Usable reports whether Identity can use a private key of that algorithm. Others
 	// can be listed, copied and written, but this library cannot sign with them.
 	Usable bool
-	// Matched tells that the key was found to belong to the first
+	// Matched reports whether the key was found to belong to the first
 	// certificate of its entry. It is false where there is no certificate and
 	// where the algorithm is not known well enough to tell.
 	Matched bool

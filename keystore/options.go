@@ -12,7 +12,7 @@ import (
 	"github.com/trustkeep/trustkeep/internal/storefile"
 )
 
-// Options says how a store is read. The zero value is what the functions Load,
+// Options configures reading a store. The zero value is what the functions Load,
 // Read and Parse use.
 type Options struct {
 	// Limits bounds the work that an input may cause; zero fields stand for

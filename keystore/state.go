@@ -76,7 +76,7 @@ func (it *item) variant(change func(*entry.Entry)) *item {
 	return next
 }
 
-// current returns the state of now, for the zero Keystore too.
+// current returns the current state, for the zero Keystore too.
 func (k *Keystore) current() *state {
 	if s := k.state.Load(); s != nil {
 		return s
@@ -85,7 +85,7 @@ func (k *Keystore) current() *state {
 	return k.state.Load()
 }
 
-// look calls f with the state of now, of which no password is wiped meanwhile. f copies
+// look calls f with the current state, of which no password is wiped meanwhile. f copies
 // or compares passwords and does nothing that takes time.
 func (k *Keystore) look(f func(*state)) {
 	k.secrets.RLock()
@@ -93,7 +93,7 @@ func (k *Keystore) look(f func(*state)) {
 	f(k.current())
 }
 
-// edit puts in force what change makes of the state of now, unless it fails. Writers
+// edit puts in force what change makes of the current state, unless it fails. Writers
 // take turns.
 func (k *Keystore) edit(change func(*state) (*state, error)) error {
 	k.mu.Lock()

@@ -33,15 +33,15 @@ type LiveIdentity struct {
 	id    atomic.Pointer[Identity]
 }
 
-// Identity returns the identity of now.
+// Identity returns the current identity.
 func (l *LiveIdentity) Identity() *Identity { return l.id.Load() }
 
-// TLSCertificate returns the certificate of now. The error is always nil.
+// TLSCertificate returns the current certificate. The error is always nil.
 func (l *LiveIdentity) TLSCertificate() (*tls.Certificate, error) {
 	return l.id.Load().TLSCertificate()
 }
 
-// String is that of the identity of now.
+// String names the current identity.
 func (l *LiveIdentity) String() string { return l.id.Load().String() }
 
 // Watch loads the store at path as Load does and follows it until Close: renames onto
