@@ -78,7 +78,7 @@ const defaultSeenPeers = 1000
 // Close ends it. Programs that attach under the same name count as one atom.
 //
 // The error wraps trustkeep.ErrNotFound for an environment that is gone, and
-// trustkeep.ErrUnsupported for a name that is no ID; else it is that of the storage or
+// trustkeep.ErrInvalid for a name that is no ID; else it is that of the storage or
 // the context.
 func (e *Environment) Attach(ctx context.Context, atom string, o AtomOptions) (*Atom, error) {
 	if err := checkID("attach", atom); err != nil {

@@ -207,7 +207,7 @@ func TestWaitEndsWithTheAtom(t *testing.T) {
 func TestProcessIsFrozenAtOneMoment(t *testing.T) {
 	path := t.TempDir() + "/key"
 	must(t, environment.NewKeyFile(path))
-	o := environment.Options{Key: environment.FileKey(path), Rand: quickkdf.Rand()}
+	o := environment.Options{Sealer: environment.FileSealer(path), Rand: quickkdf.Rand()}
 	w := newWorld(t, o)
 	ctx := t.Context()
 	w.public(w.identity("server"), "a")

@@ -183,7 +183,7 @@ func (r *Registry) reveal(ctx context.Context, id string, s *secret) ([]byte, er
 		return r.o.Resolve(ctx, s.Reference)
 	}
 	if r.secrets == nil {
-		return nil, errNoKey
+		return nil, errNoSealer
 	}
 	return r.secrets.open(id, s)
 }
@@ -202,7 +202,7 @@ func (r *Registry) passwordOf(ctx context.Context, d *componentRecord, c *compon
 		return trustkeep.Password(string(password)), nil
 	}
 	if r.o.Passwords == nil {
-		return nil, &trustkeep.Error{Op: "password", Alias: c.Name(), Err: trustkeep.ErrNotFound, Hint: "it is not kept; set Options.Passwords, or Options.Key before the component is stored"}
+		return nil, &trustkeep.Error{Op: "password", Alias: c.Name(), Err: trustkeep.ErrNotFound, Hint: "it is not kept; set Options.Passwords, or Options.Sealer before the component is stored"}
 	}
 	return r.o.Passwords(ctx, c.ID())
 }

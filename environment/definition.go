@@ -113,7 +113,7 @@ func (d *processRecord) check(id string) error { return is(d.Process.ID, id) }
 //
 // Errors wrap trustkeep.ErrNotFound for a component that does not exist and
 // ErrUnsupported for one of the wrong kind: Trusted and Identity are X.509, and Identity
-// is private. ErrUnsupported is also that of a relaxation or mode of client authentication
+// is private. ErrInvalid is that of a relaxation or mode of client authentication
 // that tlsctx does not know.
 func (r *Registry) SetConnection(ctx context.Context, c Connection) error {
 	if err := checkID("set connection", c.ID); err != nil {
@@ -141,11 +141,11 @@ func connectionSlot(id string) slot[*connectionRecord, Connection] {
 func (c Connection) checkSettings() error {
 	for _, a := range c.Allow {
 		if !slices.Contains(truststore.Relaxations(), a) {
-			return fmt.Errorf("relaxation %q: %w", trustkeep.Printable(string(a)), trustkeep.ErrUnsupported)
+			return fmt.Errorf("relaxation %q: %w", trustkeep.Printable(string(a)), trustkeep.ErrInvalid)
 		}
 	}
 	if c.ClientAuth > tlsctx.RequireClientAuth {
-		return fmt.Errorf("client authentication %d: %w", c.ClientAuth, trustkeep.ErrUnsupported)
+		return fmt.Errorf("client authentication %d: %w", c.ClientAuth, trustkeep.ErrInvalid)
 	}
 	return nil
 }

@@ -6,7 +6,7 @@
 // what of it counts where. Running programs attach to one as an Atom and follow it:
 //
 //	storage, err := dirstore.Open("/var/lib/certificates", dirstore.Options{})
-//	registry, err := environment.Open(ctx, storage, environment.Options{Key: environment.FileKey("/run/secrets/registry")})
+//	registry, err := environment.Open(ctx, storage, environment.Options{Sealer: environment.FileSealer("/run/secrets/registry")})
 //	test, err := registry.Environment(ctx, "test")
 //	atom, err := test.Attach(ctx, "node-1", environment.AtomOptions{})
 //	builder, err := atom.Connection("ftps-partner")
@@ -35,5 +35,5 @@
 // Everything is in a Storage, which many programs may share: a directory (package
 // dirstore) whose files keytool, openssl and gpg open, or NATS JetStream for a fleet of
 // machines (module natskv). Private keys are in it under their passwords, and those under
-// a key that the caller supplies, see Key. docs/environment.md describes the records.
+// a key that the caller supplies, see Sealer. docs/environment.md describes the records.
 package environment

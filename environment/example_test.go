@@ -28,7 +28,7 @@ func Example() {
 	defer storage.Close()
 	keyFile := filepath.Join(dir, "key")
 	fatal(environment.NewKeyFile(keyFile))
-	registry, err := environment.Open(ctx, storage, environment.Options{Key: environment.FileKey(keyFile)})
+	registry, err := environment.Open(ctx, storage, environment.Options{Sealer: environment.FileSealer(keyFile)})
 	fatal(err)
 
 	partner := partnersCertificate(ctx)

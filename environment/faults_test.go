@@ -155,7 +155,7 @@ func furnished(t *testing.T, w *world) []verb {
 	trusted := []string{"b"}
 	must(t, w.test.Override(ctx, "out", environment.Override{Trusted: &trusted}))
 	must(t, w.test.SetRole(ctx, environment.RoleTLS, "mine"))
-	must(t, w.AddKey(ctx, environment.PasswordKey(trustkeep.Password("another"))))
+	must(t, w.AddSealer(ctx, environment.PasswordSealer(trustkeep.Password("another"))))
 	check(w.CreateEnvironment(ctx, "old"))(t)
 	must(t, check(w.Environment(ctx, "old"))(t).DeployProcess(ctx, "orders"))
 	check(w.Environment(ctx, "old"))(t)
@@ -249,7 +249,7 @@ func furnished(t *testing.T, w *world) []verb {
 			if err != nil {
 				return err
 			}
-			i := slices.IndexFunc(all, func(c environment.Change) bool { return strings.HasPrefix(c.State, "deployed [a],") })
+			i := slices.IndexFunc(all, func(c environment.HistoryEntry) bool { return strings.HasPrefix(c.State, "deployed [a],") })
 			return e.Rollback(ctx, all[i].Revision)
 		}},
 		{"attach", func(ctx context.Context, _ R, e E) error {
@@ -260,7 +260,7 @@ func furnished(t *testing.T, w *world) []verb {
 			return err
 		}},
 		{"detach", func(ctx context.Context, _ R, e E) error { return e.Detach(ctx, "node") }},
-		{"remove key", func(ctx context.Context, r R, _ E) error { return r.RemoveKey(ctx, "password") }},
+		{"remove key", func(ctx context.Context, r R, _ E) error { return r.RemoveSealer(ctx, "password") }},
 	}
 }
 
@@ -319,7 +319,7 @@ func TestEveryChangeIsDoneOrNotDone(t *testing.T) {
 	path := t.TempDir() + "/key"
 	must(t, environment.NewKeyFile(path))
 	resolve := func(context.Context, string) ([]byte, error) { return []byte("secret-spare"), nil }
-	w := newWorld(t, environment.Options{Key: environment.FileKey(path)})
+	w := newWorld(t, environment.Options{Sealer: environment.FileSealer(path)})
 	verbs := furnished(t, w)
 	original := w.copyOf()
 
@@ -331,7 +331,7 @@ func TestEveryChangeIsDoneOrNotDone(t *testing.T) {
 		left := f.left
 		f.arm(0)
 		r := check(environment.Open(t.Context(), f, environment.Options{
-			Key: environment.FileKey(path), Clock: w.clock.Now, Rand: quickkdf.Rand(), Resolve: resolve,
+			Sealer: environment.FileSealer(path), Clock: w.clock.Now, Rand: quickkdf.Rand(), Resolve: resolve,
 			OnEvent: func(e environment.Event) { told = append(told, e.Action) },
 		}))(t)
 		e := check(r.Environment(t.Context(), "test"))(t)

@@ -69,10 +69,10 @@ func newWorld(t *testing.T, o environment.Options) *world {
 		defer w.mu.Unlock()
 		w.events = append(w.events, e)
 	}
-	if o.Key == nil {
+	if o.Sealer == nil {
 		path := t.TempDir() + "/key"
 		must(t, environment.NewKeyFile(path))
-		o.Key = environment.FileKey(path)
+		o.Sealer = environment.FileSealer(path)
 	}
 	w.Registry = check(environment.Open(t.Context(), w.storage, o))(t)
 	w.test = check(w.CreateEnvironment(t.Context(), "test"))(t)

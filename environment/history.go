@@ -10,8 +10,8 @@ import (
 	"github.com/trustkeep/trustkeep"
 )
 
-// Change is a former or the current state of a component or environment, as it is kept.
-type Change struct {
+// HistoryEntry is a former or the current state of a component or environment, as it is kept.
+type HistoryEntry struct {
 	// Revision names it; see Environment.Rollback.
 	Revision uint64
 	Time     time.Time
@@ -22,7 +22,7 @@ type Change struct {
 
 // History lists the changes of a component that the storage still has, the oldest first.
 // The error wraps trustkeep.ErrNotFound for one that never was.
-func (r *Registry) History(ctx context.Context, component string) ([]Change, error) {
+func (r *Registry) History(ctx context.Context, component string) ([]HistoryEntry, error) {
 	if err := checkID("history", component); err != nil {
 		return nil, err
 	}
@@ -38,7 +38,7 @@ func (r *Registry) History(ctx context.Context, component string) ([]Change, err
 
 // History lists the changes of what is deployed on its own, substituted and overridden,
 // the oldest first. Deployed processes are not part of it.
-func (e *Environment) History(ctx context.Context) ([]Change, error) {
+func (e *Environment) History(ctx context.Context) ([]HistoryEntry, error) {
 	if err := checkID("history", e.id); err != nil {
 		return nil, err
 	}
@@ -46,14 +46,14 @@ func (e *Environment) History(ctx context.Context) ([]Change, error) {
 	return out, failure("history", e.id, err)
 }
 
-func history[D document](ctx context.Context, r *Registry, key string, fresh func() D, state func(D) string) ([]Change, error) {
+func history[D document](ctx context.Context, r *Registry, key string, fresh func() D, state func(D) string) ([]HistoryEntry, error) {
 	versions, err := r.storage.Versions(ctx, key)
 	if err != nil {
 		return nil, err
 	}
-	out := make([]Change, len(versions))
+	out := make([]HistoryEntry, len(versions))
 	for i, v := range versions {
-		out[i] = Change{Revision: v.Revision, Time: v.Time}
+		out[i] = HistoryEntry{Revision: v.Revision, Time: v.Time}
 		d := fresh()
 		if v.Deleted || decode(v, d) != nil {
 			continue

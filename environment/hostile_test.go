@@ -89,7 +89,7 @@ func (s telltale) Reveal() ([]byte, error) { return []byte(s), nil }
 func (s telltale) String() string          { return "[redacted]" }
 
 func TestNothingPrintsSecrets(t *testing.T) {
-	o := Options{Key: PasswordKey(telltale("hunter2"))}
+	o := Options{Sealer: PasswordSealer(telltale("hunter2"))}
 	dataKey := []byte("hunter2+hunter2+hunter2+hunter2+")
 	v, err := newVault(dataKey, nil)
 	if err != nil {
@@ -100,7 +100,7 @@ func TestNothingPrintsSecrets(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := &Registry{o: o, secrets: v}
-	for _, v := range []any{o, &o, o.Key, r, &Environment{r: r}, &Running{scope{a: &Atom{r: r}}}, liveIdentity{scope{a: &Atom{r: r}}, "c"}} {
+	for _, v := range []any{o, &o, o.Sealer, r, &Environment{r: r}, &Running{scope{a: &Atom{r: r}}}, liveIdentity{scope{a: &Atom{r: r}}, "c"}} {
 		var b strings.Builder
 		for _, format := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
 			fmt.Fprintf(&b, format+"\n", v)

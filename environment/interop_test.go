@@ -20,7 +20,7 @@ func inDirectory(t *testing.T) (w *world, dir string) {
 	t.Cleanup(func() { d.Close() })
 	w = &world{t: t, clock: newClock(), storage: d}
 	w.Registry = check(environment.Open(t.Context(), d, environment.Options{
-		Key: environment.PasswordKey(trustkeep.Password("of the registry")),
+		Sealer: environment.PasswordSealer(trustkeep.Password("of the registry")),
 	}))(t)
 	w.test = check(w.CreateEnvironment(t.Context(), "test"))(t)
 	return w, dir

@@ -90,15 +90,15 @@ func (d *partnerRecord) check(id string) error {
 func (p Partner) checkMembers() error {
 	for _, m := range p.Members {
 		if m.Uses == 0 || m.Uses >= lastUse<<1 {
-			return fmt.Errorf("component %s has the uses %v: %w", trustkeep.Printable(m.Component), m.Uses, trustkeep.ErrUnsupported)
+			return fmt.Errorf("component %s has the uses %v: %w", trustkeep.Printable(m.Component), m.Uses, trustkeep.ErrInvalid)
 		}
 	}
 	return nil
 }
 
 // SetPartner stores a partner, new or changed. The error wraps trustkeep.ErrNotFound for a
-// component or environment that does not exist, and trustkeep.ErrUnsupported for a member
-// without a use, or with one that its component cannot serve.
+// component or environment that does not exist, trustkeep.ErrInvalid for a member
+// without a use, and trustkeep.ErrUnsupported for one with a use that its component cannot serve.
 func (r *Registry) SetPartner(ctx context.Context, p Partner) error {
 	if err := checkID("set partner", p.ID); err != nil {
 		return err

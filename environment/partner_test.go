@@ -91,8 +91,8 @@ func TestPartnerMembersFitTheirPurposes(t *testing.T) {
 		want error
 	}{
 		{"signing by a partner's certificate", environment.PartnerMember{Component: "them", Uses: partner.Sign}, trustkeep.ErrUnsupported},
-		{"nothing", environment.PartnerMember{Component: "them"}, trustkeep.ErrUnsupported},
-		{"what there is not", environment.PartnerMember{Component: "them", Uses: 1 << 12}, trustkeep.ErrUnsupported},
+		{"nothing", environment.PartnerMember{Component: "them"}, trustkeep.ErrInvalid},
+		{"what there is not", environment.PartnerMember{Component: "them", Uses: 1 << 12}, trustkeep.ErrInvalid},
 		{"nobody", environment.PartnerMember{Component: "no", Uses: partner.Verify}, trustkeep.ErrNotFound},
 		{"nowhere", environment.PartnerMember{Component: "them", Uses: partner.Verify, Environment: "no"}, trustkeep.ErrNotFound},
 	} {

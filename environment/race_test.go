@@ -24,7 +24,7 @@ type rival struct {
 }
 
 // rivals are all ways to refer to something, in what furnished makes.
-func rivals(former func(environment.Change) bool) []rival {
+func rivals(former func(environment.HistoryEntry) bool) []rival {
 	type (
 		R = *environment.Registry
 		E = *environment.Environment
@@ -136,7 +136,7 @@ func rivalWorld(t *testing.T, o environment.Options) (*world, []rival) {
 	all := check(w.test.History(ctx))(t)
 	state := all[len(all)-1].State
 	must(t, w.test.Undeploy(ctx, "gone"))
-	return w, rivals(func(c environment.Change) bool { return c.State == state })
+	return w, rivals(func(c environment.HistoryEntry) bool { return c.State == state })
 }
 
 // consistent checks that nothing refers to what is not there, and that what was done, and
@@ -212,7 +212,7 @@ func consistent(t *testing.T, s environment.Storage, x rival, referred, deleted 
 func TestDeletionAtEachMomentOfAReference(t *testing.T) {
 	path := t.TempDir() + "/key"
 	must(t, environment.NewKeyFile(path))
-	o := environment.Options{Key: environment.FileKey(path), Rand: quickkdf.Rand()}
+	o := environment.Options{Sealer: environment.FileSealer(path), Rand: quickkdf.Rand()}
 	w, all := rivalWorld(t, o)
 	o.Clock = w.clock.Now
 	for _, x := range all {
@@ -250,7 +250,7 @@ func TestDeletionAtEachMomentOfAReference(t *testing.T) {
 func TestDeletionAgainstReferences(t *testing.T) {
 	path := t.TempDir() + "/key"
 	must(t, environment.NewKeyFile(path))
-	o := environment.Options{Key: environment.FileKey(path), Rand: quickkdf.Rand()}
+	o := environment.Options{Sealer: environment.FileSealer(path), Rand: quickkdf.Rand()}
 	w, all := rivalWorld(t, o)
 	o.Clock = w.clock.Now
 	for _, kind := range []struct {

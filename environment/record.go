@@ -54,7 +54,7 @@ func kindOfKey(key string) (kind, environment, id string) {
 func checkID(what, id string) error {
 	if err := CheckKey(id); err != nil || strings.Contains(id, "/") || len(id) > 64 {
 		return &trustkeep.Error{
-			Op: "environment: " + what, Alias: id, Err: trustkeep.ErrUnsupported,
+			Op: "environment: " + what, Alias: id, Err: trustkeep.ErrInvalid,
 			Hint: "an ID has up to 64 lower-case letters, digits, hyphens and underscores",
 		}
 	}

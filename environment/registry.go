@@ -12,9 +12,9 @@ import (
 
 // Options configures a Registry. The zero value keeps no passwords and scans nothing.
 type Options struct {
-	// Key protects the passwords of private components at rest. Nil: none are kept,
+	// Sealer protects the passwords of private components at rest. Nil: none are kept,
 	// and Passwords has to know them.
-	Key Key
+	Sealer Sealer
 	// Passwords is asked for the password of a private component that the storage
 	// does not have, by its ID. Nil knows none.
 	Passwords func(ctx context.Context, id string) (trustkeep.PasswordSource, error)
@@ -48,20 +48,20 @@ type Options struct {
 type Registry struct {
 	storage Storage
 	o       Options
-	secrets *vault // nil without Options.Key
+	secrets *vault // nil without Options.Sealer
 }
 
 // Open opens the registry in a storage; an empty storage is an empty registry.
 //
-// With Options.Key, the error wraps trustkeep.ErrIncorrectPassword when it is none of
+// With Options.Sealer, the error wraps trustkeep.ErrIncorrectPassword when it is none of
 // the keys of this storage. The first key that a storage is opened with becomes its own.
 func Open(ctx context.Context, storage Storage, o Options) (*Registry, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	r := &Registry{storage: storage, o: o}
-	if o.Key != nil {
-		v, err := r.openVault(ctx, o.Key)
+	if o.Sealer != nil {
+		v, err := r.openVault(ctx, o.Sealer)
 		if err != nil {
 			return nil, failure("open", "", err)
 		}

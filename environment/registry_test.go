@@ -46,7 +46,7 @@ func TestComponentsOfBothKindsUnderOneRoof(t *testing.T) {
 	if _, err := w.Import(ctx, "again", armored, environment.ComponentOptions{ID: "p-public"}); !errors.Is(err, trustkeep.ErrExists) {
 		t.Errorf("an ID that is taken: %v", err)
 	}
-	if _, err := w.Import(ctx, "bad", armored, environment.ComponentOptions{ID: "../etc"}); !errors.Is(err, trustkeep.ErrUnsupported) {
+	if _, err := w.Import(ctx, "bad", armored, environment.ComponentOptions{ID: "../etc"}); !errors.Is(err, trustkeep.ErrInvalid) {
 		t.Errorf("an ID that is a path: %v", err)
 	}
 }

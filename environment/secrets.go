@@ -21,12 +21,12 @@ import (
 // dataKeySize is that of AES-256.
 const dataKeySize = 32
 
-// Key protects the data key of a registry, under which passwords are encrypted. The keys
-// of this package are PasswordKey, IdentityKey and FileKey; one that wraps by a key
+// A Sealer protects the data key of a registry, under which passwords are encrypted. The keys
+// of this package are PasswordSealer, IdentitySealer and FileSealer; one that wraps by a key
 // management service is as easily made.
 //
 // Implementations are safe for concurrent use.
-type Key interface {
+type Sealer interface {
 	// ID tells keys apart. It is stored in the clear. An empty one says that the key
 	// cannot be had, and Wrap why.
 	ID() string
@@ -62,7 +62,7 @@ type vault struct {
 }
 
 // openVault unwraps the data key, or makes one in a storage that has none.
-func (r *Registry) openVault(ctx context.Context, key Key) (*vault, error) {
+func (r *Registry) openVault(ctx context.Context, key Sealer) (*vault, error) {
 	dataKey, err := r.dataKey(ctx, key)
 	if errors.Is(err, trustkeep.ErrNotFound) {
 		dataKey, err = r.newDataKey(ctx, key)
@@ -75,7 +75,7 @@ func (r *Registry) openVault(ctx context.Context, key Key) (*vault, error) {
 }
 
 // dataKey unwraps the data key; trustkeep.ErrNotFound in a storage that has none.
-func (r *Registry) dataKey(ctx context.Context, key Key) ([]byte, error) {
+func (r *Registry) dataKey(ctx context.Context, key Sealer) ([]byte, error) {
 	id, err := idOf(key)
 	if err != nil {
 		return nil, err
@@ -102,7 +102,7 @@ func (r *Registry) dataKey(ctx context.Context, key Key) ([]byte, error) {
 // newDataKey makes the data key of a storage, or unwraps the one that somebody else was
 // faster to make. Where passwords are kept under one that is lost, a new one would hide
 // that.
-func (r *Registry) newDataKey(ctx context.Context, key Key) ([]byte, error) {
+func (r *Registry) newDataKey(ctx context.Context, key Sealer) ([]byte, error) {
 	id, err := idOf(key)
 	if err != nil {
 		return nil, err
@@ -134,7 +134,7 @@ func (r *Registry) newDataKey(ctx context.Context, key Key) ([]byte, error) {
 }
 
 // idOf is the ID of a key. One that has none says why when it is used.
-func idOf(key Key) (string, error) {
+func idOf(key Sealer) (string, error) {
 	id := key.ID()
 	if id != "" {
 		return id, nil
@@ -142,7 +142,7 @@ func idOf(key Key) (string, error) {
 	if _, err := key.Wrap(make([]byte, dataKeySize)); err != nil {
 		return "", err
 	}
-	return "", fmt.Errorf("a key without ID: %w", trustkeep.ErrUnsupported)
+	return "", fmt.Errorf("a sealer without ID: %w", trustkeep.ErrInvalid)
 }
 
 func (r *Registry) rand() io.Reader {
@@ -169,28 +169,28 @@ func newVault(dataKey []byte, random io.Reader) (*vault, error) {
 	return v, err
 }
 
-// AddKey lets another key open the registry's passwords too: each program can have one
+// AddSealer lets another key open the registry's passwords too: each program can have one
 // of its own. One of the same ID is replaced. The registry must have been opened with a
 // key that is still one of them.
 //
-// Errors wrap trustkeep.ErrUnsupported for a registry without Options.Key,
+// Errors wrap trustkeep.ErrUnsupported for a registry without Options.Sealer,
 // ErrIncorrectPassword if its key has been removed, or are those of the key's Wrap.
-func (r *Registry) AddKey(ctx context.Context, key Key) error {
+func (r *Registry) AddSealer(ctx context.Context, key Sealer) error {
 	if r.secrets == nil {
-		return failure("add key", "", errNoKey)
+		return failure("add sealer", "", errNoSealer)
 	}
 	id, err := idOf(key)
 	if err != nil {
-		return failure("add key", "", err)
+		return failure("add sealer", "", err)
 	}
-	dataKey, err := r.dataKey(ctx, r.o.Key)
+	dataKey, err := r.dataKey(ctx, r.o.Sealer)
 	if err != nil {
-		return failure("add key", id, err)
+		return failure("add sealer", id, err)
 	}
 	defer clear(dataKey)
 	wrapped, err := key.Wrap(dataKey)
 	if err != nil {
-		return failure("add key", id, err)
+		return failure("add sealer", id, err)
 	}
 	err = change(ctx, r, secretsKey, newVaultRecord, func(d *vaultRecord, exists bool) error {
 		if !exists {
@@ -204,16 +204,16 @@ func (r *Registry) AddKey(ctx context.Context, key Key) error {
 		return nil
 	})
 	if err == nil {
-		r.tell(ctx, Event{Action: "key added", Object: id})
+		r.tell(ctx, Event{Action: "sealer added", Object: id})
 	}
-	return failure("add key", id, err)
+	return failure("add sealer", id, err)
 }
 
-// Keys returns the IDs of the keys that open the registry's passwords, see Key.
-func (r *Registry) Keys(ctx context.Context) ([]string, error) {
+// Sealers returns the IDs of the sealers that open the registry's passwords, see Sealer.
+func (r *Registry) Sealers(ctx context.Context) ([]string, error) {
 	d := new(vaultRecord)
 	if _, err := r.get(ctx, secretsKey, d); err != nil {
-		return nil, failure("keys", "", err)
+		return nil, failure("sealers", "", err)
 	}
 	var out []string
 	for _, k := range d.Keys {
@@ -222,12 +222,12 @@ func (r *Registry) Keys(ctx context.Context) ([]string, error) {
 	return out, nil
 }
 
-// RemoveKey ends a key's access to passwords that are read from then on. The last key
+// RemoveSealer ends a key's access to passwords that are read from then on. The last key
 // cannot be removed: trustkeep.ErrInUse. An unknown ID is trustkeep.ErrNotFound.
 //
 // Who had the key may have kept the data key; change the passwords of components where
 // that matters.
-func (r *Registry) RemoveKey(ctx context.Context, id string) error {
+func (r *Registry) RemoveSealer(ctx context.Context, id string) error {
 	err := change(ctx, r, secretsKey, newVaultRecord, func(d *vaultRecord, _ bool) error {
 		i := d.find(id)
 		if i < 0 {
@@ -240,12 +240,12 @@ func (r *Registry) RemoveKey(ctx context.Context, id string) error {
 		return nil
 	})
 	if err == nil {
-		r.tell(ctx, Event{Action: "key removed", Object: id})
+		r.tell(ctx, Event{Action: "sealer removed", Object: id})
 	}
-	return failure("remove key", id, err)
+	return failure("remove sealer", id, err)
 }
 
-var errNoKey = &trustkeep.Error{Op: "secrets", Err: trustkeep.ErrUnsupported, Hint: "open the registry with a Key to keep passwords"}
+var errNoSealer = &trustkeep.Error{Op: "secrets", Err: trustkeep.ErrUnsupported, Hint: "open the registry with a Sealer to keep passwords"}
 
 // secret is a password at rest: encrypted, or the name of where it is.
 type secret struct {

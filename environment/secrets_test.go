@@ -75,32 +75,32 @@ func TestKeysOfTheRegistry(t *testing.T) {
 	}
 	ec := pkitest.New(t)
 	rsa := pkitest.Options{Key: issue.RSA2048}.New(t)
-	keys := map[string]environment.Key{
-		"file": environment.FileKey(file), "password": environment.PasswordKey(trustkeep.Password("pw")),
-		"EC": environment.IdentityKey(ec.Client), "RSA": environment.IdentityKey(rsa.Client),
+	keys := map[string]environment.Sealer{
+		"file": environment.FileSealer(file), "password": environment.PasswordSealer(trustkeep.Password("pw")),
+		"EC": environment.IdentitySealer(ec.Client), "RSA": environment.IdentitySealer(rsa.Client),
 	}
 	for name, key := range keys {
-		if _, err := environment.Open(ctx, w.storage, environment.Options{Key: key}); !errors.Is(err, trustkeep.ErrIncorrectPassword) {
+		if _, err := environment.Open(ctx, w.storage, environment.Options{Sealer: key}); !errors.Is(err, trustkeep.ErrIncorrectPassword) {
 			t.Errorf("%s opens before it was added: %v", name, err)
 		}
-		must(t, w.AddKey(ctx, key))
-		r := check(environment.Open(ctx, w.storage, environment.Options{Key: key}))(t)
+		must(t, w.AddSealer(ctx, key))
+		r := check(environment.Open(ctx, w.storage, environment.Options{Sealer: key}))(t)
 		if password := check(check(r.Password(ctx, "x"))(t).Reveal())(t); string(password) != "secret-x" {
 			t.Errorf("%s: another password", name)
 		}
 	}
-	wrong := environment.PasswordKey(trustkeep.Password("wrong"))
-	if _, err := environment.Open(ctx, w.storage, environment.Options{Key: wrong}); !errors.Is(err, trustkeep.ErrIncorrectPassword) {
+	wrong := environment.PasswordSealer(trustkeep.Password("wrong"))
+	if _, err := environment.Open(ctx, w.storage, environment.Options{Sealer: wrong}); !errors.Is(err, trustkeep.ErrIncorrectPassword) {
 		t.Errorf("%v", err)
 	}
-	if ids := check(w.Keys(ctx))(t); len(ids) != 5 || !contains(ids, "password") {
+	if ids := check(w.Sealers(ctx))(t); len(ids) != 5 || !contains(ids, "password") {
 		t.Errorf("keys %v", ids)
 	}
-	must(t, w.RemoveKey(ctx, "password"))
-	if _, err := environment.Open(ctx, w.storage, environment.Options{Key: keys["password"]}); !errors.Is(err, trustkeep.ErrIncorrectPassword) {
+	must(t, w.RemoveSealer(ctx, "password"))
+	if _, err := environment.Open(ctx, w.storage, environment.Options{Sealer: keys["password"]}); !errors.Is(err, trustkeep.ErrIncorrectPassword) {
 		t.Errorf("a removed key: %v", err)
 	}
-	if err := w.RemoveKey(ctx, "password"); !errors.Is(err, trustkeep.ErrNotFound) {
+	if err := w.RemoveSealer(ctx, "password"); !errors.Is(err, trustkeep.ErrNotFound) {
 		t.Errorf("%v", err)
 	}
 	// Without any key, passwords come from elsewhere.
@@ -127,27 +127,27 @@ func TestKeysThatCannotBeHadSayWhy(t *testing.T) {
 	must(t, os.WriteFile(damaged, []byte("0123"), 0o600))
 	for _, c := range []struct {
 		name string
-		key  environment.Key
+		key  environment.Sealer
 		want error
 	}{
-		{"no file", environment.FileKey(damaged + ".not"), fs.ErrNotExist},
-		{"a damaged file", environment.FileKey(damaged), trustkeep.ErrCorrupt},
-		{"no identity", environment.IdentityKey(nil), trustkeep.ErrEmpty},
-		{"no password", environment.PasswordKey(nil), trustkeep.ErrEmpty},
-		{"an empty password", environment.PasswordKey(trustkeep.Password("")), trustkeep.ErrEmpty},
+		{"no file", environment.FileSealer(damaged + ".not"), fs.ErrNotExist},
+		{"a damaged file", environment.FileSealer(damaged), trustkeep.ErrCorrupt},
+		{"no identity", environment.IdentitySealer(nil), trustkeep.ErrInvalid},
+		{"no password", environment.PasswordSealer(nil), trustkeep.ErrInvalid},
+		{"an empty password", environment.PasswordSealer(trustkeep.Password("")), trustkeep.ErrInvalid},
 	} {
-		if err := w.AddKey(ctx, c.key); !errors.Is(err, c.want) {
+		if err := w.AddSealer(ctx, c.key); !errors.Is(err, c.want) {
 			t.Errorf("%s is added: %v", c.name, err)
 		}
 		empty := storagetest.NewMemory(nil)
-		if _, err := environment.Open(ctx, empty, environment.Options{Key: c.key}); !errors.Is(err, c.want) {
+		if _, err := environment.Open(ctx, empty, environment.Options{Sealer: c.key}); !errors.Is(err, c.want) {
 			t.Errorf("%s opens an empty storage: %v", c.name, err)
 		}
 		if all := check(empty.List(ctx, ""))(t); len(all) > 0 {
 			t.Errorf("%s: %d records were written", c.name, len(all))
 		}
 		if c.key.ID() == "" {
-			if _, err := environment.Open(ctx, w.storage, environment.Options{Key: c.key}); !errors.Is(err, c.want) {
+			if _, err := environment.Open(ctx, w.storage, environment.Options{Sealer: c.key}); !errors.Is(err, c.want) {
 				t.Errorf("%s opens: %v", c.name, err)
 			}
 		}
@@ -162,11 +162,11 @@ func TestLostDataKeyIsNotReplaced(t *testing.T) {
 	w.identity("x")
 	lost := check(w.storage.Get(ctx, "secrets"))(t)
 	must(t, w.storage.Delete(ctx, "secrets", lost.Revision))
-	key := environment.PasswordKey(trustkeep.Password("another"))
-	if err := w.AddKey(ctx, key); !errors.Is(err, trustkeep.ErrNotFound) {
+	key := environment.PasswordSealer(trustkeep.Password("another"))
+	if err := w.AddSealer(ctx, key); !errors.Is(err, trustkeep.ErrNotFound) {
 		t.Errorf("a key is added to none: %v", err)
 	}
-	if _, err := environment.Open(ctx, w.storage, environment.Options{Key: key}); !errors.Is(err, trustkeep.ErrCorrupt) {
+	if _, err := environment.Open(ctx, w.storage, environment.Options{Sealer: key}); !errors.Is(err, trustkeep.ErrCorrupt) {
 		t.Errorf("%v", err)
 	}
 }
@@ -222,9 +222,9 @@ func TestPasswordByReference(t *testing.T) {
 func TestDataKeyOfSomebodyElse(t *testing.T) {
 	ctx := t.Context()
 	for name, pki := range map[string]*pkitest.PKI{"EC": pkitest.New(t), "RSA": pkitest.Options{Key: issue.RSA2048}.New(t)} {
-		key := environment.IdentityKey(pki.Client)
+		key := environment.IdentitySealer(pki.Client)
 		storage := storagetest.NewMemory(nil)
-		check(environment.Open(ctx, storage, environment.Options{Key: key}))(t)
+		check(environment.Open(ctx, storage, environment.Options{Sealer: key}))(t)
 		own := check(key.Wrap(make([]byte, 32)))(t)
 		if got := check(key.Unwrap(own))(t); len(got) != 32 {
 			t.Fatalf("%s: %d bytes", name, len(got))
@@ -238,7 +238,7 @@ func TestDataKeyOfSomebodyElse(t *testing.T) {
 			r := check(storage.Get(ctx, "secrets"))(t)
 			text := check(json.Marshal(map[string]any{"format": 1, "keys": []any{map[string]any{"id": key.ID(), "wrapped": wrapped}}}))(t)
 			check(storage.Put(ctx, "secrets", text, r.Revision))(t)
-			if _, err := environment.Open(ctx, storage, environment.Options{Key: key}); err == nil {
+			if _, err := environment.Open(ctx, storage, environment.Options{Sealer: key}); err == nil {
 				t.Errorf("%s, %s: the registry opens", name, what)
 			}
 		}

@@ -31,7 +31,7 @@ type Storage interface {
 	// Put writes a record and returns its new revision, if the record's revision is
 	// the expected one until then. Zero expects that there is none, or that it was
 	// deleted. Otherwise nothing is written and the error is a *ConflictError. A key
-	// that CheckKey refuses is trustkeep.ErrUnsupported, a value of more than
+	// that CheckKey refuses is trustkeep.ErrInvalid, a value of more than
 	// MaxValue bytes is trustkeep.ErrLimit.
 	Put(ctx context.Context, key string, value []byte, expected uint64) (revision uint64, err error)
 
@@ -138,7 +138,7 @@ func (e *ConflictError) Unwrap() error { return trustkeep.ErrConflict }
 
 // CheckKey says whether a key is one that every Storage takes: segments of lower-case
 // letters, digits, "-" and "_", each beginning with a letter or digit, divided by "/",
-// MaxKey bytes at most. The error wraps trustkeep.ErrUnsupported.
+// MaxKey bytes at most. The error wraps trustkeep.ErrInvalid.
 //
 // So no key means anything to a file system or a message broker, and keys differ in
 // more than case.
@@ -152,7 +152,7 @@ func CheckKey(key string) error {
 		}
 	}
 	if !ok {
-		return fmt.Errorf("environment: key %q: %w", trustkeep.Printable(key), trustkeep.ErrUnsupported)
+		return fmt.Errorf("environment: key %q: %w", trustkeep.Printable(key), trustkeep.ErrInvalid)
 	}
 	return nil
 }

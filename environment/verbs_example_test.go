@@ -21,7 +21,7 @@ import (
 func exampleRegistry(ctx context.Context) (*environment.Registry, *environment.Environment) {
 	clock := func() time.Time { return time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC) }
 	r, err := environment.Open(ctx, storagetest.NewMemory(clock), environment.Options{
-		Key: environment.PasswordKey(trustkeep.PasswordFunc(func() ([]byte, error) { return []byte("example"), nil })), Clock: clock,
+		Sealer: environment.PasswordSealer(trustkeep.PasswordFunc(func() ([]byte, error) { return []byte("example"), nil })), Clock: clock,
 	})
 	fatal(err)
 	test, err := r.CreateEnvironment(ctx, "test")

@@ -216,7 +216,7 @@ func keys(f *fixture) {
 		"-a", "_a", "a/_b", strings.Repeat("k", environment.MaxKey+1),
 	} {
 		_, err := f.Put(f.ctx, key, nil, 0)
-		f.wantErr(err, trustkeep.ErrUnsupported, "Put(%q)", key)
+		f.wantErr(err, trustkeep.ErrInvalid, "Put(%q)", key)
 		if _, err := f.Get(f.ctx, key); err == nil {
 			f.Errorf("Get(%q) succeeds", key)
 		}

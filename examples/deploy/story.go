@@ -109,7 +109,7 @@ func (s *story) open(ctx context.Context, o options) (err error) {
 		return err
 	}
 	s.registry, err = environment.Open(ctx, storage, environment.Options{
-		Key: environment.FileKey(keyFile), Scanner: o.scanner, Clock: s.clock.Now,
+		Sealer: environment.FileSealer(keyFile), Scanner: o.scanner, Clock: s.clock.Now,
 		OnEvent: func(e environment.Event) {
 			fmt.Fprintf(o.events, "%s  %s: %s\n", e.Actor, e.Action, strings.Join(filled(e.Environment, e.Object, e.Before, e.After), ", "))
 		},

@@ -37,15 +37,15 @@ func opens(t testing.TB, c *component.Component, password trustkeep.PasswordSour
 	return publicKeyOf(check(keystore.IdentityOf(c, password))(t).Leaf().Raw)
 }
 
-func sealers(t testing.TB, folder string) map[string]environment.Key {
+func sealers(t testing.TB, folder string) map[string]environment.Sealer {
 	ks := check(keystore.Load(filepath.Join(folder, "identity.p12"), trustkeep.Password("golden")))(t)
 	key := filepath.Join(t.TempDir(), "key") // with the mode of a secret
 	if err := os.WriteFile(key, check(os.ReadFile(filepath.Join(folder, "key")))(t), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return map[string]environment.Key{
-		"password": environment.PasswordKey(trustkeep.Password("golden")),
-		"file":     environment.FileKey(key),
-		"identity": environment.IdentityKey(check(ks.Identity(""))(t)),
+	return map[string]environment.Sealer{
+		"password": environment.PasswordSealer(trustkeep.Password("golden")),
+		"file":     environment.FileSealer(key),
+		"identity": environment.IdentitySealer(check(ks.Identity(""))(t)),
 	}
 }

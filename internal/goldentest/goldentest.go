@@ -95,9 +95,9 @@ func check[T any](v T, err error) func(testing.TB) T {
 }
 
 // Options are those to open the golden registry with.
-func Options(key environment.Key) environment.Options {
+func Options(key environment.Sealer) environment.Options {
 	return environment.Options{
-		Key: key, Clock: func() time.Time { return now },
+		Sealer: key, Clock: func() time.Time { return now },
 		Resolve: Resolve,
 	}
 }
@@ -137,7 +137,7 @@ func Describe(t testing.TB, r *environment.Registry) *Registry {
 	for _, p := range check(r.Partners(ctx))(t) {
 		out.Partners[p.ID] = check(json.Marshal(p))(t)
 	}
-	out.Sealers = check(r.Keys(ctx))(t)
+	out.Sealers = check(r.Sealers(ctx))(t)
 	for _, id := range check(r.Environments(ctx))(t) {
 		out.Environments[id] = describeEnvironment(t, r, id)
 	}
@@ -257,7 +257,7 @@ func Compare(t testing.TB, got, want *Registry) {
 }
 
 // Sealers are the keys that open the golden registry, by name.
-func Sealers(t testing.TB, folder string) map[string]environment.Key {
+func Sealers(t testing.TB, folder string) map[string]environment.Sealer {
 	return sealers(t, folder)
 }
 
@@ -279,7 +279,7 @@ func Run(t *testing.T, folder string, open func(*testing.T) environment.Storage)
 		})
 	}
 	t.Run("wrong password", func(t *testing.T) {
-		key := environment.PasswordKey(trustkeep.Password("wrong"))
+		key := environment.PasswordSealer(trustkeep.Password("wrong"))
 		if _, err := environment.Open(t.Context(), open(t), Options(key)); !errors.Is(err, trustkeep.ErrIncorrectPassword) {
 			t.Errorf("%v", err)
 		}

@@ -15,30 +15,30 @@ import (
 	"github.com/trustkeep/trustkeep/keystore"
 )
 
-type identityKey struct{ id *keystore.Identity }
+type identitySealer struct{ id *keystore.Identity }
 
-// IdentityKey is a key pair of a keystore, for RSA-OAEP or ECDH, see cms.Protect, and for
+// IdentitySealer is a key pair of a keystore, for RSA-OAEP or ECDH, see cms.Protect, and for
 // RSA-PSS or ECDSA: what it wraps is signed too, since everybody who has the certificate
 // could wrap a data key of their own, and read all passwords that are kept under that.
 //
 // It is named by its public key, so a certificate that was renewed for the same key still
 // opens the registry.
-func IdentityKey(id *keystore.Identity) Key { return identityKey{id} }
+func IdentitySealer(id *keystore.Identity) Sealer { return identitySealer{id} }
 
-// wrappedByIdentity is what identityKey makes, in DER.
+// wrappedByIdentity is what identitySealer makes, in DER.
 type wrappedByIdentity struct {
 	Protected []byte // by package cms
 	Signature []byte
 }
 
-func (k identityKey) usable() error {
+func (k identitySealer) usable() error {
 	if k.id == nil || k.id.Leaf() == nil {
-		return fmt.Errorf("no identity, or one without a certificate: %w", trustkeep.ErrEmpty)
+		return fmt.Errorf("no identity, or one without a certificate: %w", trustkeep.ErrInvalid)
 	}
 	return nil
 }
 
-func (k identityKey) ID() string {
+func (k identitySealer) ID() string {
 	if k.usable() != nil {
 		return ""
 	}
@@ -46,7 +46,7 @@ func (k identityKey) ID() string {
 	return "spki-sha256:" + hex.EncodeToString(sum[:])
 }
 
-func (k identityKey) Wrap(dataKey []byte) ([]byte, error) {
+func (k identitySealer) Wrap(dataKey []byte) ([]byte, error) {
 	if err := k.usable(); err != nil {
 		return nil, err
 	}
@@ -65,7 +65,7 @@ func (k identityKey) Wrap(dataKey []byte) ([]byte, error) {
 	return asn1.Marshal(wrappedByIdentity{protected, signature})
 }
 
-func (k identityKey) Unwrap(wrapped []byte) ([]byte, error) {
+func (k identitySealer) Unwrap(wrapped []byte) ([]byte, error) {
 	if err := k.usable(); err != nil {
 		return nil, err
 	}

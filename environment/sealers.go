@@ -23,14 +23,14 @@ const (
 	saltSize                  = 16
 )
 
-// passwordKey has the source in a closure: in a field that is not exported, package fmt
+// passwordSealer has the source in a closure: in a field that is not exported, package fmt
 // would not ask it how it wants to be printed.
-type passwordKey struct{ reveal func() ([]byte, error) }
+type passwordSealer struct{ reveal func() ([]byte, error) }
 
-// PasswordKey is a password, stretched by scrypt. A registry has one at most. An empty
-// password, or none, is trustkeep.ErrEmpty when the key is used.
-func PasswordKey(p trustkeep.PasswordSource) Key {
-	return passwordKey{func() ([]byte, error) {
+// PasswordSealer is a password, stretched by scrypt. A registry has one at most. An empty
+// password, or none, is trustkeep.ErrInvalid when the key is used.
+func PasswordSealer(p trustkeep.PasswordSource) Sealer {
+	return passwordSealer{func() ([]byte, error) {
 		if p == nil {
 			return nil, nil
 		}
@@ -38,9 +38,9 @@ func PasswordKey(p trustkeep.PasswordSource) Key {
 	}}
 }
 
-func (passwordKey) ID() string { return "password" }
+func (passwordSealer) ID() string { return "password" }
 
-func (k passwordKey) Wrap(dataKey []byte) ([]byte, error) {
+func (k passwordSealer) Wrap(dataKey []byte) ([]byte, error) {
 	salt := make([]byte, saltSize)
 	rand.Read(salt)
 	aead, err := k.cipher(salt)
@@ -51,7 +51,7 @@ func (k passwordKey) Wrap(dataKey []byte) ([]byte, error) {
 	return aead.Seal(salt, make([]byte, aead.NonceSize()), dataKey, nil), nil
 }
 
-func (k passwordKey) Unwrap(wrapped []byte) ([]byte, error) {
+func (k passwordSealer) Unwrap(wrapped []byte) ([]byte, error) {
 	if len(wrapped) < saltSize {
 		return nil, fmt.Errorf("wrapped key: %w", trustkeep.ErrCorrupt)
 	}
@@ -62,14 +62,14 @@ func (k passwordKey) Unwrap(wrapped []byte) ([]byte, error) {
 	return unwrapped(aead.Open(nil, make([]byte, aead.NonceSize()), wrapped[saltSize:], nil))
 }
 
-func (k passwordKey) cipher(salt []byte) (cipher.AEAD, error) {
+func (k passwordSealer) cipher(salt []byte) (cipher.AEAD, error) {
 	password, err := k.reveal()
 	if err != nil {
 		return nil, err
 	}
 	defer clear(password)
 	if len(password) == 0 {
-		return nil, fmt.Errorf("no password: %w", trustkeep.ErrEmpty)
+		return nil, fmt.Errorf("no password: %w", trustkeep.ErrInvalid)
 	}
 	key, err := scrypt.Key(password, salt, scryptN, scryptR, scryptP, 32)
 	if err != nil {
@@ -94,14 +94,14 @@ func unwrapped(dataKey []byte, err error) ([]byte, error) {
 	return dataKey, nil
 }
 
-type fileKey struct{ path string }
+type fileSealer struct{ path string }
 
 // fileKeySize is the length of what a key file holds: random bytes, in hex.
 const fileKeySize = 32
 
-// FileKey is the random key in a file that NewKeyFile made, such as one that a container
+// FileSealer is the random key in a file that NewKeyFile made, such as one that a container
 // is given as a mounted secret.
-func FileKey(path string) Key { return fileKey{path} }
+func FileSealer(path string) Sealer { return fileSealer{path} }
 
 // NewKeyFile makes a random key and writes it to a new file that its owner alone can
 // read: 64 hex digits and a line ending. The error is fs.ErrExist where there is a file.
@@ -124,7 +124,7 @@ func NewKeyFile(path string) error {
 }
 
 // ID is empty where the file cannot be read, which Wrap and Unwrap then say.
-func (k fileKey) ID() string {
+func (k fileSealer) ID() string {
 	id, err := k.derive("id")
 	if err != nil {
 		return ""
@@ -132,7 +132,7 @@ func (k fileKey) ID() string {
 	return "file:" + hex.EncodeToString(id[:8])
 }
 
-func (k fileKey) derive(purpose string) ([]byte, error) {
+func (k fileSealer) derive(purpose string) ([]byte, error) {
 	text, err := storefile.ReadFile(k.path, 1<<10)
 	if err != nil {
 		return nil, err
@@ -149,7 +149,7 @@ func (k fileKey) derive(purpose string) ([]byte, error) {
 	return hkdf.Key(sha256.New, key, nil, "trustkeep registry "+purpose, 32)
 }
 
-func (k fileKey) Wrap(dataKey []byte) ([]byte, error) {
+func (k fileSealer) Wrap(dataKey []byte) ([]byte, error) {
 	aead, err := k.cipher()
 	if err != nil {
 		return nil, err
@@ -159,7 +159,7 @@ func (k fileKey) Wrap(dataKey []byte) ([]byte, error) {
 	return aead.Seal(nonce, nonce, dataKey, nil), nil
 }
 
-func (k fileKey) Unwrap(wrapped []byte) ([]byte, error) {
+func (k fileSealer) Unwrap(wrapped []byte) ([]byte, error) {
 	aead, err := k.cipher()
 	if err != nil {
 		return nil, err
@@ -171,7 +171,7 @@ func (k fileKey) Unwrap(wrapped []byte) ([]byte, error) {
 	return unwrapped(aead.Open(nil, wrapped[:n], wrapped[n:], nil))
 }
 
-func (k fileKey) cipher() (cipher.AEAD, error) {
+func (k fileSealer) cipher() (cipher.AEAD, error) {
 	key, err := k.derive("wrap")
 	if err != nil {
 		return nil, err
