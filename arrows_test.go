@@ -33,8 +33,8 @@ var mayImport = map[string][]string{
 // without its beginning, or a whole one.
 var onlyFor = map[string][]string{
 	"pgp":               {"environment", "pkitest/pgptest", "examples/pgp", "examples/deploy"},
-	"internal/testpki":  {"internal/javaio/javatest"},
-	"internal/testtool": {"internal/javaio/javatest"},
+	"internal/testpki":  {"internal/store/javaio/javatest"},
+	"internal/testtool": {"internal/store/javaio/javatest"},
 	"github.com/pavlo-v-chernykh/keystore-go/v4": {"bridge"},
 	"software.sslmate.com/src/go-pkcs12":         {"bridge"},
 }

@@ -11,7 +11,7 @@ import (
 	keystorego "github.com/pavlo-v-chernykh/keystore-go/v4"
 
 	"github.com/trustkeep/trustkeep"
-	"github.com/trustkeep/trustkeep/internal/entry"
+	"github.com/trustkeep/trustkeep/internal/store/entry"
 	"github.com/trustkeep/trustkeep/keystore"
 )
 

@@ -14,7 +14,7 @@ import (
 
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/cms/internal/berio"
-	"github.com/trustkeep/trustkeep/internal/ber"
+	"github.com/trustkeep/trustkeep/internal/asn1/ber"
 )
 
 // Cipher encrypts the content of a sealed message.

@@ -11,7 +11,7 @@ import (
 	"fmt"
 
 	"github.com/trustkeep/trustkeep"
-	"github.com/trustkeep/trustkeep/internal/ber"
+	"github.com/trustkeep/trustkeep/internal/asn1/ber"
 	"github.com/trustkeep/trustkeep/truststore"
 )
 

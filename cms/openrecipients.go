@@ -1,7 +1,7 @@
 package cms
 
 import (
-	"github.com/trustkeep/trustkeep/internal/ber"
+	"github.com/trustkeep/trustkeep/internal/asn1/ber"
 )
 
 // readRecipients reads the SET of RecipientInfos (RFC 5652 section 6.2) one by

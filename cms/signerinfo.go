@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/trustkeep/trustkeep/cms/internal/berio"
-	"github.com/trustkeep/trustkeep/internal/ber"
+	"github.com/trustkeep/trustkeep/internal/asn1/ber"
 )
 
 // signerInfo is a SignerInfo of a message (RFC 5652 section 5.3).

@@ -8,7 +8,7 @@ import (
 	"strings"
 
 	"github.com/trustkeep/trustkeep"
-	"github.com/trustkeep/trustkeep/internal/ber"
+	"github.com/trustkeep/trustkeep/internal/asn1/ber"
 )
 
 // Protocol is one that turns to TLS in the middle of a connection.

@@ -9,9 +9,9 @@ import (
 
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/internal/certpath"
-	"github.com/trustkeep/trustkeep/internal/entry"
-	"github.com/trustkeep/trustkeep/internal/formats"
 	"github.com/trustkeep/trustkeep/internal/limits"
+	"github.com/trustkeep/trustkeep/internal/store/entry"
+	"github.com/trustkeep/trustkeep/internal/store/formats"
 	"github.com/trustkeep/trustkeep/keystore"
 )
 

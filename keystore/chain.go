@@ -7,8 +7,8 @@ import (
 	"slices"
 
 	"github.com/trustkeep/trustkeep/internal/certpath"
-	"github.com/trustkeep/trustkeep/internal/entry"
 	"github.com/trustkeep/trustkeep/internal/redact"
+	"github.com/trustkeep/trustkeep/internal/store/entry"
 )
 
 // maxChain bounds a completed chain; crypto/x509 gives up far earlier.

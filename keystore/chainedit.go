@@ -8,7 +8,7 @@ import (
 
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/internal/certpath"
-	"github.com/trustkeep/trustkeep/internal/entry"
+	"github.com/trustkeep/trustkeep/internal/store/entry"
 )
 
 // SetChain gives a private key another chain. The first certificate must be the

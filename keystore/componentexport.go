@@ -8,8 +8,8 @@ import (
 
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/internal/content"
-	"github.com/trustkeep/trustkeep/internal/entry"
-	"github.com/trustkeep/trustkeep/internal/pkcs7"
+	"github.com/trustkeep/trustkeep/internal/store/entry"
+	"github.com/trustkeep/trustkeep/internal/store/pkcs7"
 )
 
 // The suffixes of exported files, and what is in the file.

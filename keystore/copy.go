@@ -4,8 +4,8 @@ import (
 	"fmt"
 
 	"github.com/trustkeep/trustkeep"
-	"github.com/trustkeep/trustkeep/internal/entry"
 	"github.com/trustkeep/trustkeep/internal/redact"
+	"github.com/trustkeep/trustkeep/internal/store/entry"
 )
 
 // CopyFrom adds entries of another store, all of them when no alias is named.

@@ -4,8 +4,8 @@ import (
 	"fmt"
 
 	"github.com/trustkeep/trustkeep"
-	"github.com/trustkeep/trustkeep/internal/entry"
 	"github.com/trustkeep/trustkeep/internal/redact"
+	"github.com/trustkeep/trustkeep/internal/store/entry"
 )
 
 // newItem makes an entry of an identity under the identity's alias.

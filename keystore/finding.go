@@ -5,7 +5,7 @@ import (
 	"fmt"
 
 	"github.com/trustkeep/trustkeep"
-	"github.com/trustkeep/trustkeep/internal/entry"
+	"github.com/trustkeep/trustkeep/internal/store/entry"
 )
 
 // The codes of Findings.

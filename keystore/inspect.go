@@ -5,8 +5,8 @@ import (
 
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/internal/inspect"
-	"github.com/trustkeep/trustkeep/internal/pkcs12"
 	"github.com/trustkeep/trustkeep/internal/redact"
+	"github.com/trustkeep/trustkeep/internal/store/pkcs12"
 	"github.com/trustkeep/trustkeep/internal/storefile"
 )
 

@@ -12,7 +12,7 @@ import (
 	"testing"
 
 	"github.com/trustkeep/trustkeep"
-	"github.com/trustkeep/trustkeep/internal/javaio/javatest"
+	"github.com/trustkeep/trustkeep/internal/store/javaio/javatest"
 	"github.com/trustkeep/trustkeep/internal/testtool"
 	"github.com/trustkeep/trustkeep/keystore"
 )

@@ -7,10 +7,10 @@ import (
 	"fmt"
 
 	"github.com/trustkeep/trustkeep"
-	"github.com/trustkeep/trustkeep/internal/entry"
-	"github.com/trustkeep/trustkeep/internal/openssh"
-	"github.com/trustkeep/trustkeep/internal/pkcs8"
 	"github.com/trustkeep/trustkeep/internal/redact"
+	"github.com/trustkeep/trustkeep/internal/store/entry"
+	"github.com/trustkeep/trustkeep/internal/store/openssh"
+	"github.com/trustkeep/trustkeep/internal/store/pkcs8"
 )
 
 // KeyInfo describes a key that was decrypted.

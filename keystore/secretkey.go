@@ -7,8 +7,8 @@ import (
 	"log/slog"
 
 	"github.com/trustkeep/trustkeep"
-	"github.com/trustkeep/trustkeep/internal/entry"
 	"github.com/trustkeep/trustkeep/internal/redact"
+	"github.com/trustkeep/trustkeep/internal/store/entry"
 )
 
 // SecretKey is a symmetric key, or a password that is kept like one. It is

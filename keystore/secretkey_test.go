@@ -10,8 +10,8 @@ import (
 	"testing"
 
 	"github.com/trustkeep/trustkeep"
-	"github.com/trustkeep/trustkeep/internal/javaio/javatest"
 	"github.com/trustkeep/trustkeep/internal/quickkdf"
+	"github.com/trustkeep/trustkeep/internal/store/javaio/javatest"
 	"github.com/trustkeep/trustkeep/internal/testpki"
 	"github.com/trustkeep/trustkeep/internal/testtool"
 	"github.com/trustkeep/trustkeep/keystore"

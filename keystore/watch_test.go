@@ -13,8 +13,8 @@ import (
 	"testing"
 
 	"github.com/trustkeep/trustkeep"
-	"github.com/trustkeep/trustkeep/internal/pbe"
-	"github.com/trustkeep/trustkeep/internal/pkcs8"
+	"github.com/trustkeep/trustkeep/internal/store/pbe"
+	"github.com/trustkeep/trustkeep/internal/store/pkcs8"
 	"github.com/trustkeep/trustkeep/internal/testpki"
 	"github.com/trustkeep/trustkeep/internal/testtool"
 	"github.com/trustkeep/trustkeep/issue"

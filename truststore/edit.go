@@ -11,7 +11,7 @@ import (
 	"unicode"
 
 	"github.com/trustkeep/trustkeep"
-	"github.com/trustkeep/trustkeep/internal/entry"
+	"github.com/trustkeep/trustkeep/internal/store/entry"
 )
 
 // Add trusts a certificate under an alias. An empty alias is made of the

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/trustkeep/trustkeep"
-	"github.com/trustkeep/trustkeep/internal/entry"
+	"github.com/trustkeep/trustkeep/internal/store/entry"
 )
 
 // Scope bounds what a trusted certificate may be the anchor of. The zero value of

@@ -4,7 +4,7 @@ package truststore
 
 import (
 	"github.com/trustkeep/trustkeep"
-	"github.com/trustkeep/trustkeep/internal/entry"
+	"github.com/trustkeep/trustkeep/internal/store/entry"
 )
 
 // systemCertificates finds none: the roots of these systems can be used through

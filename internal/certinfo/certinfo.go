@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"github.com/trustkeep/trustkeep"
-	"github.com/trustkeep/trustkeep/internal/pkcs8"
+	"github.com/trustkeep/trustkeep/internal/store/pkcs8"
 )
 
 // Describe describes a certificate in DER, also one that crypto/x509 does not parse, for

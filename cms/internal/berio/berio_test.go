@@ -10,7 +10,7 @@ import (
 	"testing/iotest"
 
 	"github.com/trustkeep/trustkeep"
-	"github.com/trustkeep/trustkeep/internal/ber"
+	"github.com/trustkeep/trustkeep/internal/asn1/ber"
 )
 
 func newReader(b ...byte) *Reader { return NewReader(bytes.NewReader(b), 8, -1) }

@@ -5,7 +5,7 @@ import (
 	"io"
 
 	"github.com/trustkeep/trustkeep"
-	"github.com/trustkeep/trustkeep/internal/ber"
+	"github.com/trustkeep/trustkeep/internal/asn1/ber"
 )
 
 // Element takes the next element out whole, at most limit bytes of it.

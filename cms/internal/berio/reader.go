@@ -15,7 +15,7 @@ import (
 	"math"
 
 	"github.com/trustkeep/trustkeep"
-	"github.com/trustkeep/trustkeep/internal/ber"
+	"github.com/trustkeep/trustkeep/internal/asn1/ber"
 )
 
 const (

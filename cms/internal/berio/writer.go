@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"slices"
 
-	"github.com/trustkeep/trustkeep/internal/ber"
+	"github.com/trustkeep/trustkeep/internal/asn1/ber"
 )
 
 // Identifier octets (X.690 section 8.1.2) of what CMS is made of.

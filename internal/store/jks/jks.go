@@ -1,0 +1,118 @@
+// Package jks reads and writes the two key store formats of the JDK that
+// predate PKCS#12: JKS (provider SUN) and JCEKS (provider SunJCE).
+//
+// Neither format has a specification; the layout is that of the JDK's
+// sun.security.provider.JavaKeyStore and
+// com.sun.crypto.provider.JceKeyStore:
+//
+//	store       magic u32, version u32 (1 or 2), count u32, entries, digest
+//	key         1 u32, alias UTF, created i64 ms, EncryptedPrivateKeyInfo block,
+//	            chain length u32, certificates
+//	trusted     2 u32, alias UTF, created i64 ms, certificate
+//	secret      3 u32, alias UTF, created i64 ms, Java object (JCEKS only)
+//	certificate type UTF (from version 2 on), DER block
+//	digest      SHA-1 of password, "Mighty Aphrodite" and all before it
+//
+// Both are weak: the digest is one SHA-1 over the password, and Sun's own key
+// protection one SHA-1 per 20 bytes, so either lets passwords be guessed as
+// fast as SHA-1 runs. Write them for consumers that read nothing else.
+package jks
+
+import (
+	"crypto/sha1"
+	"crypto/subtle"
+	"fmt"
+
+	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/store/entry"
+	"github.com/trustkeep/trustkeep/internal/store/javaio"
+)
+
+const (
+	magicJKS   = 0xFEEDFEED
+	magicJCEKS = 0xCECECECE
+
+	tagKey     = 1
+	tagTrusted = 2
+	tagSecret  = 3
+
+	headerSize = 12
+	x509Type   = "X.509"
+)
+
+// Source is what Parse records about the input in entry.Store.Source.
+type Source struct {
+	// CaseExact: some alias is not in lower case, so the file was not
+	// written by the JDK's types JKS or JCEKS, which store aliases folded,
+	// but by CaseExactJKS or another program.
+	CaseExact bool
+}
+
+// Parse reads a JKS or JCEKS of version 1 or 2; the magic number tells which.
+//
+// The digest is verified before anything else is read. A nil password leaves
+// it unverified, as in Java, and sets Unauthenticated; the empty password is a
+// password. Certificates and protected keys alias data, which must not change
+// afterwards. No key is opened unless opts.Unlock says so. Aliases keep their
+// spelling, entries and chains their order.
+//
+// Errors wrap trustkeep.ErrCorrupt, ErrUnsupported (version, class of a
+// secret key), ErrLimit, or ErrIncorrectPassword where the digest does not
+// match: the format cannot tell a wrong password from an altered file. Two
+// aliases that fold equal are ErrCorrupt and ErrExists.
+func Parse(data []byte, opts entry.ReadOptions) (*entry.Store, error) {
+	s, err := parse(data, opts)
+	if err != nil {
+		return nil, fmt.Errorf("jks: %w", err)
+	}
+	if opts.Unlock {
+		entry.UnlockAll(s.Entries, opts.Password)
+	}
+	return s, nil
+}
+
+func parse(data []byte, opts entry.ReadOptions) (*entry.Store, error) {
+	if err := opts.Budget.Size(int64(len(data))); err != nil {
+		return nil, err
+	}
+	if len(data) < headerSize+sha1.Size {
+		return nil, fmt.Errorf("shorter than an empty store: %w", trustkeep.ErrCorrupt)
+	}
+	body, stored := data[:len(data)-sha1.Size], data[len(data)-sha1.Size:]
+	verified := opts.Password != nil
+	if verified {
+		computed := digest(opts.Password, body)
+		if subtle.ConstantTimeCompare(computed[:], stored) != 1 {
+			return nil, explainMismatch(body, opts)
+		}
+	}
+	s, err := readStore(body, opts.Budget)
+	if err != nil {
+		return nil, err
+	}
+	if s.Unauthenticated = !verified; s.Unauthenticated {
+		s.Findings = append(s.Findings, entry.Unchecked())
+	}
+	return s, nil
+}
+
+// explainMismatch tells a file that is broken on its face, such as one cut
+// short, from one that only the password or the digest is wrong for.
+func explainMismatch(body []byte, opts entry.ReadOptions) error {
+	if _, err := readStore(body, opts.Budget); err != nil {
+		return err
+	}
+	return fmt.Errorf("digest mismatch, wrong password or altered file: %w", trustkeep.ErrIncorrectPassword)
+}
+
+// digest is JavaKeyStore.getPreKeyedHash.
+func digest(password, body []byte) (sum [sha1.Size]byte) {
+	units := javaio.PasswordUnits(password)
+	defer clear(units)
+	h := sha1.New()
+	h.Write(units)
+	h.Write([]byte("Mighty Aphrodite"))
+	h.Write(body)
+	h.Sum(sum[:0])
+	return sum
+}
