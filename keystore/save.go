@@ -45,7 +45,7 @@ func (k *Keystore) Save(path string, o trustkeep.SaveOptions) error {
 	})
 }
 
-// Encode returns the store as bytes, which Save would write.
+// Encode returns the store as bytes, which Save would write. o.Check is asked as well.
 func (k *Keystore) Encode(o trustkeep.SaveOptions) ([]byte, error) {
 	return k.encode("keystore: encode", "", o)
 }
