@@ -39,12 +39,23 @@ var _ trustkeep.Component = (*Component)(nil)
 type version struct {
 	number   int
 	replaced time.Time
-	content  func() (Content, error)
-	stored   func() content.Stored
+	kind     Kind
+	stored   content.Stored
+
+	once   sync.Once
+	parsed Content
+	err    error
 }
 
 func newVersion(number int, replaced time.Time, c Content) *version {
-	return &version{number, replaced, func() (Content, error) { return c, nil }, c.Stored}
+	v := &version{number: number, replaced: replaced, stored: c.Stored(), parsed: c}
+	v.once.Do(func() {})
+	return v
+}
+
+func (v *version) content() (Content, error) {
+	v.once.Do(func() { v.parsed, v.err = v.kind.Restore(v.stored) })
+	return v.parsed, v.err
 }
 
 // Version is one version of a component's content.
@@ -52,13 +63,13 @@ type Version struct {
 	Number int
 	// Replaced is when this version came to be.
 	Replaced time.Time
-	content  func() (Content, error)
+	of       *version
 }
 
 // Content returns what the version holds, for keystore.ChainOf, pgp.KeyOf and the like. It is
 // parsed on the first call; nil if it is damaged, see Err.
 func (v Version) Content() Content {
-	c, err := v.content()
+	c, err := v.of.content()
 	if err != nil {
 		return nil
 	}
@@ -67,13 +78,13 @@ func (v Version) Content() Content {
 
 // Err says why the version has no content; nil if it has. It wraps trustkeep.ErrCorrupt.
 func (v Version) Err() error {
-	_, err := v.content()
+	_, err := v.of.content()
 	return err
 }
 
 // Fingerprint is that of the content; empty if it is damaged.
 func (v Version) Fingerprint() string {
-	if c, err := v.content(); err == nil {
+	if c, err := v.of.content(); err == nil {
 		return c.Fingerprint()
 	}
 	return ""
@@ -116,7 +127,7 @@ func (c *Component) Version() int { return c.current().number }
 func (c *Component) Versions() []Version {
 	out := make([]Version, len(c.versions))
 	for i, v := range c.versions {
-		out[i] = Version{v.number, v.replaced, v.content}
+		out[i] = Version{v.number, v.replaced, v}
 	}
 	return out
 }
@@ -153,11 +164,6 @@ func (c *Component) replace(next Content, o Options) *Component {
 	out.content = next
 	out.versions = append(slices.Clone(c.versions), newVersion(c.Version()+1, o.now(), next))
 	return &out
-}
-
-// lazily parses stored content when it is asked for.
-func lazily(k Kind, s content.Stored) func() (Content, error) {
-	return sync.OnceValues(func() (Content, error) { return k.Restore(s) })
 }
 
 func failure(op, name string, err error) error {

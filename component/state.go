@@ -32,7 +32,7 @@ type Stored = content.Stored
 func (c *Component) State() State {
 	s := State{ID: c.id, Name: c.name, Versions: make([]VersionState, len(c.versions))}
 	for i, v := range c.versions {
-		s.Versions[i] = VersionState{v.number, v.replaced, v.stored().Clone()}
+		s.Versions[i] = VersionState{v.number, v.replaced, v.stored.Clone()}
 	}
 	return s
 }
@@ -89,8 +89,7 @@ func restore(s State, kinds []Kind) (*Component, error) {
 			return nil, number(fmt.Errorf("%s content among %s: %w", own, visibility, trustkeep.ErrCorrupt))
 		}
 		visibility = own
-		stored := v.Stored.Clone()
-		c.versions[i] = &version{v.Number, v.Replaced, lazily(kind, stored), func() content.Stored { return stored }}
+		c.versions[i] = &version{number: v.Number, replaced: v.Replaced, kind: kind, stored: v.Stored.Clone()}
 	}
 	var err error
 	if c.content, err = c.current().content(); err != nil {

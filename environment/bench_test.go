@@ -64,7 +64,7 @@ func BenchmarkDeployment(b *testing.B) {
 	}
 }
 
-func selfSigned(b *testing.B, ctx context.Context, name string) []byte {
+func selfSigned(b testing.TB, ctx context.Context, name string) []byte {
 	c, err := component.Create(ctx, name, issue.Options{Subject: pkix.Name{CommonName: name}},
 		component.Options{Password: trustkeep.Password("x")})
 	if err != nil {

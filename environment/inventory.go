@@ -70,6 +70,22 @@ func (v *inventory) clone() *inventory {
 // list reads the whole registry.
 func (r *Registry) list(ctx context.Context) (*inventory, error) { return r.listOf(ctx, "") }
 
+// references reads what may refer to components. Components refer to nothing, and their
+// records, of up to keptVersions versions, are the large ones: they are left out.
+func (r *Registry) references(ctx context.Context) (*inventory, error) {
+	records, err := r.storage.List(ctx, "")
+	if err != nil {
+		return nil, err
+	}
+	v := newInventory()
+	for _, record := range records {
+		if kind, _, _ := kindOfKey(record.Key); kind != "components" {
+			v.apply(record)
+		}
+	}
+	return v, nil
+}
+
 // listOf reads the records whose keys begin with a prefix.
 func (r *Registry) listOf(ctx context.Context, prefix string) (*inventory, error) {
 	records, err := r.storage.List(ctx, prefix)

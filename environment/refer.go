@@ -149,7 +149,7 @@ func keysOf(ids []string, key func(id string) string) []string {
 // A program that dies in between leaves the mark; deleting again goes on from there.
 func remove[D document](ctx context.Context, r *Registry, key string, fresh func() D, inUse func(*inventory) error, last func(*inventory) error) error {
 	look := func() (*inventory, error) {
-		v, err := r.list(ctx)
+		v, err := r.references(ctx)
 		if err == nil {
 			err = inUse(v)
 		}

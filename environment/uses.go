@@ -45,7 +45,7 @@ func listed(uses []Use) string {
 // deployments, substitutions, overrides, roles, and frozen copies. It is what changes when the
 // component is replaced, and what keeps it from being deleted.
 func (r *Registry) Uses(ctx context.Context, component string) ([]Use, error) {
-	v, err := r.list(ctx)
+	v, err := r.references(ctx)
 	if err != nil {
 		return nil, failure("uses", component, err)
 	}

@@ -3,7 +3,6 @@
 package content
 
 import (
-	"bytes"
 	"context"
 	"io"
 	"time"
@@ -115,9 +114,25 @@ type Stored struct {
 
 // Clone returns a copy that shares no memory.
 func (s Stored) Clone() Stored {
-	out := Stored{Store: bytes.Clone(s.Store), Data: bytes.Clone(s.Data)}
+	size := len(s.Store) + len(s.Data)
 	for _, der := range s.Chain {
-		out.Chain = append(out.Chain, bytes.Clone(der))
+		size += len(der)
+	}
+	all := make([]byte, 0, size) // components have many versions of many parts
+	clone := func(part []byte) []byte {
+		if part == nil {
+			return nil
+		}
+		start := len(all)
+		all = append(all, part...)
+		return all[start:len(all):len(all)]
+	}
+	out := Stored{Store: clone(s.Store), Data: clone(s.Data)}
+	if len(s.Chain) > 0 {
+		out.Chain = make([][]byte, len(s.Chain))
+		for i, der := range s.Chain {
+			out.Chain[i] = clone(der)
+		}
 	}
 	return out
 }
