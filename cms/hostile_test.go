@@ -17,6 +17,7 @@ import (
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/cms"
 	"github.com/trustkeep/trustkeep/cms/internal/berio"
+	"github.com/trustkeep/trustkeep/internal/testcpu"
 	"github.com/trustkeep/trustkeep/internal/testpki"
 	"github.com/trustkeep/trustkeep/truststore"
 )
@@ -141,9 +142,9 @@ func cost(t *testing.T, what string, f func()) {
 	for range 3 {
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
-		start := time.Now()
+		start := testcpu.Used()
 		f()
-		took = time.Since(start)
+		took = testcpu.Since(start)
 		runtime.ReadMemStats(&after)
 		// Allocated in all, which is at least what is in use at a time.
 		if n := after.TotalAlloc - before.TotalAlloc; n > 64<<20 {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/ProtonMail/go-crypto/openpgp/packet"
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/testcpu"
 	"github.com/trustkeep/trustkeep/pgp/internal/grammar"
 	"github.com/trustkeep/trustkeep/pgp/internal/selfsig"
 )
@@ -46,9 +47,9 @@ func bounded(t *testing.T, name string, f func()) {
 			}
 		}
 	}()
-	start := cpuTime()
+	start := testcpu.Used()
 	f()
-	elapsed := cpuTime() - start
+	elapsed := testcpu.Since(start)
 	close(stop)
 	<-done
 	limit := time.Second
