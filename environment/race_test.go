@@ -13,6 +13,7 @@ import (
 	"github.com/trustkeep/trustkeep/environment/dirstore"
 	"github.com/trustkeep/trustkeep/environment/storagetest"
 	"github.com/trustkeep/trustkeep/internal/quickkdf"
+	"github.com/trustkeep/trustkeep/internal/testtool"
 	"github.com/trustkeep/trustkeep/partner"
 )
 
@@ -258,7 +259,7 @@ func TestDeletionAgainstReferences(t *testing.T) {
 		rounds int
 		open   func(t *testing.T) environment.Storage
 	}{
-		{"memory", 10, func(*testing.T) environment.Storage { return storagetest.NewMemory(w.clock.Now) }},
+		{"memory", testtool.Rounds(2, 10), func(*testing.T) environment.Storage { return storagetest.NewMemory(w.clock.Now) }},
 		{"directory", 1, func(t *testing.T) environment.Storage {
 			d := check(dirstore.Open(t.TempDir(), dirstore.Options{}))(t)
 			t.Cleanup(func() { d.Close() })

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/quickkdf"
 	"github.com/trustkeep/trustkeep/issue"
 	"github.com/trustkeep/trustkeep/keystore"
 	"github.com/trustkeep/trustkeep/truststore"
@@ -18,7 +19,7 @@ var (
 // parse reads a store again, in its own format.
 func parse(t testing.TB, ks *keystore.Keystore, o keystore.Options) *keystore.Keystore {
 	t.Helper()
-	data, err := ks.Encode(trustkeep.SaveOptions{})
+	data, err := ks.Encode(trustkeep.SaveOptions{Rand: quickkdf.Rand()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -35,7 +36,7 @@ func withKeyPassword(t testing.TB, f trustkeep.Format) *keystore.Keystore {
 	t.Helper()
 	ks := newServer(t)
 	put(t, ks, "other", issue.Options{Subject: cn("other")})
-	if err := ks.Save(t.TempDir()+"/store", trustkeep.SaveOptions{Format: f, Password: storePassword}); err != nil {
+	if err := ks.Save(t.TempDir()+"/store", trustkeep.SaveOptions{Rand: quickkdf.Rand(), Format: f, Password: storePassword}); err != nil {
 		t.Fatal(err)
 	}
 	ks = parse(t, ks, keystore.Options{})

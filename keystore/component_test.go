@@ -12,6 +12,7 @@ import (
 
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/component"
+	"github.com/trustkeep/trustkeep/internal/quickkdf"
 	"github.com/trustkeep/trustkeep/internal/testpki"
 	"github.com/trustkeep/trustkeep/issue"
 	"github.com/trustkeep/trustkeep/keystore"
@@ -67,7 +68,7 @@ func encode(t testing.TB, id *testpki.Identity, format trustkeep.Format, passwor
 	if err := ks.SetIdentity("one", newIdentity(t, id)); err != nil {
 		t.Fatal(err)
 	}
-	data, err := ks.Encode(trustkeep.SaveOptions{Format: format, Password: trustkeep.Password(password)})
+	data, err := ks.Encode(trustkeep.SaveOptions{Rand: quickkdf.Rand(), Format: format, Password: trustkeep.Password(password)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/component"
+	"github.com/trustkeep/trustkeep/internal/quickkdf"
 	"github.com/trustkeep/trustkeep/internal/testcpu"
 	"github.com/trustkeep/trustkeep/internal/testpki"
 	"github.com/trustkeep/trustkeep/internal/testtool"
@@ -39,7 +40,7 @@ func TestHostileImports(t *testing.T) {
 		t.Fatal(err)
 	}
 	save := func(ks *keystore.Keystore, format trustkeep.Format) []byte {
-		data, err := ks.Encode(trustkeep.SaveOptions{Format: format, Password: trustkeep.Password("secret")})
+		data, err := ks.Encode(trustkeep.SaveOptions{Rand: quickkdf.Rand(), Format: format, Password: trustkeep.Password("secret")})
 		if err != nil {
 			t.Fatal(err)
 		}

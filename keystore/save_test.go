@@ -321,12 +321,12 @@ func TestSaveTwiceKeepsThePassword(t *testing.T) {
 				if alias == "one" {
 					err = ks.Save(path, trustkeep.SaveOptions{Rand: quickkdf.Rand(), Format: format, Password: trustkeep.Password("changeit")})
 				} else {
-					err = ks.Save(path, trustkeep.SaveOptions{})
+					err = ks.Save(path, trustkeep.SaveOptions{Rand: quickkdf.Rand()})
 				}
 				if err != nil {
 					t.Fatal(err)
 				}
-				if _, err := ks.Encode(trustkeep.SaveOptions{}); err != nil {
+				if _, err := ks.Encode(trustkeep.SaveOptions{Rand: quickkdf.Rand()}); err != nil {
 					t.Fatal(err)
 				}
 				again, err := keystore.Load(path, trustkeep.Password("changeit"))

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/testtool"
 	"github.com/trustkeep/trustkeep/pgp/internal/s2kcost"
 )
 
@@ -48,8 +49,8 @@ func TestGenerateProfiles(t *testing.T) {
 	}
 	for _, p := range Presets() {
 		t.Run(string(p), func(t *testing.T) {
-			if p == PresetRSA4096 && testing.Short() {
-				t.Skip("slow")
+			if p == PresetRSA4096 && !testtool.Long() {
+				t.Skip("in the long form: making the keys takes seconds")
 			}
 			w := want[p]
 			expires := time.Now().Add(24 * time.Hour).Truncate(time.Second).UTC()
