@@ -6,13 +6,13 @@ import (
 	"github.com/trustkeep/trustkeep"
 )
 
-// Verdict is the result of asking for a second opinion.
-type Verdict uint8
+// Outcome is the result of asking for a second opinion.
+type Outcome uint8
 
-// The verdicts. The zero Verdict is invalid.
+// The outcomes. The zero Outcome is invalid.
 const (
 	// Agreed: the peer reads what was to be written.
-	Agreed Verdict = iota + 1
+	Agreed Outcome = iota + 1
 	// Disagreed: the peer reads something else, fails or panics.
 	Disagreed
 	// NotAsked: the peer does not support such a store.
@@ -20,7 +20,7 @@ const (
 )
 
 // String returns "agreed", "disagreed", "not asked" or "invalid".
-func (v Verdict) String() string {
+func (v Outcome) String() string {
 	switch v {
 	case Agreed:
 		return "agreed"
@@ -35,7 +35,7 @@ func (v Verdict) String() string {
 // Opinion is what an independent implementation makes of an encoded store.
 type Opinion struct {
 	Peer    string // "keystore-go" or "go-pkcs12"; empty if there is none for the format
-	Verdict Verdict
+	Outcome Outcome
 	// Reason explains Disagreed and NotAsked, and names what Agreed leaves out, such as
 	// keys that stayed locked. It is safe to log.
 	Reason string
@@ -43,7 +43,7 @@ type Opinion struct {
 
 // String returns `go-pkcs12 disagreed: reason`.
 func (o Opinion) String() string {
-	text := o.Verdict.String()
+	text := o.Outcome.String()
 	if o.Peer != "" {
 		text = o.Peer + " " + text
 	}
@@ -70,7 +70,7 @@ func check(e trustkeep.Encoded, allowNotAsked bool) error {
 	failure := func(cause error, hint string) error {
 		return &trustkeep.Error{Op: "bridge: check", Format: string(e.Container), Err: fmt.Errorf("%s: %w", o, cause), Hint: hint}
 	}
-	switch o.Verdict {
+	switch o.Outcome {
 	case Agreed:
 		return nil
 	case NotAsked:
@@ -91,24 +91,24 @@ func Ask(e trustkeep.Encoded) Opinion {
 	case trustkeep.PKCS12:
 		return ask("go-pkcs12", e, askPKCS12)
 	}
-	return Opinion{Verdict: NotAsked, Reason: fmt.Sprintf("there is no second implementation of %s", e.Container)}
+	return Opinion{Outcome: NotAsked, Reason: fmt.Sprintf("there is no second implementation of %s", e.Container)}
 }
 
 // ask calls a peer, whose panic is a disagreement.
-func ask(peer string, e trustkeep.Encoded, judge func(trustkeep.Encoded, []byte) (Verdict, string)) (o Opinion) {
+func ask(peer string, e trustkeep.Encoded, judge func(trustkeep.Encoded, []byte) (Outcome, string)) (o Opinion) {
 	o = Opinion{Peer: peer}
 	password, err := reveal(e.Password)
 	if err != nil {
-		o.Verdict, o.Reason = NotAsked, "password: "+err.Error()
+		o.Outcome, o.Reason = NotAsked, "password: "+err.Error()
 		return o
 	}
 	defer clear(password)
 	defer func() {
 		if r := recover(); r != nil {
-			o.Verdict, o.Reason = Disagreed, trustkeep.Printable(fmt.Sprintf("panic: %v", r))
+			o.Outcome, o.Reason = Disagreed, trustkeep.Printable(fmt.Sprintf("panic: %v", r))
 		}
 	}()
-	o.Verdict, o.Reason = judge(e, password)
+	o.Outcome, o.Reason = judge(e, password)
 	o.Reason = trustkeep.Printable(o.Reason)
 	return o
 }

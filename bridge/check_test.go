@@ -4,14 +4,20 @@ import (
 	"bytes"
 	"crypto/x509"
 	"errors"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/bridge"
+	"github.com/trustkeep/trustkeep/internal/limits"
+	"github.com/trustkeep/trustkeep/internal/store/entry"
+	"github.com/trustkeep/trustkeep/internal/store/formats"
 	"github.com/trustkeep/trustkeep/keystore"
 	"github.com/trustkeep/trustkeep/pkitest"
+	"github.com/trustkeep/trustkeep/truststore"
 )
 
 // encoded is what a save hands to Check.
@@ -76,7 +82,7 @@ func TestPeersAgreeOnWhatIsWritten(t *testing.T) {
 	} {
 		t.Run(about, func(t *testing.T) {
 			e := encoded(t, test.store, test.o)
-			if o := bridge.Ask(e); o.Verdict != bridge.Agreed || o.Reason != "" {
+			if o := bridge.Ask(e); o.Outcome != bridge.Agreed || o.Reason != "" {
 				t.Errorf("%v", o)
 			}
 			if err := bridge.Check(e); err != nil {
@@ -119,7 +125,7 @@ func TestPeersDisagree(t *testing.T) {
 			t.Run(about+"/"+change, func(t *testing.T) {
 				e := encoded(t, test.store, trustkeep.SaveOptions{Format: test.format, Password: secret})
 				apply(&e)
-				if o := bridge.Ask(e); o.Verdict != bridge.Disagreed || o.Reason == "" {
+				if o := bridge.Ask(e); o.Outcome != bridge.Disagreed || o.Reason == "" {
 					t.Errorf("%v", o)
 				}
 				wantError(t, bridge.Check(e), trustkeep.ErrRejected)
@@ -170,7 +176,7 @@ func TestAPanicOfAPeerIsADisagreement(t *testing.T) {
 		t.Fatal(err)
 	}
 	e.Entries[0].Chain = entry.RawChain
-	if o := bridge.Ask(e); o.Verdict != bridge.Disagreed || !strings.Contains(o.Reason, "panic") {
+	if o := bridge.Ask(e); o.Outcome != bridge.Disagreed || !strings.Contains(o.Reason, "panic") {
 		t.Errorf("%v", o)
 	}
 	wantError(t, bridge.Check(e), trustkeep.ErrRejected)
@@ -217,7 +223,9 @@ func TestWhatPeersCannotBeAsked(t *testing.T) {
 		}, "kind secret"},
 		"P12 with a locked key": {func() trustkeep.Encoded {
 			e := encoded(t, one, trustkeep.SaveOptions{Format: trustkeep.PKCS12, Password: secret})
-			e.Entries[0].PublicKey, e.Password = nil, trustkeep.Password("not that of the key")
+			e.Entries[0].PublicKey = nil
+			e.Data = underAnotherPassword(t, e.Data, "secret", "store")
+			e.Password = trustkeep.Password("store")
 			return e
 		}, "locked"},
 		"JKS with a secret key": {func() trustkeep.Encoded {
@@ -237,7 +245,7 @@ func TestWhatPeersCannotBeAsked(t *testing.T) {
 	} {
 		t.Run(about, func(t *testing.T) {
 			e := test.e()
-			if o := bridge.Ask(e); o.Verdict != bridge.NotAsked || !strings.Contains(o.Reason, test.reason) {
+			if o := bridge.Ask(e); o.Outcome != bridge.NotAsked || !strings.Contains(o.Reason, test.reason) {
 				t.Errorf("%v", o)
 			}
 			wantError(t, bridge.Check(e), trustkeep.ErrUnsupported)
@@ -245,6 +253,34 @@ func TestWhatPeersCannotBeAsked(t *testing.T) {
 				t.Error(err)
 			}
 		})
+	}
+}
+
+// underAnotherPassword writes a PKCS#12 store anew whose key keeps its password.
+func underAnotherPassword(t *testing.T, data []byte, key, store string) []byte {
+	t.Helper()
+	read, err := formats.Parse(data, entry.ReadOptions{Password: []byte(key), Budget: limits.New(trustkeep.Limits{})})
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := formats.Encode(read, "", entry.WriteOptions{Password: []byte(store), Keep: func(*entry.Entry) bool { return true }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// TestDamageIsNotMistakenForALockedKey: a store that go-pkcs12 cannot read is refused,
+// whether or not the key in it could be opened.
+func TestDamageIsNotMistakenForALockedKey(t *testing.T) {
+	pki := pkitest.New(t)
+	e := encoded(t, storeOf(t, map[string]*keystore.Identity{"server": pki.Server}, nil), trustkeep.SaveOptions{Format: trustkeep.PKCS12, Password: trustkeep.Password("secret")})
+	e.Entries[0].PublicKey = nil
+	for name, data := range map[string][]byte{"cut": e.Data[:len(e.Data)-1], "empty": nil} {
+		e.Data = data
+		if o := bridge.Ask(e); o.Outcome != bridge.Disagreed {
+			t.Errorf("%s: %v", name, o)
+		}
 	}
 }
 
@@ -257,8 +293,80 @@ func TestLockedKeys(t *testing.T) {
 		e := encoded(t, k, trustkeep.SaveOptions{Format: format, Password: trustkeep.Password("secret")})
 		e.Entries[0].PublicKey = nil
 		o := bridge.Ask(e)
-		if o.Verdict != bridge.Agreed || (o.Reason == "") != (format == trustkeep.PKCS12) {
+		if o.Outcome != bridge.Agreed || (o.Reason == "") != (format == trustkeep.PKCS12) {
 			t.Errorf("%s: %v", format, o)
 		}
 	}
+}
+
+// TestSavingAsksThePeer: agreement saves, everything else leaves the file as it was.
+func TestSavingAsksThePeer(t *testing.T) {
+	pki := pkitest.New(t)
+	password := trustkeep.Password("secret")
+	for _, format := range []trustkeep.Format{trustkeep.JKS, trustkeep.PKCS12} {
+		t.Run(string(format), func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "store")
+			first := storeOf(t, map[string]*keystore.Identity{"server": pki.Server}, nil)
+			if err := first.Save(path, trustkeep.SaveOptions{Format: format, Password: password, Check: bridge.Check}); err != nil {
+				t.Fatal(err)
+			}
+			// Loaded again, its key stays locked.
+			k, err := keystore.Load(path, password)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := k.Rename("server", "renamed"); err != nil {
+				t.Fatal(err)
+			}
+			if err := k.Save(path, trustkeep.SaveOptions{Check: bridge.Check}); err != nil {
+				t.Fatal(err)
+			}
+			before, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			secret, err := keystore.NewSecretKey("AES", make([]byte, 16))
+			if err != nil {
+				t.Fatal(err)
+			}
+			refusals := map[string]struct {
+				check func(trustkeep.Encoded) error
+				want  error
+			}{
+				"disagreed": {func(e trustkeep.Encoded) error {
+					e.Data = e.Data[:len(e.Data)-1]
+					return bridge.Check(e)
+				}, trustkeep.ErrRejected},
+				"not asked": {func(e trustkeep.Encoded) error {
+					e.Entries = append(e.Entries, trustkeep.EncodedEntry{Alias: "s", Kind: "secret"})
+					return bridge.Check(e)
+				}, trustkeep.ErrUnsupported},
+			}
+			for about, test := range refusals {
+				err := keystore.Update(path, password, trustkeep.SaveOptions{Check: test.check}, func(k *keystore.Keystore) error {
+					return k.Rename("renamed", "again")
+				})
+				wantError(t, err, test.want)
+				if after, err := os.ReadFile(path); err != nil || !bytes.Equal(before, after) {
+					t.Errorf("%s: the file was changed: %v", about, err)
+				}
+			}
+			if format == trustkeep.PKCS12 {
+				// go-pkcs12 does not read it, which is no reason to save it unseen.
+				if err := k.SetSecretKey("secret", secret); err != nil {
+					t.Fatal(err)
+				}
+				wantError(t, k.Save(path, trustkeep.SaveOptions{Check: bridge.Check}), trustkeep.ErrUnsupported)
+				if err := k.Save(path, trustkeep.SaveOptions{Check: bridge.CheckIfExpressible}); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	t.Run("truststore", func(t *testing.T) {
+		path := filepath.Join(t.TempDir(), "trust.jks")
+		if err := truststore.New(pki.CA.Leaf()).Save(path, trustkeep.SaveOptions{Format: trustkeep.JKS, Password: password, Check: bridge.Check}); err != nil {
+			t.Error(err)
+		}
+	})
 }

@@ -284,12 +284,12 @@ func shortKeyJKS(t *testing.T, password string) []byte {
 }
 
 func TestOpinionsPrint(t *testing.T) {
-	for _, v := range []bridge.Verdict{bridge.Agreed, bridge.Disagreed, bridge.NotAsked} {
+	for _, v := range []bridge.Outcome{bridge.Agreed, bridge.Disagreed, bridge.NotAsked} {
 		if v.String() == "invalid" {
 			t.Error(v)
 		}
 	}
-	if got := (bridge.Opinion{Peer: "keystore-go", Verdict: bridge.Disagreed, Reason: "why"}).String(); got != "keystore-go disagreed: why" {
+	if got := (bridge.Opinion{Peer: "keystore-go", Outcome: bridge.Disagreed, Reason: "why"}).String(); got != "keystore-go disagreed: why" {
 		t.Error(got)
 	}
 	if !strings.Contains(bridge.Ask(trustkeep.Encoded{Container: trustkeep.PEM}).String(), "not asked") {

@@ -127,7 +127,7 @@ func latin1(utf []byte) ([]byte, bool) {
 }
 
 // askKeystoreGo lets keystore-go read a JKS store.
-func askKeystoreGo(e trustkeep.Encoded, password []byte) (Verdict, string) {
+func askKeystoreGo(e trustkeep.Encoded, password []byte) (Outcome, string) {
 	narrow, ok := latin1(password)
 	if !ok {
 		return NotAsked, "keystore-go takes passwords in Latin-1 only"

@@ -88,7 +88,7 @@ func ToTrustStoreEntries(store *truststore.Truststore) []pkcs12.TrustStoreEntry 
 
 // askPKCS12 lets go-pkcs12 read a PKCS#12 store: one key with its chain, or trusted
 // certificates alone.
-func askPKCS12(e trustkeep.Encoded, password []byte) (Verdict, string) {
+func askPKCS12(e trustkeep.Encoded, password []byte) (Outcome, string) {
 	if strings.ContainsFunc(string(password), func(r rune) bool { return r > 0xffff }) {
 		return NotAsked, "go-pkcs12 takes passwords of the Basic Multilingual Plane only"
 	}
@@ -109,7 +109,7 @@ func askPKCS12(e trustkeep.Encoded, password []byte) (Verdict, string) {
 	return NotAsked, fmt.Sprintf("go-pkcs12 does not read a store with entries of kind %s", strings.Join(kinds, ", "))
 }
 
-func askTrustStore(e trustkeep.Encoded, password []byte) (Verdict, string) {
+func askTrustStore(e trustkeep.Encoded, password []byte) (Outcome, string) {
 	certs, err := pkcs12.DecodeTrustStore(e.Data, string(password))
 	if err != nil {
 		// It takes a store of another layout for one that it does not support.
@@ -128,12 +128,12 @@ func askTrustStore(e trustkeep.Encoded, password []byte) (Verdict, string) {
 	return Agreed, ""
 }
 
-func askChain(w trustkeep.EncodedEntry, data, password []byte) (Verdict, string) {
+func askChain(w trustkeep.EncodedEntry, data, password []byte) (Outcome, string) {
 	key, leaf, issuers, err := pkcs12.DecodeChain(data, string(password))
 	if err != nil {
-		if w.PublicKey == nil {
-			// A key with a password of its own, or of an algorithm that nobody here
-			// could open, looks the same.
+		if w.PublicKey == nil && aboutKey(err) {
+			// The key may have a password of its own, or an algorithm that nobody here
+			// could open.
 			return NotAsked, "the key is locked, and go-pkcs12 opens keys to read a store: " + err.Error()
 		}
 		return failed(err)
@@ -151,8 +151,18 @@ func askChain(w trustkeep.EncodedEntry, data, password []byte) (Verdict, string)
 	return Agreed, ""
 }
 
+// aboutKey reports whether go-pkcs12 has read the store and failed to open the key in it.
+// It has no sentinel for that; what does not match counts against the store.
+func aboutKey(err error) bool {
+	return slices.ContainsFunc([]string{
+		"error decrypting PKCS#8 shrouded key bag",
+		"error unmarshaling decrypted private key",
+		"error parsing PKCS#8 private key",
+	}, func(text string) bool { return strings.HasPrefix(err.Error(), "pkcs12: "+text) })
+}
+
 // failed tells what go-pkcs12 does not know from what it takes for damaged.
-func failed(err error) (Verdict, string) {
+func failed(err error) (Outcome, string) {
 	if notImplemented := pkcs12.NotImplementedError(""); errors.As(err, &notImplemented) {
 		return NotAsked, err.Error()
 	}
