@@ -16,7 +16,7 @@ import (
 // keptVersions is how many versions of a component are kept, the current one included.
 const keptVersions = 64
 
-// ComponentOptions says how the content of a component is read or made.
+// ComponentOptions configures importing and creating components.
 type ComponentOptions struct {
 	// Password opens the file that is imported, or the current content of the
 	// component that is regenerated; nil means none. For the latter, and where the
@@ -129,8 +129,8 @@ func (r *Registry) component(ctx context.Context, id string) (*component.Compone
 	return c, d, revision, err
 }
 
-// Components returns all components, by ID. Those whose records are damaged are left out
-// and named by the error, which does not keep the others from being returned.
+// Components returns all components, by ID. Damaged records are skipped and reported in the
+// error.
 func (r *Registry) Components(ctx context.Context) ([]*component.Component, error) {
 	records, err := r.storage.List(ctx, componentsPrefix)
 	if err != nil {

@@ -33,7 +33,7 @@ func (a *Atom) Implicit() tlsctx.Builder {
 
 // Connection returns what a connection is made with, in the current versions of its
 // components and with this environment's overrides. Trust of its own replaces what is
-// deployed, also when it cannot be had: then nobody is trusted.
+// deployed. If it cannot be loaded, the connection trusts nobody.
 //
 // The Builder follows changes of components. Ask again to follow those of the
 // connection's definition. The error wraps trustkeep.ErrNotFound for a connection that

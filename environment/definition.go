@@ -216,9 +216,8 @@ func (r *Registry) Connection(ctx context.Context, id string) (Connection, error
 	return d.Connection, failure("connection", id, err)
 }
 
-// Connections returns all connections as they are defined, by ID. Those whose records are
-// damaged are left out and named by the error, which does not keep the others from being
-// returned.
+// Connections returns all connections as they are defined, by ID. Damaged records are
+// skipped and reported in the error.
 func (r *Registry) Connections(ctx context.Context) ([]Connection, error) {
 	v, err := r.listOf(ctx, connectionsPrefix)
 	if err != nil {
@@ -306,8 +305,8 @@ func (r *Registry) Process(ctx context.Context, id string) (Process, error) {
 	return d.Process, failure("process", id, err)
 }
 
-// Processes returns all processes as they are defined, by ID, with the error of
-// Connections. Environment.Processes returns those that are deployed.
+// Processes returns all processes as they are defined, by ID. Damaged records are skipped and
+// reported in the error. Environment.Processes returns those that are deployed.
 func (r *Registry) Processes(ctx context.Context) ([]Process, error) {
 	v, err := r.listOf(ctx, processesPrefix)
 	if err != nil {

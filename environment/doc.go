@@ -1,6 +1,8 @@
 // Package environment manages certificates and keys that several programs share, and
 // deploys them.
 //
+// Most users need five names: Open, Registry, Environment, Atom and Connection.
+//
 // A Registry holds components, X.509 and PGP, public and private, and the connections,
 // processes and partners that refer to them by ID. An Environment, such as "test" or "production", says
 // what of it counts where. Running programs attach to one as an Atom and follow it:

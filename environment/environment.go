@@ -31,7 +31,7 @@ type environmentRecord struct {
 
 func newEnvironmentRecord() *environmentRecord { return new(environmentRecord) }
 
-// Roles that programs of this field give their keys. Any other name will do as well.
+// Common roles; any other name is allowed.
 const (
 	RolePrimary  = "primary"  // signs and decrypts what is exchanged with others
 	RoleTLS      = "tls"      // identifies servers and clients

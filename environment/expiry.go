@@ -11,7 +11,7 @@ import (
 	"github.com/trustkeep/trustkeep/component"
 )
 
-// ExpiryQuery says what Expiring is to list. The zero value lists what is deployed
+// ExpiryQuery selects what Expiring lists. The zero value lists what is deployed
 // anywhere and has expired or will within 30 days.
 type ExpiryQuery struct {
 	// Environment and Atom narrow the list; empty is any. An atom has what is deployed

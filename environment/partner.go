@@ -163,7 +163,7 @@ func (r *Registry) Partner(ctx context.Context, id string) (Partner, error) {
 	return d.Partner, failure("partner", id, err)
 }
 
-// Partners returns all partners, by ID, with the error of Connections.
+// Partners returns all partners, by ID. Damaged records are skipped and reported in the error.
 func (r *Registry) Partners(ctx context.Context) ([]Partner, error) {
 	v, err := r.listOf(ctx, partnersPrefix)
 	if err != nil {

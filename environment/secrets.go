@@ -21,18 +21,18 @@ import (
 // dataKeySize is that of AES-256.
 const dataKeySize = 32
 
-// A Sealer protects the data key of a registry, under which passwords are encrypted. The keys
-// of this package are PasswordSealer, IdentitySealer and FileSealer; one that wraps by a key
-// management service is as easily made.
+// Sealer protects the data key of a registry, under which passwords are encrypted. Use
+// PasswordSealer, IdentitySealer or FileSealer, or write one that wraps with a key management
+// service.
 //
 // Implementations are safe for concurrent use.
 type Sealer interface {
-	// ID tells keys apart. It is stored in the clear. An empty one says that the key
-	// cannot be had, and Wrap why.
+	// ID tells sealers apart. It is stored in the clear. An empty ID means unavailable;
+	// Wrap then returns the reason.
 	ID() string
 	// Wrap encrypts and authenticates a data key of 32 bytes.
 	Wrap(dataKey []byte) ([]byte, error)
-	// Unwrap undoes Wrap. The error wraps trustkeep.ErrIncorrectPassword if the key
+	// Unwrap reverses Wrap. The error wraps trustkeep.ErrIncorrectPassword if the key
 	// is another or the data was changed.
 	Unwrap(wrapped []byte) ([]byte, error)
 }

@@ -15,7 +15,7 @@ import (
 // fingerprint, with its issuers as far as the chain has them. It goes through all stages
 // of component.Import, the scanner included, and has the errors of both.
 //
-// What the fingerprint is worth is said at Accept.
+// See Accept for where the fingerprint must come from.
 func (c *Chain) Component(ctx context.Context, name, fingerprint string, o component.Options) (*component.Component, error) {
 	cert, err := c.Accept(fingerprint)
 	if err != nil {
