@@ -92,9 +92,8 @@ func Find(tb testing.TB, name string) string {
 	if err != nil {
 		Missing(tb, "%s is not installed", name)
 	}
-	version, ok := versions.Load(name)
-	if !ok {
-		version = ask(tb, name)
+	if _, known := versions.Load(name); !known {
+		version := ask(tb, name)
 		versions.Store(name, version)
 		tb.Logf("%s: %s", name, version)
 	}
