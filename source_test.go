@@ -67,6 +67,21 @@ func TestSourceRules(t *testing.T) {
 				if key, ok := n.Key.(*ast.Ident); ok && key.Name == "VerifyPeerCertificate" && !test {
 					t.Errorf("%v: VerifyPeerCertificate; use VerifyConnection", fset.Position(n.Pos()))
 				}
+			case *ast.CallExpr:
+				fun, ok := n.Fun.(*ast.SelectorExpr)
+				if !ok || folder == "internal/testtool" || fun.Sel.Name != "Command" && fun.Sel.Name != "CommandContext" {
+					break
+				}
+				if pkg, ok := fun.X.(*ast.Ident); !ok || pkg.Name != "exec" {
+					break
+				}
+				program := n.Args[0]
+				if fun.Sel.Name == "CommandContext" {
+					program = n.Args[1]
+				}
+				if name, ok := program.(*ast.BasicLit); ok && name.Value != `"go"` && name.Value != `"sh"` {
+					t.Errorf("%v: exec.%s of %s; tools are started by internal/testtool", fset.Position(n.Pos()), fun.Sel.Name, name.Value)
+				}
 			case *ast.SelectorExpr:
 				if pkg, ok := n.X.(*ast.Ident); ok && pkg.Name == "time" && n.Sel.Name == "Sleep" && !isNested(folder) {
 					t.Errorf("%v: time.Sleep", fset.Position(n.Pos()))
