@@ -88,7 +88,7 @@ func (p *Destinations) Patterns() []string {
 	return slices.Sorted(maps.Keys(p.of))
 }
 
-// find returns the entry for a destination, nil where none fits.
+// find returns the entry for a destination as dialled spells it, nil where none fits.
 func (p *Destinations) find(host, port string) *destinationEntry {
 	p.mu.RLock()
 	defer p.mu.RUnlock()
@@ -102,13 +102,14 @@ func (p *Destinations) find(host, port string) *destinationEntry {
 
 // For returns the Builder for a destination: host:port on clients, the name that is asked for
 // on servers. It has had For called with the destination, so that its Explain and
-// ExplainError speak about it. It fails with trustkeep.ErrNotFound where no pattern fits.
+// ExplainError speak about it. It fails with trustkeep.ErrNotFound where no pattern fits, and
+// with trustkeep.ErrInvalid for what Builder.For does not take.
 func (p *Destinations) For(destination string) (Builder, error) {
-	host, port, err := net.SplitHostPort(destination)
-	if err != nil {
-		host, port = destination, ""
+	at := endpointOf(destination)
+	if at.err != nil {
+		return Builder{}, fmt.Errorf("tlsctx: %w", at.err)
 	}
-	one := p.find(host, port)
+	one := p.find(at.host, at.port)
 	if one == nil {
 		return Builder{}, errNoDestination(destination)
 	}
@@ -130,7 +131,7 @@ func (p *Destinations) DialContext(ctx context.Context, network, address string)
 	if err != nil {
 		return nil, fmt.Errorf("tlsctx: dial: %w", err)
 	}
-	one := p.find(host, port)
+	one := p.find(dialled(host, port))
 	if one == nil {
 		return nil, errNoDestination(address)
 	}

@@ -101,7 +101,7 @@ func (d *Dialer) handshake(ctx context.Context, raw net.Conn, address string) (_
 	if name == "" {
 		name = nameOf(host)
 	}
-	id, pattern := d.b().identityFor(host, port)
+	id, pattern := d.b().identityFor(dialled(host, port))
 	g, err := d.generation(id)
 	if err != nil {
 		return nil, false, fmt.Errorf("tlsctx: dial: %w", err)

@@ -14,7 +14,7 @@ import (
 type endpoint struct {
 	host, port string // as dialled; the port may be empty
 	named      bool   // ServerName was set by For
-	err        error
+	err        *trustkeep.Error
 }
 
 // For returns the Builder for one destination, "host:port" or a host alone: ServerName
@@ -61,12 +61,13 @@ func endpointOf(address string) endpoint {
 		if _, err := netip.ParseAddr(host); err != nil {
 			return bad("it is no IPv6 address")
 		}
-		return endpoint{host: fold(host), port: port}
+		host, port = dialled(host, port)
+		return endpoint{host: host, port: port}
 	}
 	if len(host) > 1024 || !utf8.ValidString(host) {
 		return bad("it has no host name or IP address")
 	}
-	folded := fold(asDialled(host))
+	folded, port := dialled(host, port)
 	if len(folded) > 253 {
 		return bad("a host name has at most 253 characters")
 	}
@@ -105,5 +106,5 @@ func (b Builder) destination() (host, port string) {
 	if b.at.host != "" {
 		return b.at.host, b.at.port
 	}
-	return b.ServerName, ""
+	return dialled(b.ServerName, "")
 }

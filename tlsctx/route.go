@@ -4,10 +4,12 @@ import (
 	"fmt"
 	"iter"
 	"net"
+	"net/netip"
 	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"unicode/utf8"
 
 	"github.com/trustkeep/trustkeep"
 )
@@ -23,8 +25,9 @@ import (
 //	*.example:8443       any host one label below, at that port
 //	*.example            any host one label below, at any port
 //
-// Hosts are spelled in ASCII, as they are dialled: xn--… for others. Servers know no port,
-// so patterns with one fit nothing there.
+// Hosts are spelled in ASCII, as they are dialled: xn--… for others. IP addresses, with
+// brackets where a port follows, and ports fit in every spelling, "https" for 443 included.
+// Servers know no port, so patterns with one fit nothing there.
 //
 // If none fits, Builder.Identity is presented; a server without one answers
 // unrecognized_name. The route counts whatever authorities a server lists. A route with a nil
@@ -133,8 +136,8 @@ func (r *Routes) has(one *route) bool {
 	return r.routes[one.pattern] == one
 }
 
-// find returns the route for a destination, nil where none fits. port is empty on
-// servers.
+// find returns the route for a destination as dialled spells it, nil where none fits. On
+// servers host is the name that the client asks for, and port is empty.
 func (r *Routes) find(host, port string) *route {
 	if r == nil {
 		return nil
@@ -153,32 +156,40 @@ func (r *Routes) find(host, port string) *route {
 // routeKey spells them.
 func fitting(host, port string) [4]string {
 	host = fold(host)
+	if _, err := netip.ParseAddr(host); err != nil && (strings.ContainsAny(host, "*:[]") || strings.HasPrefix(host, ".")) {
+		return [4]string{} // a name that a client made up to look like a pattern
+	}
 	_, parent, _ := strings.Cut(host, ".")
 	wild := "*." + parent
 	return [...]string{net.JoinHostPort(host, port), host, net.JoinHostPort(wild, port), wild}
 }
 
-func fold(host string) string { return strings.ToLower(strings.TrimSuffix(host, ".")) }
-
 // routeKey is the pattern in the one spelling by which it is found.
 func routeKey(pattern string) (string, error) {
-	host, port := pattern, ""
-	if h, p, err := net.SplitHostPort(pattern); err == nil {
-		host, port = h, p
+	bad := func(hint string) error {
+		return &trustkeep.Error{Op: fmt.Sprintf("tlsctx: route %q", trustkeep.Printable(pattern)), Err: trustkeep.ErrInvalid, Hint: hint}
 	}
-	host = fold(strings.Trim(host, "[]"))
-	bare := strings.TrimPrefix(host, "*.")
-	if bare == "" || strings.ContainsAny(bare, "*/ ") || strings.ContainsAny(port, "*/ :") || strings.HasSuffix(pattern, ":") ||
-		strings.ContainsFunc(pattern, func(r rune) bool { return r <= ' ' || r >= 0x7f }) {
-		return "", fmt.Errorf("tlsctx: route %q: %w", trustkeep.Printable(pattern), trustkeep.ErrInvalid)
+	if strings.ContainsFunc(pattern, func(r rune) bool { return r >= utf8.RuneSelf }) {
+		return "", bad("spell it in ASCII, xn--…")
 	}
-	if port == "" {
-		return host, nil
+	bare, wild := strings.CutPrefix(pattern, "*.")
+	at := endpointOf(bare)
+	if at.err != nil {
+		return "", bad(at.err.Hint)
 	}
-	return net.JoinHostPort(host, port), nil
+	if wild {
+		if _, err := netip.ParseAddr(at.host); err == nil {
+			return "", bad("an IP address has no labels")
+		}
+		at.host = "*." + at.host
+	}
+	if at.port == "" {
+		return at.host, nil
+	}
+	return net.JoinHostPort(at.host, at.port), nil
 }
 
-// identityFor returns the identity for a destination, and what chose it: a
+// identityFor returns the identity for a destination as dialled spells it, and what chose it: a
 // pattern, or "" for Builder.Identity.
 func (b Builder) identityFor(host, port string) (trustkeep.Identity, string) {
 	if r := b.Routes.find(host, port); r != nil {

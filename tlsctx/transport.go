@@ -1,18 +1,13 @@
 package tlsctx
 
 import (
-	"context"
 	"crypto/tls"
 	"fmt"
-	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"slices"
-	"strings"
 	"sync"
 	"time"
-	"unicode/utf8"
 
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/truststore"
@@ -149,38 +144,4 @@ func (t *Transport) poolFor(u *url.URL) (*http.Transport, error) {
 func (g *httpGeneration) presents(pattern string, cert *tls.Certificate) bool {
 	before, known := g.presented[pattern]
 	return !known || sameChain(before, cert)
-}
-
-// destination returns what a request for the URL dials.
-func destination(u *url.URL) (host, port string) {
-	if port = u.Port(); port == "" {
-		port = "443"
-	}
-	return asDialled(u.Hostname()), port
-}
-
-// asDialled spells a host name as http.Transport does when it dials, in the ASCII of IDNA
-// (RFC 5891). It asks a Transport, since the rules are its own and an import of them would
-// be a dependency; only names beyond ASCII pay for that. A name without such a form stays as
-// it is.
-func asDialled(host string) string {
-	if !strings.ContainsFunc(host, func(r rune) bool { return r >= utf8.RuneSelf }) {
-		return host
-	}
-	dialled := make(chan string, 1)
-	ask := &http.Transport{DialTLSContext: func(_ context.Context, _, address string) (net.Conn, error) {
-		dialled <- address
-		return nil, io.EOF // nothing is dialled
-	}}
-	if _, err := ask.RoundTrip(&http.Request{Method: http.MethodGet, URL: &url.URL{Scheme: "https", Host: net.JoinHostPort(host, "443")}, Header: http.Header{}}); err == nil {
-		return host // cannot happen
-	}
-	select {
-	case address := <-dialled:
-		if ascii, _, err := net.SplitHostPort(address); err == nil {
-			return ascii
-		}
-	default: // it was refused before
-	}
-	return host
 }
