@@ -19,7 +19,8 @@ type SaveOptions struct {
 	// becomes the store's own when the store is saved. If nil, the store's password.
 	Password PasswordSource
 	// NoPassword writes a store without a password. Only formats that can do without one
-	// accept it; a PEM file then holds its keys in the clear.
+	// accept it; a PEM file then holds its keys in the clear. With Password it is
+	// ErrInvalid.
 	NoPassword bool
 	// Mode of a new file. If zero, 0600; a trust store for others to read wants 0644. An
 	// existing file keeps its mode.

@@ -34,6 +34,7 @@ func (o Options) fromStore(store *entry.Store, password *redact.Secret) (*Keysto
 		items[i] = &item{e: e}
 	}
 	s := (&state{format: store.Format, source: store.Source, unauthenticated: store.Unauthenticated, password: password}).with(items)
+	s.inClear = password == nil && s.format == trustkeep.PEM && slices.ContainsFunc(items, (*item).plain)
 	for _, f := range store.Findings {
 		s.findings = append(s.findings, finding(f))
 	}

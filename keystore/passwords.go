@@ -57,7 +57,7 @@ func (s *state) changePassword(op string, old, secret *redact.Secret) (*state, e
 		}
 	})
 	next := s.with(items)
-	next.password = secret
+	next.password, next.inClear = secret, false
 	return next, nil
 }
 

@@ -13,7 +13,8 @@ import (
 // not edit or save it.
 //
 // A private key is not written under an empty password (ErrInvalid), and without any only
-// to PEM with NoPassword.
+// to PEM with NoPassword, or beside others in a PEM file that has keys in the clear and was
+// read without a password. Keys in the clear stay so unless o.Password is given.
 //
 // When the file is the one that the store was loaded from or last saved to,
 // and somebody else has changed it since, the error is ErrConflict; use Update
@@ -21,7 +22,7 @@ import (
 // that another process holds the lock of the folder.
 func (k *Keystore) Save(path string, o trustkeep.SaveOptions) error {
 	const op = "keystore: save"
-	given, err := storefile.Reveal(o.Password) // before others wait
+	given, err := storefile.RevealFor(o) // before others wait
 	if err != nil {
 		return k.current().saveError(op, path, o, err)
 	}
@@ -36,7 +37,7 @@ func (k *Keystore) Save(path string, o trustkeep.SaveOptions) error {
 			w.password.Wipe()
 			return nil, s.saveError(op, path, o, err)
 		}
-		next := w.saved()
+		next := w.saved(o.NoPassword)
 		if o.Profile != "" {
 			next.profile = o.Profile
 		}
@@ -51,7 +52,7 @@ func (k *Keystore) Encode(o trustkeep.SaveOptions) ([]byte, error) {
 }
 
 func (k *Keystore) encode(op, path string, o trustkeep.SaveOptions) ([]byte, error) {
-	given, err := storefile.Reveal(o.Password)
+	given, err := storefile.RevealFor(o)
 	if err != nil {
 		return nil, k.current().saveError(op, path, o, err)
 	}

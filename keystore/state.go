@@ -20,7 +20,11 @@ type state struct {
 	source          any
 	profile         trustkeep.Profile // last asked for in Save; empty: that of source
 	unauthenticated bool
-	closed          bool
+	// inClear: the store was read without a password from a PEM file with keys in the
+	// clear, or saved with NoPassword. Only then may more keys be written that way
+	// without NoPassword.
+	inClear bool
+	closed  bool
 	// password, and those of items, are read under Keystore.secrets.
 	password *redact.Secret
 	items    []*item
@@ -131,7 +135,7 @@ func (k *Keystore) publish(next *state) {
 // copy returns the same state, to be changed before it is published.
 func (s *state) copy() *state {
 	next := &state{
-		format: s.format, source: s.source, profile: s.profile, unauthenticated: s.unauthenticated, closed: s.closed,
+		format: s.format, source: s.source, profile: s.profile, unauthenticated: s.unauthenticated, inClear: s.inClear, closed: s.closed,
 		password: s.password, items: s.items, byAlias: s.byAlias, findings: s.findings, file: s.file,
 	}
 	next.index.Store(s.index.Load())

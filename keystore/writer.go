@@ -24,6 +24,7 @@ type writer struct {
 	password     *redact.Secret // of the new store
 	sameCodec    bool           // format and algorithms stay
 	samePassword bool
+	given        bool // the password of the options counts
 	items        map[*entry.Entry]*item
 	own          map[*item]*redact.Secret // passwords of single keys that are known
 	keys         map[*item]*keySecret     // those to be protected anew
@@ -42,7 +43,7 @@ type keySecret struct {
 // newWriter takes over given. It copies the passwords that it needs; the caller holds
 // Keystore.mu or Keystore.secrets.
 func newWriter(s *state, o trustkeep.SaveOptions, given *redact.Secret) *writer {
-	w := &writer{s: s, format: o.Format, profile: o.Profile, password: given, opened: make(map[*item]*item)}
+	w := &writer{s: s, format: o.Format, profile: o.Profile, password: given, given: given != nil, opened: make(map[*item]*item)}
 	if w.format == "" {
 		w.format = s.format
 	}
@@ -128,12 +129,16 @@ func (w *writer) known(e *entry.Entry) (crypto.PublicKey, *redact.Secret) {
 }
 
 // needsPassword refuses to write private keys in the clear, unless that was
-// asked for by name, or read that way, in a format that is used so.
+// asked for by name, or the file has others that way, in a format that is used so.
 func (w *writer) needsPassword(asked bool) error {
-	if w.password != nil || !slices.ContainsFunc(w.s.items, func(it *item) bool { return it.e.Kind == entry.Key || it.e.Kind == entry.Secret }) {
-		return nil
+	exposed := func(it *item) bool { return it.e.Kind == entry.Key || it.e.Kind == entry.Secret }
+	if w.format == trustkeep.PEM {
+		if asked || w.s.inClear {
+			return nil
+		}
+		exposed = func(it *item) bool { return it.e.Key != nil && !w.keeps(it) && w.own[it] == nil }
 	}
-	if w.format == trustkeep.PEM && (asked || w.s.format == trustkeep.PEM && w.s.password == nil) {
+	if w.password != nil || !slices.ContainsFunc(w.s.items, exposed) {
 		return nil
 	}
 	return &trustkeep.Error{Op: "password", Err: fmt.Errorf("private keys without a password in %s: %w", w.format, trustkeep.ErrUnsupported),
@@ -142,10 +147,13 @@ func (w *writer) needsPassword(asked bool) error {
 
 // keep reports whether a key may be written as it was read. That spares the
 // key derivations, and it is the only way to save a key whose own password
-// nobody gave.
+// nobody gave. A key in the clear stays so unless the options give a password.
 func (w *writer) keep(e *entry.Entry) bool { return w.keeps(w.items[e]) }
 
 func (w *writer) keeps(it *item) bool {
+	if w.given && it.plain() {
+		return false
+	}
 	return w.sameCodec && !it.set && it.e.Key != nil && it.e.Key.Protected != nil && (w.samePassword || it.password != nil && hasKeyPasswords(w.format))
 }
 
@@ -190,9 +198,9 @@ func (w *writer) key(e *entry.Entry) (plain, password []byte, err error) {
 	return plain, password, err
 }
 
-// saved returns the state after the file is written: opened keys are in the place of
+// saved returns the state after the file is written, with NoPassword if asked: opened keys are in the place of
 // those that were stored in a way, or under a password, that is no longer the store's.
-func (w *writer) saved() *state {
+func (w *writer) saved(asked bool) *state {
 	items := slices.Clone(w.s.items)
 	for i, it := range items {
 		if w.keys[it] == nil {
@@ -217,5 +225,6 @@ func (w *writer) saved() *state {
 		s.format, s.source, s.profile = w.format, nil, ""
 	}
 	s.password = w.password
+	s.inClear = w.password == nil && w.format == trustkeep.PEM && (asked || s.inClear)
 	return s
 }

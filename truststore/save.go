@@ -26,7 +26,7 @@ func (t *Truststore) Save(path string, o trustkeep.SaveOptions) error {
 	if t == nil {
 		return errNil("save")
 	}
-	given, err := storefile.Reveal(o.Password) // before others wait
+	given, err := storefile.RevealFor(o) // before others wait
 	if err != nil {
 		return saveError(op, path, t.current(), o, err)
 	}
@@ -117,7 +117,7 @@ func (t *Truststore) encode(s *state, o trustkeep.SaveOptions) ([]byte, *redact.
 	if s.snapshot.platform != nil {
 		return nil, nil, fmt.Errorf("the platform's roots cannot be listed: %w", trustkeep.ErrUnsupported)
 	}
-	password, err := storefile.Reveal(o.Password)
+	password, err := storefile.RevealFor(o)
 	if err != nil {
 		return nil, nil, err
 	}

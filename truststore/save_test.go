@@ -141,6 +141,9 @@ func TestSaveErrors(t *testing.T) {
 	if err := store.Save(path, trustkeep.SaveOptions{Password: trustkeep.PasswordFromEnv("TRUSTKEEP_TEST_UNSET")}); !errors.Is(err, trustkeep.ErrNotFound) {
 		t.Errorf("password: %v", err)
 	}
+	if err := store.Save(path, trustkeep.SaveOptions{Format: trustkeep.PEM, Password: changeit, NoPassword: true}); !errors.Is(err, trustkeep.ErrInvalid) {
+		t.Errorf("with and without a password: %v", err)
+	}
 	if after, _ := os.ReadFile(path); !bytes.Equal(before, after) {
 		t.Error("a failed save changed the file")
 	}

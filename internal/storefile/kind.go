@@ -2,6 +2,7 @@ package storefile
 
 import (
 	"bytes"
+	"fmt"
 	"io"
 
 	"github.com/trustkeep/trustkeep"
@@ -87,7 +88,7 @@ func (k Kind[S]) Update(path string, password trustkeep.PasswordSource, o trustk
 		return fail(err)
 	}
 	defer secret.Wipe()
-	next, err := Reveal(o.Password)
+	next, err := RevealFor(o)
 	if err != nil {
 		return fail(err)
 	}
@@ -135,6 +136,15 @@ func Reveal(password trustkeep.PasswordSource) (*redact.Secret, error) {
 	secret := redact.NewSecret(b)
 	clear(b)
 	return secret, nil
+}
+
+// RevealFor asks for the password of SaveOptions. It fails with trustkeep.ErrInvalid if
+// they ask for none as well.
+func RevealFor(o trustkeep.SaveOptions) (*redact.Secret, error) {
+	if o.NoPassword && o.Password != nil {
+		return nil, fmt.Errorf("both Password and NoPassword: %w", trustkeep.ErrInvalid)
+	}
+	return Reveal(o.Password)
 }
 
 // Revealed is a source of a password that is known already. Nil gives nil. It is valid
