@@ -33,6 +33,9 @@ type slot struct {
 	kept  *kept
 	err   error
 	until time.Time // of an error: when to try again
+	// abandoned: whoever was to fill it gave up or panicked, which says nothing about
+	// the source. The slot is no longer in the cache.
+	abandoned bool
 }
 
 func newCache(limit int64, retry time.Duration, now func() time.Time) *cache {
@@ -44,32 +47,47 @@ const slotSize = 512
 
 // get returns what is kept under the key, or fetches it.
 func (c *cache) get(ctx context.Context, key string, fetch func(context.Context) (*kept, error)) (*kept, error) {
-	s, mine := c.slot(key)
-	if !mine {
+	for {
+		s, mine := c.slot(key)
+		if mine {
+			return c.fill(ctx, key, s, fetch)
+		}
 		select {
 		case <-s.ready:
-			return s.kept, s.err
+			if !s.abandoned {
+				return s.kept, s.err
+			}
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		}
 	}
-	s.kept, s.err = fetch(ctx)
-	if s.kept == nil && s.err != nil {
+}
+
+// fill fetches for a slot and for all who wait for it.
+func (c *cache) fill(ctx context.Context, key string, s *slot, fetch func(context.Context) (*kept, error)) (*kept, error) {
+	s.abandoned = true // if fetch panics
+	defer func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		close(s.ready)
+		if s.abandoned {
+			c.remove(key, s)
+			return
+		}
+		if s.kept != nil {
+			c.size += s.kept.size
+		}
+		c.shrink(s)
+	}()
+	got, err := fetch(ctx)
+	s.kept, s.err = got, err
+	s.abandoned = err != nil && ctx.Err() != nil
+	if s.abandoned {
+		s.kept = nil // it was not charged for
+	} else if got == nil && err != nil {
 		s.until = c.now().Add(c.retry)
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	close(s.ready)
-	if ctx.Err() != nil && s.err != nil {
-		// That this caller lost patience says nothing about the source.
-		c.remove(key, s)
-		return nil, s.err
-	}
-	if s.kept != nil {
-		c.size += s.kept.size
-	}
-	c.shrink(s)
-	return s.kept, s.err
+	return got, err
 }
 
 // slot returns the slot of the key and whether the caller is to fill it.

@@ -18,7 +18,7 @@ type Mode uint8
 const (
 	// HardFail refuses it. The zero Mode.
 	HardFail Mode = iota
-	// SoftFail accepts it.
+	// SoftFail accepts it, unless it was the caller's context that ended.
 	SoftFail
 )
 
@@ -137,7 +137,8 @@ func setDefault(d *time.Duration, value time.Duration) {
 // CheckRevocation decides on a chain that is trusted otherwise: the peer's
 // certificate first, the anchor last. staple is the OCSP response that came with
 // the handshake, nil for none; at is the time of the decision. The context and
-// Options.Timeout end the fetching.
+// Options.Timeout end the fetching. What the end of the context has kept from being learned is
+// refused in every Mode.
 //
 // The error is an *Error. It wraps trustkeep.ErrRevoked for a certificate that
 // was revoked; any other means that nothing could be learned.
@@ -145,6 +146,7 @@ func (c *Checker) CheckRevocation(ctx context.Context, chain []*x509.Certificate
 	if c == nil || len(chain) == 0 {
 		return &trustkeep.Error{Op: "revocation: nothing to check", Err: trustkeep.ErrInvalid}
 	}
+	caller := ctx
 	ctx, cancel := context.WithTimeout(ctx, c.o.Timeout)
 	defer cancel()
 	if len(chain) == 1 {
@@ -165,7 +167,10 @@ func (c *Checker) CheckRevocation(ctx context.Context, chain []*x509.Certificate
 		if err == nil {
 			continue
 		}
-		if !errors.Is(err, trustkeep.ErrRevoked) && c.o.Mode == SoftFail && !errors.Is(err, errStapleMissing) {
+		if caller.Err() != nil && !errors.Is(err, caller.Err()) {
+			err = fmt.Errorf("%w: %w", caller.Err(), err)
+		}
+		if !errors.Is(err, trustkeep.ErrRevoked) && c.o.Mode == SoftFail && !errors.Is(err, errStapleMissing) && caller.Err() == nil {
 			if c.o.OnUnknown != nil {
 				c.o.OnUnknown(chain[i], err)
 			}

@@ -3,6 +3,7 @@ package revocation
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"crypto/x509"
 	"encoding/asn1"
 	"encoding/pem"
@@ -293,7 +294,9 @@ func (l *CRL) signedBy(issuer *x509.Certificate) error {
 
 // askList fetches a list, or takes the one that is kept.
 func (c *Checker) askList(ctx context.Context, q question, url string) error {
-	k, err := c.cache.get(ctx, "crl "+url, func(ctx context.Context) (*kept, error) {
+	// By issuer: a certificate of another that names this URL makes its list no worse.
+	issuer := sha256.Sum256(q.issuer.Raw)
+	k, err := c.cache.get(ctx, "crl "+url+" "+string(issuer[:]), func(ctx context.Context) (*kept, error) {
 		data, err := c.o.FetchCRL(ctx, url)
 		if err != nil {
 			return nil, fmt.Errorf("CRL: %w", err)
