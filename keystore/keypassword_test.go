@@ -146,9 +146,8 @@ func TestGivenKeyPasswordIsChecked(t *testing.T) {
 // A key that nothing ever protected has no password, so none is the right one but none.
 func TestUnprotectedKeyHasNoPassword(t *testing.T) {
 	pki := testpki.New(t, testpki.Options{})
-	plain := append(pki.Server("a").KeyPEM(), pki.Server("a").ChainPEM()...)
 	id := pki.Server("a")
-	plain = append(id.KeyPEM(), id.ChainPEM()...)
+	plain := append(id.KeyPEM(), id.ChainPEM()...)
 	read, err := keystore.Parse(plain, nil)
 	if err != nil {
 		t.Fatal(err)

@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math/big"
 	"net"
 	"net/http"
 	"net/url"
@@ -54,8 +55,12 @@ func spellings(key crypto.Signer) map[string]string {
 	case ed25519.PrivateKey:
 		secret = k.Seed()
 	case *ecdsa.PrivateKey:
-		secret = k.D.Bytes()
-		out["number"] = k.D.String()
+		bytes, err := k.Bytes()
+		if err != nil {
+			panic(err)
+		}
+		secret = bytes
+		out["number"] = new(big.Int).SetBytes(bytes).String()
 	case *rsa.PrivateKey:
 		secret = k.D.Bytes()
 		out["number"] = k.D.String()
