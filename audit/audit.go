@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/given"
 	"github.com/trustkeep/trustkeep/internal/redact"
 	"github.com/trustkeep/trustkeep/issue"
 	"github.com/trustkeep/trustkeep/keystore"
@@ -80,9 +81,12 @@ func (o Options) Run(targets ...Target) *Report {
 	a.report.Time, a.report.Window = a.Clock(), a.Window
 	a.report.Targets = len(targets)
 	defer a.revealPasswords()()
-	a.collectRoots(targets)
+	targets = slices.Clone(targets)
 	for i := range targets {
-		t := named(targets[i], i)
+		targets[i] = named(targets[i], i)
+	}
+	a.collectRoots(targets)
+	for _, t := range targets {
 		switch {
 		case t.Keystore != nil:
 			a.keystore(t)
@@ -114,6 +118,9 @@ func (o Options) withDefaults() Options {
 }
 
 func named(t Target, i int) Target {
+	if given.IsNil(t.Component) {
+		t.Component = nil // of a Load whose error was ignored
+	}
 	if t.Path == "" && t.Keystore != nil {
 		t.Path = t.Keystore.Path()
 	}

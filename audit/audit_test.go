@@ -460,3 +460,18 @@ func TestReportPrints(t *testing.T) {
 		t.Errorf("JSON of nothing: %s, %v", empty, err)
 	}
 }
+
+// The nil pointer of a Load whose error was ignored is nothing to audit, and no panic.
+func TestNilTargets(t *testing.T) {
+	var ks *keystore.Keystore
+	var ts *truststore.Truststore
+	var c *component.Component
+	targets := []audit.Target{{Keystore: ks}, {Truststore: ts}, {Component: c}, {Component: c, Name: "named"}, {Certificates: []*x509.Certificate{nil}}}
+	report := audit.Run(targets...)
+	if found := report.With(audit.NothingToAudit); len(found) != len(targets) {
+		t.Errorf("%v", report)
+	}
+	if soon := (audit.Options{}).Expiring(targets...); len(soon) != 0 {
+		t.Errorf("%v", soon)
+	}
+}

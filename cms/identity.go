@@ -8,9 +8,9 @@ import (
 	"crypto/x509"
 	"fmt"
 	"io"
-	"reflect"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/given"
 )
 
 // IdentityFunc makes a function a trustkeep.Identity, for certificates that were loaded by
@@ -44,7 +44,7 @@ func askAll(ids []trustkeep.Identity) ([]identity, error) {
 	for i, id := range ids {
 		// A nil *keystore.Identity from an ignored error arrives as a typed
 		// nil.
-		if v := reflect.ValueOf(id); !v.IsValid() || (v.Kind() == reflect.Pointer || v.Kind() == reflect.Func) && v.IsNil() {
+		if given.IsNil(id) {
 			return nil, fmt.Errorf("identity %d is nil: %w", i+1, trustkeep.ErrInvalid)
 		}
 		cert, err := id.TLSCertificate()

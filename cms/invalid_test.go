@@ -14,6 +14,11 @@ import (
 	"github.com/trustkeep/trustkeep/truststore"
 )
 
+// noSource is somebody else's, who does not look whether it is nil.
+type noSource struct{ s *truststore.Snapshot }
+
+func (n *noSource) Snapshot() (*truststore.Snapshot, error) { return n.s, nil }
+
 // A wrong call is ErrInvalid and nothing else.
 func TestWrongCallsAreInvalid(t *testing.T) {
 	pki := testpki.New(t, testpki.Options{})
@@ -33,13 +38,14 @@ func TestWrongCallsAreInvalid(t *testing.T) {
 			_, err := cms.SignOptions{Clock: func() time.Time { return time.Date(10_000, 1, 1, 0, 0, 0, 0, time.UTC) }}.Sign(nil, own)
 			return err
 		},
-		"Sign for no inclusion":     func() error { _, err := cms.SignOptions{Include: 9}.Sign(nil, own); return err },
-		"Seal by no cipher":         func() error { _, err := cms.SealOptions{Cipher: 99}.Seal(nil, id.Leaf); return err },
-		"Seal for what is no X.509": func() error { _, err := cms.Seal(nil, new(x509.Certificate)); return err },
-		"Seal for nil":              func() error { _, err := cms.Seal(nil, (*x509.Certificate)(nil)); return err },
-		"Open by nil":               func() error { _, err := cms.Open([]byte("x"), nil); return err },
-		"Verify without trust":      func() error { _, err := cms.Verify(signed, nil); return err },
-		"Verify by nil trust":       func() error { _, err := cms.Verify(signed, noTrust); return err },
+		"Sign for no inclusion":         func() error { _, err := cms.SignOptions{Include: 9}.Sign(nil, own); return err },
+		"Seal by no cipher":             func() error { _, err := cms.SealOptions{Cipher: 99}.Seal(nil, id.Leaf); return err },
+		"Seal for what is no X.509":     func() error { _, err := cms.Seal(nil, new(x509.Certificate)); return err },
+		"Seal for nil":                  func() error { _, err := cms.Seal(nil, (*x509.Certificate)(nil)); return err },
+		"Open by nil":                   func() error { _, err := cms.Open([]byte("x"), nil); return err },
+		"Verify without trust":          func() error { _, err := cms.Verify(signed, nil); return err },
+		"Verify by another nil pointer": func() error { _, err := cms.Verify(signed, (*noSource)(nil)); return err },
+		"Verify by nil trust":           func() error { _, err := cms.Verify(signed, noTrust); return err },
 		"VerifyDetached of nil": func() error {
 			_, err := cms.VerifyOptions{Trust: truststore.New(pki.Root.Cert)}.VerifyDetached(signed, nil)
 			return err

@@ -11,6 +11,7 @@ import (
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/cms/internal/berio"
 	"github.com/trustkeep/trustkeep/internal/asn1/ber"
+	"github.com/trustkeep/trustkeep/internal/given"
 	"github.com/trustkeep/trustkeep/internal/limits"
 	"github.com/trustkeep/trustkeep/truststore"
 )
@@ -58,11 +59,8 @@ func (o VerifyOptions) start(src io.Reader, size int64) (*verifier, error) {
 			return nil, err
 		}
 	}
-	if o.Trust == nil {
-		return nil, fmt.Errorf("no trust given: %w", trustkeep.ErrInvalid)
-	}
 	var err error
-	if v.snapshot, err = o.Trust.Snapshot(); err != nil {
+	if v.snapshot, err = given.Snapshot(o.Trust); err != nil {
 		return nil, err
 	}
 	clock := o.Clock

@@ -200,3 +200,16 @@ func dial(t *testing.T, server *tls.Config, d *tlsctx.Dialer, address string) er
 	_, err = io.ReadFull(conn, make([]byte, 1))
 	return err
 }
+
+// noSource is somebody else's trust, who does not look whether it is nil.
+type noSource struct{ s *truststore.Snapshot }
+
+func (n *noSource) Snapshot() (*truststore.Snapshot, error) { return n.s, nil }
+
+func TestPlanForNilTrust(t *testing.T) {
+	for _, next := range []truststore.Source{nil, (*truststore.Truststore)(nil), (*noSource)(nil), &noSource{}} {
+		if _, err := new(forecast.Seen).Plan(tlsctx.Builder{}, next); !errors.Is(err, trustkeep.ErrInvalid) {
+			t.Errorf("%T: %v", next, err)
+		}
+	}
+}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/given"
 	"github.com/trustkeep/trustkeep/tlsctx"
 	"github.com/trustkeep/trustkeep/truststore"
 )
@@ -36,7 +37,7 @@ type Failure struct {
 //
 // The error is that of next, which wraps trustkeep.ErrInvalid for a nil one.
 func (s *Seen) Plan(b tlsctx.Builder, next truststore.Source) (*Plan, error) {
-	trust, err := snapshot(next)
+	trust, err := given.Snapshot(next)
 	if err != nil {
 		return nil, fmt.Errorf("forecast: plan: %w", err)
 	}
@@ -104,16 +105,4 @@ func (p *Plan) MarshalJSON() ([]byte, error) {
 		out.Failing = append(out.Failing, failing{trustkeep.Printable(f.Peer.Name), f.Peer.Purpose, f.Peer.Count, f.Peer.Last, why})
 	}
 	return json.Marshal(out)
-}
-
-// snapshot asks a source.
-func snapshot(next truststore.Source) (*truststore.Snapshot, error) {
-	if next == nil {
-		return nil, &trustkeep.Error{Op: "nil trust", Err: trustkeep.ErrInvalid}
-	}
-	s, err := next.Snapshot()
-	if err == nil && s == nil {
-		err = &trustkeep.Error{Op: "nil snapshot", Err: trustkeep.ErrInvalid}
-	}
-	return s, err
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/internal/certpath"
+	"github.com/trustkeep/trustkeep/internal/given"
 )
 
 // authority is an identity taken apart.
@@ -25,7 +26,7 @@ func (o *Options) issuer() (*authority, error) {
 }
 
 func authorityOf(id trustkeep.Identity) (*authority, error) {
-	if certpath.IsNil(id) {
+	if given.IsNil(id) {
 		return nil, fmt.Errorf("nil %T as an identity: %w", id, trustkeep.ErrInvalid)
 	}
 	cert, err := id.TLSCertificate()

@@ -11,7 +11,7 @@ import (
 
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/internal/certgen"
-	"github.com/trustkeep/trustkeep/internal/certpath"
+	"github.com/trustkeep/trustkeep/internal/given"
 )
 
 // Request asks a CA for another certificate for the key of an identity: a PKCS#10 request
@@ -37,7 +37,7 @@ func Request(id trustkeep.Identity, o Options) ([]byte, error) {
 // Keystore.Signer returns, or one in hardware. The options must name the holder.
 func RequestForKey(key crypto.Signer, o Options) ([]byte, error) {
 	const op = "issue: request"
-	if certpath.IsNil(key) {
+	if given.IsNil(key) {
 		return nil, &trustkeep.Error{Op: op, Err: fmt.Errorf("nil key: %w", trustkeep.ErrInvalid)}
 	}
 	return requested(op, key, o)

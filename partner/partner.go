@@ -16,13 +16,13 @@ package partner
 import (
 	"cmp"
 	"fmt"
-	"reflect"
 	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/given"
 )
 
 // Item is what a Set holds.
@@ -107,7 +107,7 @@ var ErrNoneValid = fmt.Errorf("partner: no valid item: %w", trustkeep.ErrExpired
 // is replaced, so that an extended expiry counts. The error wraps ErrInvalid when
 // the member has no item or no use.
 func (s *Set[T]) Add(m Member[T]) error {
-	if v := reflect.ValueOf(m.Item); !v.IsValid() || v.Kind() == reflect.Pointer && v.IsNil() {
+	if given.IsNil(m.Item) {
 		return fmt.Errorf("partner: nil item: %w", trustkeep.ErrInvalid)
 	}
 	if m.Uses == 0 {

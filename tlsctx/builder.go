@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/given"
 	"github.com/trustkeep/trustkeep/truststore"
 )
 
@@ -140,6 +141,17 @@ func (b Builder) now() time.Time {
 	return time.Now()
 }
 
+// wrong says what no configuration can be made of, whatever the trust and the identity.
+func (b Builder) wrong() error {
+	switch {
+	case b.at.err != nil:
+		return b.at.err
+	case given.NilPointer(b.Revocation):
+		return &trustkeep.Error{Op: "Revocation", Err: trustkeep.ErrInvalid, Hint: "it is a nil pointer; was the error of making it checked?"}
+	}
+	return nil
+}
+
 // minVersion returns the lowest version of the handshake.
 func (b Builder) minVersion() (uint16, error) {
 	low := b.MinVersion
@@ -172,8 +184,8 @@ func (b Builder) minVersion() (uint16, error) {
 
 // base returns what clients and servers have in common.
 func (b Builder) base() (*tls.Config, error) {
-	if b.at.err != nil {
-		return nil, b.at.err
+	if err := b.wrong(); err != nil {
+		return nil, err
 	}
 	low, err := b.minVersion()
 	if err != nil {

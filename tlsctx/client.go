@@ -37,8 +37,8 @@ func (b Builder) Client() (*tls.Config, error) {
 }
 
 func (b Builder) client() (*tls.Config, error) {
-	if b.at.err != nil {
-		return nil, b.at.err
+	if err := b.wrong(); err != nil {
+		return nil, err
 	}
 	trust, err := b.clientTrust()
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/internal/certinfo"
+	"github.com/trustkeep/trustkeep/internal/given"
 	"github.com/trustkeep/trustkeep/truststore"
 )
 
@@ -108,8 +109,8 @@ func (b Builder) explainFor(host, port string) Explanation {
 		Routes: b.Routes.Patterns(), Allow: b.Allow, Pins: b.Pins,
 		Revocation: b.Revocation != nil, Authorize: b.Authorize != nil, ConcealCAs: b.ConcealCAs,
 	}
-	if b.at.err != nil {
-		e.Errors = append(e.Errors, b.at.err.Error())
+	if err := b.wrong(); err != nil {
+		e.Errors = append(e.Errors, err.Error())
 	}
 	if e.Trust.Error != "" {
 		e.Errors = append(e.Errors, e.Trust.Error)
@@ -155,7 +156,7 @@ func (b Builder) ignored() []TrustReport {
 	out := []TrustReport{}
 	switch o := b.origin(); {
 	case o == FromTrusted && b.Global != nil:
-		out = append(out, report(FromGlobal, "the connection's own trust replaces it", func() (*truststore.Snapshot, error) { return rawSnapshot(b.Global) }))
+		out = append(out, report(FromGlobal, "the connection's own trust replaces it", func() (*truststore.Snapshot, error) { return given.Snapshot(b.Global) }))
 	case o != FromSystem:
 		out = append(out, TrustReport{
 			Origin: FromSystem, Platform: true,

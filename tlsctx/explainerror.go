@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/given"
 	"github.com/trustkeep/trustkeep/truststore"
 )
 
@@ -224,7 +225,7 @@ func (b Builder) wouldAccept(o Origin, v *truststore.VerifyError) bool {
 	if o == FromSystem {
 		s, err = truststore.Platform()
 	} else {
-		s, err = rawSnapshot(b.Global)
+		s, err = given.Snapshot(b.Global)
 	}
 	if err != nil {
 		return false

@@ -11,6 +11,7 @@ import (
 	"slices"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/given"
 	"github.com/trustkeep/trustkeep/internal/redact"
 )
 
@@ -30,7 +31,7 @@ func (s *staticIdentity) TLSCertificate() (*tls.Certificate, error) { return s.c
 // logs and error reports are not far, and identities may be anybody's.
 func concealed(c *tls.Certificate) *tls.Certificate {
 	key, ok := c.PrivateKey.(crypto.Signer)
-	if !ok || isNil(key) {
+	if !ok || given.IsNil(key) {
 		return c // of no use for a handshake; see checkPair
 	}
 	if _, done := key.(redact.Revealer); done {
@@ -44,7 +45,7 @@ func concealed(c *tls.Certificate) *tls.Certificate {
 // certificate asks the identity and checks what it says: peers answer a chain
 // that does not fit its key with alerts that explain nothing.
 func certificate(id trustkeep.Identity) (*tls.Certificate, error) {
-	if isNil(id) {
+	if given.IsNil(id) {
 		return nil, &trustkeep.Error{Op: "identity", Err: trustkeep.ErrInvalid, Hint: "it is a nil pointer; was the error of loading it checked?"}
 	}
 	c, err := id.TLSCertificate()
@@ -63,7 +64,7 @@ func presented(id trustkeep.Identity) (*tls.Certificate, error) {
 	if id == nil {
 		return nil, nil
 	}
-	if isNil(id) {
+	if given.IsNil(id) {
 		return certificate(id) // the error
 	}
 	c, err := id.TLSCertificate()
@@ -134,17 +135,4 @@ func revealed(key crypto.PrivateKey) crypto.PrivateKey {
 		return r.Reveal()
 	}
 	return key
-}
-
-// isNil reports whether v is nil or holds a nil pointer, which an interface
-// hides.
-func isNil(v any) bool {
-	if v == nil {
-		return true
-	}
-	switch r := reflect.ValueOf(v); r.Kind() {
-	case reflect.Pointer, reflect.Map, reflect.Func, reflect.Slice, reflect.Chan:
-		return r.IsNil()
-	}
-	return false
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/trustkeep/trustkeep/internal/given"
 	"github.com/trustkeep/trustkeep/truststore"
 )
 
@@ -185,7 +186,7 @@ func (b Builder) Listen(inner net.Listener) (*Listener, error) {
 	return l, nil
 }
 
-func (b Builder) serverTrust() (*truststore.Snapshot, error) { return rawSnapshot(b.source()) }
+func (b Builder) serverTrust() (*truststore.Snapshot, error) { return given.Snapshot(b.source()) }
 
 // Accept returns a *tls.Conn. The handshake takes place when it is first used.
 func (l *Listener) Accept() (net.Conn, error) {

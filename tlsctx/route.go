@@ -12,6 +12,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/given"
 )
 
 // Routes choose an identity by destination: on clients the host and port that are dialled, on
@@ -52,7 +53,7 @@ func (r *Routes) Set(pattern string, id trustkeep.Identity) error {
 	if err != nil {
 		return err
 	}
-	if id != nil && isNil(id) {
+	if given.NilPointer(id) {
 		return &trustkeep.Error{Op: "tlsctx: route " + key, Err: trustkeep.ErrInvalid, Hint: "the identity is a nil pointer; was the error of loading it checked?"}
 	}
 	r.mu.Lock()

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/given"
 	"github.com/trustkeep/trustkeep/truststore"
 )
 
@@ -119,7 +120,7 @@ func (s *server) sources() (trust *truststore.Snapshot, cert *tls.Certificate, e
 	if s.b.Identity == nil {
 		return nil, nil, &trustkeep.Error{Op: "identity", Err: trustkeep.ErrInvalid, Hint: "a server needs one: set Builder.Identity"}
 	}
-	if isNil(s.b.Identity) {
+	if given.IsNil(s.b.Identity) {
 		_, err = certificate(s.b.Identity)
 		return nil, nil, err
 	}
@@ -127,7 +128,7 @@ func (s *server) sources() (trust *truststore.Snapshot, cert *tls.Certificate, e
 		return nil, nil, fmt.Errorf("identity: %w", err)
 	}
 	if s.b.ClientAuth != NoClientAuth {
-		if trust, err = rawSnapshot(s.b.source()); err != nil {
+		if trust, err = given.Snapshot(s.b.source()); err != nil {
 			return nil, nil, fmt.Errorf("%s trust: %w", s.b.origin(), err)
 		}
 	}

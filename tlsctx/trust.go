@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/given"
 	"github.com/trustkeep/trustkeep/truststore"
 )
 
@@ -47,7 +48,7 @@ func (b Builder) source() truststore.Source {
 
 // snapshotOf asks a source. Unless that is meant, an empty answer is none.
 func snapshotOf(origin Origin, source truststore.Source, mayBeEmpty bool) (*truststore.Snapshot, error) {
-	s, err := rawSnapshot(source)
+	s, err := given.Snapshot(source)
 	if err != nil {
 		return nil, fmt.Errorf("%s trust: %w", origin, err)
 	}
@@ -56,22 +57,6 @@ func snapshotOf(origin Origin, source truststore.Source, mayBeEmpty bool) (*trus
 			Op: string(origin) + " trust", Err: trustkeep.ErrEmpty,
 			Hint: "the store has no certificate and would trust nobody",
 		}
-	}
-	return s, nil
-}
-
-// rawSnapshot is snapshotOf for stores that may run empty while they are in
-// use.
-func rawSnapshot(source truststore.Source) (*truststore.Snapshot, error) {
-	if isNil(source) {
-		return nil, &trustkeep.Error{Op: "nil store", Err: trustkeep.ErrInvalid, Hint: "was the error of loading it checked?"}
-	}
-	s, err := source.Snapshot()
-	if err != nil {
-		return nil, err
-	}
-	if s == nil {
-		return nil, &trustkeep.Error{Op: "nil snapshot", Err: trustkeep.ErrInvalid}
 	}
 	return s, nil
 }
@@ -90,5 +75,5 @@ func (b Builder) trustNow() (*truststore.Snapshot, error) {
 	if b.origin() == FromSystem {
 		return truststore.Platform()
 	}
-	return rawSnapshot(b.source())
+	return given.Snapshot(b.source())
 }

@@ -1,6 +1,7 @@
 package truststore_test
 
 import (
+	"context"
 	"crypto/x509"
 	"errors"
 	"testing"
@@ -14,6 +15,17 @@ import (
 type noHolder struct{}
 
 func (*noHolder) Certificates() []*x509.Certificate { panic("called on nil") }
+
+// noSource and noChecker are somebody else's, who do not look whether they are nil.
+type noSource struct{ s *truststore.Snapshot }
+
+func (n *noSource) Snapshot() (*truststore.Snapshot, error) { return n.s, nil }
+
+type noChecker struct{ err error }
+
+func (n *noChecker) CheckRevocation(context.Context, []*x509.Certificate, []byte, time.Time) error {
+	return n.err
+}
 
 // A wrong call is ErrInvalid and nothing else: neither an empty store nor bad data.
 func TestWrongCallsAreInvalid(t *testing.T) {
@@ -33,16 +45,18 @@ func TestWrongCallsAreInvalid(t *testing.T) {
 			_, err := noSnapshot.Verify(chain, truststore.VerifyOptions{Name: "a.example"})
 			return err
 		},
-		"Union with nil":              func() error { _, err := truststore.Union(store, nil).Snapshot(); return err },
-		"Union with a nil Truststore": func() error { _, err := truststore.Union(store, none).Snapshot(); return err },
-		"Add to nil":                  func() error { return none.Add("a", pki.Root.Cert) },
-		"Set of nil":                  func() error { return none.Set(pki.Root.Cert) },
-		"Add nil":                     func() error { return store.Add("a", nil) },
-		"Add what was not parsed":     func() error { return store.Add("a", new(x509.Certificate)) },
-		"Replace by nil":              func() error { return store.Replace("a", nil) },
-		"RemoveCertificate of nil":    func() error { return store.RemoveCertificate(nil) },
-		"Activate of nil":             func() error { return none.Activate(1) },
-		"FromKeystore of nil":         func() error { _, err := truststore.FromKeystore(nil); return err },
+		"Union with another nil pointer": func() error { _, err := truststore.Union(store, (*noSource)(nil)).Snapshot(); return err },
+		"Verify with a nil checker":      verify(chain, truststore.VerifyOptions{Name: "a.example", Time: pki.Now(), Revocation: (*noChecker)(nil)}),
+		"Union with nil":                 func() error { _, err := truststore.Union(store, nil).Snapshot(); return err },
+		"Union with a nil Truststore":    func() error { _, err := truststore.Union(store, none).Snapshot(); return err },
+		"Add to nil":                     func() error { return none.Add("a", pki.Root.Cert) },
+		"Set of nil":                     func() error { return none.Set(pki.Root.Cert) },
+		"Add nil":                        func() error { return store.Add("a", nil) },
+		"Add what was not parsed":        func() error { return store.Add("a", new(x509.Certificate)) },
+		"Replace by nil":                 func() error { return store.Replace("a", nil) },
+		"RemoveCertificate of nil":       func() error { return store.RemoveCertificate(nil) },
+		"Activate of nil":                func() error { return none.Activate(1) },
+		"FromKeystore of nil":            func() error { _, err := truststore.FromKeystore(nil); return err },
 		"FromKeystore of a nil holder": func() error {
 			_, err := truststore.FromKeystore((*noHolder)(nil))
 			return err

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/given"
 )
 
 // Union trusts whatever any of its parts trusts, and follows them: a change of a part is a
@@ -34,15 +35,9 @@ type merged struct {
 func (u *union) Snapshot() (*Snapshot, error) {
 	of := make([]*Snapshot, len(u.parts))
 	for i, p := range u.parts {
-		if p == nil {
-			return nil, errNil("union")
-		}
-		s, err := p.Snapshot()
+		s, err := given.Snapshot(p)
 		if err != nil {
 			return nil, &trustkeep.Error{Op: "truststore: union", Err: err}
-		}
-		if s == nil {
-			return nil, errNil("union")
 		}
 		of[i] = s
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/given"
 )
 
 // Purpose is what a peer's certificate may be used for. The zero Purpose is
@@ -89,11 +90,15 @@ type VerifyOptions struct {
 	Context context.Context
 }
 
-func (o VerifyOptions) context() context.Context {
-	if o.Context == nil {
-		return context.Background()
+func (o VerifyOptions) checkRevocation(chain []*x509.Certificate) error {
+	if given.IsNil(o.Revocation) {
+		return &trustkeep.Error{Op: "Revocation", Err: trustkeep.ErrInvalid, Hint: "it is a nil pointer; was the error of making it checked?"}
 	}
-	return o.Context
+	ctx := o.Context
+	if ctx == nil {
+		ctx = context.Background()
+	}
+	return o.Revocation.CheckRevocation(ctx, chain, o.Staple, o.Time)
 }
 
 // RevocationChecker finds out whether certificates were revoked. A
@@ -148,7 +153,7 @@ func (s *Snapshot) Verify(chain []*x509.Certificate, o VerifyOptions) (*Verdict,
 		return nil, s.explain(CodePinMismatch, chain, o, nil)
 	}
 	if o.Revocation != nil {
-		if err := o.Revocation.CheckRevocation(o.context(), verdict.Chain, o.Staple, o.Time); err != nil {
+		if err := o.checkRevocation(verdict.Chain); err != nil {
 			code := CodeRevocationUnknown
 			if errors.Is(err, trustkeep.ErrRevoked) {
 				code = CodeRevoked

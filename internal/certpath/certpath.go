@@ -8,11 +8,11 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"reflect"
 	"slices"
 	"time"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/given"
 	"github.com/trustkeep/trustkeep/internal/store/entry"
 )
 
@@ -165,17 +165,8 @@ func Has(list []*x509.Certificate, c *x509.Certificate) bool {
 // Of returns the certificates of a holder. It guards against the nil pointer that an ignored
 // error leaves behind: that is ErrInvalid.
 func Of(holder trustkeep.CertificateHolder) ([]*x509.Certificate, error) {
-	if IsNil(holder) {
+	if given.IsNil(holder) {
 		return nil, fmt.Errorf("nil %T as a source of certificates: %w", holder, trustkeep.ErrInvalid)
 	}
 	return holder.Certificates(), nil
-}
-
-// IsNil reports whether an interface holds nothing or a nil pointer.
-func IsNil(v any) bool {
-	if v == nil {
-		return true
-	}
-	r := reflect.ValueOf(v)
-	return r.Kind() == reflect.Pointer && r.IsNil()
 }
