@@ -52,13 +52,19 @@ func orderChain(pub crypto.PublicKey, chain []*entry.Certificate, more *entry.In
 	return ordered, nil
 }
 
-// wrapCertificates is nil for certificates one of which is nil.
+// areCertificates reports whether there are certificates, and all of them are: of each at
+// least Raw is set.
+func areCertificates(certs []*x509.Certificate) bool {
+	return len(certs) > 0 && !slices.ContainsFunc(certs, func(c *x509.Certificate) bool { return c == nil || len(c.Raw) == 0 })
+}
+
+// wrapCertificates is nil unless areCertificates.
 func wrapCertificates(certs []*x509.Certificate) []*entry.Certificate {
+	if !areCertificates(certs) {
+		return nil
+	}
 	wrapped := make([]*entry.Certificate, len(certs))
 	for i, c := range certs {
-		if c == nil {
-			return nil
-		}
 		wrapped[i] = entry.FromX509(c)
 	}
 	return wrapped

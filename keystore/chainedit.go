@@ -19,7 +19,7 @@ import (
 // Errors: ErrKeyMismatch, ErrInvalid without certificates, those of Signer.
 func (k *Keystore) SetChain(alias string, chain ...*x509.Certificate) error {
 	const op = "keystore: set chain"
-	if len(chain) == 0 || slices.Contains(chain, nil) {
+	if !areCertificates(chain) {
 		return &trustkeep.Error{Op: op, Alias: alias, Err: fmt.Errorf("a chain without certificates: %w", trustkeep.ErrInvalid)}
 	}
 	s, it, password, err := k.privateKey(op, alias)

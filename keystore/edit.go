@@ -43,7 +43,7 @@ func (k *Keystore) SetIdentityWithPassword(alias string, id *Identity, password 
 
 func (k *Keystore) setIdentity(alias string, id *Identity, password *redact.Secret) error {
 	const op = "keystore: set identity"
-	if id == nil {
+	if id.isNone() {
 		return &trustkeep.Error{Op: op, Alias: alias, Err: fmt.Errorf("nil identity: %w", trustkeep.ErrInvalid)}
 	}
 	named := *id
@@ -58,7 +58,7 @@ func (k *Keystore) setIdentity(alias string, id *Identity, password *redact.Secr
 // differs only in case.
 func (k *Keystore) SetTrusted(alias string, cert *x509.Certificate) error {
 	const op = "keystore: set trusted"
-	if cert == nil {
+	if !areCertificates([]*x509.Certificate{cert}) {
 		return &trustkeep.Error{Op: op, Alias: alias, Err: fmt.Errorf("nil certificate: %w", trustkeep.ErrInvalid)}
 	}
 	return k.put(op, &item{e: &entry.Entry{Alias: alias, Kind: entry.Trusted, Marked: true, Chain: []*entry.Certificate{entry.FromX509(cert)}}})

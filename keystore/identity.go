@@ -2,6 +2,7 @@ package keystore
 
 import (
 	"crypto"
+	"crypto/ed25519"
 	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
@@ -12,6 +13,7 @@ import (
 	"slices"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/certpath"
 )
 
 // Identity is a private key with its certificate chain. It is immutable and
@@ -30,11 +32,11 @@ type Identity struct {
 // order is put in order. Of an issuer that crypto/x509 refuses, only Raw need be set.
 //
 // The error is ErrKeyMismatch when the key belongs to none of the
-// certificates, and ErrInvalid without a key or certificates.
+// certificates, and ErrInvalid without a key or certificates, or for one without Raw.
 func NewIdentity(key crypto.Signer, chain ...*x509.Certificate) (*Identity, error) {
 	const op = "keystore: new identity"
 	wrapped := wrapCertificates(chain)
-	if key == nil || len(wrapped) == 0 {
+	if !isKey(key) || len(wrapped) == 0 {
 		return nil, &trustkeep.Error{Op: op, Err: trustkeep.ErrInvalid, Hint: "an identity is a private key and at least its own certificate"}
 	}
 	ordered, err := orderChain(key.Public(), wrapped, nil)
@@ -109,6 +111,18 @@ func (id Identity) MarshalText() ([]byte, error) { return []byte(id.String()), n
 
 // LogValue implements slog.LogValuer through String.
 func (id Identity) LogValue() slog.Value { return slog.StringValue(id.String()) }
+
+// isNone reports whether there is no identity: nil or a zero value.
+func (id *Identity) isNone() bool { return id == nil || id.signer == nil }
+
+// isKey reports whether there is a key to be asked: a nil pointer and an Ed25519 key of
+// another length, the nil one included, panic.
+func isKey(key crypto.Signer) bool {
+	if k, ok := key.(ed25519.PrivateKey); ok {
+		return len(k) == ed25519.PrivateKeySize
+	}
+	return !certpath.IsNil(key)
+}
 
 // mismatch explains a key without its certificate.
 func mismatch(c *x509.Certificate) error {

@@ -36,7 +36,7 @@ type Replacement struct {
 func (k *Keystore) AddIdentity(alias string, id *Identity) error {
 	const op = "keystore: add identity"
 	switch {
-	case id == nil:
+	case id.isNone():
 		return &trustkeep.Error{Op: op, Alias: alias, Err: fmt.Errorf("nil identity: %w", trustkeep.ErrInvalid)}
 	case alias == "":
 		return &trustkeep.Error{Op: op, Err: fmt.Errorf("no alias: %w", trustkeep.ErrInvalid)}
@@ -62,8 +62,8 @@ func (k *Keystore) AddIdentity(alias string, id *Identity) error {
 // ErrNotFound when there is no entry to replace under As; ErrExists when KeepAs is taken;
 // ErrIncorrectPassword for a new key in place of one whose own password the store does
 // not know, and ErrUnsupported for one whose own password the format cannot keep;
-// ErrInvalid for an old that is not an entry of this store with a private key, and for a
-// chain without certificates.
+// ErrInvalid for an old that is not an entry of this store with a private key, for a chain
+// without certificates, and for a nil pointer as a key.
 func (k *Keystore) Replace(old Entry, r Replacement) (*Identity, error) {
 	const op = "keystore: replace"
 	if err := r.check(k, old); err != nil {
@@ -96,8 +96,10 @@ func (r *Replacement) check(k *Keystore, old Entry) error {
 		return fmt.Errorf("the entry was not read from this store: %w", trustkeep.ErrInvalid)
 	case old.item.e.Kind != entry.Key:
 		return fmt.Errorf("the entry is of kind %s and has no private key: %w", kindOf(old.item.e.Kind), trustkeep.ErrInvalid)
-	case len(r.Chain) == 0 || slices.Contains(r.Chain, nil):
+	case !areCertificates(r.Chain):
 		return fmt.Errorf("a chain without certificates: %w", trustkeep.ErrInvalid)
+	case r.Key != nil && !isKey(r.Key):
+		return fmt.Errorf("nil %T as a key: %w", r.Key, trustkeep.ErrInvalid)
 	case r.Key != nil && !certpath.Certifies(r.Chain[0], r.Key.Public()):
 		return notFirst(r.Chain[0])
 	}
