@@ -35,6 +35,7 @@ var onlyFor = map[string][]string{
 	"pgp":               {"environment", "pkitest/pgptest", "examples/pgp", "examples/deploy"},
 	"internal/testpki":  {"internal/store/javaio/javatest"},
 	"internal/testtool": {"internal/store/javaio/javatest"},
+	"internal/testleak": {},
 	"github.com/pavlo-v-chernykh/keystore-go/v4": {"bridge"},
 	"software.sslmate.com/src/go-pkcs12":         {"bridge"},
 }

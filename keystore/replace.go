@@ -6,6 +6,8 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
+	"log/slog"
 	"slices"
 
 	"github.com/trustkeep/trustkeep"
@@ -14,7 +16,8 @@ import (
 	"github.com/trustkeep/trustkeep/internal/store/entry"
 )
 
-// Replacement is what takes the place of a private key and its chain.
+// Replacement is what takes the place of a private key and its chain. It prints without
+// the key.
 type Replacement struct {
 	// Key is the new private key. If nil, the entry keeps its key, which stays locked
 	// if it is locked.
@@ -30,6 +33,27 @@ type Replacement struct {
 	// must be free. If empty, that entry goes.
 	KeepAs string
 }
+
+// String says what is replaced, without the key, which may be one that prints.
+func (r Replacement) String() string {
+	what := "the chain"
+	if r.Key != nil {
+		what = "key and chain"
+	}
+	return fmt.Sprintf("replacement of %s by %d certificates", what, len(r.Chain))
+}
+
+// Format prints String whatever the verb.
+func (r Replacement) Format(f fmt.State, _ rune) { io.WriteString(f, r.String()) }
+
+// MarshalText yields String, for JSON and XML.
+func (r Replacement) MarshalText() ([]byte, error) { return []byte(r.String()), nil }
+
+// MarshalBinary yields String, for gob.
+func (r Replacement) MarshalBinary() ([]byte, error) { return []byte(r.String()), nil }
+
+// LogValue implements slog.LogValuer through String.
+func (r Replacement) LogValue() slog.Value { return slog.StringValue(r.String()) }
 
 // AddIdentity puts an identity under an alias that must be free, otherwise the error is
 // ErrExists. Its key is protected by the store's password when the store is saved.

@@ -2,18 +2,11 @@ package pgp
 
 import (
 	"bytes"
-	"encoding/base64"
-	"encoding/gob"
-	"encoding/hex"
-	"encoding/json"
-	"encoding/xml"
 	"errors"
-	"fmt"
 	"go/ast"
 	goparser "go/parser"
 	"go/token"
 	"io"
-	"log/slog"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -21,93 +14,10 @@ import (
 
 	"github.com/ProtonMail/go-crypto/openpgp/packet"
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/testleak"
 	"github.com/trustkeep/trustkeep/pgp/internal/grammar"
 	"github.com/trustkeep/trustkeep/pgp/internal/s2kcost"
 )
-
-// forms are the texts by which the start of a secret may show up.
-func forms(secret []byte) []string {
-	secret = secret[:12]
-	var syntax []string
-	for _, b := range secret {
-		syntax = append(syntax, fmt.Sprintf("0x%x", b))
-	}
-	decimal := strings.Trim(fmt.Sprint(secret), "[]")
-	return []string{
-		string(secret), decimal, strings.ReplaceAll(decimal, " ", ","), strings.ReplaceAll(decimal, " ", ", "),
-		strings.Join(syntax, ", "), hex.EncodeToString(secret), strings.ToUpper(hex.EncodeToString(secret)),
-		fmt.Sprintf("% x", secret), base64.StdEncoding.EncodeToString(secret), strings.Trim(fmt.Sprintf("%o", secret), "[]"),
-		strings.Trim(fmt.Sprintf("%b", secret), "[]"), strings.Trim(fmt.Sprintf("%c", secret), "[]"), strings.Trim(fmt.Sprintf("%U", secret), "[]"),
-	}
-}
-
-// printings are all the ways in which a value may get into a log.
-func printings(v any) map[string]string {
-	out := make(map[string]string)
-	for _, flags := range []string{"", "+", "#", " ", "-"} {
-		for _, verb := range "vsqxXdobcUeEfFgGtpO" {
-			format := "%" + flags + string(verb)
-			out[format] = fmt.Sprintf(format, v)
-		}
-	}
-	var buf bytes.Buffer
-	take := func(name string) {
-		out[name] = buf.String()
-		buf.Reset()
-	}
-	// What cannot be encoded is an error, and what was written before it counts.
-	encoded := func(name string, err error) {
-		if err != nil {
-			buf.WriteString(err.Error())
-		}
-		take(name)
-	}
-	encoded("JSON", json.NewEncoder(&buf).Encode(v))
-	encoded("XML", xml.NewEncoder(&buf).Encode(v))
-	encoded("gob", gob.NewEncoder(&buf).Encode(v))
-	slog.New(slog.NewTextHandler(&buf, nil)).Info("text", "v", v)
-	take("slog text")
-	slog.New(slog.NewJSONHandler(&buf, nil)).Info("JSON", "v", v)
-	take("slog JSON")
-	return out
-}
-
-// hidden holds a value where no method of it is called, exported where they are.
-type (
-	hidden[T any] struct {
-		value   T
-		pointer *T
-		list    []T
-		named   map[string]T
-		iface   any
-	}
-	exported[T any] struct {
-		Value   T
-		Pointer *T
-		List    []T
-		Named   map[string]T
-	}
-)
-
-func checkSecrets[T any](t *testing.T, v T, secrets ...[]byte) {
-	t.Helper()
-	var all []string
-	for _, s := range secrets {
-		all = append(all, forms(s)...)
-	}
-	h := hidden[T]{v, &v, []T{v}, map[string]T{"a": v}, &v}
-	e := exported[T]{v, &v, []T{v}, map[string]T{"a": v}}
-	for _, printed := range []any{v, &v, h, &h, e, &e, []any{v}, []any{&v}} {
-		for how, text := range printings(printed) {
-			for _, form := range all {
-				if strings.Contains(text, form) {
-					t.Errorf("%T by %s shows a secret as %q", printed, how, form)
-					break
-				}
-			}
-		}
-	}
-}
 
 // TestNothingPrintsSecrets prints every exported type that can hold a password,
 // a private key or the content of a message.
@@ -136,18 +46,18 @@ func TestNothingPrintsSecrets(t *testing.T) {
 	ring := NewKeyring(keys...)
 	ring.skipped = []Skipped{part}
 
-	checkSecrets(t, GenerateOptions{Options: quick, Passphrase: pw(canary)}, secret)
-	checkSecrets(t, Decryption{Options: quick, Keys: keys, Passphrase: pw(canary), Passwords: all, Signers: keys}, secret, bare, scalar)
-	checkSecrets(t, Encryption{Options: quick, To: keys, ToHidden: keys, Passwords: all, Signers: keys}, secret, bare, scalar)
-	checkSecrets(t, Signing{Signers: keys}, bare, scalar)
-	checkSecrets(t, Verification{Signers: keys}, bare, scalar)
-	checkSecrets(t, *open, bare)
-	checkSecrets(t, *plain, scalar)
-	checkSecrets(t, *ring, bare, scalar)
-	checkSecrets(t, part, scalar)
-	checkSecrets(t, UnreadableError{[]Skipped{part}}, scalar)
-	checkSecrets(t, Result{Signatures: []SignatureInfo{{Signer: plain}}}, scalar)
-	checkSecrets(t, SignatureInfo{Signer: plain}, scalar)
+	testleak.Check(t, GenerateOptions{Options: quick, Passphrase: pw(canary)}, secret)
+	testleak.Check(t, Decryption{Options: quick, Keys: keys, Passphrase: pw(canary), Passwords: all, Signers: keys}, secret, bare, scalar)
+	testleak.Check(t, Encryption{Options: quick, To: keys, ToHidden: keys, Passwords: all, Signers: keys}, secret, bare, scalar)
+	testleak.Check(t, Signing{Signers: keys}, bare, scalar)
+	testleak.Check(t, Verification{Signers: keys}, bare, scalar)
+	testleak.Check(t, *open, bare)
+	testleak.Check(t, *plain, scalar)
+	testleak.Check(t, *ring, bare, scalar)
+	testleak.Check(t, part, scalar)
+	testleak.Check(t, UnreadableError{[]Skipped{part}}, scalar)
+	testleak.Check(t, Result{Signatures: []SignatureInfo{{Signer: plain}}}, scalar)
+	testleak.Check(t, SignatureInfo{Signer: plain}, scalar)
 
 	content := bytes.Repeat([]byte("canary of the content"), 2000)
 	var message bytes.Buffer
@@ -158,7 +68,7 @@ func TestNothingPrintsSecrets(t *testing.T) {
 	if _, err := w.Write(content); err != nil {
 		t.Fatal(err)
 	}
-	checkSecrets(t, w, secret, scalar, content)
+	testleak.Check(t, w, secret, scalar, content)
 	if err := w.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -169,7 +79,7 @@ func TestNothingPrintsSecrets(t *testing.T) {
 	if _, err := io.ReadFull(r, make([]byte, 10)); err != nil {
 		t.Fatal(err)
 	}
-	checkSecrets(t, *r, secret, scalar, content)
+	testleak.Check(t, *r, secret, scalar, content)
 }
 
 // TestPasswordsAreWiped gives out passwords in slices that it keeps, and looks
