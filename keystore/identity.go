@@ -13,7 +13,7 @@ import (
 	"slices"
 
 	"github.com/trustkeep/trustkeep"
-	"github.com/trustkeep/trustkeep/internal/certpath"
+	"github.com/trustkeep/trustkeep/internal/given"
 )
 
 // Identity is a private key with its certificate chain. It is immutable and
@@ -121,7 +121,7 @@ func isKey(key crypto.Signer) bool {
 	if k, ok := key.(ed25519.PrivateKey); ok {
 		return len(k) == ed25519.PrivateKeySize
 	}
-	return !certpath.IsNil(key)
+	return !given.IsNil(key)
 }
 
 // mismatch explains a key without its certificate.
