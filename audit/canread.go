@@ -13,49 +13,37 @@ import (
 	"github.com/trustkeep/trustkeep/keystore"
 )
 
-// The codes of what CanRead finds, all of them warnings.
-const (
-	// PasswordNotASCII: Java's PKCS#12 takes printable ASCII only.
-	PasswordNotASCII trustkeep.Code = "password-not-ascii"
-	// PasswordMissing: the consumer wants a password.
-	PasswordMissing trustkeep.Code = "password-missing"
-	// UnknownAlgorithms: the consumer does not know those of the profile.
-	UnknownAlgorithms trustkeep.Code = "algorithms"
-	// UnknownFormat: the consumer does not read the format.
-	UnknownFormat trustkeep.Code = "format"
-	// DuplicateSubject: chains are put together by name, and two authorities share one.
-	DuplicateSubject trustkeep.Code = "duplicate-subject"
-	// EmptyIssuer: a certificate names no issuer.
-	EmptyIssuer trustkeep.Code = "empty-issuer"
-	// AliasClash: two aliases differ in case only.
-	AliasClash trustkeep.Code = "alias-clash"
-	// UnknownKeyAlgorithm: the consumer does not know the algorithm or curve of a key.
-	UnknownKeyAlgorithm trustkeep.Code = "key-algorithm"
-	// KeyWithoutCertificate: the consumer does not show private keys without one.
-	KeyWithoutCertificate trustkeep.Code = "key-without-certificate"
-	// UnmarkedCertificate: nothing marks a certificate as trusted.
-	UnmarkedCertificate trustkeep.Code = "unmarked-certificate"
-	// UnreadableSecretKey: the consumer does not read secret keys.
-	UnreadableSecretKey trustkeep.Code = "secret-key"
-	// UnexpectedKeyPassword: a key has a password of its own where nobody expects one.
-	UnexpectedKeyPassword trustkeep.Code = "key-password"
-	// NotUnderstood: an entry is written as it was read.
-	NotUnderstood trustkeep.Code = "not-understood"
-)
-
 // Consumers lists the consumers that CanRead can check.
 func Consumers() []trustkeep.Profile {
 	return []trustkeep.Profile{trustkeep.Java8, trustkeep.Java17, trustkeep.OpenSSL11, trustkeep.Windows2016}
 }
 
 // CanRead predicts what would keep a consumer from reading the store as Save would write
-// it with these options, or would make it read something else. A consumer is named by its
-// profile, see Consumers; if empty, all are checked. Target of the findings is the
-// consumer. Nothing found is no proof: only what the codes name is looked for.
+// it with these options, or would make it read something else. The profile names the
+// consumer, see Consumers; if empty, all are checked. The Target of a finding is its
+// consumer. An empty result is no proof: CanRead looks only for what the codes name.
 //
-// No key is unlocked, so the algorithm of a key without certificate may not be seen.
+// All findings are warnings. Their codes are:
 //
-// Errors: ErrInvalid for a nil store and another consumer; that of asking for the password.
+//   - "format": the consumer does not read the format.
+//   - "algorithms": it does not know the algorithms of the profile.
+//   - "password-missing": it wants a password.
+//   - "password-not-ascii": Java's PKCS#12 takes printable ASCII only.
+//   - "alias-clash": two aliases differ in case only.
+//   - "duplicate-subject": it builds chains by name, and two CAs share one.
+//   - "empty-issuer": a certificate names no issuer.
+//   - "key-algorithm": it does not know the algorithm or curve of a key.
+//   - "key-without-certificate": it does not show private keys without one.
+//   - "key-password": a key has its own password, which the consumer does not expect.
+//   - "secret-key": it does not read secret keys.
+//   - "unmarked-certificate": nothing marks a certificate as trusted.
+//   - "not-understood": an entry will be written as it was read.
+//
+// CanRead unlocks no key, so it does not see the algorithm of a locked key without a
+// certificate.
+//
+// Errors: ErrInvalid for a nil store or an unknown consumer; the error of the password
+// source.
 func CanRead(ks *keystore.Keystore, consumer trustkeep.Profile, o trustkeep.SaveOptions) ([]trustkeep.Finding, error) {
 	const op = "audit: can read"
 	consumers := Consumers()
@@ -123,11 +111,11 @@ func isJavaFormat(f trustkeep.Format) bool {
 func (c *compatibility) store() {
 	switch {
 	case isJavaFormat(c.facts.Format) && !c.isJava():
-		c.add("", UnknownFormat, "only Java reads "+string(c.facts.Format), "write PKCS#12")
+		c.add("", "format", "only Java reads "+string(c.facts.Format), "write PKCS#12")
 	case c.isJava() && (c.facts.Format == trustkeep.PEM || c.facts.Format == trustkeep.OpenSSH):
-		c.add("", UnknownFormat, "Java's KeyStore does not read "+string(c.facts.Format), "write PKCS#12")
+		c.add("", "format", "Java's KeyStore does not read "+string(c.facts.Format), "write PKCS#12")
 	case c.consumer == trustkeep.Windows2016 && c.facts.Format == trustkeep.PEM && c.has(keystore.KeyEntry):
-		c.add("", UnknownFormat, "Windows imports keys from PKCS#12 only", "write PKCS#12")
+		c.add("", "format", "Windows imports keys from PKCS#12 only", "write PKCS#12")
 	}
 	if c.facts.Format == trustkeep.PKCS12 {
 		c.pkcs12()
@@ -146,26 +134,26 @@ func (c *compatibility) pkcs12() {
 		// JDK: com.sun.crypto.provider.PBEKey takes 0x20 to 0x7E only, and so
 		// no key and no encrypted certificate can be opened.
 		if !c.facts.Printable {
-			c.add("", PasswordNotASCII, "Java's PKCS#12 takes passwords of printable ASCII only", "choose another password, or write JKS")
+			c.add("", "password-not-ascii", "Java's PKCS#12 takes passwords of printable ASCII only", "choose another password, or write JKS")
 		}
 		c.aliases()
 		c.subjects()
 	}
 	if !c.facts.Protected && c.consumer == trustkeep.Windows2016 {
-		c.add("", PasswordMissing, "Windows does not import PKCS#12 without MAC", "give it a password")
+		c.add("", "password-missing", "Windows does not import PKCS#12 without MAC", "give it a password")
 	}
 	if !c.facts.Protected && c.consumer == trustkeep.OpenSSL11 {
-		c.add("", PasswordMissing, "openssl pkcs12 wants a MAC, unless told -nomacver", "give it a password, or write PEM")
+		c.add("", "password-missing", "openssl pkcs12 wants a MAC, unless told -nomacver", "give it a password, or write PEM")
 	}
 	switch c.facts.Era {
 	case "PBMAC1":
-		c.add("", UnknownAlgorithms, "it does not know the MAC PBMAC1 of RFC 9579", "write profile "+string(c.consumer))
+		c.add("", "algorithms", "it does not know the MAC PBMAC1 of RFC 9579", "write profile "+string(c.consumer))
 	case "AES":
 		switch c.consumer {
 		case trustkeep.Windows2016:
-			c.add("", UnknownAlgorithms, "it knows neither AES nor SHA-256 in PKCS#12", "write profile "+string(trustkeep.Windows2016))
+			c.add("", "algorithms", "it knows neither AES nor SHA-256 in PKCS#12", "write profile "+string(trustkeep.Windows2016))
 		case trustkeep.Java8:
-			c.add("", UnknownAlgorithms, "before update 301 it does not know AES and SHA-256 in PKCS#12", "write profile "+string(trustkeep.Java8)+", or update the JDK")
+			c.add("", "algorithms", "before update 301 it does not know AES and SHA-256 in PKCS#12", "write profile "+string(trustkeep.Java8)+", or update the JDK")
 		}
 	}
 }
@@ -176,7 +164,7 @@ func (c *compatibility) aliases() {
 	for _, e := range c.all {
 		folded := entry.Fold(e.Alias)
 		if seen[folded] {
-			c.add(e.Alias, AliasClash, "another entry's alias differs in case only, and Java has one entry for both", "rename one of them")
+			c.add(e.Alias, "alias-clash", "another entry's alias differs in case only, and Java has one entry for both", "rename one of them")
 		}
 		seen[folded] = true
 	}
@@ -205,7 +193,7 @@ func (c *compatibility) subjects() {
 				first[string(o.Subject)] = cert.Raw
 			} else if !bytes.Equal(other, cert.Raw) {
 				reported[string(o.Subject)] = true
-				c.add(e.Alias, DuplicateSubject, fmt.Sprintf("two certificates of the subject %s issue others, and Java puts chains together by name", certinfo.Name(o.Subject)),
+				c.add(e.Alias, "duplicate-subject", fmt.Sprintf("two certificates of the subject %s issue others, and Java puts chains together by name", certinfo.Name(o.Subject)),
 					"keep the chains that the two belong to in separate stores, or write JKS")
 			}
 		}
@@ -220,19 +208,19 @@ func (c *compatibility) entries() {
 			c.key(e)
 		case keystore.SecretEntry:
 			if !c.isJava() {
-				c.add(e.Alias, UnreadableSecretKey, "only Java keeps secret keys in such a store", "leave it out")
+				c.add(e.Alias, "secret-key", "only Java keeps secret keys in such a store", "leave it out")
 			}
 		case keystore.OpaqueEntry:
 			if len(e.chain) > 0 && c.isJava() && c.facts.Format == trustkeep.PKCS12 {
-				c.add(e.Alias, UnmarkedCertificate, "nothing marks the certificate as trusted, and Java hides such certificates", "set it as trusted if it is")
+				c.add(e.Alias, "unmarked-certificate", "nothing marks the certificate as trusted, and Java hides such certificates", "set it as trusted if it is")
 			} else if len(e.chain) == 0 {
-				c.add(e.Alias, NotUnderstood, "the entry is kept as it is, and nobody may understand it", "leave it out")
+				c.add(e.Alias, "not-understood", "the entry is kept as it is, and nobody may understand it", "leave it out")
 			}
 		}
 		for _, cert := range e.chain {
 			// An RDNSequence without elements.
 			if o, ok := cert.Outline(); ok && c.isJava() && bytes.Equal(o.Issuer, []byte{0x30, 0}) {
-				c.add(e.Alias, EmptyIssuer, "a certificate names no issuer, and Java reads no store with such a certificate", "have the certificate made anew, with a subject")
+				c.add(e.Alias, "empty-issuer", "a certificate names no issuer, and Java reads no store with such a certificate", "have the certificate made anew, with a subject")
 			}
 		}
 		for _, cert := range e.chain[:min(1, len(e.chain))] {
@@ -244,12 +232,12 @@ func (c *compatibility) entries() {
 func (c *compatibility) key(e compatibleEntry) {
 	if len(e.chain) == 0 {
 		if c.isJava() && c.facts.Format != trustkeep.PEM {
-			c.add(e.Alias, KeyWithoutCertificate, "Java does not show private keys without a certificate", "add its certificate")
+			c.add(e.Alias, "key-without-certificate", "Java does not show private keys without a certificate", "add its certificate")
 		}
 		c.keyAlgorithm(e.Alias, e.Algorithm)
 	}
 	if e.OwnPassword && c.facts.Format == trustkeep.PKCS12 && c.now == trustkeep.PKCS12 {
-		c.add(e.Alias, UnexpectedKeyPassword, "the key has a password of its own, which consumers of PKCS#12 do not expect", "give it the store's password: ChangeKeyPassword")
+		c.add(e.Alias, "key-password", "the key has a password of its own, which consumers of PKCS#12 do not expect", "give it the store's password: ChangeKeyPassword")
 	}
 }
 
@@ -280,6 +268,6 @@ func (c *compatibility) keyAlgorithm(alias, algorithm string) {
 		reason = "JDK 8 knows RSA-PSS from update 251 on"
 	}
 	if reason != "" {
-		c.add(alias, UnknownKeyAlgorithm, algorithm+": "+reason, "have a key of another algorithm certified, such as EC P-256")
+		c.add(alias, "key-algorithm", algorithm+": "+reason, "have a key of another algorithm certified, such as EC P-256")
 	}
 }

@@ -46,19 +46,3 @@ func (c *Component) ExportPrivate(current, password trustkeep.PasswordSource, o 
 	}
 	return content.FileName(c.name) + f.Suffix, f.Data, nil
 }
-
-// File is a file that other programs open.
-type File struct {
-	Name string
-	Data []byte
-}
-
-// Files returns the current content as files that keytool, openssl and gpg open: the public
-// part, and a private key under the password that it has.
-func (c *Component) Files() []File {
-	var out []File
-	for _, f := range c.content.Files() {
-		out = append(out, File{content.FileName(c.name) + f.Suffix, f.Data})
-	}
-	return out
-}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/component"
+	"github.com/trustkeep/trustkeep/internal/content"
 	"github.com/trustkeep/trustkeep/keystore"
 	"github.com/trustkeep/trustkeep/pgp"
 )
@@ -264,8 +265,8 @@ func (d *componentRecord) files() []File {
 		return nil
 	}
 	var out []File
-	for _, f := range c.Files() {
-		out = append(out, File{Name: f.Name, Data: f.Data})
+	for _, f := range c.Content().Files() {
+		out = append(out, File{Name: content.FileName(c.Name()) + f.Suffix, Data: f.Data})
 	}
 	return out
 }

@@ -39,17 +39,21 @@ func (o RenewOptions) MakeContent(ctx context.Context, before content.Content, c
 	case before.Visibility() != trustkeep.Private:
 		return nil, errPublic
 	}
-	ks, err := keystore.StoreOf(content.Held(before), c.Password)
+	id, err := keystore.IdentityOf(content.Held(before), c.Password)
 	if err != nil {
 		return nil, err
 	}
+	const alias = "component"
+	ks := keystore.New()
 	defer ks.Close()
-	o.Certificate = o.Certificate.of(c)
-	if _, err := Renew(ctx, ks, ks.Aliases()[0], o); err != nil {
+	if err := ks.SetIdentity(alias, id); err != nil {
 		return nil, err
 	}
-	c.Alias = ""
-	return ks.MakeContent(ctx, before, c)
+	o.Certificate = o.Certificate.of(c)
+	if id, err = Renew(ctx, ks, alias, o); err != nil {
+		return nil, err
+	}
+	return id.MakeContent(ctx, before, c)
 }
 
 var errPublic = fmt.Errorf("no key or certificate can be made for a public component: %w", trustkeep.ErrUnsupported)

@@ -169,7 +169,7 @@ func CertificateOf(c content.Holder) (*x509.Certificate, error) {
 // ErrIncorrectPassword; ErrCorrupt if the key is not that of the certificate. The identity's
 // alias is the component's name.
 func IdentityOf(c content.Holder, password trustkeep.PasswordSource) (*Identity, error) {
-	ks, err := StoreOf(c, password)
+	ks, err := storeOf(c, password)
 	if err != nil {
 		return nil, err
 	}
@@ -197,10 +197,9 @@ func nameOf(c content.Holder) string {
 	return ""
 }
 
-// StoreOf returns a store with the private key and the chain of an X.509 component as its
-// only entry, under the component's password, with the errors of IdentityOf. Most users need
-// IdentityOf.
-func StoreOf(c content.Holder, password trustkeep.PasswordSource) (*Keystore, error) {
+// storeOf returns a store with the private key and the chain of an X.509 component as its
+// only entry, under the component's password.
+func storeOf(c content.Holder, password trustkeep.PasswordSource) (*Keystore, error) {
 	x, err := asCertificate(c.Content())
 	if err != nil {
 		return nil, openError(c, err)
@@ -221,29 +220,4 @@ func (id *Identity) MakeContent(ctx context.Context, before content.Content, o c
 		return nil, err
 	}
 	return protect(ks, alias, o)
-}
-
-// MakeContent makes a component of a private key in the store, see component.Create: of the
-// only one, or that of component.Options.Alias.
-func (k *Keystore) MakeContent(ctx context.Context, before content.Content, o content.Options) (content.Content, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
-	keys, _, err := contentOf(k, o.Alias)
-	if err == nil && len(keys) == 0 {
-		err = fmt.Errorf("no private key: %w", trustkeep.ErrEmpty)
-	}
-	if err != nil {
-		return nil, err
-	}
-	alias, err := onlyKey(keys)
-	if err != nil {
-		return nil, err
-	}
-	own := Options{}.componentOptions(o).New()
-	defer own.Close()
-	if err := own.CopyFrom(k, alias); err != nil {
-		return nil, err
-	}
-	return protect(own, alias, o)
 }

@@ -8,36 +8,22 @@ import (
 	"github.com/trustkeep/trustkeep/internal/store/entry"
 )
 
-// The codes of Findings.
+// The codes of Findings that programs most often act on. Findings lists the others.
 const (
 	// CodeUnchecked (warning): no password was given, so the MAC or digest of the file
 	// was not checked.
 	CodeUnchecked trustkeep.Code = "unchecked"
 	// CodeNoMAC (warning): the file has no MAC.
 	CodeNoMAC trustkeep.Code = "no-mac"
-	// CodeWeakMAC (warning): the MAC of the file can be forged.
-	CodeWeakMAC trustkeep.Code = "weak-mac"
-	// CodeUnusableEntry (warning): an entry cannot be understood. It is kept.
+	// CodeUnusableEntry (warning): an entry is not understood. It is kept.
 	CodeUnusableEntry trustkeep.Code = "unusable-entry"
-	// CodeUnusableKey (warning): a private key was opened and cannot be used.
-	CodeUnusableKey trustkeep.Code = "unusable-key"
 	// CodeKeyWithoutCertificate (note): no certificate of the file belongs to the key.
 	CodeKeyWithoutCertificate trustkeep.Code = "key-without-certificate"
-	// CodeUnpairedKey (note): no certificate of a PEM file belongs to the key.
-	CodeUnpairedKey trustkeep.Code = "unpaired-key"
-	// CodeRejectedCertificate (note): an OpenSSL file rejects the certificate for some
-	// use, so it does not count as trusted.
-	CodeRejectedCertificate trustkeep.Code = "rejected-certificate"
-	// CodeLimitedTrust (note): an OpenSSL file trusts the certificate for some uses only,
-	// which is kept but not enforced.
-	CodeLimitedTrust trustkeep.Code = "limited-trust"
-	// CodeStrayLine (note): a BEGIN or END line belongs to no PEM block.
-	CodeStrayLine trustkeep.Code = "stray-line"
-	// CodeInvalidName (note): the name of an entry cannot be read, and another was made
-	// up.
-	CodeInvalidName trustkeep.Code = "invalid-name"
-	// CodeDuplicateAlias (note): two entries have the same alias, and one got another.
-	CodeDuplicateAlias trustkeep.Code = "duplicate-alias"
+)
+
+const (
+	codeWeakMAC     trustkeep.Code = "weak-mac"
+	codeUnusableKey trustkeep.Code = "unusable-key"
 )
 
 // finding is a codec's remark.
@@ -52,7 +38,7 @@ func unusable(code trustkeep.Code, alias string, err error) trustkeep.Finding {
 
 func severity(code trustkeep.Code) trustkeep.Severity {
 	switch code {
-	case CodeUnchecked, CodeNoMAC, CodeWeakMAC, CodeUnusableEntry, CodeUnusableKey:
+	case CodeUnchecked, CodeNoMAC, codeWeakMAC, CodeUnusableEntry, codeUnusableKey:
 		return trustkeep.Warning
 	}
 	return trustkeep.Note

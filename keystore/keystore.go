@@ -86,8 +86,19 @@ func (k *Keystore) Path() string { return k.current().file.Path() }
 // the store was opened.
 func (k *Keystore) Authenticated() bool { return !k.current().unauthenticated }
 
-// Findings returns what was remarkable about the store as it was read and did not keep it
-// from being opened. See CodeUnchecked for the codes.
+// Findings returns remarks about the store as it was read, none of which kept it from being
+// opened. Besides the codes with a constant, such as CodeUnchecked, they are:
+//
+//   - "weak-mac" (warning): the MAC of the file can be forged.
+//   - "unusable-key" (warning): a private key was decrypted and cannot be used.
+//   - "unpaired-key" (note): no certificate of a PEM file belongs to the key.
+//   - "rejected-certificate" (note): an OpenSSL file rejects the certificate for some use,
+//     so it does not count as trusted.
+//   - "limited-trust" (note): an OpenSSL file trusts the certificate for some uses only.
+//     The restriction is kept but not enforced.
+//   - "stray-line" (note): a BEGIN or END line belongs to no PEM block.
+//   - "invalid-name" (note): the name of an entry is unreadable; it got another.
+//   - "duplicate-alias" (note): two entries have the same alias; one got another.
 func (k *Keystore) Findings() []trustkeep.Finding { return slices.Clone(k.current().findings) }
 
 // Len is the number of entries.

@@ -179,7 +179,7 @@ func (s *state) unlockAll() error {
 		case errors.Is(err, trustkeep.ErrIncorrectPassword), errors.Is(err, trustkeep.ErrLimit), errors.Is(err, trustkeep.ErrKeyMismatch):
 			return &trustkeep.Error{Op: "unlock", Alias: keys[i].e.Alias, Err: err}
 		case err != nil:
-			s.findings = append(s.findings, unusable(CodeUnusableKey, keys[i].e.Alias, err))
+			s.findings = append(s.findings, unusable(codeUnusableKey, keys[i].e.Alias, err))
 		}
 	}
 	return nil
