@@ -85,7 +85,7 @@ func (k *Keystore) AddIdentity(alias string, id *Identity) error {
 // Errors: ErrConflict when the entry was changed or deleted; ErrKeyMismatch;
 // ErrNotFound when there is no entry to replace under As; ErrExists when KeepAs is taken;
 // ErrIncorrectPassword for a new key in place of one whose own password the store does
-// not know, and ErrUnsupported for one whose own password the format cannot keep;
+// not know, or knows wrongly by Options.KeyPasswords, and ErrUnsupported for one whose own password the format cannot keep;
 // ErrInvalid for an old that is not an entry of this store with a private key, for a chain
 // without certificates, and for a nil pointer as a key.
 func (k *Keystore) Replace(old Entry, r Replacement) (*Identity, error) {
@@ -224,19 +224,23 @@ func (it *item) claims(public []byte) bool {
 	return it.e.Key != nil && bytes.Equal(it.e.Key.PublicKeyInfo, public)
 }
 
-// knowsPassword fails if a new key would not get the password that the key has. own is
-// the known password of the key alone.
+// knowsPassword fails if a new key would not get the password that the key has, which
+// password should be. own is the known password of the key alone.
 func (it *item) knowsPassword(own *redact.Secret, password []byte, f trustkeep.Format) error {
 	switch {
 	case own != nil && !hasKeyPasswords(f):
 		return &trustkeep.Error{Op: "new key", Err: fmt.Errorf("a key password of its own in %s: %w", f, trustkeep.ErrUnsupported),
 			Hint: "give the key the store's password first, by ChangeKeyPassword"}
-	case own != nil || it.held() || it.e.Key == nil || !it.e.Key.Encrypted || it.e.Key.Open == nil:
+	case it.held() || it.e.Key == nil || !it.e.Key.Encrypted || it.e.Key.Open == nil:
 		return nil
 	}
 	der, err := it.e.Key.Open(password)
 	clear(der)
-	if errors.Is(err, trustkeep.ErrIncorrectPassword) {
+	switch {
+	case !errors.Is(err, trustkeep.ErrIncorrectPassword):
+	case own != nil:
+		return &trustkeep.Error{Op: "new key", Err: err, Hint: "that of Options.KeyPasswords does not open the old key"}
+	default:
 		return &trustkeep.Error{Op: "new key", Err: fmt.Errorf("the key has a password of its own: %w", err),
 			Hint: "give it in Options.KeyPasswords"}
 	}

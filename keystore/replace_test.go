@@ -179,6 +179,21 @@ func pkcs12WithKeyPassword(t *testing.T, pki *testpki.PKI) []byte {
 	return data
 }
 
+// A key password that does not open the key is not given to its successor.
+func TestReplaceByWrongKeyPassword(t *testing.T) {
+	pki := testpki.New(t, testpki.Options{})
+	next := pki.Server("next")
+	for _, f := range []trustkeep.Format{trustkeep.JKS, trustkeep.PEM} {
+		ks := withKeyPassword(t, pki, f, keystore.Options{KeyPasswords: map[string]trustkeep.PasswordSource{"server": third}})
+		old := mustEntry(t, ks, "server")
+		_, err := ks.Replace(old, keystore.Replacement{Key: next.Key, Chain: next.Chain})
+		wantError(t, err, trustkeep.ErrIncorrectPassword, "Options.KeyPasswords")
+		if now := mustEntry(t, ks, "server"); !now.Chain[0].Equal(old.Chain[0]) {
+			t.Error("the entry changed")
+		}
+	}
+}
+
 func TestReplaceRefused(t *testing.T) {
 	pki := testpki.New(t, testpki.Options{})
 	ks, other := keystore.New(), keystore.New()
