@@ -4,7 +4,10 @@ package storefile
 
 import "io/fs"
 
-const nonblocking = 0
+const (
+	nonblocking = 0
+	nofollow    = 0
+)
 
 // lock does nothing here: replacing is atomic on these systems too, but
 // two processes that update one file at once are told apart only by the

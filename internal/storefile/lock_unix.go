@@ -12,6 +12,9 @@ import (
 // nonblocking opens a pipe without waiting for its writer.
 const nonblocking = syscall.O_NONBLOCK
 
+// nofollow opens no symbolic link.
+const nofollow = syscall.O_NOFOLLOW
+
 // lock takes a lock that sits on the folder itself, so no lock file is left behind; the
 // kernel drops it when the process dies.
 func (osCalls) lock(dir string) (locker, error) {

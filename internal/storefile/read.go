@@ -33,14 +33,14 @@ func ReadFile(path string, maxSize int64) ([]byte, error) {
 // ReadRegular is ReadFile of regular files alone. It never waits for a writer, and so
 // suits paths that somebody else chooses.
 func ReadRegular(path string, maxSize int64) ([]byte, error) {
-	data, _, err := readRegular(path, "read", maxSize)
+	data, _, err := readRegular(path, "read", maxSize, 0)
 	return data, err
 }
 
 var errNotRegular = errors.New("not a regular file")
 
-func readRegular(path, op string, maxSize int64) ([]byte, fs.FileInfo, error) {
-	f, err := os.OpenFile(path, os.O_RDONLY|nonblocking, 0) // a pipe without a writer would wait
+func readRegular(path, op string, maxSize int64, flags int) ([]byte, fs.FileInfo, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|nonblocking|flags, 0) // a pipe without a writer would wait
 	if err != nil {
 		return nil, nil, err
 	}

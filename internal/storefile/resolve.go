@@ -14,8 +14,9 @@ import (
 const maxLinks = 40
 
 // resolve returns the file that is written where path is written to: symbolic links are
-// followed, also one whose target does not exist yet. Links, and files, that another
-// user may have planted are refused, wherever they are in the path.
+// followed, also one whose target does not exist yet. Links that another user may have
+// planted are refused, wherever they are in the path; the file itself is looked at under
+// the lock.
 func resolve(path string) (string, error) {
 	if dir, _ := filepath.Split(path); dir != "" {
 		links := maxLinks
@@ -23,16 +24,7 @@ func resolve(path string) (string, error) {
 			return "", err
 		}
 	}
-	target, err := followLinks(path, checkPlanted)
-	if err != nil {
-		return "", err
-	}
-	if info, err := os.Lstat(target); err == nil {
-		if err := checkPlanted(target, info); err != nil {
-			return "", err
-		}
-	}
-	return target, nil
+	return followLinks(path, checkPlanted)
 }
 
 // followLinks follows the links that path, its last element, leads to, and calls check,

@@ -4,6 +4,7 @@ package storefile
 
 import (
 	"errors"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -99,6 +100,106 @@ func TestPlantedLinkIsRefused(t *testing.T) {
 	}
 	if err := Write(link("own", filepath.Join(elsewhere, "own"), 0), []byte("secret"), Options{}); err != nil {
 		t.Errorf("our own link: %v", err)
+	}
+}
+
+// TestPlantedMeanwhile has another user plant links and files while a writer waits for the
+// lock: neither their mode and owner nor their content count.
+func TestPlantedMeanwhile(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only the superuser can make files of others")
+	}
+	const stranger = 65534
+	public := filepath.Join(t.TempDir(), "public")
+	if err := os.WriteFile(public, []byte("public"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for name, plant := range map[string]func(path string) error{
+		"a link": func(path string) error {
+			return errors.Join(os.Symlink(public, path), os.Lchown(path, stranger, stranger))
+		},
+		"a file": func(path string) error {
+			return errors.Join(os.WriteFile(path, nil, 0o666), os.Chown(path, stranger, stranger), os.Chmod(path, 0o666))
+		},
+	} {
+		for verb, write := range writers {
+			t.Run(name+", "+verb, func(t *testing.T) {
+				shared := filepath.Join(t.TempDir(), "shared")
+				if err := errors.Join(os.Mkdir(shared, 0o700), os.Chmod(shared, fs.ModeSticky|0o777)); err != nil {
+					t.Fatal(err)
+				}
+				path := filepath.Join(shared, "store")
+				sys := newRecorder(func(call string) error {
+					if call == "lock" {
+						return plant(path)
+					}
+					return nil
+				})
+				err := write(path, Options{calls: sys})
+				planted, statErr := os.Stat(path)
+				if err == nil || statErr != nil {
+					t.Errorf("%v, mode %v, %v", err, planted.Mode(), statErr)
+				}
+				if left, _ := os.ReadDir(shared); len(left) != 1 {
+					t.Errorf("left: %v", left)
+				}
+			})
+		}
+	}
+	if got := readString(public); got != "public" {
+		t.Errorf("the link was written through: %q", got)
+	}
+}
+
+// writers write "secret" in the ways there are.
+var writers = map[string]func(path string, o Options) error{
+	"update": func(path string, o Options) error { return Write(path, []byte("secret"), o) },
+	"stream": func(path string, o Options) error {
+		return Stream(path, o, func(w io.Writer) error { _, err := io.WriteString(w, "secret"); return err })
+	},
+}
+
+// refusingFile is one that its writer may not give away.
+type refusingFile struct {
+	file
+	group bool // that may have the old group
+	mode  fs.FileMode
+}
+
+func (f *refusingFile) Chown(uid, _ int) error {
+	if f.group && uid == -1 {
+		return nil
+	}
+	return syscall.EPERM
+}
+
+func (f *refusingFile) Chmod(m fs.FileMode) error {
+	f.mode = m
+	return nil
+}
+
+func (*refusingFile) Sync() error { return nil }
+
+// TestGroupThatCannotBeKept: the writer's group does not get what the old file's had.
+func TestGroupThatCannotBeKept(t *testing.T) {
+	for _, c := range []struct {
+		old   fs.FileMode
+		group bool
+		o     Options
+		want  fs.FileMode
+	}{
+		{0o640, false, Options{}, 0o600},
+		{0o660, false, Options{}, 0o600},
+		{0o664, false, Options{}, 0o644},
+		{0o644, false, Options{}, 0o644},
+		{0o600, false, Options{}, 0o600},
+		{0o640, true, Options{}, 0o640},
+		{0o600, false, Options{Mode: 0o640, SetMode: true}, 0o640},
+	} {
+		f := &refusingFile{group: c.group}
+		if err := c.o.settle(f, info{mode: c.old}); err != nil || f.mode != c.want {
+			t.Errorf("%+v: %v, %v", c, f.mode, err)
+		}
 	}
 }
 

@@ -23,7 +23,8 @@ import (
 type Options struct {
 	// Mode of a file that does not exist yet. If zero, 0600. A file that
 	// exists keeps its mode and, where permitted, its owner, unless
-	// SetMode is true.
+	// SetMode is true. Where its group cannot be kept, the group of the new file may do
+	// no more than everybody.
 	Mode    fs.FileMode
 	SetMode bool
 	// New fails with fs.ErrExist where there is something at the path, if only a
@@ -85,7 +86,11 @@ func (o Options) update(target string, change func([]byte, bool) ([]byte, error)
 		return err
 	}
 	defer unlock()
-	old, info, err := readRegular(target, "replace", o.MaxSize)
+	// Links were followed before the lock; one that is there now was planted.
+	old, info, err := readRegular(target, "replace", o.MaxSize, nofollow)
+	if err == nil {
+		err = checkPlanted(target, info)
+	}
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
@@ -148,10 +153,10 @@ func (o Options) settle(f file, old fs.FileInfo) error {
 		if !o.SetMode {
 			mode = old.Mode().Perm()
 		}
-		if uid, gid, ok := owner(old); ok {
-			// Only the superuser may give files away; for others
-			// the file is theirs already or becomes so.
-			_ = f.Chown(uid, gid)
+		// Only the superuser may give files away; for others the file is theirs already
+		// or becomes so. A group that is not the old one's gets no more than everybody.
+		if uid, gid, ok := owner(old); ok && f.Chown(uid, gid) != nil && f.Chown(-1, gid) != nil && !o.SetMode {
+			mode &^= 0o070 &^ (mode & 0o007 << 3)
 		}
 	}
 	if err := f.Chmod(mode); err != nil {
@@ -199,7 +204,7 @@ func examine(target string) (fs.FileInfo, error) {
 	case !info.Mode().IsRegular():
 		return nil, &fs.PathError{Op: "replace", Path: target, Err: errNotRegular}
 	}
-	return info, nil
+	return info, checkPlanted(target, info)
 }
 
 func removeTemps(target string, sys calls) error {
