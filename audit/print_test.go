@@ -1,17 +1,13 @@
 package audit_test
 
 import (
-	"bytes"
-	"encoding/gob"
-	"encoding/json"
 	"errors"
-	"fmt"
-	"log/slog"
 	"strings"
 	"testing"
 
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/audit"
+	"github.com/trustkeep/trustkeep/internal/printtest"
 	"github.com/trustkeep/trustkeep/truststore"
 )
 
@@ -20,24 +16,9 @@ func TestOptionsPrintNoSecret(t *testing.T) {
 	const canary = "hunter2canary"
 	o := audit.Options{Passwords: []trustkeep.PasswordSource{trustkeep.Password(canary)}}
 	target := audit.Target{Truststore: truststore.New(), Password: trustkeep.Password(canary)}
-	var out bytes.Buffer
-	for _, v := range []any{o, &o, target, &target, struct{ O audit.Options }{o}} {
-		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
-			fmt.Fprintf(&out, verb+"\n", v)
-		}
-		if text, err := json.Marshal(v); err == nil {
-			out.Write(text)
-		}
-		_ = gob.NewEncoder(&out).Encode(v)
-		slog.New(slog.NewTextHandler(&out, nil)).Info("x", "v", v)
-		slog.New(slog.NewJSONHandler(&out, nil)).Info("x", "v", v)
-	}
-	fmt.Fprint(&out, options.Run(target))
-	for _, form := range []string{canary, fmt.Sprintf("%x", canary), fmt.Sprint([]byte(canary))} {
-		if strings.Contains(out.String(), form) {
-			t.Errorf("printed %q", form)
-		}
-	}
+	printtest.NoSecret(t, "Options", o, canary)
+	printtest.NoSecret(t, "Target", target, canary)
+	printtest.NoSecret(t, "report", options.Run(target), canary)
 }
 
 // A password to compare with that cannot be had is not passed over.

@@ -162,12 +162,12 @@ func (one *destinationEntry) toDial(dial func(ctx context.Context, network, addr
 // that fits its URL, over a Transport of its own; see Builder.Transport for base.
 // It has the method CloseIdleConnections, which http.Client calls.
 func (p *Destinations) Transport(base *http.Transport) http.RoundTripper {
-	return &destinationTransport{destinations: p, base: base, of: make(map[*destinationEntry]*Transport)}
+	return &destinationTransport{destinations: p, base: hidden(base), of: make(map[*destinationEntry]*Transport)}
 }
 
 type destinationTransport struct {
 	destinations *Destinations
-	base         *http.Transport
+	base         func() *http.Transport // see hidden
 
 	mu sync.Mutex
 	of map[*destinationEntry]*Transport
@@ -195,7 +195,7 @@ func (t *destinationTransport) find(r *http.Request) (*Transport, error) {
 	if inner := t.of[one]; inner != nil {
 		return inner, nil
 	}
-	inner, err := one.b().Transport(t.base)
+	inner, err := one.b().Transport(t.base())
 	if err != nil {
 		return nil, err
 	}

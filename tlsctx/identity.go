@@ -19,13 +19,13 @@ import (
 // the certificate that it returns prints the private key, whose type there is this
 // library's; it signs, decrypts and agrees on keys as before.
 func StaticIdentity(c tls.Certificate) trustkeep.Identity {
-	return &staticIdentity{concealed(&c)}
+	return &staticIdentity{hidden(concealed(&c))}
 }
 
 // staticIdentity has no exported field, so that encoders find nothing in it.
-type staticIdentity struct{ cert *tls.Certificate }
+type staticIdentity struct{ cert func() *tls.Certificate } // see hidden
 
-func (s *staticIdentity) TLSCertificate() (*tls.Certificate, error) { return s.cert, nil }
+func (s *staticIdentity) TLSCertificate() (*tls.Certificate, error) { return s.cert(), nil }
 
 // concealed is the certificate with a key that does not print. Where a tls.Config goes,
 // logs and error reports are not far, and identities may be anybody's.

@@ -1,20 +1,15 @@
 package tlsctx_test
 
 import (
-	"bytes"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/rsa"
 	"crypto/tls"
 	"encoding/base64"
-	"encoding/gob"
 	"encoding/hex"
-	"encoding/json"
-	"encoding/xml"
 	"fmt"
 	"io"
-	"log/slog"
 	"math/big"
 	"net"
 	"net/http"
@@ -23,6 +18,7 @@ import (
 	"testing"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/printtest"
 	"github.com/trustkeep/trustkeep/internal/testpki"
 	"github.com/trustkeep/trustkeep/tlsctx"
 )
@@ -31,21 +27,6 @@ import (
 type bare struct{ Cert tls.Certificate }
 
 func (b bare) TLSCertificate() (*tls.Certificate, error) { return &b.Cert, nil }
-
-// printed is everything that printing a value yields.
-func printed(v any) string {
-	var out bytes.Buffer
-	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d", "%o", "%b", "%c", "%U"} {
-		fmt.Fprintf(&out, verb+"\n", v)
-	}
-	json.NewEncoder(&out).Encode(v)
-	xml.NewEncoder(&out).Encode(v)
-	gob.NewEncoder(&out).Encode(v)
-	for _, h := range []slog.Handler{slog.NewTextHandler(&out, nil), slog.NewJSONHandler(&out, nil)} {
-		slog.New(h).Info("a value", "v", v, slog.Group("in a group", "v", v))
-	}
-	return out.String()
-}
 
 // spellings are the forms that a secret number or octet string is printed in.
 func spellings(key crypto.Signer) map[string]string {
@@ -141,7 +122,7 @@ func TestNothingPrintsKeys(t *testing.T) {
 					}{id, *c, b}
 				}
 				for what, v := range values {
-					text := printed(v)
+					text := printtest.Itself(v)
 					for form, secret := range forms {
 						if strings.Contains(text, secret) {
 							t.Errorf("%s, %s: the key is printed, %s", kind, what, form)
@@ -233,8 +214,6 @@ func TestProxyPasswordIsNotPrinted(t *testing.T) {
 		t.Fatal("a request without a proxy")
 	}
 	for what, v := range map[string]any{"transport": transport, "error": err, "explained": b.ExplainError(err), "held": struct{ t *tlsctx.Transport }{transport}} {
-		if text := printed(v); strings.Contains(text, "hunter2") || strings.Contains(text, hex.EncodeToString([]byte("hunter2"))) {
-			t.Errorf("%s: the password is printed", what)
-		}
+		printtest.NoSecret(t, what, v, "hunter2")
 	}
 }

@@ -230,12 +230,24 @@ func (b Builder) serverConfig(g *generation) (*tls.Config, error) {
 		return nil, fmt.Errorf("ClientAuth %d: %w", b.ClientAuth, trustkeep.ErrInvalid)
 	}
 	cfg.VerifyConnection = b.accepting(truststore.Client, "", cfg.VerifyConnection)
-	keys := make([][32]byte, len(g.keys))
-	for i, k := range g.keys {
+	b.sealTickets(cfg, g.keys)
+	return cfg, nil
+}
+
+// sealTickets protects session tickets. The configuration seals and opens them by functions,
+// since the keys would print with it, and whoever has them reads sessions of TLS 1.2.
+func (b Builder) sealTickets(cfg *tls.Config, made []ticketKey) {
+	keys := make([][32]byte, len(made))
+	for i, k := range made {
 		keys[i] = k.key
 	}
-	cfg.SetSessionTicketKeys(keys)
-	return cfg, nil
+	sealer := &tls.Config{Time: b.Clock, Rand: b.Rand}
+	sealer.SetSessionTicketKeys(keys)
+	cfg.WrapSession, cfg.UnwrapSession = sealer.EncryptTicket, sealer.DecryptTicket
+	// crypto/tls wants keys all the same. It would make some and panic if it could not.
+	var unused [32]byte
+	rand.Read(unused[:]) // never fails
+	cfg.SetSessionTicketKeys([][32]byte{unused})
 }
 
 // maxNames is what the list of acceptable authorities may take on the wire.

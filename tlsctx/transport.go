@@ -18,7 +18,7 @@ import (
 // It is safe for concurrent use.
 type Transport struct {
 	dialer *Dialer
-	base   *http.Transport
+	base   func() *http.Transport // see hidden; headers for a proxy hold its password
 
 	mu      sync.Mutex
 	current *httpGeneration
@@ -58,12 +58,12 @@ func (b Builder) Transport(base *http.Transport) (*Transport, error) {
 	if base == nil {
 		base = &http.Transport{}
 	}
-	t := &Transport{dialer: d, base: base.Clone()}
 	if base.DialContext != nil {
 		d.Dial = base.DialContext
 	}
-	t.base.TLSNextProto = nil
-	t.base.DialTLSContext = d.DialContext
+	base = base.Clone()
+	base.TLSNextProto = nil
+	base.DialTLSContext = d.DialContext
 	// For what is dialled through a proxy, where http.Transport makes the
 	// handshake itself. It must never be nil, which is the system's roots.
 	if base.Proxy != nil && b.Routes != nil {
@@ -71,14 +71,14 @@ func (b Builder) Transport(base *http.Transport) (*Transport, error) {
 	}
 	live := b
 	live.Routes = nil
-	if t.base.TLSClientConfig, err = live.LiveClient(); err != nil {
+	if base.TLSClientConfig, err = live.LiveClient(); err != nil {
 		return nil, fmt.Errorf("tlsctx: transport: %w", err)
 	}
-	t.base.ForceAttemptHTTP2 = slices.Contains(b.NextProtos, "h2")
-	if t.base.IdleConnTimeout == 0 {
-		t.base.IdleConnTimeout = 90 * time.Second // as http.DefaultTransport
+	base.ForceAttemptHTTP2 = slices.Contains(b.NextProtos, "h2")
+	if base.IdleConnTimeout == 0 {
+		base.IdleConnTimeout = 90 * time.Second // as http.DefaultTransport
 	}
-	return t, nil
+	return &Transport{dialer: d, base: hidden(base)}, nil
 }
 
 // RoundTrip implements http.RoundTripper.
@@ -134,7 +134,7 @@ func (t *Transport) poolFor(u *url.URL) (*http.Transport, error) {
 		if g != nil {
 			g.pool.CloseIdleConnections()
 		}
-		t.current = &httpGeneration{trust, routes, make(map[string]*tls.Certificate), t.base.Clone()}
+		t.current = &httpGeneration{trust, routes, make(map[string]*tls.Certificate), t.base().Clone()}
 	}
 	t.current.presented[pattern] = cert
 	return t.current.pool, nil
