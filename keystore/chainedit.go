@@ -11,12 +11,12 @@ import (
 	"github.com/trustkeep/trustkeep/internal/store/entry"
 )
 
-// SetChain gives a private key another chain. The first certificate must be the
-// key's own, the rest is stored in the order given. Certificates that stay keep their
-// names and attributes. The key stays locked if the entry tells its public key and the
-// certificate agrees.
+// SetChain replaces the chain of a private key. The first certificate must be the key's own;
+// the rest is stored in the order given. Certificates that stay keep their names and
+// attributes. A locked key stays locked if its entry records the public key and that matches
+// the certificate.
 //
-// Errors: ErrKeyMismatch, ErrInvalid without certificates, those of Signer.
+// Errors: ErrKeyMismatch; ErrInvalid without certificates; those of Signer.
 func (k *Keystore) SetChain(alias string, chain ...*x509.Certificate) error {
 	const op = "keystore: set chain"
 	if !areCertificates(chain) {
@@ -46,10 +46,10 @@ func (k *Keystore) SetChain(alias string, chain ...*x509.Certificate) error {
 	return k.exchange(op, []*item{it}, []*item{next})
 }
 
-// CompleteChain orders a private key's chain and adds what is missing up to a
-// self-signed root, from the store and the sources. Certificates that are no link of the
-// chain go. If an issuer cannot be found, nothing changes and the error, ErrNotFound,
-// names it. The key stays locked.
+// CompleteChain orders the chain of a private key and adds missing issuers, up to a
+// self-signed root, from the store and from the holders. It removes certificates that are not
+// part of the chain. The key stays locked. If an issuer is missing, nothing changes, and the
+// error wraps ErrNotFound and names the issuer.
 func (k *Keystore) CompleteChain(alias string, from ...trustkeep.CertificateHolder) error {
 	const op = "keystore: complete chain"
 	var others []*entry.Certificate

@@ -18,12 +18,12 @@ import (
 	"github.com/trustkeep/trustkeep/internal/store/formats"
 )
 
-// ComponentKind is the kind of X.509 components, for package component: it reads what Parse
-// reads.
+// ComponentKind returns the kind of X.509 components, for component.Import and
+// component.Restore. It reads what Parse reads.
 func ComponentKind() content.Kind { return Options{}.ComponentKind() }
 
 // ComponentKind is the function ComponentKind with these options. Limits, Clock and Rand of
-// component.Options count before those of o.
+// component.Options take precedence over those of o.
 func (o Options) ComponentKind() content.Kind { return componentKind{o} }
 
 type componentKind struct{ o Options }
@@ -140,8 +140,8 @@ func asCertificate(c content.Content) (*certificateContent, error) {
 	return x, nil
 }
 
-// ChainOf returns the DER of the certificates of an X.509 component, the component's own
-// first; nil for other components. It takes a *component.Component or a component.Version.
+// ChainOf returns the DER of the certificates of an X.509 component, its own first; nil for
+// other components. It takes a *component.Component or a component.Version.
 func ChainOf(c content.Holder) [][]byte {
 	x, err := asCertificate(c.Content())
 	if err != nil {
@@ -155,7 +155,8 @@ func ChainOf(c content.Holder) [][]byte {
 }
 
 // CertificateOf returns the certificate of an X.509 component. Do not modify it. The error
-// wraps trustkeep.ErrUnsupported if crypto/x509 does not parse it, or for other components.
+// wraps trustkeep.ErrUnsupported for other components, and if crypto/x509 refuses the
+// certificate.
 func CertificateOf(c content.Holder) (*x509.Certificate, error) {
 	x, err := asCertificate(c.Content())
 	if err != nil {
@@ -164,10 +165,12 @@ func CertificateOf(c content.Holder) (*x509.Certificate, error) {
 	return x.certificate()
 }
 
-// IdentityOf opens the private key of an X.509 component. The error wraps ErrUnsupported for
-// public or other components, and for a key or certificate that cannot be used;
-// ErrIncorrectPassword; ErrCorrupt if the key is not that of the certificate. The identity's
-// alias is the component's name.
+// IdentityOf opens the private key of an X.509 component. The alias of the identity is the
+// component's name.
+//
+// Errors: ErrIncorrectPassword; ErrUnsupported for public or other components, and for a key
+// or certificate that cannot be used; ErrCorrupt if key and certificate do not belong
+// together.
 func IdentityOf(c content.Holder, password trustkeep.PasswordSource) (*Identity, error) {
 	ks, err := storeOf(c, password)
 	if err != nil {
@@ -211,7 +214,7 @@ func storeOf(c content.Holder, password trustkeep.PasswordSource) (*Keystore, er
 	return ks, nil
 }
 
-// MakeContent makes a component of the identity, see component.Create.
+// MakeContent implements component.Source: component.Create and Renew take an Identity.
 func (id *Identity) MakeContent(ctx context.Context, before content.Content, o content.Options) (content.Content, error) {
 	const alias = "component" // until it gets the component's name
 	ks := Options{}.componentOptions(o).New()

@@ -14,7 +14,7 @@ import (
 
 // A component is generated, its public key is given to a partner, and its key is replaced
 // in place.
-func ExampleComponent() {
+func ExampleIdentityOf() {
 	ctx := context.Background()
 	options := component.Options{Password: trustkeep.Password("correct horse"), ID: "as2-acme"}
 	c, err := component.Create(ctx, "AS2 ACME", issue.Options{

@@ -8,14 +8,13 @@ import (
 	"github.com/trustkeep/trustkeep/internal/store/entry"
 )
 
-// CopyFrom adds entries of another store, all of them when no alias is named.
-// Keys are unlocked with the passwords that the other store knows and take this
-// store's password when it is saved. It is done in one step: on any error,
-// nothing changes.
+// CopyFrom adds entries of another store: those with the aliases, or all if none is given. It
+// unlocks the keys with the passwords that the other store knows; saving protects them with
+// this store's password. If it fails, nothing changes.
 //
-// Errors: ErrExists when an alias is taken (Rename one of the two); ErrNotFound;
-// ErrUnsupported for an entry that is not understood, between stores of different
-// formats; ErrInvalid for a nil store; those of unlocking a key.
+// Errors: ErrExists if an alias is taken (Rename one of the two); ErrNotFound; ErrUnsupported
+// for an entry that is not understood, between stores of different formats; ErrInvalid for a
+// nil store; the errors of unlocking a key.
 func (k *Keystore) CopyFrom(other *Keystore, aliases ...string) error {
 	const op = "keystore: copy"
 	if other == nil {

@@ -1,32 +1,34 @@
-// Package keystore reads, edits and writes stores of identities: private keys,
-// each with its certificate chain, several to a store, protected by passwords.
+// Package keystore reads, edits and writes stores of identities: private keys with their
+// certificate chains, several to a store, protected by passwords.
 //
 // Most programs need five names: [Load], [Keystore.Identity], [Keystore.SetIdentity],
 // [Keystore.Save] and [Watch].
 //
-// Load, Read and Parse detect the format from the bytes. Opening checks the
-// store's integrity and decrypts its certificates; a private key is decrypted
-// when its identity is asked for:
-//
 //	ks, err := keystore.Load("partner.p12", trustkeep.PasswordFromEnv("P12_PASSWORD"))
-//	...
-//	id, err := ks.Identity("as2-client")
+//	id, err := ks.Identity("as2-client")   // decrypts the key; tlsctx and crypto/tls take it
+//	err = ks.SetIdentity("as2-client", next)
+//	err = ks.Save("partner.p12", trustkeep.SaveOptions{})
+//	live, err := keystore.Watch("partner.p12", password, trustkeep.WatchOptions{})
 //
-// An Identity is what package tlsctx, crypto/tls and the signing packages
-// take. It can also be made around any crypto.Signer, so that keys in hardware
-// or a key management service take part.
+// # Rules
 //
-// A Keystore is safe for concurrent use. Readers do not wait; writers take turns, and a
-// save is one step with the state that it saves. A password that is given is checked in
-// every case.
+//   - Load, Read and Parse detect the format from the bytes. They check the integrity of the
+//     store and decrypt its certificates. A private key is decrypted when its identity is
+//     requested.
+//   - A Keystore is safe for concurrent use. Readers do not wait. Writers take turns, and a
+//     save writes exactly one state.
+//   - Every password that a caller passes is checked, also for a key that is unlocked already.
+//   - Aliases keep their spelling. Lookups ignore case, as in Java, and two aliases that differ
+//     only in case cannot be in one store.
+//   - A keystore grants no trust: the certificates of a key's chain are sent, not believed. To
+//     trust certificates of a keystore, copy them with truststore.FromKeystore.
 //
-// A keystore stores. Package issue makes certificates and renews them; whatever takes the
-// place of an entry that was read goes through Keystore.Replace.
+// # Corners
 //
-// A keystore never grants trust: the certificates of a key's chain are there
-// to be sent, not to be believed. To build trust from the certificates of a
-// keystore, copy them on purpose with truststore.FromKeystore.
+// Package issue makes and renews certificates. It replaces entries through
+// [Keystore.Replace], which fails if the entry has changed since it was read.
 //
-// Aliases keep their spelling. They are looked up as Java does, without regard
-// to case, and two aliases that differ only in case cannot be in one store.
+// [NewIdentity] makes an identity from any crypto.Signer, so that keys in hardware or a key
+// management service can be used too. [LoadPair] reads a certificate and a key in two PEM
+// files.
 package keystore

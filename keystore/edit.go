@@ -13,17 +13,16 @@ import (
 	"github.com/trustkeep/trustkeep/internal/storefile"
 )
 
-// SetIdentity puts an identity under an alias, replacing the entry of exactly
-// that alias. Its key is protected by the store's password when the store is
-// saved. ErrExists: another entry has an alias that differs only in case.
+// SetIdentity stores an identity under an alias and replaces the entry with exactly that
+// alias. Saving protects its key with the store's password. The error wraps ErrExists if the
+// alias of another entry differs only in case, and ErrInvalid for a nil identity.
 func (k *Keystore) SetIdentity(alias string, id *Identity) error {
 	return k.setIdentity(alias, id, nil)
 }
 
-// SetIdentityWithPassword is SetIdentity with a password for this key alone,
-// which JKS, JCEKS, BouncyCastle's formats and PEM support. A PKCS#12 store refuses it with
-// ErrUnsupported, since its consumers expect the store's password. A nil or empty
-// password is ErrInvalid.
+// SetIdentityWithPassword is SetIdentity with a password for this key alone. JKS, JCEKS,
+// BouncyCastle's formats and PEM support that. PKCS#12 does not (ErrUnsupported), since its
+// consumers expect the store's password. A nil or empty password is ErrInvalid.
 func (k *Keystore) SetIdentityWithPassword(alias string, id *Identity, password trustkeep.PasswordSource) error {
 	secret, err := storefile.Reveal(password)
 	if err == nil && secret == nil {
@@ -53,9 +52,9 @@ func (k *Keystore) setIdentity(alias string, id *Identity, password *redact.Secr
 	return k.put(op, it)
 }
 
-// SetTrusted puts a certificate under an alias as a trusted entry, replacing
-// the entry of exactly that alias. ErrExists: another entry has an alias that
-// differs only in case.
+// SetTrusted stores a certificate under an alias as a trusted entry and replaces the entry
+// with exactly that alias. The error wraps ErrExists if the alias of another entry differs
+// only in case.
 func (k *Keystore) SetTrusted(alias string, cert *x509.Certificate) error {
 	const op = "keystore: set trusted"
 	if !areCertificates([]*x509.Certificate{cert}) {
@@ -96,8 +95,8 @@ func exists(op, alias, other string) error {
 		Hint: fmt.Sprintf("aliases are compared without regard to case, and there is %q", trustkeep.Printable(other))}
 }
 
-// Rename gives an entry another alias. Changing only the spelling is allowed.
-// ErrNotFound, or ErrExists when the new alias is taken.
+// Rename gives an entry another alias, which may differ only in spelling. The error wraps
+// ErrNotFound, or ErrExists if the new alias is taken.
 func (k *Keystore) Rename(from, to string) error {
 	const op = "keystore: rename"
 	if to == "" {
@@ -117,7 +116,7 @@ func (k *Keystore) Rename(from, to string) error {
 	})
 }
 
-// Delete removes an entry. ErrNotFound when there is none.
+// Delete removes an entry. The error wraps ErrNotFound.
 func (k *Keystore) Delete(alias string) error {
 	return k.edit(func(s *state) (*state, error) {
 		it, err := s.find("keystore: delete", alias)

@@ -14,23 +14,22 @@ import (
 	"github.com/trustkeep/trustkeep/internal/store/entry"
 )
 
-// EntryKind is what an entry holds.
+// EntryKind tells what an entry holds.
 type EntryKind uint8
 
 // The kinds of entry.
 const (
-	// KeyEntry: a private key, as a rule with its certificate chain.
+	// KeyEntry: a private key, usually with its certificate chain.
 	KeyEntry EntryKind = iota + 1
-	// TrustedEntry: one certificate that the store marks as trusted, or
-	// any certificate of a file without keys.
+	// TrustedEntry: one certificate that the store marks as trusted, or any certificate of a
+	// file without keys.
 	TrustedEntry
 	// SecretEntry: a symmetric key or password.
 	SecretEntry
 	// CRLEntry: a certificate revocation list.
 	CRLEntry
-	// OpaqueEntry: kept as it is and written again, because it is not
-	// understood, or a certificate that belongs to none of the keys beside
-	// it and that nothing marks as trusted.
+	// OpaqueEntry: an entry that is not understood and is written back unchanged, or an
+	// unmarked certificate beside keys that belongs to none of them.
 	OpaqueEntry
 )
 
@@ -51,35 +50,31 @@ func (k EntryKind) String() string {
 	return "invalid"
 }
 
-// Entry describes one entry of a store. It is a copy: changing it changes
-// nothing in the store.
+// Entry describes one entry of a store. It is a copy: changing it does not change the store.
 type Entry struct {
-	// Alias is as the store spells it.
+	// Alias in the spelling of the store.
 	Alias string
-	// Unnamed: the store gives the entry no alias; this one was made up by
-	// the rule in docs/formats.md and can be used like any other.
+	// Unnamed: the store has no alias for the entry, and the rule in docs/formats.md made this
+	// one. It can be used like any other.
 	Unnamed bool
 	Kind    EntryKind
-	// Created is zero where the format does not record it.
+	// Created is zero if the format does not record it.
 	Created time.Time
-	// Chain holds the certificates that could be parsed, leaf first.
+	// Chain holds the certificates that crypto/x509 parses, leaf first. Do not modify them.
 	Chain []*x509.Certificate
-	// RawChain holds the DER of all certificates of the chain, also of
-	// those that could not be parsed.
+	// RawChain holds the DER of all certificates, including those that crypto/x509 refuses.
 	RawChain [][]byte
-	// Algorithm of the key, such as "RSA 2048" or "EC P-256", as far as it
-	// can be told without unlocking: from the certificate. That of a key without a
-	// certificate is known once Signer or Identity has unlocked it.
+	// Algorithm of the key, such as "RSA 2048" or "EC P-256". For a locked key it comes from
+	// the certificate, and is empty if there is none.
 	Algorithm string
 	// Encrypted: a password is needed to unlock the key.
 	Encrypted bool
 	// Protection describes how the key is encrypted:
 	// "PBES2 AES-256-CBC PBKDF2-HMAC-SHA256 10000".
 	Protection string
-	// OwnPassword: the key is known to have a password that is not the
-	// store's.
+	// OwnPassword: the key is known to have another password than the store's.
 	OwnPassword bool
-	// Err says why the entry, or a part of it, cannot be used.
+	// Err is the reason why the entry, or a part of it, cannot be used.
 	Err error
 
 	// store and item are what Replace compares.
@@ -138,9 +133,9 @@ func kindOf(k entry.Kind) EntryKind {
 	return OpaqueEntry
 }
 
-// DescribeCertificate describes a certificate in DER, also one that crypto/x509
-// does not parse, for a curve or a serial number that it refuses for instance: see
-// Entry.RawChain. What cannot be read is left empty; the fingerprint never is.
+// DescribeCertificate describes a certificate in DER, such as one of Entry.RawChain. It also
+// describes certificates that crypto/x509 refuses, for their curve or serial number for
+// example. Unreadable fields are empty; the fingerprint never is.
 func DescribeCertificate(der []byte) trustkeep.Certificate { return certinfo.Describe(der) }
 
 func algorithmOf(c *x509.Certificate) string {

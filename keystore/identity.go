@@ -16,9 +16,9 @@ import (
 	"github.com/trustkeep/trustkeep/internal/given"
 )
 
-// Identity is a private key with its certificate chain. It is immutable and
-// safe for concurrent use as far as its signer is, and prints as the subject
-// and fingerprint of its certificate.
+// Identity is a private key with its certificate chain. It is immutable, and safe for
+// concurrent use if its signer is. It prints as the subject and fingerprint of its
+// certificate.
 type Identity struct {
 	alias  string
 	signer crypto.Signer
@@ -26,13 +26,13 @@ type Identity struct {
 	raw    [][]byte // DER of the whole chain, also of what did not parse
 }
 
-// NewIdentity makes an identity of a private key and its chain, leaf first.
-// Any crypto.Signer will do, such as a key that stays in hardware; only keys
-// that crypto/x509 can marshal can be saved in a store. A chain in another
-// order is put in order. Of an issuer that crypto/x509 refuses, only Raw need be set.
+// NewIdentity makes an identity from a private key and its chain, leaf first. It puts a chain
+// in another order in order. The key may be any crypto.Signer, such as one in hardware; only
+// keys that crypto/x509 can marshal can be saved in a store. Of an issuer that crypto/x509
+// refuses, only Raw must be set.
 //
-// The error is ErrKeyMismatch when the key belongs to none of the
-// certificates, and ErrInvalid without a key or certificates, or for one without Raw.
+// Errors: ErrKeyMismatch if no certificate belongs to the key; ErrInvalid without a key or
+// certificates, or for a certificate without Raw.
 func NewIdentity(key crypto.Signer, chain ...*x509.Certificate) (*Identity, error) {
 	const op = "keystore: new identity"
 	wrapped := wrapCertificates(chain)
@@ -50,16 +50,15 @@ func NewIdentity(key crypto.Signer, chain ...*x509.Certificate) (*Identity, erro
 	return id, nil
 }
 
-// Alias is the identity's alias in the store that it came from, or empty.
+// Alias returns the alias in the store that the identity came from. It may be empty.
 func (id *Identity) Alias() string { return id.alias }
 
-// Signer returns the private key. Its dynamic type is this library's, so that
-// the key does not print; it implements crypto.Decrypter when the key can
-// decrypt.
+// Signer returns the private key, wrapped in a type that does not print it. The result
+// implements crypto.Decrypter if the key can decrypt.
 func (id *Identity) Signer() crypto.Signer { return id.signer }
 
-// Decrypter returns the private key as a crypto.Decrypter, or
-// trustkeep.ErrUnsupported for keys that only sign.
+// Decrypter returns the private key as a crypto.Decrypter. For keys that only sign, the error
+// wraps trustkeep.ErrUnsupported.
 func (id *Identity) Decrypter() (crypto.Decrypter, error) {
 	d, ok := id.signer.(crypto.Decrypter)
 	if !ok {
@@ -70,30 +69,28 @@ func (id *Identity) Decrypter() (crypto.Decrypter, error) {
 	return d, nil
 }
 
-// Leaf is the identity's own certificate, to be treated as read-only.
+// Leaf returns the identity's own certificate. Do not modify it.
 func (id *Identity) Leaf() *x509.Certificate { return id.chain[0] }
 
-// Chain returns the certificates, leaf first, to be treated as read-only. Issuers that
-// crypto/x509 refuses are left out; TLSCertificate has them.
+// Chain returns the certificates, leaf first. Do not modify them. Issuers that crypto/x509
+// refuses are left out; TLSCertificate includes them.
 func (id *Identity) Chain() []*x509.Certificate { return slices.Clone(id.chain) }
 
-// SelfSigned reports whether the leaf is signed with its own key. The
-// signature decides, not the names.
+// SelfSigned reports whether the leaf is signed with its own key. It checks the signature, not
+// the names.
 func (id *Identity) SelfSigned() bool {
 	leaf := id.chain[0]
 	return leaf.CheckSignature(leaf.SignatureAlgorithm, leaf.RawTBSCertificate, leaf.Signature) == nil
 }
 
-// TLSCertificate returns the identity for crypto/tls, whole chain and Leaf
-// included. It makes Identity an identity source for package tlsctx. The
-// error is always nil.
+// TLSCertificate returns the identity for crypto/tls, with the whole chain and Leaf. It
+// implements trustkeep.Identity. The error is always nil.
 func (id *Identity) TLSCertificate() (*tls.Certificate, error) {
 	return &tls.Certificate{Certificate: slices.Clone(id.raw), PrivateKey: id.signer, Leaf: id.chain[0]}, nil
 }
 
-// String names the identity by alias, subject and SHA-256 fingerprint. The
-// printing methods take values, so that a copied Identity prints no more than a
-// pointer to one.
+// String returns alias, subject and SHA-256 fingerprint. The printing methods have value
+// receivers, so that a copied Identity prints no more than a pointer to one.
 func (id Identity) String() string {
 	if len(id.chain) == 0 {
 		return "identity <none>"
@@ -103,10 +100,10 @@ func (id Identity) String() string {
 		trustkeep.Printable(id.chain[0].Subject.String()), hex.EncodeToString(sum[:8]))
 }
 
-// Format prints String whatever the verb.
+// Format prints String for every verb.
 func (id Identity) Format(f fmt.State, _ rune) { io.WriteString(f, id.String()) }
 
-// MarshalText yields String, for JSON.
+// MarshalText returns String, for JSON.
 func (id Identity) MarshalText() ([]byte, error) { return []byte(id.String()), nil }
 
 // LogValue implements slog.LogValuer through String.

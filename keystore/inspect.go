@@ -10,8 +10,9 @@ import (
 	"github.com/trustkeep/trustkeep/internal/storefile"
 )
 
-// Inspect is for package audit: see audit.Run and audit.CanRead. It unlocks no key. The
-// error is that of asking for the password.
+// Inspect serves the other packages of this module; use audit.Run and audit.CanRead instead.
+// It describes the store as o would write it and unlocks no key. The error is that of the
+// password source.
 func (k *Keystore) Inspect(o trustkeep.SaveOptions) (inspect.Store, error) {
 	given, err := storefile.Reveal(o.Password)
 	if err != nil {

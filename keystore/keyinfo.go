@@ -13,30 +13,29 @@ import (
 	"github.com/trustkeep/trustkeep/internal/store/pkcs8"
 )
 
-// KeyInfo describes a key that was decrypted.
+// KeyInfo describes a decrypted key.
 type KeyInfo struct {
 	// Algorithm of the key itself: "RSA 2048", "EC P-256", "Ed448", "AES".
 	Algorithm string
-	// Usable reports whether Identity can use a private key of that algorithm. Others
-	// can be listed, copied and written, but this library cannot sign with them.
+	// Usable reports whether Identity supports the algorithm. Other keys can be listed, copied
+	// and written, but this library cannot sign with them.
 	Usable bool
-	// Matched reports whether the key was found to belong to the first
-	// certificate of its entry. It is false where there is no certificate and
-	// where the algorithm is not known well enough to tell.
+	// Matched reports whether the key belongs to the first certificate of its entry. It is
+	// false if there is no certificate, or if the algorithm is not known well enough to
+	// compare.
 	Matched bool
-	// SSHFingerprint is that of the public key as ssh-keygen prints it,
-	// "SHA256:…", empty for keys that SSH does not have.
+	// SSHFingerprint of the public key as ssh-keygen prints it, "SHA256:…". It is empty for
+	// keys that SSH does not support.
 	SSHFingerprint string
 }
 
-// CheckKey decrypts the private or secret key of an entry, with the passwords
-// that Identity would use, and says what it is. Unlike Identity it wants neither a
-// certificate nor an algorithm that the standard library knows.
+// CheckKey decrypts the private or secret key of an entry, with the passwords that Identity
+// uses, and describes it. Unlike Identity it needs neither a certificate nor an algorithm that
+// the standard library supports.
 //
-// Errors: ErrNotFound when there is no such entry or it holds no key;
-// ErrIncorrectPassword; ErrKeyMismatch when the key does not belong to the
-// entry's certificate; ErrCorrupt, ErrLimit, and ErrUnsupported for a key that
-// cannot be decrypted for lack of an algorithm.
+// Errors: ErrNotFound if there is no such entry or it holds no key; ErrIncorrectPassword;
+// ErrKeyMismatch if the key does not belong to the entry's certificate; ErrCorrupt; ErrLimit;
+// ErrUnsupported for a key under an unknown encryption.
 func (k *Keystore) CheckKey(alias string) (KeyInfo, error) {
 	const op = "keystore: check key"
 	s, it, password, err := k.key(op, alias)

@@ -15,10 +15,10 @@ import (
 	"github.com/trustkeep/trustkeep/internal/storefile"
 )
 
-// Keystore holds entries, most of them identities. It is safe for concurrent use:
-// readers work on immutable states and do not wait for writers; each edit and each save
-// makes a new state in one step. It prints as a summary without secrets. The zero
-// Keystore is empty and will be written as PKCS#12.
+// Keystore holds entries, most of them identities. It is safe for concurrent use: readers work
+// on immutable states and do not wait for writers; each edit and each save makes a new state
+// in one step. It prints as a summary without secrets. The zero Keystore is empty and is
+// written as PKCS#12.
 type Keystore struct {
 	options Options
 	mu      sync.Mutex // held by writers
@@ -75,15 +75,15 @@ func (o Options) fromStore(store *entry.Store, password *redact.Secret) (*Keysto
 	return k, nil
 }
 
-// Format is the format that the store was read in and will be saved in.
+// Format returns the format that the store was read in and is saved in.
 func (k *Keystore) Format() trustkeep.Format { return k.current().format }
 
-// Path is the file that the store was loaded from or last saved to, and empty
-// where there is none.
+// Path returns the file that the store was loaded from or last saved to. It is empty for a
+// store without a file.
 func (k *Keystore) Path() string { return k.current().file.Path() }
 
-// Authenticated reports whether a MAC or digest vouched for the content when
-// the store was opened.
+// Authenticated reports whether a MAC or digest vouched for the content when the store was
+// opened.
 func (k *Keystore) Authenticated() bool { return !k.current().unauthenticated }
 
 // Findings returns remarks about the store as it was read, none of which kept it from being
@@ -101,7 +101,7 @@ func (k *Keystore) Authenticated() bool { return !k.current().unauthenticated }
 //   - "duplicate-alias" (note): two entries have the same alias; one got another.
 func (k *Keystore) Findings() []trustkeep.Finding { return slices.Clone(k.current().findings) }
 
-// Len is the number of entries.
+// Len returns the number of entries.
 func (k *Keystore) Len() int { return len(k.current().items) }
 
 // Aliases returns the aliases of all entries in the order of the store.
@@ -114,7 +114,7 @@ func (k *Keystore) Aliases() []string {
 	return aliases
 }
 
-// Entries describes all entries in the order of the store. No key is unlocked.
+// Entries describes all entries in the order of the store. It unlocks no key.
 func (k *Keystore) Entries() []Entry {
 	var certs []*entry.Certificate
 	for _, it := range k.current().items {
@@ -131,7 +131,7 @@ func (k *Keystore) Entries() []Entry {
 	return entries
 }
 
-// Entry describes the entry of that alias, or fails with ErrNotFound.
+// Entry describes the entry with an alias. It unlocks no key. The error wraps ErrNotFound.
 func (k *Keystore) Entry(alias string) (e Entry, err error) {
 	k.look(func(s *state) {
 		var it *item
@@ -142,9 +142,8 @@ func (k *Keystore) Entry(alias string) (e Entry, err error) {
 	return e, err
 }
 
-// Certificates returns every certificate of the store that can be parsed, in
-// the order of the entries, each once. It makes a Keystore a source for
-// truststore.FromKeystore.
+// Certificates returns every certificate of the store that can be parsed, in the order of the
+// entries, without duplicates. A Keystore is therefore a source for truststore.FromKeystore.
 func (k *Keystore) Certificates() []*x509.Certificate {
 	var wrapped []*entry.Certificate
 	seen := make(map[string]bool)
@@ -166,11 +165,11 @@ func (k *Keystore) Certificates() []*x509.Certificate {
 	return certs
 }
 
-// Close overwrites the passwords that the store holds, as far as Go lets a
-// program do that. Identities that were handed out go on working; locked keys
-// can no longer be unlocked without IdentityWithPassword, and the store can no
-// longer be saved with its own password. IdentityWithPassword refuses keys that were set
-// or unlocked by a save, since nothing is left to compare the password with.
+// Close overwrites the passwords that the store holds, as far as Go allows. Identities that
+// were returned keep working. Afterwards a locked key can be unlocked only with
+// IdentityWithPassword, and saving needs SaveOptions.Password. IdentityWithPassword then
+// refuses keys that were set, or that a save has unlocked, because no password is left to
+// compare with. The error is always nil.
 func (k *Keystore) Close() error {
 	return k.edit(func(s *state) (*state, error) {
 		items := make([]*item, len(s.items))
@@ -193,7 +192,7 @@ func (k *Keystore) String() string {
 	return fmt.Sprintf("%s keystore, %d entries", s.format, len(s.items))
 }
 
-// GoString is String, so that %#v shows no more.
+// GoString returns String, for %#v.
 func (k *Keystore) GoString() string { return k.String() }
 
 // LogValue implements slog.LogValuer through String.

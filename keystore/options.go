@@ -12,27 +12,22 @@ import (
 	"github.com/trustkeep/trustkeep/internal/storefile"
 )
 
-// Options configures reading a store. The zero value is what the functions Load,
-// Read and Parse use.
+// Options configures how a store is read. The zero value is what Load, Read and Parse use.
 type Options struct {
-	// Limits bounds the work that an input may cause; zero fields stand for
-	// the defaults.
+	// Limits bounds the work that an input may cause. Zero fields mean the defaults.
 	Limits trustkeep.Limits
-	// Strict makes anything about the store that is kept and reported
-	// otherwise an error: an entry that cannot be understood, a certificate
-	// that cannot be parsed, a remark of Findings.
+	// Strict turns what is otherwise kept and reported into an error: an entry that is not
+	// understood, a certificate that cannot be parsed, a finding.
 	Strict bool
-	// AllowUnauthenticated opens a PKCS#12 file that has no MAC although a
-	// password was given. Nothing then vouches for what it holds.
+	// AllowUnauthenticated opens a PKCS#12 file without a MAC although a password is given.
+	// Nothing then vouches for its content.
 	AllowUnauthenticated bool
-	// Unlock decrypts all private keys while the store is opened, on the
-	// cores there are, so that a wrong key password is an error of Load
-	// (trustkeep.ErrIncorrectPassword) rather than of Identity.
+	// Unlock decrypts all private keys when the store is opened, in parallel. A wrong key
+	// password is then an error of Load (ErrIncorrectPassword) and not of Identity.
 	Unlock bool
-	// KeyPasswords are passwords of single keys that differ from the
-	// store's, by alias.
+	// KeyPasswords holds, by alias, the passwords of keys that differ from the store's.
 	KeyPasswords map[string]trustkeep.PasswordSource
-	// Clock tells the time for entries that are added; nil is time.Now.
+	// Clock dates entries that are added. If nil, time.Now.
 	Clock func() time.Time
 	// Rand supplies the IDs of components and the salts that protect their keys. If nil,
 	// crypto/rand.
@@ -41,21 +36,21 @@ type Options struct {
 	ticks <-chan struct{} // of Watch, in tests: one look each
 }
 
-// Load opens the store in the file at path. A nil password means none, which is not the
-// empty one. The store holds a copy of the password, for unlocking keys, until Close.
+// Load opens the store in the file at path. A nil password means none, which differs from the
+// empty one. The store keeps a copy of the password, for unlocking keys, until Close.
 //
-// Errors wrap trustkeep.ErrIncorrectPassword, ErrCorrupt, ErrLimit,
-// ErrUnsupported or the error of the file system.
+// Errors wrap trustkeep.ErrIncorrectPassword, ErrCorrupt, ErrLimit, ErrUnsupported or the
+// error of the file system.
 func Load(path string, password trustkeep.PasswordSource) (*Keystore, error) {
 	return Options{}.Load(path, password)
 }
 
-// Read is Load for a stream, which is read to its end.
+// Read is Load for a stream. It reads to the end.
 func Read(r io.Reader, password trustkeep.PasswordSource) (*Keystore, error) {
 	return Options{}.Read(r, password)
 }
 
-// Parse is Load for bytes, which are neither kept nor changed.
+// Parse is Load for bytes. It neither keeps nor changes data.
 func Parse(data []byte, password trustkeep.PasswordSource) (*Keystore, error) {
 	return Options{}.Parse(data, password)
 }
@@ -75,7 +70,7 @@ func (o Options) Parse(data []byte, password trustkeep.PasswordSource) (*Keystor
 	return o.kind().Parse(data, password)
 }
 
-// New returns an empty store that will be written as PKCS#12.
+// New returns an empty store that is written as PKCS#12.
 func New() *Keystore { return Options{}.New() }
 
 // New is the function New with these options.

@@ -9,12 +9,11 @@ import (
 	"github.com/trustkeep/trustkeep/internal/storefile"
 )
 
-// LoadPair loads an identity from a certificate with its chain and a private key in files
-// of their own, both in PEM. The password opens an encrypted key. The alias of the
-// identity is empty.
+// LoadPair loads an identity from two PEM files: a certificate with its chain, and a private
+// key. The password opens an encrypted key. The alias of the identity is empty.
 //
-// The errors are those of Load and Keystore.Identity: ErrKeyMismatch for files that do
-// not belong together.
+// Errors are those of Load and Keystore.Identity, such as ErrKeyMismatch for files that do not
+// belong together.
 func LoadPair(certFile, keyFile string, password trustkeep.PasswordSource) (*Identity, error) {
 	return Options{}.LoadPair(certFile, keyFile, password)
 }

@@ -12,13 +12,12 @@ import (
 	"github.com/trustkeep/trustkeep/internal/storefile"
 )
 
-// ChangePassword gives the store and the keys that share its password a new
-// one, which counts from the next Save on. Keys with a password of their own
-// keep it. A wrong current password changes nothing.
+// ChangePassword replaces the password of the store and of the keys that share it, as of the
+// next Save. Keys with their own password keep it. It unlocks every key that shares the
+// password. A wrong current password changes nothing.
 //
-// It unlocks every key that shares the password. Errors: ErrIncorrectPassword;
-// ErrInvalid for a nil new password (SaveOptions.NoPassword writes a store without
-// one) or an empty one.
+// Errors: ErrIncorrectPassword; ErrInvalid for an empty or nil new password. To write a store
+// without a password, use SaveOptions.NoPassword.
 func (k *Keystore) ChangePassword(current, next trustkeep.PasswordSource) error {
 	const op = "keystore: change password"
 	old, secret, err := revealBoth(current, next)
@@ -61,13 +60,12 @@ func (s *state) changePassword(op string, old, secret *redact.Secret) (*state, e
 	return next, nil
 }
 
-// ChangeKeyPassword gives one key another password, which counts from the next
-// Save on. A nil next stands for the store's password. The format must let each
-// key have a password of its own, unless next is nil. A wrong current password
-// changes nothing.
+// ChangeKeyPassword replaces the password of one key, as of the next Save. A nil next gives
+// the key the store's password. Otherwise the format must allow keys their own passwords. A
+// wrong current password changes nothing.
 //
-// Errors: ErrIncorrectPassword, ErrUnsupported, ErrNotFound, ErrInvalid for an empty
-// password and what opening the key may yield.
+// Errors: ErrIncorrectPassword, ErrUnsupported, ErrNotFound, ErrInvalid for an empty password,
+// and the errors of unlocking the key.
 func (k *Keystore) ChangeKeyPassword(alias string, current, next trustkeep.PasswordSource) error {
 	const op = "keystore: change key password"
 	old, secret, err := revealBoth(current, next)

@@ -16,25 +16,24 @@ import (
 	"github.com/trustkeep/trustkeep/internal/store/entry"
 )
 
-// Replacement is what takes the place of a private key and its chain. It prints without
-// the key.
+// Replacement is a new chain for an entry, and optionally a new key. It prints without the
+// key.
 type Replacement struct {
-	// Key is the new private key. If nil, the entry keeps its key, which stays locked
-	// if it is locked.
+	// Key is the new private key. If nil, the entry keeps its key; a locked key stays locked.
 	Key crypto.Signer
-	// Chain is stored in the order given. The first certificate must be the key's own. Of
-	// one that crypto/x509 refuses, only Raw need be set.
+	// Chain is stored in the order given. The first certificate must be the key's own. Of a
+	// certificate that crypto/x509 refuses, only Raw must be set.
 	Chain []*x509.Certificate
-	// As is the alias of another entry, which the result replaces. The entry that was
-	// read goes. Use it for a new key that waited for its certificate beside the old
-	// one. If empty, the alias stays.
+	// As is the alias of another entry, which the result replaces; the entry that was read is
+	// removed. Use it for a new key that waited for its certificate beside the old one. If
+	// empty, the alias stays.
 	As string
-	// KeepAs keeps the entry whose alias the result gets under another alias, which
-	// must be free. If empty, that entry goes.
+	// KeepAs keeps the replaced entry under another alias, which must be free. If empty, the
+	// replaced entry is removed.
 	KeepAs string
 }
 
-// String says what is replaced, without the key, which may be one that prints.
+// String describes the replacement without the key.
 func (r Replacement) String() string {
 	what := "the chain"
 	if r.Key != nil {
@@ -43,20 +42,21 @@ func (r Replacement) String() string {
 	return fmt.Sprintf("replacement of %s by %d certificates", what, len(r.Chain))
 }
 
-// Format prints String whatever the verb.
+// Format prints String for every verb.
 func (r Replacement) Format(f fmt.State, _ rune) { io.WriteString(f, r.String()) }
 
-// MarshalText yields String, for JSON and XML.
+// MarshalText returns String, for JSON and XML.
 func (r Replacement) MarshalText() ([]byte, error) { return []byte(r.String()), nil }
 
-// MarshalBinary yields String, for gob.
+// MarshalBinary returns String, for gob.
 func (r Replacement) MarshalBinary() ([]byte, error) { return []byte(r.String()), nil }
 
 // LogValue implements slog.LogValuer through String.
 func (r Replacement) LogValue() slog.Value { return slog.StringValue(r.String()) }
 
-// AddIdentity puts an identity under an alias that must be free, otherwise the error is
-// ErrExists. Its key is protected by the store's password when the store is saved.
+// AddIdentity stores an identity under a free alias. Saving protects its key with the store's
+// password. The error wraps ErrExists if the alias is taken, and ErrInvalid for a nil
+// identity.
 func (k *Keystore) AddIdentity(alias string, id *Identity) error {
 	const op = "keystore: add identity"
 	switch {
@@ -70,24 +70,21 @@ func (k *Keystore) AddIdentity(alias string, id *Identity) error {
 	return k.exchange(op, nil, []*item{k.newItem(&named, nil)})
 }
 
-// Replace gives a private key of the store another chain or replaces it by another key,
-// provided that its entry is still what it was when old was read by Entry or Entries.
-// Everything happens in one step: on any error nothing changes.
+// Replace gives the private key of an entry another chain, or replaces the key too, if the
+// entry has not changed since Entry or Entries returned old. If it fails, nothing changes.
 //
-// The entry keeps its password, if it has one of its own, its attributes, and the names
-// of those certificates that stay. Saving the store or changing a password in between
-// does not count as a change of the entry; renaming it does.
+// The entry keeps its own password, its attributes, and the names of certificates that stay.
+// Saving the store or changing a password in between does not count as a change of the entry;
+// renaming it does.
 //
-// The identity that results is nil if the key is locked: Identity unlocks it. A locked
-// key is not unlocked as long as the entry tells its public key and the new certificate
-// agrees.
+// The result is nil if the key is locked; Identity then unlocks it. Replace leaves a locked
+// key locked if its entry records the public key and that matches the new certificate.
 //
-// Errors: ErrConflict when the entry was changed or deleted; ErrKeyMismatch;
-// ErrNotFound when there is no entry to replace under As; ErrExists when KeepAs is taken;
-// ErrIncorrectPassword for a new key in place of one whose own password the store does
-// not know, or knows wrongly by Options.KeyPasswords, and ErrUnsupported for one whose own password the format cannot keep;
-// ErrInvalid for an old that is not an entry of this store with a private key, for a chain
-// without certificates, and for a nil pointer as a key.
+// Errors: ErrConflict if the entry was changed or deleted; ErrKeyMismatch; ErrNotFound if As
+// names no entry; ErrExists if KeepAs is taken; ErrIncorrectPassword for a new key in place of
+// one whose own password the store does not know, or has wrong in Options.KeyPasswords;
+// ErrUnsupported for one whose own password the format cannot keep; ErrInvalid if old is not an entry of this store with a private key,
+// for a chain without certificates, and for a nil pointer as a key.
 func (k *Keystore) Replace(old Entry, r Replacement) (*Identity, error) {
 	const op = "keystore: replace"
 	if err := r.check(k, old); err != nil {

@@ -7,19 +7,18 @@ import (
 	"github.com/trustkeep/trustkeep/internal/storefile"
 )
 
-// Save writes the store to the file at path, in its own format unless the options say
-// otherwise. The file is replaced as a whole or not at all, whatever happens in between.
-// No other change of the store happens meanwhile: o.Check, o.Rand and Options.Clock must
-// not edit or save it.
+// Save writes the store to the file at path, in its own format unless the options name
+// another. It replaces the file as a whole or not at all. Other changes of the store wait
+// until it returns, so o.Check, o.Rand and Options.Clock must not edit or save the store.
 //
-// A private key is not written under an empty password (ErrInvalid), and without any only
-// to PEM with NoPassword, or beside others in a PEM file that has keys in the clear and was
-// read without a password. Keys in the clear stay so unless o.Password is given.
+// A private key is never written under an empty password (ErrInvalid). Without a password it
+// is written only to PEM: with NoPassword, or beside others in a PEM file that has keys in the
+// clear and was read without a password. Keys in the clear stay so unless o.Password is given.
 //
-// When the file is the one that the store was loaded from or last saved to,
-// and somebody else has changed it since, the error is ErrConflict; use Update
-// where several writers share a file. An error that wraps context.DeadlineExceeded means
-// that another process holds the lock of the folder.
+// If the file is the one that the store was loaded from or last saved to, and another program
+// has changed it since, the error wraps ErrConflict. Use Update where several writers share a
+// file. The error wraps context.DeadlineExceeded if another process holds the lock of the
+// folder.
 func (k *Keystore) Save(path string, o trustkeep.SaveOptions) error {
 	const op = "keystore: save"
 	given, err := storefile.RevealFor(o) // before others wait
@@ -46,7 +45,7 @@ func (k *Keystore) Save(path string, o trustkeep.SaveOptions) error {
 	})
 }
 
-// Encode returns the store as bytes, which Save would write. o.Check is asked as well.
+// Encode returns the bytes that Save would write. It calls o.Check too.
 func (k *Keystore) Encode(o trustkeep.SaveOptions) ([]byte, error) {
 	return k.encode("keystore: encode", "", o)
 }
@@ -66,10 +65,11 @@ func (k *Keystore) encode(op, path string, o trustkeep.SaveOptions) ([]byte, err
 	return encoded, nil
 }
 
-// Update loads the store at path, or starts an empty one where there is none,
-// lets change work on it and saves it, while other callers of Update and Save
-// wait, for 10 seconds at most. When change fails, the file stays as it was. The options
-// decide how the store is written.
+// Update loads the store at path, lets change edit it, and saves it with the options. It
+// starts with an empty store if the file does not exist. Other callers of Update and Save
+// wait, for 10 seconds at most. If change fails, the file stays as it was.
+//
+// Errors are those of Load, Save and change.
 func Update(path string, password trustkeep.PasswordSource, o trustkeep.SaveOptions, change func(*Keystore) error) error {
 	return Options{}.Update(path, password, o, change)
 }

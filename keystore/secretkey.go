@@ -11,16 +11,16 @@ import (
 	"github.com/trustkeep/trustkeep/internal/store/entry"
 )
 
-// SecretKey is a symmetric key, or a password that is kept like one. It is
-// immutable, and prints as its algorithm and length.
+// SecretKey is a symmetric key or a stored password. It is immutable, and prints as its
+// algorithm and length.
 type SecretKey struct {
 	algorithm string
 	secret    *redact.Secret
 }
 
-// NewSecretKey makes a secret key of an algorithm, by Java's name for it ("AES",
-// "DESede", "HmacSHA256", "PBE" for a password) or an object identifier in dots.
-// The key is copied. ErrInvalid without algorithm or key.
+// NewSecretKey makes a secret key. The algorithm is Java's name ("AES", "DESede",
+// "HmacSHA256", "PBE" for a password) or a dotted object identifier. The key is copied. The
+// error wraps ErrInvalid without algorithm or key.
 func NewSecretKey(algorithm string, key []byte) (*SecretKey, error) {
 	if algorithm == "" || len(key) == 0 {
 		return nil, &trustkeep.Error{Op: "keystore: new secret key", Err: fmt.Errorf("no algorithm or no key: %w", trustkeep.ErrInvalid)}
@@ -28,31 +28,31 @@ func NewSecretKey(algorithm string, key []byte) (*SecretKey, error) {
 	return &SecretKey{algorithm, redact.NewSecret(key)}, nil
 }
 
-// Algorithm is the name of the algorithm.
+// Algorithm returns the name of the algorithm.
 func (s *SecretKey) Algorithm() string { return s.algorithm }
 
 // Reveal returns a copy of the key.
 func (s *SecretKey) Reveal() []byte { return bytes.Clone(s.secret.Bytes()) }
 
-// String names algorithm and length. The printing methods take values, so that a
+// String returns algorithm and length. The printing methods have value receivers, so that a
 // copied SecretKey prints no more than a pointer to one.
 func (s SecretKey) String() string {
 	return fmt.Sprintf("%s key of %d bits", trustkeep.Printable(s.algorithm), 8*len(s.secret.Bytes()))
 }
 
-// Format prints String whatever the verb.
+// Format prints String for every verb.
 func (s SecretKey) Format(f fmt.State, _ rune) { io.WriteString(f, s.String()) }
 
-// MarshalText yields String, for JSON.
+// MarshalText returns String, for JSON.
 func (s SecretKey) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
 // LogValue implements slog.LogValuer through String.
 func (s SecretKey) LogValue() slog.Value { return slog.StringValue(s.String()) }
 
-// SecretKey decrypts the secret key of that alias, with its own password where one
-// was given (Options.KeyPasswords), else with the store's.
+// SecretKey decrypts the secret key with an alias. It uses the key's own password if one was
+// given (Options.KeyPasswords), else the store's.
 //
-// Errors: ErrNotFound when there is no such entry or it holds no secret key,
+// Errors: ErrNotFound if there is no such entry or it holds no secret key;
 // ErrIncorrectPassword, ErrUnsupported, ErrCorrupt.
 func (k *Keystore) SecretKey(alias string) (*SecretKey, error) {
 	const op = "keystore: secret key"
@@ -81,10 +81,10 @@ func openSecret(e *entry.Entry, password []byte) ([]byte, error) {
 	return nil, fmt.Errorf("secret key cannot be read: %w", trustkeep.ErrUnsupported)
 }
 
-// SetSecretKey puts a secret key under an alias, replacing the entry of exactly
-// that alias. PKCS#12, JCEKS and BouncyCastle's formats hold secret keys; saving
-// the store in another is ErrUnsupported. ErrExists: another entry has an alias
-// that differs only in case.
+// SetSecretKey stores a secret key under an alias and replaces the entry with exactly that
+// alias. PKCS#12, JCEKS and BouncyCastle's formats hold secret keys; saving in another format
+// is ErrUnsupported. The error wraps ErrExists if the alias of another entry differs only in
+// case.
 func (k *Keystore) SetSecretKey(alias string, key *SecretKey) error {
 	const op = "keystore: set secret key"
 	if key == nil || key.secret == nil {

@@ -9,13 +9,12 @@ import (
 	"github.com/trustkeep/trustkeep/internal/store/entry"
 )
 
-// Signer unlocks the private key of that alias, with the passwords that Identity would
-// use. Unlike Identity it needs no certificate: it serves a key that waits for its
-// certificate, or whose certificate is another key's. The result does not print the key.
-// It is kept, so asking again costs nothing.
+// Signer unlocks the private key with an alias, with the passwords that Identity uses. It
+// needs no certificate: use it for a key that waits for its certificate, or whose certificate
+// is another key's. The result does not print the key, and is cached.
 //
-// Errors: ErrNotFound when there is no such entry or it holds no private key,
-// ErrIncorrectPassword, ErrUnsupported for keys that the standard library does not know,
+// Errors: ErrNotFound if there is no such entry or it holds no private key;
+// ErrIncorrectPassword; ErrUnsupported for keys that the standard library does not support;
 // ErrCorrupt.
 func (k *Keystore) Signer(alias string) (crypto.Signer, error) {
 	const op = "keystore: signer"

@@ -15,25 +15,25 @@ import (
 	"github.com/trustkeep/trustkeep/internal/storefile"
 )
 
-// Identity unlocks the key of that alias with its own password where one was
-// given (Options.KeyPasswords, SetIdentityWithPassword), else with the
-// store's. An empty alias stands for the only key of a store that has just
-// one. The result is kept, so asking again costs nothing.
+// Identity unlocks the private key with an alias and returns it with its chain. It uses the
+// key's own password if one was given (Options.KeyPasswords, SetIdentityWithPassword), else
+// the store's. An empty alias means the only private key of the store. The result is cached.
 //
-// Errors: ErrNotFound when there is no such entry or it holds no private key,
-// ErrIncorrectPassword, ErrKeyMismatch when key and certificate do not belong
-// together, ErrEmpty for a key without any certificate, ErrUnsupported for
-// keys that the standard library does not know, ErrCorrupt.
+// Errors: ErrNotFound if there is no such entry or it holds no private key;
+// ErrIncorrectPassword; ErrKeyMismatch if key and certificate do not belong together; ErrEmpty
+// for a key without a certificate; ErrUnsupported for keys that the standard library does not
+// support; ErrCorrupt.
 func (k *Keystore) Identity(alias string) (*Identity, error) {
 	return k.identity("keystore: identity", alias, nil, false)
 }
 
-// IdentityWithPassword unlocks the key of that alias with this password, which is checked
-// in every case, also if the key is unlocked already. A key that was set, or that a save
-// or a change of passwords has unlocked, has its own password or else the store's; until
-// there is either, nil is its password. A key that its file holds in the clear is opened
-// by nil, and by the store's password if that vouches for the file; any other is
-// incorrect. Errors are those of Identity.
+// IdentityWithPassword is Identity with a password for the key. It checks the password in
+// every case, also if the key is unlocked already.
+//
+// A key that was set, or that a save or a change of passwords has unlocked, has its own
+// password or else the store's; without either, its password is nil. A key that its file holds
+// in the clear is opened by nil, and by the store's password if that authenticates the file.
+// Any other password is ErrIncorrectPassword.
 func (k *Keystore) IdentityWithPassword(alias string, password trustkeep.PasswordSource) (*Identity, error) {
 	const op = "keystore: identity"
 	secret, err := storefile.Reveal(password)

@@ -15,8 +15,8 @@ import (
 	"github.com/trustkeep/trustkeep/internal/storefile"
 )
 
-// Watched is a keystore that follows its file, or a pair of files. It is safe for
-// concurrent use.
+// Watched is a keystore that follows its file, or its pair of files. It is safe for concurrent
+// use.
 type Watched struct {
 	w       *storefile.Watcher[*Keystore]
 	current atomic.Pointer[Keystore]
@@ -26,8 +26,8 @@ type Watched struct {
 	generation uint64
 }
 
-// LiveIdentity is the identity of an alias as the file has it. It is one for package
-// tlsctx, and safe for concurrent use.
+// LiveIdentity follows the identity with one alias in a watched file. It implements
+// trustkeep.Identity and is safe for concurrent use.
 type LiveIdentity struct {
 	alias string
 	id    atomic.Pointer[Identity]
@@ -41,25 +41,25 @@ func (l *LiveIdentity) TLSCertificate() (*tls.Certificate, error) {
 	return l.id.Load().TLSCertificate()
 }
 
-// String names the current identity.
+// String describes the current identity.
 func (l *LiveIdentity) String() string { return l.id.Load().String() }
 
-// Watch loads the store at path as Load does and follows it until Close: renames onto
-// it, changed links (the ..data of Kubernetes), writing in place, deletion and return. A
-// file that is being written is taken when two looks have found the same. A store that
-// cannot be loaded, or that has lost an identity that is in use or its key's password,
-// leaves the last good state in force. The password is asked for at each reload; a source
-// that does not answer within 30 seconds is reported as an error that wraps
-// context.DeadlineExceeded.
+// Watch loads the store at path as Load does and follows the file until Close: renames onto
+// it, changed links (the ..data of Kubernetes), writes in place, deletion and return. It takes
+// a file that is being written once two looks have found the same content.
 //
-// The errors are those of Load. The path must lead to a regular file.
+// The last good state stays in force if a new one cannot be loaded, or has lost an identity
+// that is in use or its key's password. Each reload asks for the password; a source that does
+// not answer within 30 seconds is reported as an error that wraps context.DeadlineExceeded.
+//
+// Errors are those of Load. The path must lead to a regular file.
 func Watch(path string, password trustkeep.PasswordSource, o trustkeep.WatchOptions) (*Watched, error) {
 	return Options{}.Watch(path, password, o)
 }
 
-// WatchPair is Watch for a certificate with its chain and a key in files of their own,
-// both in PEM. Of a pair that does not belong together, because only one of the files
-// has been replaced yet, nothing is taken. Identity of the empty alias is theirs.
+// WatchPair is Watch for the two PEM files of LoadPair. While the files do not belong
+// together, because only one of them has been replaced, the last good state stays in force.
+// The identity has the empty alias.
 func WatchPair(certFile, keyFile string, password trustkeep.PasswordSource, o trustkeep.WatchOptions) (*Watched, error) {
 	return Options{}.WatchPair(certFile, keyFile, password, o)
 }
@@ -175,8 +175,8 @@ func changed(e *entry.Entry) trustkeep.Changed {
 // Keystore returns the current store. Do not modify it.
 func (k *Watched) Keystore() *Keystore { return k.current.Load() }
 
-// Identity returns the identity of that alias, which follows the file; an empty alias
-// stands for the only one. The errors are those of Keystore.Identity.
+// Identity returns the identity with an alias, which follows the file. An empty alias means
+// the only private key. Errors are those of Keystore.Identity.
 func (k *Watched) Identity(alias string) (*LiveIdentity, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -193,17 +193,16 @@ func (k *Watched) Identity(alias string) (*LiveIdentity, error) {
 	return l, nil
 }
 
-// Reload takes the files as they are now, without waiting for a second look. When they
-// cannot be loaded, the error says why and the last good state stays. The error is that
-// of the context when it ends, also while another look or a callback is in progress, and
-// fs.ErrClosed after Close.
+// Reload loads the files as they are now, without waiting for a second look. If that fails, it
+// returns the reason and the last good state stays. It returns the error of ctx when that
+// ends, also while another look or a callback runs, and fs.ErrClosed after Close.
 func (k *Watched) Reload(ctx context.Context) error { return k.w.Reload(ctx) }
 
-// Err is why the files cannot be loaded as they are now; nil if they were. It never
-// waits, and may be called by OnChange and OnError.
+// Err returns the reason why the current files cannot be loaded, nil if they are loaded. It
+// never waits; OnChange and OnError may call it.
 func (k *Watched) Err() error { return k.w.Err() }
 
-// Close ends the watching; the last state stays. It waits until a callback that is in
-// progress has returned, so that none runs afterwards. One that takes more than 10 seconds,
-// or calls Close itself, is an error that wraps context.DeadlineExceeded.
+// Close stops watching; the last state stays usable. It waits for a running callback, so that
+// none runs afterwards. If the callback takes more than 10 seconds, or calls Close itself, the
+// error wraps context.DeadlineExceeded.
 func (k *Watched) Close() error { return k.w.Close() }
