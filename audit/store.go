@@ -50,7 +50,7 @@ func (a *auditor) keystore(t Target) {
 
 // key audits the entry of a private key. unlocked is the error of unlocking it.
 func (a *auditor) key(t Target, e keystore.Entry, unlocked error) {
-	a.keyPassword(t, e, unlocked)
+	unlocked = a.keyPassword(t, e, unlocked)
 	if errors.Is(unlocked, trustkeep.ErrKeyMismatch) {
 		a.add(t, trustkeep.Finding{Alias: e.Alias, Code: KeyMismatch, Severity: trustkeep.Critical, Text: "the certificate is for another key", Remedy: "install the certificate that was issued for this key"})
 	}
@@ -97,22 +97,39 @@ func (a *auditor) storePassword(t Target) {
 	}
 }
 
-func (a *auditor) keyPassword(t Target, e keystore.Entry, unlocked error) {
+// keyPassword also returns the error of unlocking the key by the password that everybody
+// knows, if one is its own.
+func (a *auditor) keyPassword(t Target, e keystore.Entry, unlocked error) error {
 	wrong := errors.Is(unlocked, trustkeep.ErrIncorrectPassword)
 	if !e.OwnPassword && !wrong {
-		return
+		return unlocked
 	}
-	a.add(t, trustkeep.Finding{Alias: e.Alias, Code: KeyPasswordDiffers, Severity: trustkeep.Note, Text: "the key's password is not the store's", Remedy: "make them the same for consumers that know but one, such as Tomcat"})
+	facts, err := t.Keystore.Inspect(trustkeep.SaveOptions{})
+	if e.OwnPassword || err == nil && facts.Protected { // otherwise the store's was not given
+		a.add(t, trustkeep.Finding{Alias: e.Alias, Code: KeyPasswordDiffers, Severity: trustkeep.Note, Text: "the key's password is not the store's", Remedy: "make them the same for consumers that know but one, such as Tomcat"})
+	}
 	if a.SkipKeys {
-		return
+		return unlocked
 	}
 	p, ok := a.defaultPassword(func(candidate []byte) bool {
 		_, err := t.Keystore.IdentityWithPassword(e.Alias, trustkeep.Password(string(candidate)))
-		return err == nil
+		if !decrypted(err) {
+			return false
+		}
+		unlocked = err
+		return true
 	})
 	if ok {
 		a.add(t, trustkeep.Finding{Alias: e.Alias, Code: DefaultPassword, Severity: trustkeep.Critical, Text: "the password of the key is " + p + ", which everybody knows", Remedy: "change the password"})
 	}
+	return unlocked
+}
+
+// decrypted reports whether a password was right, by the error of unlocking a key with it. The
+// key may be of no use all the same: it has another certificate or none, or is of a kind
+// that we do not know.
+func decrypted(err error) bool {
+	return err == nil || errors.Is(err, trustkeep.ErrKeyMismatch) || errors.Is(err, trustkeep.ErrEmpty) || errors.Is(err, trustkeep.ErrUnsupported)
 }
 
 // defaultPassword finds the known password that opens something. Those of DefaultPasswords
