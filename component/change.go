@@ -14,7 +14,7 @@ import (
 // Nothing is taken over before every stage has passed: name, size, scanner, format,
 // password, match of key and certificate, policy.
 //
-// Errors wrap ErrInvalid for a bad name, no kinds, or a private key without a password to
+// Errors wrap ErrInvalid for a bad name, no kinds or a nil one, or a private key without a password to
 // protect it; ErrRejected (scanner or policy) or whatever else these two return;
 // ErrUnsupported for a file with several entries and no Alias, or with a secret key;
 // ErrEmpty for a file without a certificate or key; ErrKeyMismatch for a private key whose
@@ -34,11 +34,12 @@ func Import(ctx context.Context, name string, file []byte, o Options) (*Componen
 	}
 	of, forget := o.of(name)
 	defer forget()
-	c, err := o.kindOf(file, o.Kinds[0]).Parse(file, nil, of)
+	kind := o.kindOf(file, o.Kinds[0])
+	c, err := kind.Parse(file, nil, of)
 	if err != nil {
 		return nil, failure(op, name, err)
 	}
-	return create(op, name, c, o)
+	return create(op, name, c, kind, o)
 }
 
 // Create makes a component of what a source has: a new key with its certificate
@@ -56,15 +57,15 @@ func Create(ctx context.Context, name string, source Source, o Options) (*Compon
 	if err != nil {
 		return nil, failure(op, name, err)
 	}
-	return create(op, name, c, o)
+	return create(op, name, c, c.ComponentKind(), o)
 }
 
-func create(op, name string, c Content, o Options) (*Component, error) {
+func create(op, name string, c Content, kind Kind, o Options) (*Component, error) {
 	id, err := newID(o.ID, o.Rand)
 	if err != nil {
 		return nil, failure(op, name, err)
 	}
-	return o.admitted(op, &Component{id: id, name: name, content: c, versions: []*version{newVersion(1, o.now(), c)}})
+	return o.admitted(op, &Component{id: id, name: name, kind: kind, content: c, versions: []*version{newVersion(1, o.now(), c)}})
 }
 
 // kindOf returns the kind that claims a file, or else another one.
@@ -82,8 +83,8 @@ func (o Options) kindOf(file []byte, other Kind) Kind {
 // ErrUnsupported.
 //
 // What is known already is kept: issuers that an X.509 file leaves out are taken from the
-// current chain, and a copy of the current PGP key is merged with it. Options.Kinds may be
-// empty.
+// current chain, and a copy of the current PGP key is merged with it. Without Options.Kinds,
+// the kind that the component was imported or restored with reads the file.
 func (c *Component) Reimport(ctx context.Context, file []byte, o Options) (*Component, error) {
 	const op = "reimport"
 	if err := o.admit(ctx, c.name, file); err != nil {
@@ -91,7 +92,7 @@ func (c *Component) Reimport(ctx context.Context, file []byte, o Options) (*Comp
 	}
 	of, forget := o.of(c.name)
 	defer forget()
-	next, err := o.kindOf(file, c.content.ComponentKind()).Parse(file, c.content, of)
+	next, err := o.kindOf(file, c.kind).Parse(file, c.content, of)
 	return c.replaced(op, next, err, o)
 }
 
@@ -113,7 +114,11 @@ func (o Options) make(ctx context.Context, name string, source Source, before Co
 	}
 	of, forget := o.of(name)
 	defer forget()
-	return source.MakeContent(ctx, before, of)
+	made, err := source.MakeContent(ctx, before, of)
+	if err == nil && made == nil {
+		err = fmt.Errorf("a source without content: %w", trustkeep.ErrInvalid)
+	}
+	return made, err
 }
 
 // ChangePassword puts the private key under another password, given the current one. For a
@@ -152,6 +157,9 @@ func (c *Component) Rollback(number int, o Options) (*Component, error) {
 func (c *Component) replaced(op string, next Content, err error, o Options) (*Component, error) {
 	if err == nil && (next.Kind() != c.Kind() || next.Visibility() != c.Visibility()) {
 		err = fmt.Errorf("a %s %s component cannot take over %s %s content: %w", c.Visibility(), c.Kind(), next.Visibility(), next.Kind(), trustkeep.ErrUnsupported)
+	}
+	if err == nil && c.Version() >= maxVersion {
+		err = fmt.Errorf("version %d is the last one: %w", c.Version(), trustkeep.ErrLimit)
 	}
 	if err != nil {
 		return nil, failure(op, c.name, err)

@@ -29,6 +29,7 @@ type Source = content.Source
 type Component struct {
 	id       string
 	name     string
+	kind     Kind       // reads files to replace the content
 	content  Content    // of the last version
 	versions []*version // the current one last
 }
@@ -37,10 +38,11 @@ var _ trustkeep.Component = (*Component)(nil)
 
 // version is one version of the content, which is parsed when it is asked for.
 type version struct {
-	number   int
-	replaced time.Time
-	kind     Kind
-	stored   content.Stored
+	number     int
+	replaced   time.Time
+	kind       Kind
+	stored     content.Stored
+	visibility trustkeep.Visibility // by its outline
 
 	once   sync.Once
 	parsed Content
@@ -54,7 +56,12 @@ func newVersion(number int, replaced time.Time, c Content) *version {
 }
 
 func (v *version) content() (Content, error) {
-	v.once.Do(func() { v.parsed, v.err = v.kind.Restore(v.stored) })
+	v.once.Do(func() {
+		v.parsed, v.err = v.kind.Restore(v.stored)
+		if v.err == nil && v.parsed.Visibility() != v.visibility {
+			v.err = fmt.Errorf("%s content with the outline of %s content: %w", v.parsed.Visibility(), v.visibility, trustkeep.ErrCorrupt)
+		}
+	})
 	return v.parsed, v.err
 }
 
@@ -69,22 +76,30 @@ type Version struct {
 // Content returns what the version holds, for keystore.ChainOf, pgp.KeyOf and the like. It is
 // parsed on the first call; nil if it is damaged, see Err.
 func (v Version) Content() Content {
-	c, err := v.of.content()
+	c, err := v.content()
 	if err != nil {
 		return nil
 	}
 	return c
 }
 
-// Err says why the version has no content; nil if it has. It wraps trustkeep.ErrCorrupt.
+func (v Version) content() (Content, error) {
+	if v.of == nil {
+		return nil, fmt.Errorf("component: not a version of a component: %w", trustkeep.ErrInvalid)
+	}
+	return v.of.content()
+}
+
+// Err says why the version has no content; nil if it has. It wraps trustkeep.ErrCorrupt, or
+// ErrInvalid for the zero Version.
 func (v Version) Err() error {
-	_, err := v.of.content()
+	_, err := v.content()
 	return err
 }
 
 // Fingerprint is that of the content; empty if it is damaged.
 func (v Version) Fingerprint() string {
-	if c, err := v.of.content(); err == nil {
+	if c, err := v.content(); err == nil {
 		return c.Fingerprint()
 	}
 	return ""

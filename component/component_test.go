@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/content"
 )
 
 var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
@@ -68,7 +69,17 @@ func TestWrongCalls(t *testing.T) {
 	_, noKinds := Import(ctx, "a", []byte("public"), Options{})
 	_, noSource := Create(ctx, "a", nil, Options{})
 	_, noName := Create(ctx, "", fakeSource("public"), Options{})
-	for about, err := range map[string]error{"no kinds": noKinds, "no source": noSource, "no name": noName} {
+	_, nilKind := Import(ctx, "a", []byte("public"), Options{Kinds: []Kind{nil}})
+	_, nilKindToo := Import(ctx, "a", []byte("garbage"), Options{Kinds: []Kind{fakeKind{}, nil}})
+	_, nilKindAgain := counted(t, 1).Reimport(ctx, []byte("public"), Options{Kinds: []Kind{nil}})
+	_, nilKindOfState := Restore(counted(t, 1).State(), nil, fakeKind{})
+	_, noContent := Create(ctx, "a", emptySource{}, Options{})
+	_, noNewContent := counted(t, 1).Renew(ctx, emptySource{}, Options{})
+	for about, err := range map[string]error{
+		"no kinds": noKinds, "no source": noSource, "no name": noName, "nil kind": nilKind, "nil kind among others": nilKindToo,
+		"nil kind of a reimport": nilKindAgain, "nil kind of a state": nilKindOfState, "no content": noContent, "no new content": noNewContent,
+		"no version": Version{}.Err(),
+	} {
 		if !errors.Is(err, trustkeep.ErrInvalid) {
 			t.Errorf("%s: %v", about, err)
 		}
@@ -76,6 +87,69 @@ func TestWrongCalls(t *testing.T) {
 	c := counted(t, 1)
 	if _, err := c.Reimport(ctx, []byte("public again"), Options{}); err != nil {
 		t.Errorf("without kinds, that of the component counts: %v", err)
+	}
+}
+
+// TestKindStaysWithTheComponent, and so do its options.
+func TestKindStaysWithTheComponent(t *testing.T) {
+	k := fakeKind{new(atomic.Int32)}
+	restored, err := Restore(stateOf(2, "public"), k)
+	if err != nil {
+		t.Fatal(err)
+	}
+	imported, err := Import(t.Context(), "a", []byte("public"), Options{Kinds: []Kind{k}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for about, c := range map[string]*Component{"restored": restored, "imported": imported} {
+		if c, err = c.Rollback(1, Options{}); err != nil {
+			t.Fatal(err)
+		}
+		before := k.parsed.Load()
+		if _, err := c.Reimport(t.Context(), []byte("public again"), Options{}); err != nil || k.parsed.Load() != before+1 {
+			t.Errorf("%s: read by another kind than before, %v", about, err)
+		}
+	}
+}
+
+// TestLastVersion: what a component becomes can always be restored.
+func TestLastVersion(t *testing.T) {
+	c := counted(t, maxVersion-1)
+	c, err := c.Rollback(maxVersion-1, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Restore(c.State(), fakeKind{}); err != nil {
+		t.Errorf("version %d: %v", c.Version(), err)
+	}
+	if after, err := c.Rollback(maxVersion, Options{}); !errors.Is(err, trustkeep.ErrLimit) || after != nil {
+		t.Errorf("%v, %v", after, err)
+	}
+}
+
+// lyingKind takes everything for public by its outline.
+type lyingKind struct{ fakeKind }
+
+func (lyingKind) Outline(content.Stored) (trustkeep.Visibility, error) { return trustkeep.Public, nil }
+
+// TestOutlineThatIsWrong: what a version holds is never of another visibility than the
+// component.
+func TestOutlineThatIsWrong(t *testing.T) {
+	s := stateOf(2, "public")
+	s.Versions[0].Data = []byte("private")
+	c, err := Restore(s, lyingKind{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if v := c.Versions()[0]; v.Content() != nil || !errors.Is(v.Err(), trustkeep.ErrCorrupt) {
+		t.Errorf("an old version: %v", v.Err())
+	}
+	if r, err := c.Rollback(1, Options{}); !errors.Is(err, trustkeep.ErrCorrupt) || r != nil {
+		t.Errorf("%v, %v", r, err)
+	}
+	s.Versions[1].Data = []byte("private")
+	if c, err := Restore(s, lyingKind{}); !errors.Is(err, trustkeep.ErrCorrupt) || c != nil {
+		t.Errorf("the current one: %v, %v", c, err)
 	}
 }
 

@@ -22,7 +22,8 @@ type Draft struct {
 	save    func(*Component) error
 }
 
-// NewDraft opens a component. save stores it, and is called by Save alone.
+// NewDraft opens a component. save stores it, and is called by Save alone; if nil, Save of a
+// changed draft fails with an error that wraps ErrInvalid.
 func NewDraft(c *Component, save func(*Component) error) *Draft {
 	return &Draft{current: c, save: save}
 }
@@ -36,14 +37,20 @@ func (d *Draft) Component() *Component {
 
 // Change replaces the component by what change makes of it, such as its methods
 // Reimport, Rename or ChangePassword. When change fails, the draft stays as it was.
-// After Close the error wraps ErrInvalid.
+// After Close, and for a change that returns no component, the error wraps ErrInvalid.
 func (d *Draft) Change(change func(*Component) (*Component, error)) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.closed {
 		return fmt.Errorf("component: the draft is closed: %w", trustkeep.ErrInvalid)
 	}
+	if d.current == nil || change == nil {
+		return fmt.Errorf("component: draft: no component or no change: %w", trustkeep.ErrInvalid)
+	}
 	next, err := change(d.current)
+	if err == nil && next == nil {
+		err = fmt.Errorf("component: draft: the change returned no component: %w", trustkeep.ErrInvalid)
+	}
 	if err != nil {
 		return err
 	}
@@ -65,6 +72,9 @@ func (d *Draft) Save() error {
 	defer d.mu.Unlock()
 	if !d.changed {
 		return nil
+	}
+	if d.save == nil {
+		return fmt.Errorf("component: a draft that cannot be saved: %w", trustkeep.ErrInvalid)
 	}
 	if err := d.save(d.current); err != nil {
 		return err

@@ -142,3 +142,22 @@ func TestDraftTakesChangesFromSeveral(t *testing.T) {
 		t.Errorf("version %d of %d changes", stored.Version(), writers*changes)
 	}
 }
+
+func TestDraftsUsedWrongly(t *testing.T) {
+	nothing := func(*Component) (*Component, error) { return nil, nil }
+	d := NewDraft(counted(t, 1), nil)
+	for about, change := range map[string]func(*Component) (*Component, error){"no change": nil, "a change to nothing": nothing} {
+		if err := d.Change(change); !errors.Is(err, trustkeep.ErrInvalid) || d.Unsaved() || d.Component() == nil {
+			t.Errorf("%s: %v", about, err)
+		}
+	}
+	if err := NewDraft(nil, nil).Change(next); !errors.Is(err, trustkeep.ErrInvalid) {
+		t.Errorf("no component: %v", err)
+	}
+	if err := d.Change(next); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Save(); !errors.Is(err, trustkeep.ErrInvalid) || !d.Unsaved() {
+		t.Errorf("nothing that saves: %v", err)
+	}
+}

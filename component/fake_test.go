@@ -69,6 +69,13 @@ func (c fakeContent) ExportPrivate(e content.ExportOptions, o content.Options) (
 	return c.ExportPublic("")
 }
 
+// emptySource makes nothing.
+type emptySource struct{}
+
+func (emptySource) MakeContent(context.Context, Content, content.Options) (Content, error) {
+	return nil, nil
+}
+
 // fakeSource makes content of its text.
 type fakeSource string
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 	"time"
 
@@ -34,13 +35,14 @@ type Options struct {
 	Password trustkeep.PasswordSource
 	// NewPassword protects the private key from then on. If nil, Password does.
 	NewPassword trustkeep.PasswordSource
-	// Alias of the entry to take of a file that holds several. Empty takes the only
-	// one. The chain of the chosen one is still completed from the file.
+	// Alias of the entry to take of a file that holds several; for PGP, the
+	// fingerprint of the key. Empty takes the only one. The chain of the chosen one is
+	// still completed from the file.
 	Alias string
 	// ID of a new component. If empty, it gets 32 random hex digits.
 	ID string
 	// Limits bounds the work that a file may cause. A zero MaxSize is 4 MiB here;
-	// other zero fields stand for the defaults.
+	// other zero fields stand for those of the kind, see keystore.Options.
 	Limits trustkeep.Limits
 	// Clock dates versions and certificates; nil is time.Now.
 	Clock func() time.Time
@@ -60,19 +62,18 @@ func (o Options) now() time.Time {
 
 // admit runs the stages of an import that come before the content is looked at.
 func (o Options) admit(ctx context.Context, name string, file []byte) error {
-	return admit(ctx, name, file, limits.New(o.limits()), o.Scanner)
-}
-
-func (o Options) limits() trustkeep.Limits {
+	if slices.Contains(o.Kinds, nil) {
+		return fmt.Errorf("Options.Kinds has a nil: %w", trustkeep.ErrInvalid)
+	}
 	if o.Limits.MaxSize == 0 {
 		o.Limits.MaxSize = maxFile
 	}
-	return o.Limits
+	return admit(ctx, name, file, limits.New(o.Limits), o.Scanner)
 }
 
 // of returns what a kind of content needs, and what forgets the password again.
 func (o Options) of(name string) (c content.Options, forget func()) {
-	c = content.Options{Name: name, Alias: o.Alias, NewPassword: o.NewPassword, Limits: o.limits(), Clock: o.Clock, Rand: o.Rand}
+	c = content.Options{Name: name, Alias: o.Alias, NewPassword: o.NewPassword, Limits: o.Limits, Clock: o.Clock, Rand: o.Rand}
 	c.Password, forget = once(o.Password)
 	return c, forget
 }

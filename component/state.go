@@ -3,6 +3,7 @@ package component
 import (
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/trustkeep/trustkeep"
@@ -53,7 +54,13 @@ func Restore(s State, kinds ...Kind) (*Component, error) {
 	return c, nil
 }
 
+// maxVersion is the number of the last version that a component can have.
+const maxVersion = math.MaxInt32
+
 func restore(s State, kinds []Kind) (*Component, error) {
+	if slices.Contains(kinds, nil) {
+		return nil, fmt.Errorf("a nil kind: %w", trustkeep.ErrInvalid)
+	}
 	if s.ID == "" || len(s.Versions) == 0 {
 		return nil, fmt.Errorf("no ID or no version: %w", trustkeep.ErrCorrupt)
 	}
@@ -74,11 +81,11 @@ func restore(s State, kinds []Kind) (*Component, error) {
 	if kind == nil {
 		return nil, fmt.Errorf("content of none of the %d kinds: %w", len(kinds), trustkeep.ErrUnsupported)
 	}
-	c := &Component{id: s.ID, name: s.Name, versions: make([]*version, len(s.Versions))}
+	c := &Component{id: s.ID, name: s.Name, kind: kind, versions: make([]*version, len(s.Versions))}
 	var visibility trustkeep.Visibility
 	for i, v := range s.Versions {
 		number := func(err error) error { return fmt.Errorf("version %d: %w", v.Number, err) }
-		if v.Number < 1 || v.Number > math.MaxInt32 || i > 0 && v.Number <= s.Versions[i-1].Number || !kind.Holds(v.Stored) {
+		if v.Number < 1 || v.Number > maxVersion || i > 0 && v.Number <= s.Versions[i-1].Number || !kind.Holds(v.Stored) {
 			return nil, number(trustkeep.ErrCorrupt)
 		}
 		own, err := kind.Outline(v.Stored)
@@ -89,7 +96,7 @@ func restore(s State, kinds []Kind) (*Component, error) {
 			return nil, number(fmt.Errorf("%s content among %s: %w", own, visibility, trustkeep.ErrCorrupt))
 		}
 		visibility = own
-		c.versions[i] = &version{number: v.Number, replaced: v.Replaced, kind: kind, stored: v.Stored.Clone()}
+		c.versions[i] = &version{number: v.Number, replaced: v.Replaced, kind: kind, stored: v.Stored.Clone(), visibility: own}
 	}
 	var err error
 	if c.content, err = c.current().content(); err != nil {

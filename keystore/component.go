@@ -31,7 +31,8 @@ type componentKind struct{ o Options }
 // Detect leaves armored PGP to pgp, since PEM looks the same.
 func (componentKind) Detect(file []byte) bool {
 	_, known := formats.Detect(file)
-	return known && !bytes.Contains(file[:min(len(file), 1<<16)], []byte("-----BEGIN PGP "))
+	pgp, _ := content.Armor(file)
+	return known && !pgp
 }
 
 func (componentKind) Holds(s content.Stored) bool { return len(s.Chain)+len(s.Store) > 0 }
@@ -216,6 +217,9 @@ func storeOf(c content.Holder, password trustkeep.PasswordSource) (*Keystore, er
 
 // MakeContent implements component.Source: component.Create and Renew take an Identity.
 func (id *Identity) MakeContent(ctx context.Context, before content.Content, o content.Options) (content.Content, error) {
+	if id == nil || id.signer == nil {
+		return nil, fmt.Errorf("no identity: %w", trustkeep.ErrInvalid)
+	}
 	const alias = "component" // until it gets the component's name
 	ks := Options{}.componentOptions(o).New()
 	defer ks.Close()

@@ -13,15 +13,7 @@ import (
 
 // componentOptions are the options of a kind, with those of an operation.
 func (o Options) componentOptions(of content.Options) Options {
-	if of.Limits != (trustkeep.Limits{}) {
-		o.Limits = of.Limits
-	}
-	if of.Clock != nil {
-		o.Clock = of.Clock
-	}
-	if of.Rand != nil {
-		o.Rand = of.Rand
-	}
+	of.Over(&o.Limits, &o.Clock, &o.Rand)
 	return o
 }
 
@@ -33,6 +25,9 @@ func (k componentKind) Parse(file []byte, old content.Content, o content.Options
 		if before, err = asCertificate(old); err != nil {
 			return nil, err
 		}
+	}
+	if pgp, pem := content.Armor(file); pgp && pem {
+		return nil, fmt.Errorf("an OpenPGP block beside PEM: %w", trustkeep.ErrUnsupported)
 	}
 	password, err := storefile.Reveal(o.Password)
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 	"github.com/trustkeep/trustkeep/component"
 	"github.com/trustkeep/trustkeep/internal/testpki"
 	"github.com/trustkeep/trustkeep/issue"
+	"github.com/trustkeep/trustkeep/keystore"
 )
 
 // stages records which stages of an import were reached.
@@ -166,5 +167,34 @@ func TestPolicySeesWhatWouldResult(t *testing.T) {
 				t.Errorf("policy saw version %d", seen.Version())
 			}
 		})
+	}
+}
+
+// TestLimitsOfTheKindCount where those of the operation are zero, also when the component's
+// content is replaced.
+func TestLimitsOfTheKindCount(t *testing.T) {
+	chain := testpki.New(t, testpki.Options{}).Server("a.example").ChainPEM()
+	c := importFile(t, "a", chain, component.Options{})
+	for about, limits := range map[string]trustkeep.Limits{"entries": {MaxEntries: 1}, "size": {MaxSize: 10}} {
+		kind := keystore.Options{Limits: limits}.ComponentKind()
+		_, err := component.Import(t.Context(), "a", chain, component.Options{Kinds: []component.Kind{kind}})
+		wantError(t, err, trustkeep.ErrLimit)
+		if _, err = mustComponent(t)(component.Restore(c.State(), kind)).Reimport(t.Context(), chain, component.Options{}); !errors.Is(err, trustkeep.ErrLimit) {
+			t.Errorf("%s, reimport: %v", about, err)
+		}
+	}
+	kind := keystore.Options{Limits: trustkeep.Limits{MaxEntries: 1}}.ComponentKind()
+	if _, err := component.Import(t.Context(), "a", chain, component.Options{Kinds: []component.Kind{kind}, Limits: trustkeep.Limits{MaxEntries: 100}}); err != nil {
+		t.Errorf("those of the operation count first: %v", err)
+	}
+}
+
+func TestSourcesThatHaveNothing(t *testing.T) {
+	for about, source := range map[string]component.Source{
+		"no identity": (*keystore.Identity)(nil), "the zero identity": &keystore.Identity{},
+	} {
+		if _, err := component.Create(t.Context(), "a", source, withPassword("secret")); !errors.Is(err, trustkeep.ErrInvalid) {
+			t.Errorf("%s: %v", about, err)
+		}
 	}
 }

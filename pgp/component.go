@@ -1,9 +1,9 @@
 package pgp
 
 import (
-	"bytes"
 	"context"
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/trustkeep/trustkeep"
@@ -25,7 +25,7 @@ type componentKind struct{ o Options }
 // (RFC 9580 section 4.2), as far as no keystore format begins with it: JKS looks like a
 // packet of type 62, JCEKS like a subkey.
 func (componentKind) Detect(file []byte) bool {
-	if bytes.Contains(file[:min(len(file), 1<<16)], []byte("-----BEGIN PGP ")) {
+	if armored, _ := content.Armor(file); armored {
 		return true
 	}
 	tag := firstTag(file)
@@ -65,8 +65,8 @@ func (k componentKind) Outline(s content.Stored) (trustkeep.Visibility, error) {
 
 // Restore refuses private keys that no passphrase protects: they are never stored, and any
 // passphrase would seem to open one.
-func (componentKind) Restore(s content.Stored) (content.Content, error) {
-	ring, err := Parse(s.Data)
+func (k componentKind) Restore(s content.Stored) (content.Content, error) {
+	ring, err := Options{Limits: k.o.Limits}.Parse(s.Data)
 	if errors.Is(err, trustkeep.ErrEmpty) {
 		return nil, fail(trustkeep.ErrCorrupt, "%v", err)
 	}
@@ -76,7 +76,7 @@ func (componentKind) Restore(s content.Stored) (content.Content, error) {
 	if ring.Len() != 1 || len(ring.skipped) > 0 {
 		return nil, fail(trustkeep.ErrCorrupt, "%d keys, and %d parts that cannot be read", ring.Len(), len(ring.skipped))
 	}
-	c, err := newKeyContent(ring.keys[0])
+	c, err := newKeyContent(ring.keys[0], k.o.Limits)
 	if err != nil {
 		return nil, fail(trustkeep.ErrCorrupt, "%v", err)
 	}
@@ -109,32 +109,41 @@ func (k componentKind) Parse(file []byte, before content.Content, o content.Opti
 			return nil, err
 		}
 	}
-	return newKeyContent(key)
+	return newKeyContent(key, k.o.componentOptions(o).Limits)
 }
 
 // componentOptions are the options of a kind, with those of an operation.
 func (o Options) componentOptions(of content.Options) Options {
-	if of.Limits != (trustkeep.Limits{}) {
-		o.Limits = of.Limits
-	}
-	if of.Clock != nil {
-		o.Clock = of.Clock
-	}
-	if of.Rand != nil {
-		o.Rand = of.Rand
-	}
+	of.Over(&o.Limits, &o.Clock, &o.Rand)
 	return o
 }
 
 func (k componentKind) importKey(file []byte, o content.Options) (*Key, error) {
+	if _, pem := content.Armor(file); pem {
+		return nil, fail(trustkeep.ErrUnsupported, "PEM that is not OpenPGP")
+	}
 	ring, err := k.o.componentOptions(o).Parse(file)
 	if err != nil {
 		return nil, err
+	}
+	if o.Alias != "" {
+		return keyNamed(ring, o.Alias)
 	}
 	if ring.Len() != 1 || len(ring.skipped) > 0 {
 		return nil, fail(trustkeep.ErrUnsupported, "a component holds one key; the file has %d, and %d parts that cannot be read", ring.Len(), len(ring.skipped))
 	}
 	return ring.keys[0], nil
+}
+
+// keyNamed chooses a key by its fingerprint. PGP keys have no other names that are theirs
+// alone.
+func keyNamed(ring *Keyring, fingerprint string) (*Key, error) {
+	for _, key := range ring.keys {
+		if strings.EqualFold(key.Fingerprint(), fingerprint) {
+			return key, nil
+		}
+	}
+	return nil, fail(trustkeep.ErrNotFound, "key %s", trustkeep.Printable(fingerprint))
 }
 
 func lockedImport(key *Key, o content.Options) (*Key, error) {
@@ -157,14 +166,15 @@ func lockedImport(key *Key, o content.Options) (*Key, error) {
 
 // keyContent is a PGP key under management.
 type keyContent struct {
-	key  *Key   // locked, if private
-	data []byte // binary
+	key    *Key             // locked, if private
+	data   []byte           // binary
+	limits trustkeep.Limits // for unlocking: the file keeps the protection that it came with
 }
 
 // newKeyContent takes a key over as it is locked. The error wraps ErrRejected for a private
 // key with a part that has no passphrase.
-func newKeyContent(key *Key) (*keyContent, error) {
-	c := &keyContent{key: key.forget()}
+func newKeyContent(key *Key, l trustkeep.Limits) (*keyContent, error) {
+	c := &keyContent{key: key.forget(), limits: l}
 	if !key.IsPrivate() {
 		c.data = key.Marshal()
 		return c, nil
@@ -217,7 +227,7 @@ func (c *keyContent) CheckPassword(password trustkeep.PasswordSource) error {
 	if !c.key.IsPrivate() {
 		return fail(trustkeep.ErrUnsupported, "a public component has no passphrase")
 	}
-	_, err := c.key.Unlock(password, Options{})
+	_, err := c.key.Unlock(password, Options{Limits: c.limits})
 	return err
 }
 
@@ -226,7 +236,7 @@ func (c *keyContent) ChangePassword(o content.Options) (content.Content, error) 
 	if err != nil {
 		return nil, err
 	}
-	return newKeyContent(key)
+	return newKeyContent(key, c.limits)
 }
 
 func (c *keyContent) relocked(o content.Options) (*Key, error) {
@@ -236,7 +246,7 @@ func (c *keyContent) relocked(o content.Options) (*Key, error) {
 	if o.Password == nil || o.NewPassword == nil {
 		return nil, fail(trustkeep.ErrInvalid, "a private key needs a passphrase")
 	}
-	return c.key.ChangePassphrase(o.Password, o.NewPassword, Options{}.componentOptions(o))
+	return c.key.ChangePassphrase(o.Password, o.NewPassword, Options{Limits: c.limits}.componentOptions(o))
 }
 
 // File suffixes of exported keys.
@@ -302,7 +312,7 @@ func (g GenerateOptions) MakeContent(ctx context.Context, before content.Content
 	if err != nil {
 		return nil, err
 	}
-	return newKeyContent(key)
+	return newKeyContent(key, g.Options.Limits)
 }
 
 // MakeContent makes a component of the key, see component.Create. A private key must be
@@ -310,7 +320,7 @@ func (g GenerateOptions) MakeContent(ctx context.Context, before content.Content
 // changed copy of the current key, such as one with a later expiry; the error wraps
 // ErrKeyMismatch for another key.
 func (k *Key) MakeContent(_ context.Context, before content.Content, o content.Options) (content.Content, error) {
-	if k == nil {
+	if k == nil || k.state == nil {
 		return nil, fail(trustkeep.ErrInvalid, "no key")
 	}
 	if before == nil {
@@ -318,10 +328,10 @@ func (k *Key) MakeContent(_ context.Context, before content.Content, o content.O
 		if err != nil {
 			return nil, err
 		}
-		return newKeyContent(key)
+		return newKeyContent(key, o.Limits)
 	}
 	if k.Fingerprint() != before.Fingerprint() || k.IsPrivate() != (before.Visibility() == trustkeep.Private) {
 		return nil, fail(trustkeep.ErrKeyMismatch, "key %s is not the one of the component", k.Fingerprint())
 	}
-	return newKeyContent(k)
+	return newKeyContent(k, o.Limits)
 }

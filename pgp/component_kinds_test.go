@@ -407,3 +407,44 @@ func TestInteropGPGComponents(t *testing.T) {
 	}
 	t.Log("what gpg exports becomes a private and a public component of the fingerprint that gpg lists")
 }
+
+// TestLimitsOfTheKindCount for what unlocking costs, since components keep the protection
+// that a file came with.
+func TestLimitsOfTheKindCount(t *testing.T) {
+	c := mustComponent(t)(component.Create(t.Context(), "a", GenerateOptions{Preset: PresetRFC9580, UserIDs: []string{"a"}}, under("secret")))
+	low := Options{Limits: trustkeep.Limits{MaxKDFMemory: 1}}.ComponentKind()
+	r := mustComponent(t)(component.Restore(c.State(), low))
+	if err := r.CheckPassword(trustkeep.Password("secret")); !errors.Is(err, trustkeep.ErrLimit) {
+		t.Errorf("%v", err)
+	}
+	if _, err := r.ChangePassword(trustkeep.Password("secret"), trustkeep.Password("x"), component.Options{}); !errors.Is(err, trustkeep.ErrLimit) {
+		t.Errorf("%v", err)
+	}
+	small := Options{Limits: trustkeep.Limits{MaxSize: 10}}.ComponentKind()
+	if _, err := component.Restore(c.State(), small); !errors.Is(err, trustkeep.ErrLimit) {
+		t.Errorf("%v", err)
+	}
+}
+
+// TestKeyIsChosenByFingerprint in a file of several; a name that it does not have is not
+// ignored.
+func TestKeyIsChosenByFingerprint(t *testing.T) {
+	a, b := newKey(t, GenerateOptions{}, Options{}).Public(), newKey(t, GenerateOptions{}, Options{}).Public()
+	file := append(a.Marshal(), b.Marshal()...)
+	o := component.Options{Kinds: []component.Kind{ComponentKind()}}
+	if _, err := component.Import(t.Context(), "two", file, o); !errors.Is(err, trustkeep.ErrUnsupported) {
+		t.Errorf("%v", err)
+	}
+	o.Alias = strings.ToUpper(b.Fingerprint())
+	if c, err := component.Import(t.Context(), "two", file, o); err != nil || c.Fingerprint() != b.Fingerprint() {
+		t.Errorf("%v, %v", c, err)
+	}
+	if _, err := component.Import(t.Context(), "one", a.Marshal(), o); !errors.Is(err, trustkeep.ErrNotFound) {
+		t.Errorf("%v", err)
+	}
+	for about, none := range map[string]*Key{"nil": nil, "zero": {}} {
+		if _, err := component.Create(t.Context(), "a", none, under("secret")); !errors.Is(err, trustkeep.ErrInvalid) {
+			t.Errorf("%s: %v", about, err)
+		}
+	}
+}

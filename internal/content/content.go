@@ -3,6 +3,8 @@
 package content
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"io"
 	"time"
@@ -94,12 +96,46 @@ type Options struct {
 	Rand                  io.Reader
 }
 
+// Armor reports which blocks a text has: OpenPGP's, and PEM of other labels. Both look the
+// same to a reader of the other.
+func Armor(file []byte) (pgp, pem bool) {
+	const begin = "-----BEGIN "
+	for {
+		i := bytes.Index(file, []byte(begin))
+		if i < 0 {
+			return pgp, pem
+		}
+		file = file[i+len(begin):]
+		if bytes.HasPrefix(file, []byte("PGP ")) {
+			pgp = true
+		} else {
+			pem = true
+		}
+	}
+}
+
 // Protection is the password of the private key from then on; nil is none.
 func (o Options) Protection() trustkeep.PasswordSource {
 	if o.NewPassword != nil {
 		return o.NewPassword
 	}
 	return o.Password
+}
+
+// Over makes the options of an operation count before those of a kind: each limit that is
+// set, and clock and randomness.
+func (o Options) Over(l *trustkeep.Limits, clock *func() time.Time, random *io.Reader) {
+	l.MaxSize = cmp.Or(o.Limits.MaxSize, l.MaxSize)
+	l.MaxDepth = cmp.Or(o.Limits.MaxDepth, l.MaxDepth)
+	l.MaxEntries = cmp.Or(o.Limits.MaxEntries, l.MaxEntries)
+	l.MaxIterations = cmp.Or(o.Limits.MaxIterations, l.MaxIterations)
+	l.MaxKDFMemory = cmp.Or(o.Limits.MaxKDFMemory, l.MaxKDFMemory)
+	if o.Clock != nil {
+		*clock = o.Clock
+	}
+	if o.Rand != nil {
+		*random = o.Rand
+	}
 }
 
 // Stored is content in a form that can be kept. Each kind uses fields of its own.

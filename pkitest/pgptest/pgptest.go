@@ -36,10 +36,11 @@ func New(tb TB, now time.Time) *Keys {
 	return &Keys{tb, now.Truncate(time.Second)}
 }
 
-// Options has the clock of the keys. What is locked with it by a passphrase is locked
-// quickly, and badly.
-func (k *Keys) Options() pgp.Options { return k.at(k.now) }
+// Options has the clock of the keys.
+func (k *Keys) Options() pgp.Options { return pgp.Options{Clock: func() time.Time { return k.now }} }
 
+// at also has what protects keys by cheap passphrases. It is not handed out: nothing outside
+// this module gets cheap ones.
 func (k *Keys) at(t time.Time) pgp.Options {
 	return pgp.Options{Rand: quickkdf.Rand(), Clock: func() time.Time { return t }}
 }

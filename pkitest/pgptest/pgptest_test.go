@@ -49,3 +49,11 @@ func TestSHA1SelfSigned(t *testing.T) {
 		t.Errorf("SHA-1 that is allowed: %v", err)
 	}
 }
+
+// TestOptionsProtectAsUsual: what makes passphrases cheap in tests of this module is not to
+// be had outside of it.
+func TestOptionsProtectAsUsual(t *testing.T) {
+	if o := pgptest.New(t, time.Time{}).Options(); o.Rand != nil {
+		t.Errorf("the source of randomness %T is handed out", o.Rand)
+	}
+}
