@@ -21,7 +21,7 @@ import (
 // written as PKCS#12.
 type Keystore struct {
 	options Options
-	mu      sync.Mutex // held by writers
+	turns   storefile.Turns // of writers
 	state   atomic.Pointer[state]
 	// secrets is locked while passwords that were replaced are wiped, and locked for
 	// reading while passwords are copied or compared.

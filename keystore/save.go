@@ -9,7 +9,8 @@ import (
 
 // Save writes the store to the file at path, in its own format unless the options name
 // another. It replaces the file as a whole or not at all. Other changes of the store wait
-// until it returns, so o.Check, o.Rand and Options.Clock must not edit or save the store.
+// until it returns, so o.Check, o.Rand and Options.Clock must not edit or save the store;
+// whatever waits for o.Check fails with context.DeadlineExceeded after 10 seconds.
 //
 // A private key is never written under an empty password (ErrInvalid). Without a password it
 // is written only to PEM: with NoPassword, or beside others in a PEM file that has keys in the
@@ -25,6 +26,7 @@ func (k *Keystore) Save(path string, o trustkeep.SaveOptions) error {
 	if err != nil {
 		return k.current().saveError(op, path, o, err)
 	}
+	o = k.turns.Checking(o)
 	return k.edit(func(s *state) (*state, error) {
 		w := newWriter(s, o, given)
 		encoded, err := w.encode(k, o)

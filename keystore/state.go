@@ -100,8 +100,11 @@ func (k *Keystore) look(f func(*state)) {
 // edit puts in force what change makes of the current state, unless it fails. Writers
 // take turns.
 func (k *Keystore) edit(change func(*state) (*state, error)) error {
-	k.mu.Lock()
-	defer k.mu.Unlock()
+	release, err := k.turns.Take()
+	if err != nil {
+		return err
+	}
+	defer release()
 	next, err := change(k.current())
 	if err == nil {
 		k.publish(next)
@@ -110,7 +113,7 @@ func (k *Keystore) edit(change func(*state) (*state, error)) error {
 }
 
 // publish puts a state in force and wipes the passwords that are gone with the one
-// before. The caller holds k.mu.
+// before. It is the caller's turn.
 func (k *Keystore) publish(next *state) {
 	k.secrets.Lock()
 	defer k.secrets.Unlock()

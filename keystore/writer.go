@@ -40,8 +40,8 @@ type keySecret struct {
 	err  error          // why nothing does
 }
 
-// newWriter takes over given. It copies the passwords that it needs; the caller holds
-// Keystore.mu or Keystore.secrets.
+// newWriter takes over given. It copies the passwords that it needs; it is the
+// caller's turn, or it holds Keystore.secrets.
 func newWriter(s *state, o trustkeep.SaveOptions, given *redact.Secret) *writer {
 	w := &writer{s: s, format: o.Format, profile: o.Profile, password: given, given: given != nil, opened: make(map[*item]*item)}
 	if w.format == "" {

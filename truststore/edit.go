@@ -98,8 +98,11 @@ func (t *Truststore) Set(certs ...*x509.Certificate) error {
 	if t == nil {
 		return errNil("set")
 	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
+	release, err := t.turns.Take()
+	if err != nil {
+		return err
+	}
+	defer release()
 	old := t.current()
 	fresh := New(certs...).current()
 	if len(old.scopes) == 0 && slices.EqualFunc(trustedOf(old.entries), trustedOf(fresh.entries), (*x509.Certificate).Equal) {
@@ -116,8 +119,11 @@ func (t *Truststore) edit(op, alias string, change func(*editor) error) error {
 	if t == nil {
 		return errNil(op)
 	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
+	release, err := t.turns.Take()
+	if err != nil {
+		return err
+	}
+	defer release()
 	old := t.current()
 	b := newEditor(old)
 	if err := change(b); err != nil {

@@ -27,8 +27,11 @@ func (t *Truststore) Activate(generation uint64) error {
 	if t == nil {
 		return errNil("activate")
 	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
+	release, err := t.turns.Take()
+	if err != nil {
+		return err
+	}
+	defer release()
 	now := t.current()
 	if now.snapshot.generation == generation {
 		return nil

@@ -32,8 +32,12 @@ func (t *Truststore) Save(path string, o trustkeep.SaveOptions) error {
 	}
 	defer given.Wipe()
 	o.Password = storefile.Revealed(given)
-	t.mu.Lock() // the file and the store's origin change together
-	defer t.mu.Unlock()
+	release, err := t.turns.Take() // the file and the store's origin change together
+	if err != nil {
+		return err
+	}
+	defer release()
+	o = t.turns.Checking(o)
 	s := t.current()
 	encoded, password, err := t.encode(s, o)
 	if err != nil {

@@ -18,7 +18,7 @@ import (
 // concurrent use: readers work on immutable snapshots, and each change makes a
 // new one. The zero Truststore is empty and trusts nobody.
 type Truststore struct {
-	mu    sync.Mutex // held by writers
+	turns storefile.Turns // of writers
 	state atomic.Pointer[state]
 	// history are the states before, the newest last. See Activate.
 	history []*state
