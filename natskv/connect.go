@@ -17,11 +17,13 @@ import (
 // It prints without users, passwords and tokens.
 type Server struct {
 	// URLs of one or more servers of a cluster, such as nats://nats.example:4222, also
-	// several in one string with commas between them. Nil is nats://127.0.0.1:4222. A user,
-	// password or token in one prints neither with the Server nor in errors. In an
-	// unexported field of another struct package fmt prints a Server as it is: hand
-	// secrets over by NATS there.
+	// several in one string with commas between them. If neither they nor PrivateURLs are
+	// set, it is nats://127.0.0.1:4222. One with a user, password or token is
+	// trustkeep.ErrInvalid: it belongs into PrivateURLs.
 	URLs []string
+	// PrivateURLs are more of them, with users, passwords or tokens in them; they print
+	// neither with the Server nor in errors. If nil, there are none. Connect asks once.
+	PrivateURLs trustkeep.PasswordSource
 	// TLS makes the connections; see the function TLS. Nil is for servers without TLS:
 	// nothing keeps the records secret or the server honest then. (One that insists
 	// on TLS all the same is judged by the system's roots, as nats.go does.)
@@ -35,26 +37,27 @@ type Server struct {
 
 // Connect connects to a server and opens the storage. The context bounds both; the
 // connection then lives until Close, and is made again whenever it is lost.
-// URLs that cannot be parsed are trustkeep.ErrInvalid.
+// URLs that cannot be parsed are trustkeep.ErrInvalid; the error of asking for PrivateURLs is
+// that of the source.
 //
 // If it fails for reasons of TLS, the error is, or wraps, a *tlsctx.HandshakeError. See
 // Open for the others.
 func Connect(ctx context.Context, server Server, o Options) (*Storage, error) {
-	s, err := connect(ctx, server, o)
+	if err := ctx.Err(); err != nil {
+		return nil, &trustkeep.Error{Op: "natskv: connect", Path: server.String(), Err: err}
+	}
+	urls, err := server.urls()
 	if err != nil {
 		return nil, &trustkeep.Error{Op: "natskv: connect", Path: server.String(), Err: err}
+	}
+	s, err := connect(ctx, server, urls, o)
+	if err != nil {
+		return nil, &trustkeep.Error{Op: "natskv: connect", Path: publicAll(urls), Err: err}
 	}
 	return s, nil
 }
 
-func connect(ctx context.Context, server Server, o Options) (*Storage, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
-	urls, err := server.urls()
-	if err != nil {
-		return nil, err
-	}
+func connect(ctx context.Context, server Server, urls []string, o Options) (*Storage, error) {
 	options := []nats.Option{
 		nats.Name("trustkeep natskv"),
 		// A server to which thousands come back at once takes its time.

@@ -232,7 +232,7 @@ func TestOpenRefuses(t *testing.T) {
 
 // A server that is not there, and one that goes away.
 func TestNoAnswer(t *testing.T) {
-	if _, err := Connect(t.Context(), Server{URLs: []string{"nats://me:hunter2@127.0.0.1:1"}}, Options{}); err == nil || strings.Contains(err.Error(), "hunter2") {
+	if _, err := Connect(t.Context(), Server{PrivateURLs: trustkeep.Password("nats://me:hunter2@127.0.0.1:1")}, Options{}); err == nil || strings.Contains(err.Error(), "hunter2") {
 		t.Errorf("connected to nothing, or an error with a password: %v", err)
 	}
 	b := newBroker(t, nil)

@@ -19,9 +19,9 @@ const unprintable = "[not a URL]"
 
 // split returns the URLs in the order in which nats.go finds them, several of which may be
 // in one string.
-func (s Server) split() []string {
+func split(urls ...string) []string {
 	var out []string
-	for one := range strings.SplitSeq(strings.Join(s.URLs, ","), ",") {
+	for one := range strings.SplitSeq(strings.Join(urls, ","), ",") {
 		if one = strings.TrimSpace(one); one != "" {
 			out = append(out, one)
 		}
@@ -31,7 +31,23 @@ func (s Server) split() []string {
 
 // urls returns the URLs to connect to. What nats.go cannot parse it repeats in its error.
 func (s Server) urls() ([]string, error) {
-	out := s.split()
+	out := split(s.URLs...)
+	for _, one := range out {
+		if strings.Contains(one, "@") {
+			return nil, &trustkeep.Error{
+				Op: "a user or secret in URLs", Err: trustkeep.ErrInvalid,
+				Hint: "set PrivateURLs, or options of nats.go in NATS",
+			}
+		}
+	}
+	if s.PrivateURLs != nil {
+		secret, err := s.PrivateURLs.Reveal()
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, split(string(secret))...)
+		clear(secret)
+	}
 	if len(out) == 0 {
 		return []string{nats.DefaultURL}, nil
 	}
@@ -63,8 +79,19 @@ func public(text string) string {
 
 // String lists the servers by scheme, host and port, without users, passwords and tokens.
 func (s Server) String() string {
-	all := s.split()
-	for i, one := range all {
+	all := publicAll(split(s.URLs...))
+	switch {
+	case s.PrivateURLs == nil:
+		return all
+	case all == "":
+		return "private URLs"
+	}
+	return all + ",private URLs"
+}
+
+func publicAll(urls []string) string {
+	all := make([]string, len(urls))
+	for i, one := range urls {
 		all[i] = public(one)
 		// A comma in a token has cut it in two, if this is not how somebody writes several.
 		if i > 0 && strings.Contains(one, "@") && !strings.Contains(one, "://") {

@@ -1,19 +1,15 @@
 package natskv
 
 import (
-	"bytes"
-	"encoding/gob"
-	"encoding/json"
-	"encoding/xml"
 	"errors"
-	"fmt"
-	"log/slog"
 	"strings"
 	"testing"
 
 	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/printtest"
 )
 
 // secretURLs are servers with secrets: what must not be printed, and whether it can be used.
@@ -45,39 +41,56 @@ var secretURLs = map[string]struct {
 func TestServerDoesNotPrintSecrets(t *testing.T) {
 	for name, c := range secretURLs {
 		t.Run(name, func(t *testing.T) {
-			s := Server{URLs: c.urls}
-			var out bytes.Buffer
-			for _, v := range []any{s, &s, []Server{s}, map[string]any{"s": &s}, struct{ S Server }{s}, struct{ S *Server }{&s}} {
-				for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%d", "%c"} {
-					fmt.Fprintf(&out, verb+"\n", v)
-				}
-				json.NewEncoder(&out).Encode(v)
-				xml.NewEncoder(&out).Encode(v)
-				gob.NewEncoder(&out).Encode(v)
-				for _, h := range []slog.Handler{slog.NewTextHandler(&out, nil), slog.NewJSONHandler(&out, nil)} {
-					slog.New(h).Info("a server", "s", v, slog.Group("g", "s", v))
-				}
-			}
+			whole := strings.Join(c.urls, ",")
+			s := Server{PrivateURLs: trustkeep.Password(whole)}
+			printtest.NoSecret(t, "Server", s, whole)
 			storage, err := Connect(t.Context(), s, Options{})
 			if err == nil {
 				storage.Close()
 				t.Fatal("connected to nothing")
 			}
-			for e := err; e != nil; e = errors.Unwrap(e) {
-				fmt.Fprintf(&out, "%v\n%+v\n", e, e)
-			}
 			if errors.Is(err, trustkeep.ErrInvalid) != c.invalid {
 				t.Errorf("error %v", err)
-			}
-			for _, secret := range c.secrets {
-				if i := strings.Index(out.String(), secret); i >= 0 {
-					t.Errorf("%q is printed: %.200q", secret, out.String()[max(0, i-60):])
-				}
 			}
 			if !c.invalid && !strings.Contains(err.Error(), "127.0.0.1:1") {
 				t.Errorf("the error does not name the server: %v", err)
 			}
+			// Where they do not belong they are refused, and not shown by the methods of a Server.
+			wrong := Server{URLs: c.urls}
+			_, wrongErr := Connect(t.Context(), wrong, Options{})
+			if !errors.Is(wrongErr, trustkeep.ErrInvalid) || !strings.Contains(wrongErr.Error(), "PrivateURLs") {
+				t.Errorf("in URLs: %v", wrongErr)
+			}
+			text := printtest.Itself(wrong) + printtest.Itself(struct{ S *Server }{&wrong})
+			for _, err := range []error{err, wrongErr} {
+				for ; err != nil; err = errors.Unwrap(err) {
+					text += printtest.Itself(err)
+				}
+			}
+			for _, secret := range c.secrets {
+				if i := strings.Index(text, secret); i >= 0 {
+					t.Errorf("%q is printed: %.200q", secret, text[max(0, i-60):])
+				}
+			}
 		})
+	}
+}
+
+// The default is this machine, whichever way nothing is said.
+func TestServerWithoutURLs(t *testing.T) {
+	for _, s := range []Server{{}, {URLs: []string{""}}, {PrivateURLs: trustkeep.Password("")}} {
+		if urls, err := s.urls(); err != nil || len(urls) != 1 || urls[0] != nats.DefaultURL {
+			t.Errorf("%s: %q, %v", s, urls, err)
+		}
+	}
+	failing := errors.New("the vault is closed")
+	_, err := Connect(t.Context(), Server{PrivateURLs: trustkeep.PasswordFunc(func() ([]byte, error) { return nil, failing })}, Options{})
+	if !errors.Is(err, failing) {
+		t.Error(err)
+	}
+	both := Server{URLs: []string{"nats://a.example:1"}, PrivateURLs: trustkeep.Password("nats://hunter2@b.example:2")}
+	if urls, err := both.urls(); err != nil || len(urls) != 2 || both.String() != "nats://a.example:1,private URLs" {
+		t.Errorf("%s: %q, %v", both, urls, err)
 	}
 }
 
@@ -85,16 +98,10 @@ func TestServerDoesNotPrintSecrets(t *testing.T) {
 func TestStorageDoesNotPrintSecrets(t *testing.T) {
 	b := newBroker(t, func(o *server.Options) { o.Authorization = "t0kenXYZ" })
 	url := strings.Replace(b.ClientURL(), "nats://", "nats://t0kenXYZ@", 1)
-	s, err := Connect(t.Context(), Server{URLs: []string{url}}, Options{})
+	s, err := Connect(t.Context(), Server{PrivateURLs: trustkeep.Password(url)}, Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { s.Close() })
-	for _, v := range []any{s, []*Storage{s}, struct{ s *Storage }{s}} {
-		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d", "%t"} {
-			if text := fmt.Sprintf(verb, v); strings.Contains(text, "t0kenXYZ") || strings.Contains(text, fmt.Sprintf("%x", "t0kenXYZ")) {
-				t.Errorf("%T with %s: the token is printed", v, verb)
-			}
-		}
-	}
+	printtest.NoSecret(t, "Storage", s, "t0kenXYZ")
 }
