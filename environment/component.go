@@ -167,6 +167,9 @@ func (r *Registry) ByFingerprint(ctx context.Context, fingerprint string) ([]*co
 // password is not kept needs none. Errors are those of change and Add;
 // trustkeep.ErrNotFound.
 func (r *Registry) Update(ctx context.Context, id string, password trustkeep.PasswordSource, change func(*component.Component) (*component.Component, error)) (*component.Component, error) {
+	if change == nil {
+		return nil, failure("update", id, fmt.Errorf("no change: %w", trustkeep.ErrInvalid))
+	}
 	for range maxAttempts {
 		before, d, revision, err := r.component(ctx, id)
 		if err != nil {
@@ -189,11 +192,8 @@ func (r *Registry) Update(ctx context.Context, id string, password trustkeep.Pas
 
 // replace writes a component in the place of another, and returns its record and revision.
 func (r *Registry) replace(ctx context.Context, d *componentRecord, revision uint64, before, after *component.Component, password trustkeep.PasswordSource) (*componentRecord, uint64, error) {
-	if after == nil {
-		return nil, 0, fmt.Errorf("no component: %w", trustkeep.ErrInvalid)
-	}
-	if after.ID() != before.ID() || after.Kind() != before.Kind() || after.Visibility() != before.Visibility() {
-		return nil, 0, fmt.Errorf("a change of ID, kind or visibility: %w", trustkeep.ErrUnsupported)
+	if err := takesPlaceOf(after, before); err != nil {
+		return nil, 0, err
 	}
 	if d.Deleting {
 		return nil, 0, beingDeleted(componentKey(before.ID()))
@@ -209,6 +209,16 @@ func (r *Registry) replace(ctx context.Context, d *componentRecord, revision uin
 	}
 	r.tell(ctx, Event{Action: "component changed", Object: before.ID(), Before: describe(before), After: describe(after)})
 	return &next, revision, nil
+}
+
+func takesPlaceOf(after, before *component.Component) error {
+	if after == nil {
+		return fmt.Errorf("no component: %w", trustkeep.ErrInvalid)
+	}
+	if after.ID() != before.ID() || after.Kind() != before.Kind() || after.Visibility() != before.Visibility() {
+		return fmt.Errorf("a change of ID, kind or visibility: %w", trustkeep.ErrUnsupported)
+	}
+	return nil
 }
 
 // Draft opens a component to change it over some time. Saving fails with a

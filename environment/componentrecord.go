@@ -1,6 +1,7 @@
 package environment
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -78,12 +79,28 @@ func (d *componentRecord) setState(k trustkeep.Kind, s *component.State) error {
 func (d *componentRecord) setContent(c *component.Component) error {
 	s := c.State()
 	s.Versions = s.Versions[max(0, len(s.Versions)-keptVersions):]
-	kept := make(map[int]bool, len(s.Versions))
+	kept := make(map[int]component.Stored, len(s.Versions))
 	for _, v := range s.Versions {
-		kept[v.Number] = true
+		kept[v.Number] = v.Stored
 	}
-	maps.DeleteFunc(d.Secrets, func(n int, _ *secret) bool { return !kept[n] })
+	for _, before := range []*component.State{d.X509, d.PGP} {
+		if before == nil {
+			continue
+		}
+		for _, v := range before.Versions {
+			// Update may return a component that begins again with version 1. The
+			// password is that of the key, not of the number.
+			if now, ok := kept[v.Number]; ok && !sameKey(v.Stored, now) {
+				delete(kept, v.Number)
+			}
+		}
+	}
+	maps.DeleteFunc(d.Secrets, func(n int, _ *secret) bool { _, ok := kept[n]; return !ok })
 	return d.setState(c.Kind(), &s)
+}
+
+func sameKey(a, b component.Stored) bool {
+	return bytes.Equal(a.Store, b.Store) && bytes.Equal(a.Data, b.Data)
 }
 
 // frozen returns a record of the current version alone.
@@ -225,6 +242,9 @@ func (r *Registry) Password(ctx context.Context, id string) (trustkeep.PasswordS
 func (r *Registry) SetPasswordReference(ctx context.Context, id, reference string) error {
 	if err := checkID("set password reference", id); err != nil {
 		return err
+	}
+	if reference == "" {
+		return failure("set password reference", id, fmt.Errorf("no reference: %w", trustkeep.ErrInvalid))
 	}
 	err := change(ctx, r, componentKey(id), newComponentRecord, func(d *componentRecord, exists bool) error {
 		if !exists {

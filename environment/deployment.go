@@ -29,7 +29,8 @@ func (d Deployment) reaches(atom string) bool {
 // that are named. A public X.509 component is trusted from then on, in whatever version
 // it is, by every connection without trust of its own. A PGP component becomes available
 // by its ID. Deployed again, it is deployed to the atoms that are named then and no others;
-// they need not be attached yet.
+// they need not be attached yet. The error wraps trustkeep.ErrInvalid for an empty list that
+// is passed with atoms..., unless it is nil.
 //
 // The error wraps trustkeep.ErrNotDeployable for a private X.509 component, which comes
 // with the process or connection that uses it, and trustkeep.ErrUnsupported for a
@@ -41,6 +42,9 @@ func (e *Environment) Deploy(ctx context.Context, component string, atoms ...str
 	}
 	if err := deployable(c); err != nil {
 		return failure("deploy", c.Name(), err)
+	}
+	if atoms != nil && len(atoms) == 0 {
+		return failure("deploy", c.Name(), fmt.Errorf("an empty list of atoms: %w", trustkeep.ErrInvalid))
 	}
 	for _, a := range atoms {
 		if err := checkID("deploy", a); err != nil {
@@ -86,6 +90,9 @@ func (d *Deployment) describe() string {
 // Undeploy takes a component back that was deployed on its own. Frozen copies in deployed
 // processes stay. The error wraps trustkeep.ErrNotFound.
 func (e *Environment) Undeploy(ctx context.Context, component string) error {
+	if err := checkID("undeploy", component); err != nil {
+		return err
+	}
 	before, err := e.deployment(component).write(ctx, e.r, nil)
 	if err == nil && before == nil {
 		err = fmt.Errorf("deployment: %w", trustkeep.ErrNotFound)

@@ -137,7 +137,7 @@ type Forecast struct {
 // A peer that would be refused already is not listed: the change does not make it fail.
 //
 // The error wraps trustkeep.ErrNotFound for what the proposal names and is not there, and is
-// that of Deploy for what cannot be deployed. Damaged records are left out and named by
+// that of Deploy for what cannot be deployed, or of Update for what cannot be replaced. Damaged records are left out and named by
 // the error, beside a Forecast.
 func (e *Environment) DryRun(ctx context.Context, p Proposal) (*Forecast, error) {
 	v, err := e.r.list(ctx)
@@ -195,7 +195,14 @@ func (v *inventory) proposed(env string, p Proposal) (*inventory, error) {
 		delete(d.Deployed, id)
 	}
 	for _, c := range p.Replace {
-		if _, err := v.current(c.ID()); err != nil {
+		if c == nil {
+			return nil, fmt.Errorf("Proposal.Replace has a nil: %w", trustkeep.ErrInvalid)
+		}
+		before, err := v.current(c.ID())
+		if err == nil {
+			err = takesPlaceOf(c, before.component)
+		}
+		if err != nil {
 			return nil, err
 		}
 		d := new(componentRecord)

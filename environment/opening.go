@@ -45,7 +45,7 @@ func openOnce[T any](ctx context.Context, turn chan struct{}, slot *atomic.Point
 	opened := make(chan result, 1)
 	go func() {
 		defer func() { <-turn }()
-		v, err := open(ctx)
+		v, err := guarded(ctx, open)
 		if err == nil {
 			slot.Store(v)
 		}
@@ -60,6 +60,17 @@ func openOnce[T any](ctx context.Context, turn chan struct{}, slot *atomic.Point
 	case <-ctx.Done():
 		return nil, noPassword(ctx)
 	}
+}
+
+// guarded turns a panic into an error. open calls the program's sources of passwords: where
+// they panicked in the caller's goroutine, net/http would keep the program from ending.
+func guarded[T any](ctx context.Context, open func(context.Context) (*T, error)) (v *T, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			v, err = nil, fmt.Errorf("a source of passwords panicked: %v", p)
+		}
+	}()
+	return open(ctx)
 }
 
 func noPassword(ctx context.Context) error {

@@ -54,6 +54,9 @@ type DeployedProcess struct {
 // The error wraps trustkeep.ErrNotFound for a process that does not exist, or something
 // that it depends on.
 func (e *Environment) DeployProcess(ctx context.Context, process string) error {
+	if err := checkID("deploy process", process); err != nil {
+		return err
+	}
 	d, err := e.picture(ctx, process)
 	if err != nil {
 		return failure("deploy process", process, err)
@@ -219,11 +222,14 @@ func (e *Environment) Stale(ctx context.Context) ([]Stale, error) {
 			continue
 		}
 		for id, copied := range sortedBy(p.frozen) {
-			current := 0
+			current, same := 0, false
+			c := copied.component
 			if now := v.components[id]; now != nil {
 				current = now.component.Version()
+				// Update may begin the versions anew.
+				same = c.Version() == current && c.Fingerprint() == now.component.Fingerprint()
 			}
-			if c := copied.component; c.Version() != current {
+			if !same {
 				out = append(out, Stale{
 					Process: p.record.Process.ID, Component: id, Name: c.Name(),
 					Frozen: c.Version(), Current: current, NotAfter: c.NotAfter(),

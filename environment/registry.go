@@ -2,6 +2,7 @@ package environment
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"log/slog"
 	"time"
@@ -56,6 +57,9 @@ type Registry struct {
 // With Options.Sealer, the error wraps trustkeep.ErrIncorrectPassword when it is none of
 // the keys of this storage. The first key that a storage is opened with becomes its own.
 func Open(ctx context.Context, storage Storage, o Options) (*Registry, error) {
+	if storage == nil {
+		return nil, failure("open", "", fmt.Errorf("no storage: %w", trustkeep.ErrInvalid))
+	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}

@@ -135,6 +135,9 @@ func (r *Registry) newDataKey(ctx context.Context, key Sealer) ([]byte, error) {
 
 // idOf is the ID of a key. One that has none says why when it is used.
 func idOf(key Sealer) (string, error) {
+	if key == nil {
+		return "", fmt.Errorf("no sealer: %w", trustkeep.ErrInvalid)
+	}
 	id := key.ID()
 	if id != "" {
 		return id, nil

@@ -24,6 +24,9 @@ type Substitution struct {
 // The error wraps trustkeep.ErrUnsupported unless both are PGP components of the same
 // visibility, and trustkeep.ErrNotFound for a component or process that does not exist.
 func (e *Environment) Substitute(ctx context.Context, s Substitution) error {
+	if err := checkID("substitute", s.Component); err != nil {
+		return err
+	}
 	slot := e.substitution(s)
 	if s.Replacement == "" || s.Replacement == s.Component {
 		before, err := slot.write(ctx, e.r, nil)

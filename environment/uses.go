@@ -45,6 +45,9 @@ func listed(uses []Use) string {
 // deployments, substitutions, overrides, roles, and frozen copies. It is what changes when the
 // component is replaced, and what keeps it from being deleted.
 func (r *Registry) Uses(ctx context.Context, component string) ([]Use, error) {
+	if err := checkID("uses", component); err != nil {
+		return nil, err
+	}
 	v, err := r.references(ctx)
 	if err != nil {
 		return nil, failure("uses", component, err)

@@ -1,0 +1,102 @@
+package environment_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/component"
+	"github.com/trustkeep/trustkeep/environment"
+	"github.com/trustkeep/trustkeep/issue"
+)
+
+func TestWrongCalls(t *testing.T) {
+	ctx := t.Context()
+	w := newWorld(t, environment.Options{})
+	w.public(w.identity("x"), "p")
+	for about, call := range map[string]func() error{
+		"no storage":         func() error { _, err := environment.Open(ctx, nil, environment.Options{}); return err },
+		"no sealer":          func() error { return w.AddSealer(ctx, nil) },
+		"no change":          func() error { _, err := w.Update(ctx, "x", nil, nil); return err },
+		"no source":          func() error { _, err := w.Renew(ctx, "x", nil, environment.ComponentOptions{}); return err },
+		"no component":       func() error { return w.Add(ctx, nil, nil) },
+		"the zero component": func() error { return w.Add(ctx, new(component.Component), nil) },
+		"no reference":       func() error { return w.SetPasswordReference(ctx, "x", "") },
+		"no ID to undeploy":  func() error { return w.test.Undeploy(ctx, "../p") },
+		"no ID to deploy":    func() error { return w.test.DeployProcess(ctx, "../p") },
+		"no ID to use":       func() error { _, err := w.Uses(ctx, "../p"); return err },
+		"nothing to put in the place of": func() error {
+			return w.test.Substitute(ctx, environment.Substitution{})
+		},
+		"an empty list of atoms": func() error { return w.test.Deploy(ctx, "p", []string{}...) },
+		"a replacement that is nil": func() error {
+			_, err := w.test.DryRun(ctx, environment.Proposal{Replace: []*component.Component{nil}})
+			return err
+		},
+		"a member with a use that there is not": func() error {
+			return w.SetPartner(ctx, environment.Partner{ID: "a", Members: []environment.PartnerMember{{Component: "p", Uses: 1 << 14}}})
+		},
+	} {
+		if err := call(); !errors.Is(err, trustkeep.ErrInvalid) {
+			t.Errorf("%s: %v", about, err)
+		}
+	}
+	if err := w.test.Deploy(ctx, "p"); err != nil {
+		t.Errorf("without a list: %v", err)
+	}
+	other := check(component.Create(ctx, "x", issue.Options{DNSNames: []string{"a.example"}}, component.Options{ID: "p", Password: trustkeep.Password("secret")}))(t)
+	if _, err := w.test.DryRun(ctx, environment.Proposal{Replace: []*component.Component{other}}); !errors.Is(err, trustkeep.ErrUnsupported) {
+		t.Errorf("what Update refuses: %v", err)
+	}
+}
+
+// TestComponentThatBeginsAnew: a password is kept for a key, not for the number of a version.
+func TestComponentThatBeginsAnew(t *testing.T) {
+	ctx := t.Context()
+	w := newWorld(t, environment.Options{})
+	before := w.identity("x")
+	must(t, w.SetProcess(ctx, environment.Process{ID: "p", Components: []string{"x"}}))
+	must(t, w.test.DeployProcess(ctx, "p"))
+	anew := func(*component.Component) (*component.Component, error) {
+		return component.Create(ctx, "x", issue.Options{DNSNames: []string{"a.example"}}, component.Options{ID: "x", Password: trustkeep.Password("another")})
+	}
+	if c, err := w.Update(ctx, "x", nil, anew); !errors.Is(err, trustkeep.ErrIncorrectPassword) {
+		t.Errorf("kept with the password of another key: %v, %v", c, err)
+	}
+	c := check(w.Update(ctx, "x", trustkeep.Password("another"), anew))(t)
+	if c.Version() != before.Version() {
+		t.Fatalf("version %d", c.Version())
+	}
+	if err := c.CheckPassword(check(w.Password(ctx, "x"))(t)); err != nil {
+		t.Error(err)
+	}
+	if stale := check(w.test.Stale(ctx))(t); len(stale) != 1 {
+		t.Errorf("the frozen copy is of another certificate: %v", stale)
+	}
+}
+
+// TestSourceOfPasswordsThatPanics does not end the program: it is called in a goroutine of
+// ours.
+func TestSourceOfPasswordsThatPanics(t *testing.T) {
+	panics := false
+	w := newWorld(t, environment.Options{Resolve: func(context.Context, string) ([]byte, error) {
+		if panics {
+			panic("vault")
+		}
+		return []byte("secret-x"), nil
+	}})
+	w.identity("x")
+	must(t, w.SetPasswordReference(t.Context(), "x", "vault/x"))
+	atom := w.attach("one", environment.AtomOptions{})
+	atom.WaitForPasswords(time.Hour)
+	panics = true
+	if _, err := atom.Identity("x"); err == nil {
+		t.Error("opened without a password")
+	}
+	panics = false
+	if _, err := atom.Identity("x"); err != nil {
+		t.Errorf("afterwards: %v", err)
+	}
+}
