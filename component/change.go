@@ -7,20 +7,19 @@ import (
 	"github.com/trustkeep/trustkeep"
 )
 
-// Import makes a component of a file. Its content decides what it is, not a file name: any
-// format that one of Options.Kinds reads. The component is private if the file holds a
-// private key. All certificates of a chain are kept.
+// Import makes a component from a file in any format that one of Options.Kinds reads. The kind
+// is detected from the bytes, not from a file name. The component is private if the file holds
+// a private key. It keeps all certificates of a chain.
 //
-// Nothing is taken over before every stage has passed: name, size, scanner, format,
-// password, match of key and certificate, policy.
+// The stages are name, size, scanner, format, password, match of key and certificate, and
+// policy. If one fails, there is no component.
 //
-// Errors wrap ErrInvalid for a bad name, no kinds or a nil one, or a private key without a password to
-// protect it; ErrRejected (scanner or policy) or whatever else these two return;
-// ErrUnsupported for a file with several entries and no Alias, or with a secret key;
-// ErrEmpty for a file without a certificate or key; ErrKeyMismatch for a private key whose
-// certificate is missing; ErrCorrupt, also if only a part of the file cannot be read, since
-// that could be the key or an issuer; ErrIncorrectPassword, ErrNotFound for the alias,
-// ErrLimit.
+// Errors wrap ErrInvalid for a bad name, no kinds or a nil one, or a private key without a
+// password to protect it; ErrRejected or any other error of scanner and policy; ErrUnsupported
+// for a file with several entries and no Alias, or with a secret key; ErrEmpty for a file
+// without a certificate or key; ErrKeyMismatch for a private key without its certificate;
+// ErrCorrupt, also if only a part of the file is unreadable, since that could be the key or an
+// issuer; ErrIncorrectPassword; ErrNotFound for the alias; ErrLimit.
 func Import(ctx context.Context, name string, file []byte, o Options) (*Component, error) {
 	const op = "import"
 	if err := checkName(name); err != nil {
@@ -42,12 +41,12 @@ func Import(ctx context.Context, name string, file []byte, o Options) (*Componen
 	return create(op, name, c, kind, o)
 }
 
-// Create makes a component of what a source has: a new key with its certificate
-// (issue.Options), a new PGP key (pgp.GenerateOptions), an identity or PGP key in memory
-// (*keystore.Identity, *pgp.Key).
+// Create makes a component from a source: a new key with its certificate (issue.Options), a
+// new PGP key (pgp.GenerateOptions), an identity or PGP key in memory (*keystore.Identity,
+// *pgp.Key).
 //
-// A private key is protected by NewPassword, or else Password; the error wraps ErrInvalid
-// without either. Other errors are those of the source and the policy.
+// NewPassword, or else Password, protects a private key; the error wraps ErrInvalid without
+// either. Other errors are those of the source and the policy.
 func Create(ctx context.Context, name string, source Source, o Options) (*Component, error) {
 	const op = "create"
 	if err := checkName(name); err != nil {
@@ -78,13 +77,13 @@ func (o Options) kindOf(file []byte, other Kind) Kind {
 	return other
 }
 
-// Reimport replaces the content by that of a file of the same kind, see Import. A private
-// component takes over private keys, a public one public content; otherwise the error wraps
-// ErrUnsupported.
+// Reimport replaces the content by that of a file of the same kind, see Import. Without
+// Options.Kinds, the kind that the component was imported or restored with reads the file. The
+// error wraps ErrUnsupported if a private component would become public, or a public one
+// private.
 //
-// What is known already is kept: issuers that an X.509 file leaves out are taken from the
-// current chain, and a copy of the current PGP key is merged with it. Without Options.Kinds,
-// the kind that the component was imported or restored with reads the file.
+// Known parts stay: issuers that an X.509 file leaves out are taken from the current chain,
+// and a copy of the current PGP key is merged with it.
 func (c *Component) Reimport(ctx context.Context, file []byte, o Options) (*Component, error) {
 	const op = "reimport"
 	if err := o.admit(ctx, c.name, file); err != nil {
@@ -96,10 +95,10 @@ func (c *Component) Reimport(ctx context.Context, file []byte, o Options) (*Comp
 	return c.replaced(op, next, err, o)
 }
 
-// Renew replaces the content by what a source makes, see Create: a renewed certificate, a new
-// key, a PGP key with a later expiry. Options.Password opens the current content where the
-// source needs it. The error wraps ErrUnsupported if the source makes content of another
-// kind or visibility: nobody but its holder can renew a public component's key.
+// Renew replaces the content by that of a source, see Create: a renewed certificate, a new
+// key, a PGP key with a later expiry. Options.Password opens the current content for sources
+// that need it. The error wraps ErrUnsupported if the new content is of another kind or
+// visibility: only its holder can renew a public component's key.
 func (c *Component) Renew(ctx context.Context, source Source, o Options) (*Component, error) {
 	next, err := o.make(ctx, c.name, source, c.content)
 	return c.replaced("renew", next, err, o)
@@ -121,9 +120,9 @@ func (o Options) make(ctx context.Context, name string, source Source, before Co
 	return made, err
 }
 
-// ChangePassword puts the private key under another password, given the current one. For a
-// public component the error wraps ErrUnsupported; ErrIncorrectPassword; ErrInvalid without a
-// new password.
+// ChangePassword protects the private key with another password. Errors wrap
+// ErrIncorrectPassword, ErrInvalid without a new password, or ErrUnsupported for a public
+// component.
 func (c *Component) ChangePassword(current, next trustkeep.PasswordSource, o Options) (*Component, error) {
 	o.Password, o.NewPassword = current, next
 	of, forget := o.of(c.name)
@@ -132,7 +131,7 @@ func (c *Component) ChangePassword(current, next trustkeep.PasswordSource, o Opt
 	return c.replaced("change password", changed, err, o)
 }
 
-// CheckPassword reports whether the password opens the private key. The error wraps
+// CheckPassword returns nil if the password opens the private key. The error wraps
 // ErrIncorrectPassword, or ErrUnsupported for a public component.
 func (c *Component) CheckPassword(password trustkeep.PasswordSource) error {
 	if err := c.content.CheckPassword(password); err != nil {
@@ -141,8 +140,8 @@ func (c *Component) CheckPassword(password trustkeep.PasswordSource) error {
 	return nil
 }
 
-// Rollback makes the content of an earlier version current again, as a new version. The
-// error wraps ErrNotFound if that version is not kept, ErrCorrupt if it is damaged.
+// Rollback makes the content of an earlier version current again, as a new version. The error
+// wraps ErrNotFound if that version is not kept, ErrCorrupt if it is damaged.
 func (c *Component) Rollback(number int, o Options) (*Component, error) {
 	const op = "roll back"
 	for _, v := range c.versions {

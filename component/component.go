@@ -10,22 +10,20 @@ import (
 	"github.com/trustkeep/trustkeep/internal/content"
 )
 
-// Kind is a kind of content: keystore.ComponentKind or pgp.ComponentKind.
+// Kind reads and writes one kind of content: keystore.ComponentKind or pgp.ComponentKind.
 type Kind = content.Kind
 
 // Content is what one version of a component holds.
 type Content = content.Content
 
-// Source makes content without a file, see Create.
+// Source makes content without a file, for Create and Renew.
 type Source = content.Source
 
 // Component is a certificate or key under management. It implements trustkeep.Component.
 //
-// It never changes: what changes one returns a new Component with the same ID, to be put in
-// the place of the old one. It keeps the versions that were replaced. Private components
-// hold their key under a password, which the component does not know.
-//
-// It is safe for concurrent use.
+// It is immutable and safe for concurrent use: methods that change it return a new Component
+// with the same ID, which replaces the old one. It keeps earlier versions. A private component
+// holds its key under a password, which it does not know.
 type Component struct {
 	id       string
 	name     string
@@ -73,8 +71,8 @@ type Version struct {
 	of       *version
 }
 
-// Content returns what the version holds, for keystore.ChainOf, pgp.KeyOf and the like. It is
-// parsed on the first call; nil if it is damaged, see Err.
+// Content returns what the version holds, for keystore.ChainOf, pgp.KeyOf and the like. The
+// first call parses it. It is nil if the version is damaged, see Err.
 func (v Version) Content() Content {
 	c, err := v.content()
 	if err != nil {
@@ -90,14 +88,14 @@ func (v Version) content() (Content, error) {
 	return v.of.content()
 }
 
-// Err says why the version has no content; nil if it has. It wraps trustkeep.ErrCorrupt, or
-// ErrInvalid for the zero Version.
+// Err returns the reason why Content is nil, nil if it is not. It wraps trustkeep.ErrCorrupt,
+// or ErrInvalid for the zero Version.
 func (v Version) Err() error {
 	_, err := v.content()
 	return err
 }
 
-// Fingerprint is that of the content; empty if it is damaged.
+// Fingerprint returns the fingerprint of the content, empty if it is damaged.
 func (v Version) Fingerprint() string {
 	if c, err := v.content(); err == nil {
 		return c.Fingerprint()
@@ -107,35 +105,36 @@ func (v Version) Fingerprint() string {
 
 func (c *Component) current() *version { return c.versions[len(c.versions)-1] }
 
-// ID identifies the component for life.
+// ID returns the identifier that the component keeps for life.
 func (c *Component) ID() string { return c.id }
 
-// Name is for people.
+// Name returns the name for people.
 func (c *Component) Name() string { return c.name }
 
-// Kind is trustkeep.X509 or trustkeep.PGP.
+// Kind returns trustkeep.X509 or trustkeep.PGP.
 func (c *Component) Kind() trustkeep.Kind { return c.content.Kind() }
 
 // Visibility tells whether the component holds a private key.
 func (c *Component) Visibility() trustkeep.Visibility { return c.content.Visibility() }
 
-// Fingerprint is the SHA-256 of the certificate, or the fingerprint of the PGP key, in
+// Fingerprint returns the SHA-256 of the certificate, or the fingerprint of the PGP key, in
 // lower-case hex.
 func (c *Component) Fingerprint() string { return c.content.Fingerprint() }
 
-// NotBefore is when the current content becomes valid.
+// NotBefore returns when the current content becomes valid.
 func (c *Component) NotBefore() time.Time { return c.content.NotBefore() }
 
-// NotAfter is when the current content expires; zero for never.
+// NotAfter returns when the current content expires, zero for never.
 func (c *Component) NotAfter() time.Time { return c.content.NotAfter() }
 
-// Revoked reports whether the current content says that it is revoked, as a PGP key can.
+// Revoked reports whether the current content is a PGP key that contains its own revocation.
 func (c *Component) Revoked() bool {
 	r, ok := c.content.(interface{ Revoked() bool })
 	return ok && r.Revoked()
 }
 
-// Version starts at 1 and grows by one with each replacement.
+// Version returns the number of the current version. It starts at 1 and grows by one with each
+// replacement.
 func (c *Component) Version() int { return c.current().number }
 
 // Versions returns all versions that are kept, the current one last.
@@ -151,19 +150,19 @@ func (c *Component) Versions() []Version {
 // pgp.KeyOf return it in its own type.
 func (c *Component) Content() Content { return c.content }
 
-// Describe describes an X.509 component's certificate and chain, the component's own
-// certificate first. It is nil for PGP.
+// Describe describes the certificate and chain of an X.509 component, its own certificate
+// first. It returns nil for PGP.
 func (c *Component) Describe() []trustkeep.Certificate { return c.content.Describe() }
 
-// String names the component, its version and its fingerprint.
+// String returns name, version and fingerprint.
 func (c *Component) String() string {
 	return fmt.Sprintf("%s %s component %q, version %d, %s", c.Visibility(), c.Kind(), trustkeep.Printable(c.name), c.Version(), c.Fingerprint())
 }
 
-// GoString is String, so that %#v shows no more.
+// GoString returns String, for %#v.
 func (c *Component) GoString() string { return c.String() }
 
-// Rename gives the component another name. Its version stays. The error wraps ErrInvalid.
+// Rename gives the component another name and keeps its version. The error wraps ErrInvalid.
 func (c *Component) Rename(name string) (*Component, error) {
 	if err := checkName(name); err != nil {
 		return nil, failure("rename", c.name, err)

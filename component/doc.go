@@ -11,29 +11,29 @@
 //	text, err := json.Marshal(c.State())                                          // to keep it
 //	c, err = component.Restore(state, kinds...)
 //
-// [Create] makes a component of something else than a file: a new key (issue.Options,
-// pgp.GenerateOptions), or an identity or key that is in memory (*keystore.Identity,
-// *pgp.Key). [Component.Renew] replaces the content in the same way.
+// [Create] makes a component without a file: from a new key (issue.Options,
+// pgp.GenerateOptions), or from an identity or key in memory (*keystore.Identity, *pgp.Key).
+// [Component.Renew] replaces the content in the same way.
 //
 // # Rules
 //
-//   - A component never changes. What changes one returns a new component with the same ID,
-//     to be put in the place of the old one. Everything is safe for concurrent use.
-//   - Nothing is taken over before every stage has passed: name, size, scanner, format,
+//   - A component is immutable. Methods that change it return a new component with the same
+//     ID, which replaces the old one. Everything is safe for concurrent use.
+//   - An import passes all stages before anything is stored: name, size, scanner, format,
 //     password, match of key and certificate, policy. [Policy] is the last stage of every
-//     change of content, rollbacks and changes of password included.
-//   - Private components hold their key under a password, which they do not know. A file
-//     whose key has none is taken over only with [Options].NewPassword or Password.
-//   - A private component takes over private content, a public one public content. Kinds are
-//     not mixed either.
+//     change of content, including rollbacks and changes of password.
+//   - Private components hold their key under a password, which they do not know. To import a
+//     file whose key has no password, set [Options].NewPassword or Password.
+//   - A private component accepts private content, a public one public content, and both only
+//     of their own kind.
 //
 // # Kinds
 //
-// What is in a component is the business of a [Kind]: X.509 certificates are that of
-// package keystore, PGP keys that of package pgp. A program passes the kinds that it wants
-// to read; one that passes only X.509 does not link OpenPGP. keystore.IdentityOf,
-// keystore.CertificateOf and pgp.KeyOf return what a component holds in its own type.
+// A [Kind] reads and writes the content of components: keystore.ComponentKind X.509
+// certificates, pgp.ComponentKind PGP keys. A program passes the kinds that it wants to read;
+// one that passes only X.509 does not link OpenPGP. keystore.IdentityOf,
+// keystore.CertificateOf and pgp.KeyOf return the content of a component in its own type.
 //
-// Versions other than the current one are parsed when they are used. A version that turns
-// out to be damaged then does not keep the others from being used.
+// Versions other than the current one are parsed when they are used. A damaged one does not
+// keep the others from being used.
 package component

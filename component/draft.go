@@ -7,13 +7,11 @@ import (
 	"github.com/trustkeep/trustkeep"
 )
 
-// Draft is a component that somebody has opened to change it: in an editor, say, or in a
-// program that renews it. Changes are made to the draft and count when they are saved;
-// Close tells whether any would be lost, such as a password that was changed and is not
-// stored yet.
+// Draft is a component opened for changes, in an editor for example. Save stores the changes.
+// Close fails while changes are unsaved, such as a new password that is stored nowhere else.
 //
-// It is safe for concurrent use; changes and saving wait for each other, so the functions
-// that are called for them must not use the draft themselves.
+// It is safe for concurrent use. Changes and saves run one at a time, so the functions passed
+// to a draft must not use the draft.
 type Draft struct {
 	mu      sync.Mutex
 	current *Component
@@ -22,8 +20,8 @@ type Draft struct {
 	save    func(*Component) error
 }
 
-// NewDraft opens a component. save stores it, and is called by Save alone; if nil, Save of a
-// changed draft fails with an error that wraps ErrInvalid.
+// NewDraft opens a component. Save calls save to store it; if save is nil, Save of a changed
+// draft fails with ErrInvalid.
 func NewDraft(c *Component, save func(*Component) error) *Draft {
 	return &Draft{current: c, save: save}
 }
@@ -35,9 +33,9 @@ func (d *Draft) Component() *Component {
 	return d.current
 }
 
-// Change replaces the component by what change makes of it, such as its methods
-// Reimport, Rename or ChangePassword. When change fails, the draft stays as it was.
-// After Close, and for a change that returns no component, the error wraps ErrInvalid.
+// Change replaces the component by the result of change, which calls methods such as Reimport,
+// Rename or ChangePassword. If change fails, the draft stays as it was. After Close, and if
+// change returns no component, the error wraps ErrInvalid.
 func (d *Draft) Change(change func(*Component) (*Component, error)) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -58,15 +56,14 @@ func (d *Draft) Change(change func(*Component) (*Component, error)) error {
 	return nil
 }
 
-// Unsaved reports whether there are changes that were not saved.
+// Unsaved reports whether there are unsaved changes.
 func (d *Draft) Unsaved() bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.changed
 }
 
-// Save stores the component, if it was changed. When that fails the changes are still
-// unsaved.
+// Save stores the component if it was changed. If that fails, the changes stay unsaved.
 func (d *Draft) Save() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -83,8 +80,8 @@ func (d *Draft) Save() error {
 	return nil
 }
 
-// Close ends the draft. With unsaved changes it fails with an error that wraps
-// ErrUnsaved and leaves the draft open, so that it can still be saved, or discarded.
+// Close ends the draft. With unsaved changes the error wraps ErrUnsaved and the draft stays
+// open: save or discard it.
 func (d *Draft) Close() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -98,7 +95,7 @@ func (d *Draft) Close() error {
 	return nil
 }
 
-// Discard ends the draft and gives up what was not saved.
+// Discard ends the draft and drops unsaved changes.
 func (d *Draft) Discard() {
 	d.mu.Lock()
 	defer d.mu.Unlock()

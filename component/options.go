@@ -14,39 +14,36 @@ import (
 	"github.com/trustkeep/trustkeep/internal/redact"
 )
 
-// Policy decides whether a component is admitted: it sees the component that would result
-// and refuses it by an error.
+// Policy admits a component: it sees the component that would result, and an error refuses it.
 type Policy func(*Component) error
 
-// Options configures how content is read, made and admitted. The zero value is fine for
-// what needs neither kinds nor a password.
+// Options configures how content is read, made and admitted. The zero value fits calls that
+// need neither kinds nor a password.
 type Options struct {
-	// Kinds are those that Import reads, asked in this order whether a file is theirs.
-	// A file that none claims is left to the first one to refuse. Import needs one at
-	// least, Reimport none; nothing else uses them.
+	// Kinds that Import reads, asked in this order whether a file is theirs. If none claims
+	// it, the first one returns the error. Import needs at least one, Reimport none; nothing
+	// else uses them.
 	Kinds []Kind
-	// Scanner sees a file before anything reads it. If nil, there is none.
+	// Scanner sees a file before anything parses it. If nil, files are not scanned.
 	Scanner trustkeep.Scanner
-	// Policy is the last stage of every change of content. If nil, everything is
-	// admitted.
+	// Policy is the last stage of every change of content. If nil, everything is admitted.
 	Policy Policy
-	// Password opens the file that is imported, or the current content that is
-	// changed. Nil is no password. It is asked for once at most.
+	// Password opens the file that is imported, or the current content that is changed. If
+	// nil, no password. It is asked for at most once.
 	Password trustkeep.PasswordSource
-	// NewPassword protects the private key from then on. If nil, Password does.
+	// NewPassword protects the private key. If nil, Password does.
 	NewPassword trustkeep.PasswordSource
-	// Alias of the entry to take of a file that holds several; for PGP, the
-	// fingerprint of the key. Empty takes the only one. The chain of the chosen one is
-	// still completed from the file.
+	// Alias of the entry to import from a file with several; for PGP, the fingerprint of the
+	// key. If empty, the only entry. The chain is completed from the whole file.
 	Alias string
-	// ID of a new component. If empty, it gets 32 random hex digits.
+	// ID of a new component. If empty, 32 random hex digits.
 	ID string
-	// Limits bounds the work that a file may cause. A zero MaxSize is 4 MiB here;
-	// other zero fields stand for those of the kind, see keystore.Options.
+	// Limits bounds the work that a file may cause. A zero MaxSize means 4 MiB here; other
+	// zero fields mean those of the kind, see keystore.Options.
 	Limits trustkeep.Limits
-	// Clock dates versions and certificates; nil is time.Now.
+	// Clock dates versions and certificates. If nil, time.Now.
 	Clock func() time.Time
-	// Rand supplies IDs, keys and salts; nil is crypto/rand.
+	// Rand supplies IDs, keys and salts. If nil, crypto/rand.
 	Rand io.Reader
 }
 

@@ -10,8 +10,8 @@ import (
 	"github.com/trustkeep/trustkeep/internal/content"
 )
 
-// State is a serializable form of a component; Restore reverses it. Private keys are in it
-// as they are kept: under their password.
+// State is a serializable form of a component; Restore reverses it. Private keys in it are
+// protected by their password.
 type State struct {
 	ID       string
 	Name     string
@@ -25,10 +25,10 @@ type VersionState struct {
 	Stored
 }
 
-// Stored is the content of a version in a State. Each kind uses fields of its own.
+// Stored is the content of a version in a State. Each kind uses its own fields.
 type Stored = content.Stored
 
-// State returns the component in a form that can be kept, as JSON for example. It shares no
+// State returns the component in a form that can be stored, as JSON for example. It shares no
 // memory with the component.
 func (c *Component) State() State {
 	s := State{ID: c.id, Name: c.name, Versions: make([]VersionState, len(c.versions))}
@@ -38,14 +38,15 @@ func (c *Component) State() State {
 	return s
 }
 
-// Restore makes a component of its state. The kinds are asked in turn whether the content is
-// theirs.
+// Restore makes a component from its state, with the first of the kinds that claims the
+// content.
 //
-// The current version is parsed; of the others, the outline is checked, and they are parsed
-// when they are used. The error wraps ErrCorrupt when the state contradicts itself, is
-// damaged, or has a private key that no password protects, since State never does;
-// ErrUnsupported if the content is of none of the kinds. Whether an X.509 private key
-// belongs to its certificate is found out when it is opened.
+// It parses the current version and checks only the outline of the others, which are parsed
+// when they are used. Whether an X.509 private key belongs to its certificate is checked when
+// the key is opened.
+//
+// Errors wrap ErrCorrupt for a state that is damaged, contradicts itself, or has a private key
+// without a password; ErrUnsupported if no kind claims the content.
 func Restore(s State, kinds ...Kind) (*Component, error) {
 	c, err := restore(s, kinds)
 	if err != nil {

@@ -9,10 +9,10 @@ import (
 	"github.com/trustkeep/trustkeep/keystore"
 )
 
-// MakeContent makes a component with a new key and a certificate for it, see New and
-// component.Create. The key is protected by NewPassword of component.Options, or else Password;
-// the error wraps ErrInvalid without either. Clock and Rand of component.Options count where
-// those of o are nil.
+// MakeContent implements component.Source: component.Create makes a component with a new key
+// and a certificate, see New. NewPassword of component.Options, or else Password, protects the
+// key; the error wraps ErrInvalid without either. A nil Clock or Rand is taken from
+// component.Options.
 func (o Options) MakeContent(ctx context.Context, before content.Content, c content.Options) (content.Content, error) {
 	if before != nil && before.Visibility() != trustkeep.Private {
 		return nil, errPublic
@@ -24,12 +24,10 @@ func (o Options) MakeContent(ctx context.Context, before content.Content, c cont
 	return id.MakeContent(ctx, before, c)
 }
 
-// MakeContent replaces the certificate of a private component, and with NewKey its key, see
-// Renew and component.Component.Renew. component.Options hold the current password, which the
-// key keeps unless NewPassword is set. KeepAs must be empty: components keep versions.
-//
-// For a public component the error wraps ErrUnsupported: whoever holds the private key has
-// to ask.
+// MakeContent implements component.Source: component.Component.Renew replaces the certificate
+// of a private component, and with NewKey its key, see Renew. Password of component.Options
+// opens the component and stays unless NewPassword is set. KeepAs must be empty, since
+// components keep versions. For a public component the error wraps ErrUnsupported.
 func (o RenewOptions) MakeContent(ctx context.Context, before content.Content, c content.Options) (content.Content, error) {
 	switch {
 	case o.KeepAs != "":

@@ -1,8 +1,8 @@
 // Package issue makes, requests, signs and renews X.509 certificates.
 //
 // Most users need five names. [New] makes a key and its certificate. [Request] asks a CA
-// for another certificate, [Sign] is that CA's side, and [Install] puts its reply into a
-// keystore. [Renew] does all of it in one step:
+// for another certificate, [Sign] is the CA's side, and [Install] stores the CA's reply in a
+// keystore. [Renew] does all three in one step:
 //
 //	id, err := issue.New(issue.Options{DNSNames: []string{"web.example"}})  // self-signed
 //	err = ks.AddIdentity("web", id)                                         // ks is a *keystore.Keystore
@@ -13,24 +13,23 @@
 //
 // # Rules
 //
-//   - The zero value of every option is the choice of somebody careful: an EC key, 397 days,
-//     the purposes that the names suggest.
-//   - Issuers are a [trustkeep.Identity], so the key of a CA may stay in hardware. Nothing is
-//     signed that the issuer may not sign (RFC 5280 sections 4.2.1 and 6.1).
-//   - Install and Renew change nothing before the new chain is complete and checked. They
-//     replace what they have read in one step, and fail with ErrConflict if somebody else
-//     changed it meanwhile; the key keeps its password, see keystore.Keystore.Replace. They do
-//     not save the store: call them within keystore.Update for that.
-//   - Wrong options are ErrInvalid. Bad requests and replies, which come from elsewhere, are
+//   - The zero value of every option is a careful choice: an EC key, 397 days, the purposes
+//     that the names suggest.
+//   - An issuer is a [trustkeep.Identity], so the key of a CA may stay in hardware. A
+//     certificate that the issuer may not sign is refused (RFC 5280 sections 4.2.1 and 6.1).
+//   - Install and Renew change the store only after the new chain is complete and checked.
+//     They fail with ErrConflict if the entry has changed meanwhile. The key keeps its
+//     password, see keystore.Keystore.Replace. They do not save the store: call them within
+//     keystore.Update to do so.
+//   - Wrong options are ErrInvalid. Bad requests and replies, which come from outside, are
 //     ErrCorrupt, ErrUnsupported and so on.
 //
 // # Corners
 //
-// A key that waits for its certificate, such as one that a store holds alone: [RequestForKey]
-// with Keystore.Signer, then Install. A new key beside the old one, while a CA takes days:
-// InstallOptions.As. A certificate like another: [Like]. Components: [Options]
-// and [RenewOptions] are sources for component.Create and component.Component.Renew.
+// For a key without a certificate, use [RequestForKey] with Keystore.Signer, then Install.
+// For a new key beside the old one while a CA takes days, use InstallOptions.As. For a
+// certificate like another one, use [Like]. For components, pass [Options] to
+// component.Create and [RenewOptions] to component.Component.Renew.
 //
-// All functions are safe for concurrent use, as far as the hooks and identities that they are
-// given are.
+// All functions are safe for concurrent use if the hooks and identities passed to them are.
 package issue

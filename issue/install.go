@@ -15,42 +15,42 @@ import (
 	"github.com/trustkeep/trustkeep/keystore"
 )
 
-// InstallOptions configures how a CA's reply is judged and where it goes. The zero value
-// fits a CA whose root is in the reply or in the store.
+// InstallOptions configures how Install checks a CA's reply and where it stores it. The zero
+// value fits a CA whose root is in the reply or in the store.
 type InstallOptions struct {
-	// Trust must hold a certificate that the chain leads to, and may supply missing
-	// ones. Only certificates that can be listed count, which those of the Windows and
-	// macOS verifiers cannot. If nil, the chain need only be complete up to a self-signed
-	// root in the reply or in the store.
+	// Trust must hold a certificate that the chain leads to, and may supply missing issuers.
+	// Only certificates that can be listed count, which excludes those of the Windows and
+	// macOS verifiers. If nil, the chain must end in a self-signed root of the reply or the
+	// store.
 	Trust trustkeep.CertificateHolder
-	// As is the alias of another entry, which the identity replaces; the entry that the
-	// reply was for goes. Use it for a new key that waited for its certificate beside the
-	// old one. If empty, the alias stays.
+	// As is the alias of another entry, which the identity replaces; the entry that the reply
+	// was for is removed. Use it for a new key that waited for its certificate beside the old
+	// one. If empty, the alias stays.
 	As string
-	// KeepAs keeps the identity that is replaced under another alias, which must be free.
-	// If empty, that identity goes.
+	// KeepAs keeps the replaced identity under another alias, which must be free. If empty, it
+	// is removed.
 	KeepAs string
 	// Clock tells the time at which the chain must be valid. If nil, time.Now.
 	Clock func() time.Time
-	// Limits bounds the work that the reply may cause. Zero fields stand for the defaults.
+	// Limits bounds the work that the reply may cause. Zero fields mean the defaults.
 	Limits trustkeep.Limits
 }
 
-// Install puts a CA's reply to a request in the place of the certificate of an entry. The
-// entry needs a private key, which may have no certificate yet. An empty alias stands for
-// the only key of a store that has just one.
+// Install replaces the certificate of an entry by the one in a CA's reply. The entry must hold
+// a private key; it need not have a certificate. An empty alias means the only private key of
+// the store.
 //
-// The reply may be the certificate alone, a chain or a bundle, in any order, in PEM, DER or
-// PKCS#7. The chain is completed from the reply, the store and InstallOptions.Trust, checked
-// with crypto/x509, and installed up to its root, as Keystore.Replace does it: the key keeps
-// its password. On any error nothing changes. The store is not saved.
+// The reply is a certificate, a chain or a bundle, in any order, in PEM, DER or PKCS#7.
+// Install completes the chain from the reply, the store and InstallOptions.Trust, checks it
+// with crypto/x509 and stores it up to its root. The key keeps its password, see
+// Keystore.Replace. If Install fails, nothing changes. It does not save the store.
 //
-// Errors: ErrKeyMismatch when the reply certifies none but other keys; ErrNotFound, naming
-// the certificate, when an issuer is missing or the chain leads to no certificate of Trust;
-// ErrExpired, naming the certificate; ErrCorrupt for a reply that cannot be read or whose
-// certificates contradict each other, such as an issuer that is no CA; ErrEmpty for one
-// without certificates; ErrLimit above 100; ErrExists for KeepAs; ErrConflict when the entry
-// was changed meanwhile; those of Keystore.Signer.
+// Errors: ErrKeyMismatch if the reply certifies only other keys; ErrNotFound, naming the
+// certificate, if an issuer is missing or the chain leads to no certificate of Trust;
+// ErrExpired, naming the certificate; ErrCorrupt for an unreadable reply, or one whose
+// certificates contradict each other, such as an issuer that is no CA; ErrEmpty for a reply
+// without certificates; ErrLimit above 100; ErrExists for KeepAs; ErrConflict if the entry has
+// changed meanwhile; those of Keystore.Signer.
 func Install(ks *keystore.Keystore, alias string, reply []byte, o InstallOptions) (*keystore.Identity, error) {
 	const op = "issue: install"
 	e, err := entryOf(ks, alias)

@@ -14,15 +14,14 @@ import (
 	"github.com/trustkeep/trustkeep/keystore"
 )
 
-// New makes a private key and a certificate for it. Without Options.Issuer the certificate
-// is self-signed, which Identity.SelfSigned tells and package audit reports; with one, the
-// issuer's chain follows the certificate.
+// New makes a private key and a certificate for it. Without Options.Issuer the certificate is
+// self-signed: Identity.SelfSigned reports true, and package audit mentions it. With an
+// issuer, the issuer's chain follows the certificate.
 //
-// Keystore.AddIdentity puts the result into a store under an alias that must be free,
-// Keystore.SetIdentity under any alias.
+// To store the result, use Keystore.AddIdentity or Keystore.SetIdentity.
 //
-// Errors: ErrInvalid for options without a name, malformed or contradicting ones, and for
-// an issuer that may not sign such a certificate; ErrExpired when the issuer is outside its
+// Errors: ErrInvalid for options without a name, malformed or contradicting ones, and for an
+// issuer that may not sign such a certificate; ErrExpired if the issuer is outside its
 // validity; those of the issuer.
 func New(o Options) (*keystore.Identity, error) {
 	const op = "issue: new"

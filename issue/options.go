@@ -52,9 +52,9 @@ func (t KeyType) String() string {
 	return "invalid"
 }
 
-// Purposes is a set of what a certificate may be used for; combine with |.
-// The key usages (RFC 5280 section 4.2.1.3) and extended key usages (section
-// 4.2.1.12) follow from it and from the type of the key.
+// Purposes is a set of uses of a certificate; combine with |. Key usages (RFC 5280 section
+// 4.2.1.3) and extended key usages (section 4.2.1.12) follow from it and from the type of the
+// key.
 type Purposes uint8
 
 // The purposes.
@@ -84,13 +84,11 @@ func (p Purposes) String() string {
 	return strings.Join(names, ", ")
 }
 
-// Options describes a certificate. The zero value of each field is the choice of somebody
-// careful.
+// Options describes a certificate. The zero value of each field is a careful choice.
 type Options struct {
-	// Subject is the holder's distinguished name. It may be empty if there is an
-	// alternative name; a self-signed certificate and a CA then get the first of those
-	// for a common name, since an issuer must have a name. TLS does not look at the
-	// common name.
+	// Subject is the holder's distinguished name. It may be empty if there is an alternative
+	// name. A self-signed certificate or CA then gets the first alternative name as common
+	// name, since an issuer must have a name. TLS ignores the common name.
 	Subject pkix.Name
 	// DNSNames, IPAddresses, EmailAddresses and URIs become the subject alternative
 	// names. A DNS name may have a wildcard as its first label.
@@ -98,21 +96,20 @@ type Options struct {
 	IPAddresses    []net.IP
 	EmailAddresses []string
 	URIs           []*url.URL
-	// Purposes of the certificate. If zero, ForClient, with ForServer if there is a DNS
-	// name or IP address and ForEmail if there is an e-mail address.
+	// Purposes of the certificate. If zero, ForClient, plus ForServer with a DNS name or IP
+	// address and ForEmail with an e-mail address.
 	Purposes Purposes
-	// KeyUsage is added to what Purposes stands for. Some consumers want
-	// x509.KeyUsageDataEncipherment, for example.
+	// KeyUsage is added to the key usages that follow from Purposes, such as
+	// x509.KeyUsageDataEncipherment for some consumers.
 	KeyUsage x509.KeyUsage
-	// PathLength is how many CAs may follow below a CA. If nil, there is no limit for a
-	// self-signed CA, and 0 for an issued one.
+	// PathLength is the number of CAs allowed below a CA. If nil, unlimited for a self-signed
+	// CA and 0 for an issued one.
 	PathLength *int
 	// NotBefore is the start of the validity. If zero, five minutes ago, for peers whose
 	// clock is behind.
 	NotBefore time.Time
-	// Validity from NotBefore on. If zero, 397 days, ten years for a self-signed CA and
-	// five for an issued one, but never longer than the issuer's. 398 days is the most
-	// that browsers accept.
+	// Validity from NotBefore on. If zero, 397 days, ten years for a self-signed CA and five
+	// for an issued one, but never beyond the issuer's. Browsers accept at most 398 days.
 	Validity time.Duration
 	// Key is the type of the new key. If zero, EC P-256, or RSA 3072 with ForEmail, whose
 	// partners encrypt to RSA keys.
@@ -121,8 +118,8 @@ type Options struct {
 	Issuer trustkeep.Identity
 	// Clock tells the time. If nil, time.Now.
 	Clock func() time.Time
-	// Rand supplies keys, serial numbers and signatures, for reproducible tests; RSA keys
-	// never depend on it. If nil, crypto/rand.
+	// Rand supplies keys, serial numbers and signatures, for reproducible tests. RSA keys do
+	// not depend on it. If nil, crypto/rand.
 	Rand io.Reader
 
 	// atMost: Validity gives way to the issuer's, as a default does.
@@ -130,8 +127,8 @@ type Options struct {
 }
 
 // Like returns options that describe a certificate like c: its names, purposes, extra key
-// usages, path length, length of validity and type of key. The other fields are empty, and
-// extensions that Options has no field for are left out.
+// usages, path length, length of validity and type of key. The other fields are zero.
+// Extensions without a field in Options are left out.
 func Like(c *x509.Certificate) Options {
 	o := Options{
 		Subject: subjectOf(c.Subject), DNSNames: slices.Clone(c.DNSNames), IPAddresses: slices.Clone(c.IPAddresses),

@@ -13,42 +13,40 @@ import (
 	"github.com/trustkeep/trustkeep/keystore"
 )
 
-// RenewOptions configures how an identity is renewed. With the zero value, key, names and
-// purposes stay and the certificate is self-signed.
+// RenewOptions configures Renew. With the zero value, key, names and purposes stay and the
+// certificate is self-signed.
 type RenewOptions struct {
-	// Certificate has what is to change: names, purposes and key usages that it leaves
-	// empty are those of the current certificate. Its Issuer signs, unless Sign is set;
-	// its Key counts with NewKey alone and is the type of the current key if zero. If
-	// Validity is zero, it is as long as the current certificate's, within an issuer's.
+	// Certificate holds what changes. Empty names, purposes and key usages are those of the
+	// current certificate. Its Issuer signs unless Sign is set. Its Key counts only with
+	// NewKey; if zero, the new key has the type of the current one. If Validity is zero, it is
+	// as long as that of the current certificate, but not beyond the issuer's.
 	Certificate Options
-	// NewKey makes a new key. Otherwise the key stays.
+	// NewKey makes a new key. If false, the key stays.
 	NewKey bool
-	// Sign asks a CA: it gets the request in PEM and returns the reply, in any of the
-	// forms that Install takes. The store can be used meanwhile. What the CA is to decide
-	// (NotBefore, Validity, PathLength, Issuer) cannot be asked for.
+	// Sign asks a CA: it gets the request in PEM and returns the reply in any form that
+	// Install takes. The store can be used meanwhile. With Sign, NotBefore, Validity,
+	// PathLength and Issuer of Certificate must be zero: the CA decides them.
 	Sign func(ctx context.Context, request []byte) (reply []byte, err error)
-	// Trust judges the CA's reply as InstallOptions.Trust does.
+	// Trust is InstallOptions.Trust for the CA's reply.
 	Trust trustkeep.CertificateHolder
-	// KeepAs keeps the old identity under another alias, which must be free. If empty,
-	// the old identity goes.
+	// KeepAs keeps the old identity under another alias, which must be free. If empty, the old
+	// identity is removed.
 	KeepAs string
-	// Limits bounds the work that the CA's reply may cause. Zero fields stand for the
-	// defaults.
+	// Limits bounds the work that the CA's reply may cause. Zero fields mean the defaults.
 	Limits trustkeep.Limits
 }
 
-// Renew gives the identity of an alias a new certificate, and with NewKey a new key, under
-// the same alias and key password. The old identity stays until the new one is complete and
-// checked, and is replaced in one step; on any error nothing changes. The store is not
-// saved: use Renew within keystore.Update to renew a store on disk in one step.
+// Renew gives an identity a new certificate, and with NewKey a new key, under the same alias
+// and key password. It replaces the old identity in one step, once the new one is complete and
+// checked; if it fails, nothing changes. It does not save the store: call it within
+// keystore.Update to renew a store on disk.
 //
-// An identity that somebody else signed is renewed with Sign or with an Issuer; without
-// both, the error is ErrInvalid, so that nothing becomes self-signed by accident. For a CA
-// that takes days to answer, use Request and Install, with InstallOptions.As if the key is
-// new.
+// To renew an identity that another issuer signed, set Sign or an Issuer; without either the
+// error wraps ErrInvalid, so that nothing becomes self-signed by accident. For a CA that takes
+// days to answer, use Request and Install, with InstallOptions.As if the key is new.
 //
-// ctx is passed to Sign. Errors are those of Keystore.Identity, New, Request, Install and
-// Keystore.Replace, that of ctx, and whatever Sign returns.
+// Sign gets ctx. Errors are those of Keystore.Identity, New, Request, Install,
+// Keystore.Replace, ctx and Sign.
 func Renew(ctx context.Context, ks *keystore.Keystore, alias string, o RenewOptions) (*keystore.Identity, error) {
 	const op = "issue: renew"
 	if err := ctx.Err(); err != nil {

@@ -14,15 +14,14 @@ import (
 	"github.com/trustkeep/trustkeep/internal/given"
 )
 
-// Request asks a CA for another certificate for the key of an identity: a PKCS#10 request
-// (RFC 2986) as a PEM block of type CERTIFICATE REQUEST, to be sent to the CA and answered
-// through Install.
+// Request makes a certificate request for the key of an identity: PKCS#10 (RFC 2986) in a PEM
+// block of type CERTIFICATE REQUEST. Send it to a CA and pass the reply to Install.
 //
-// If the options name neither a subject nor an alternative name, the names are those of the
-// identity's certificate; and so are purposes and key usages that the options leave empty.
-// What the CA is to decide (NotBefore, Validity, Key, Issuer, PathLength) must be zero.
+// If the options name neither a subject nor an alternative name, the request has the names of
+// the identity's certificate. Likewise for purposes and key usages. NotBefore, Validity, Key,
+// Issuer and PathLength must be zero: the CA decides them.
 //
-// Errors: ErrInvalid for options that are malformed or the CA's to decide; those of the
+// Errors: ErrInvalid for malformed options or those that the CA decides; those of the
 // identity.
 func Request(id trustkeep.Identity, o Options) ([]byte, error) {
 	const op = "issue: request"
@@ -33,8 +32,8 @@ func Request(id trustkeep.Identity, o Options) ([]byte, error) {
 	return requested(op, of.key, o.orLike(of.chain[0]))
 }
 
-// RequestForKey is Request for a key that has no certificate yet, such as one that
-// Keystore.Signer returns, or one in hardware. The options must name the holder.
+// RequestForKey is Request for a key without a certificate, such as one of Keystore.Signer or
+// one in hardware. The options must name the holder.
 func RequestForKey(key crypto.Signer, o Options) ([]byte, error) {
 	const op = "issue: request"
 	if given.IsNil(key) {

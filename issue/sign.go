@@ -15,21 +15,20 @@ import (
 // maxRequest bounds a certificate request, which comes from a stranger.
 const maxRequest = 256 << 10
 
-// Sign makes a CA answer a certificate request (PKCS#10 in DER, or in PEM as openssl and
-// keytool write it). The reply is the new certificate followed by the CA's chain, in PEM:
-// Install, keytool -importcert and openssl take it as it is.
+// Sign answers a certificate request for a CA. The request is PKCS#10 in DER, or in PEM as
+// openssl and keytool write it. The reply is the new certificate followed by the CA's chain,
+// in PEM, as Install, keytool -importcert and openssl take it.
 //
-// The request's signature proves that the requester has the key. Its names and its purposes
-// are granted unless the options have any: look at the request
-// (x509.ParseCertificateRequest) and decide before signing one from outside. A request
-// never makes itself a CA; that takes ForCA in the options. Key usages and everything else
-// that a request may ask for are not copied.
+// The signature of the request proves that the requester has the key. Sign grants the names
+// and purposes of the request unless the options have their own: look at a request from
+// outside (x509.ParseCertificateRequest) before signing it. A request never makes itself a CA;
+// that takes ForCA in the options. Key usages and all other requested extensions are ignored.
 //
 // Errors: ErrCorrupt for a request that is malformed, is not signed by its own key, or asks
-// for malformed names or a server without a host; ErrEmpty for one without any name;
+// for malformed names or a server without a host; ErrEmpty for one without a name;
 // ErrUnsupported for a weak or unknown key, or the CA's own name; ErrLimit above 256 KiB;
-// ErrInvalid for wrong options, which include Key and Issuer, and for a CA that may not
-// sign such a certificate; ErrExpired when the CA is outside its validity; those of the CA.
+// ErrInvalid for wrong options, among them Key and Issuer, and for a CA that may not sign such
+// a certificate; ErrExpired if the CA is outside its validity; those of the CA.
 func Sign(ca trustkeep.Identity, request []byte, o Options) ([]byte, error) {
 	const op = "issue: sign"
 	by, err := authorityOf(ca)

@@ -83,8 +83,9 @@ func (k *Keystore) AddIdentity(alias string, id *Identity) error {
 // Errors: ErrConflict if the entry was changed or deleted; ErrKeyMismatch; ErrNotFound if As
 // names no entry; ErrExists if KeepAs is taken; ErrIncorrectPassword for a new key in place of
 // one whose own password the store does not know, or has wrong in Options.KeyPasswords;
-// ErrUnsupported for one whose own password the format cannot keep; ErrInvalid if old is not an entry of this store with a private key,
-// for a chain without certificates, and for a nil pointer as a key.
+// ErrUnsupported for one whose own password the format cannot keep; ErrInvalid if old is not
+// an entry of this store with a private key, for a chain without certificates, and for a nil
+// pointer as a key.
 func (k *Keystore) Replace(old Entry, r Replacement) (*Identity, error) {
 	const op = "keystore: replace"
 	if err := r.check(k, old); err != nil {
