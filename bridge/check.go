@@ -1,9 +1,14 @@
 package bridge
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/limits"
+	"github.com/trustkeep/trustkeep/internal/store/entry"
+	"github.com/trustkeep/trustkeep/internal/store/formats"
 )
 
 // Outcome is the result of asking for a second opinion.
@@ -111,6 +116,22 @@ func ask(peer string, e trustkeep.Encoded, judge func(trustkeep.Encoded, []byte)
 	o.Outcome, o.Reason = judge(e, password)
 	o.Reason = trustkeep.Printable(o.Reason)
 	return o
+}
+
+// readable asks the peer once this module has read the store. The peers allocate whatever a
+// damaged length asks for, which ends the process, and take a damaged algorithm for one that
+// they do not know.
+func readable(e trustkeep.Encoded, password []byte, askPeer func() (Outcome, string)) (Outcome, string) {
+	store, err := formats.Parse(bytes.Clone(e.Data), entry.ReadOptions{Password: password, Budget: limits.New(trustkeep.Limits{})})
+	switch {
+	case errors.Is(err, trustkeep.ErrLimit):
+		return NotAsked, err.Error()
+	case err != nil:
+		return Disagreed, "this module does not read it: " + err.Error()
+	case store.Format != e.Container:
+		return Disagreed, fmt.Sprintf("it is %s", store.Format)
+	}
+	return askPeer()
 }
 
 func reveal(p trustkeep.PasswordSource) ([]byte, error) {

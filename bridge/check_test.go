@@ -13,6 +13,7 @@ import (
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/bridge"
 	"github.com/trustkeep/trustkeep/internal/limits"
+	"github.com/trustkeep/trustkeep/internal/quickkdf"
 	"github.com/trustkeep/trustkeep/internal/store/entry"
 	"github.com/trustkeep/trustkeep/internal/store/formats"
 	"github.com/trustkeep/trustkeep/keystore"
@@ -280,6 +281,34 @@ func TestDamageIsNotMistakenForALockedKey(t *testing.T) {
 		e.Data = data
 		if o := bridge.Ask(e); o.Outcome != bridge.Disagreed {
 			t.Errorf("%s: %v", name, o)
+		}
+	}
+}
+
+// TestEveryDamageIsADisagreement flips bits: no peer is asked for more memory than there
+// is, and no damage looks like something that a peer does not know.
+func TestEveryDamageIsADisagreement(t *testing.T) {
+	pki := pkitest.New(t)
+	k := storeOf(t, map[string]*keystore.Identity{"server": pki.Server}, nil)
+	for _, format := range []trustkeep.Format{trustkeep.JKS, trustkeep.PKCS12} {
+		e := encoded(t, k, trustkeep.SaveOptions{Format: format, Rand: quickkdf.Rand(), Password: trustkeep.Password("secret")})
+		if err := bridge.Check(e); err != nil {
+			t.Fatal(err)
+		}
+		data := e.Data
+		for at := range data {
+			if at > 100 && at < len(data)-100 && at%16 != 0 {
+				continue // within names, keys and certificates
+			}
+			e.Data = bytes.Clone(data)
+			e.Data[at] ^= 1 << (at % 8)
+			if o := bridge.Ask(e); o.Outcome == bridge.NotAsked {
+				t.Errorf("%s, byte %d of %d: %v", format, at, len(data), o)
+			}
+		}
+		e.Data = append(bytes.Clone(data), 0)
+		if o := bridge.Ask(e); o.Outcome != bridge.Disagreed {
+			t.Errorf("%s, a byte more: %v", format, o)
 		}
 	}
 }

@@ -16,7 +16,8 @@
 // Check hands the bytes of a JKS store to keystore-go and those of a PKCS#12 store to
 // go-pkcs12, and compares what they read with what was to be written: kinds of entries,
 // aliases (JKS), whole chains, and the public keys of unlocked private keys. If they
-// disagree, or the peer panics, saving fails and the old store stays.
+// disagree, or the peer panics, saving fails and the old store stays. This module reads the
+// bytes first: the peers are asked about nothing that is damaged beyond their limits.
 //
 // The peers do not know everything. What they cannot be asked is an error as well, since a
 // check that did not happen must not look like one that passed. [CheckIfExpressible]

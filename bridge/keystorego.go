@@ -147,6 +147,11 @@ func askKeystoreGo(e trustkeep.Encoded, password []byte) (Outcome, string) {
 	if len(wanted) != len(e.Entries) {
 		return NotAsked, "two aliases differ in case only"
 	}
+	return readable(e, password, func() (Outcome, string) { return compareKeystoreGo(e, wanted, narrow) })
+}
+
+// compareKeystoreGo takes the entries by their folded aliases.
+func compareKeystoreGo(e trustkeep.Encoded, wanted map[string]trustkeep.EncodedEntry, narrow []byte) (Outcome, string) {
 	ks := keystorego.New(keystorego.WithCaseExactAliases())
 	if err := ks.Load(bytes.NewReader(e.Data), narrow); err != nil {
 		return Disagreed, err.Error()

@@ -98,9 +98,9 @@ func askPKCS12(e trustkeep.Encoded, password []byte) (Outcome, string) {
 	kinds := kindsOf(e)
 	switch {
 	case slices.Equal(kinds, []string{kindTrusted}):
-		return askTrustStore(e, password)
+		return readable(e, password, func() (Outcome, string) { return askTrustStore(e, password) })
 	case slices.Equal(kinds, []string{kindKey}) && len(e.Entries) == 1 && len(e.Entries[0].Chain) > 0:
-		return askChain(e.Entries[0], e.Data, password)
+		return readable(e, password, func() (Outcome, string) { return askChain(e.Entries[0], e.Data, password) })
 	case slices.Contains(kinds, kindKey) && len(e.Entries) > 1:
 		return NotAsked, fmt.Sprintf("go-pkcs12 reads one key with its chain, and the store has %d entries", len(e.Entries))
 	case len(e.Entries) == 0:
