@@ -21,18 +21,19 @@ func LoadPair(certFile, keyFile string, password trustkeep.PasswordSource) (*Ide
 // LoadPair is the function LoadPair with these options.
 func (o Options) LoadPair(certFile, keyFile string, password trustkeep.PasswordSource) (*Identity, error) {
 	const op = "keystore: load pair"
-	var files [2][]byte
-	for i, path := range []string{certFile, keyFile} {
-		var err error
-		if files[i], err = storefile.ReadFile(path, o.Limits.MaxSize); err != nil {
+	var files [][]byte
+	for _, path := range pairPaths(certFile, keyFile) {
+		data, err := storefile.ReadFile(path, o.Limits.MaxSize)
+		if err != nil {
 			return nil, &trustkeep.Error{Op: op, Path: path, Err: err}
 		}
+		files = append(files, data)
 	}
 	secret, err := storefile.Reveal(password)
 	if err != nil {
 		return nil, &trustkeep.Error{Op: op, Path: keyFile, Err: err}
 	}
-	ks, err := o.open(storefile.Input{Op: op, Path: certFile, Data: bytes.Join(files[:], []byte("\n")), Password: secret})
+	ks, err := o.open(storefile.Input{Op: op, Path: certFile, Data: bytes.Join(files, []byte("\n")), Password: secret})
 	if err != nil {
 		return nil, err
 	}
@@ -44,6 +45,14 @@ func (o Options) LoadPair(certFile, keyFile string, password trustkeep.PasswordS
 	unnamed := *id
 	unnamed.alias = ""
 	return &unnamed, nil
+}
+
+// pairPaths names a file that holds both once, so that its key does not count as two.
+func pairPaths(certFile, keyFile string) []string {
+	if certFile == keyFile {
+		return []string{certFile}
+	}
+	return []string{certFile, keyFile}
 }
 
 // pair returns the only identity of a certificate and a key that were read together.

@@ -23,6 +23,7 @@ type Watched struct {
 
 	mu         sync.Mutex
 	live       map[string]*LiveIdentity
+	coming     *Keystore // accepted and not yet in force
 	generation uint64
 }
 
@@ -66,20 +67,20 @@ func WatchPair(certFile, keyFile string, password trustkeep.PasswordSource, o tr
 
 // Watch is the function Watch with these options.
 func (o Options) Watch(path string, password trustkeep.PasswordSource, w trustkeep.WatchOptions) (*Watched, error) {
-	return o.watch([]string{path}, password, w)
+	return o.watch([]string{path}, false, password, w)
 }
 
 // WatchPair is the function WatchPair with these options.
 func (o Options) WatchPair(certFile, keyFile string, password trustkeep.PasswordSource, w trustkeep.WatchOptions) (*Watched, error) {
-	return o.watch([]string{certFile, keyFile}, password, w)
+	return o.watch(pairPaths(certFile, keyFile), true, password, w)
 }
 
-func (o Options) watch(paths []string, password trustkeep.PasswordSource, options trustkeep.WatchOptions) (*Watched, error) {
+func (o Options) watch(paths []string, pair bool, password trustkeep.PasswordSource, options trustkeep.WatchOptions) (*Watched, error) {
 	k := &Watched{live: make(map[string]*LiveIdentity)}
 	var err error
 	k.w, err = storefile.NewWatcher(storefile.Watching[*Keystore]{
 		WatchOptions: options, Paths: paths, MaxSize: o.Limits.MaxSize, Ticks: o.ticks, // those of a pair are text
-		Parse: func(content []byte) (*Keystore, error) { return k.parse(o, paths, content, password) },
+		Parse: func(content []byte) (*Keystore, error) { return k.parse(o, paths[0], pair, content, password) },
 		Take:  k.take,
 	})
 	if err != nil {
@@ -89,28 +90,38 @@ func (o Options) watch(paths []string, password trustkeep.PasswordSource, option
 }
 
 // parse opens a store and the identities that are in use.
-func (k *Watched) parse(o Options, paths []string, content []byte, password trustkeep.PasswordSource) (*Keystore, error) {
+func (k *Watched) parse(o Options, path string, pair bool, content []byte, password trustkeep.PasswordSource) (*Keystore, error) {
 	secret, err := storefile.Reveal(password)
 	if err != nil {
 		return nil, err
 	}
-	next, err := o.open(storefile.Input{Op: "keystore: reload", Path: paths[0], Data: content, Password: secret})
+	next, err := o.open(storefile.Input{Op: "keystore: reload", Path: path, Data: content, Password: secret})
 	if err != nil {
 		return nil, err
 	}
-	if len(paths) > 1 {
+	if err := k.accept(next, pair); err != nil {
+		next.Close()
+		return nil, err
+	}
+	return next, nil
+}
+
+// accept makes sure that a store has the identities that are in use.
+func (k *Watched) accept(next *Keystore, pair bool) error {
+	if pair {
 		if _, err := next.pair(); err != nil {
-			return nil, fmt.Errorf("the two files do not belong together, or not yet: %w", err)
+			return fmt.Errorf("the two files do not belong together, or not yet: %w", err)
 		}
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	for _, l := range k.live {
 		if _, err := next.Identity(l.alias); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	return next, nil
+	k.coming = next
+	return nil
 }
 
 // take puts a store in force.
@@ -118,8 +129,9 @@ func (k *Watched) take(next *Keystore) trustkeep.Change {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	old := k.current.Swap(next)
+	k.coming = nil
 	for _, l := range k.live {
-		if id, err := next.Identity(l.alias); err == nil { // as parse has seen
+		if id, err := next.Identity(l.alias); err == nil { // as accept has seen
 			l.id.Store(id)
 		}
 	}
@@ -186,6 +198,11 @@ func (k *Watched) Identity(alias string) (*LiveIdentity, error) {
 	id, err := k.current.Load().Identity(alias)
 	if err != nil {
 		return nil, err
+	}
+	if k.coming != nil {
+		if _, err := k.coming.Identity(alias); err != nil {
+			return nil, err // take could not refuse it any more
+		}
 	}
 	l := &LiveIdentity{alias: alias}
 	l.id.Store(id)

@@ -239,7 +239,12 @@ func TestLoadPair(t *testing.T) {
 		t.Fatal(err)
 	}
 	sealed := file("sealed.key", pemBlock("ENCRYPTED PRIVATE KEY", sealedKey))
-	for path, password := range map[string]trustkeep.PasswordSource{key: nil, sealed: first} {
+	both := file("both.pem", append(one.KeyPEM(), one.ChainPEM()...))
+	for path, password := range map[string]trustkeep.PasswordSource{key: nil, sealed: first, both: nil} {
+		certs := certs
+		if path == both {
+			certs = both
+		}
 		id, err := keystore.LoadPair(certs, path, password)
 		if err != nil {
 			t.Fatal(err)
@@ -248,6 +253,16 @@ func TestLoadPair(t *testing.T) {
 		if id.Alias() != "" {
 			t.Errorf("alias %q", id.Alias())
 		}
+	}
+	w, err := keystore.WatchPair(both, both, nil, trustkeep.WatchOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Identity(""); err != nil {
+		t.Error(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Error(err)
 	}
 	for about, test := range map[string]struct {
 		certs, key string
