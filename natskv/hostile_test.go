@@ -190,23 +190,31 @@ func TestOpenRefuses(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for name, o := range map[string]Options{
-		"a bucket with too little history":  {Bucket: "shallow"},
-		"a bucket whose records end":        {Bucket: "forgetful"},
-		"a bucket with a name of many":      {Bucket: "a.>"},
-		"a history that is too short":       {History: 3},
-		"a history that is longer than can": {History: 65},
+	for name, c := range map[string]struct {
+		o    Options
+		want error
+	}{
+		"a bucket with too little history":  {Options{Bucket: "shallow"}, trustkeep.ErrUnsupported},
+		"a bucket whose records end":        {Options{Bucket: "forgetful"}, trustkeep.ErrUnsupported},
+		"a bucket with a name of many":      {Options{Bucket: "a.>"}, trustkeep.ErrInvalid},
+		"a history that is too short":       {Options{History: 3}, trustkeep.ErrInvalid},
+		"a history that is longer than can": {Options{History: 65}, trustkeep.ErrInvalid},
+		"less than one replica":             {Options{Replicas: -1}, trustkeep.ErrInvalid},
+		"more replicas than can be":         {Options{Replicas: 6}, trustkeep.ErrInvalid},
 	} {
-		if s, err := Open(t.Context(), conn, o); !errors.Is(err, trustkeep.ErrUnsupported) {
+		if s, err := Open(t.Context(), conn, c.o); !errors.Is(err, c.want) {
 			t.Errorf("%s: %v, error %v", name, s, err)
 		}
+	}
+	if s, err := Open(t.Context(), nil, Options{}); !errors.Is(err, trustkeep.ErrInvalid) {
+		t.Errorf("no connection: %v, error %v", s, err)
 	}
 	mortal, err := nats.Connect(b.ClientURL())
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer mortal.Close()
-	if _, err := Open(t.Context(), mortal, Options{}); !errors.Is(err, trustkeep.ErrUnsupported) {
+	if _, err := Open(t.Context(), mortal, Options{}); !errors.Is(err, trustkeep.ErrInvalid) {
 		t.Errorf("a connection that gives up: error %v", err)
 	}
 	if _, err := js.CreateKeyValue(t.Context(), jetstream.KeyValueConfig{Bucket: "theirs", History: 64}); err != nil {

@@ -46,6 +46,9 @@ type Options struct {
 	Logger *slog.Logger
 }
 
+// maxReplicas is the most that NATS keeps of a stream.
+const maxReplicas = 5
+
 func (o Options) withDefaults() (Options, error) {
 	if o.Bucket == "" {
 		o.Bucket = "trustkeep"
@@ -66,10 +69,13 @@ func (o Options) withDefaults() (Options, error) {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	if !validBucket(o.Bucket) {
-		return o, fmt.Errorf("bucket name %q: %w", trustkeep.Printable(o.Bucket), trustkeep.ErrUnsupported)
+		return o, fmt.Errorf("bucket name %q: %w", trustkeep.Printable(o.Bucket), trustkeep.ErrInvalid)
+	}
+	if o.Replicas < 1 || o.Replicas > maxReplicas {
+		return o, fmt.Errorf("%d replicas, from 1 to %d are possible: %w", o.Replicas, maxReplicas, trustkeep.ErrInvalid)
 	}
 	if o.History < environment.MinVersions || o.History > jetstream.KeyValueMaxHistory {
-		return o, fmt.Errorf("history of %d versions, from %d to %d are possible: %w", o.History, environment.MinVersions, jetstream.KeyValueMaxHistory, trustkeep.ErrUnsupported)
+		return o, fmt.Errorf("history of %d versions, from %d to %d are possible: %w", o.History, environment.MinVersions, jetstream.KeyValueMaxHistory, trustkeep.ErrInvalid)
 	}
 	return o, nil
 }
@@ -97,10 +103,13 @@ var _ environment.Storage = (*Storage)(nil)
 // they do not exist. Close leaves the connection open.
 //
 // The connection must try to reconnect for ever (nats.MaxReconnects(-1)), since nothing
-// else ends a Watch; otherwise the error wraps trustkeep.ErrUnsupported, as it does for
-// options out of range and for buckets that exist and are not fit to keep records. If the
-// connection is closed, the storage is.
+// else ends a Watch; otherwise the error wraps trustkeep.ErrInvalid, as it does without a
+// connection and for options out of range. It wraps trustkeep.ErrUnsupported for buckets that
+// exist and are not fit to keep records. If the connection is closed, the storage is.
 func Open(ctx context.Context, conn *nats.Conn, o Options) (*Storage, error) {
+	if conn == nil {
+		return nil, &trustkeep.Error{Op: "natskv: open", Path: o.Bucket, Err: fmt.Errorf("no connection: %w", trustkeep.ErrInvalid)}
+	}
 	s, err := open(ctx, conn, conn.LastError, o)
 	if err != nil {
 		return nil, &trustkeep.Error{Op: "natskv: open", Path: o.Bucket, Err: err}
@@ -114,7 +123,7 @@ func open(ctx context.Context, conn *nats.Conn, why func() error, o Options) (*S
 		return nil, err
 	}
 	if !conn.Opts.AllowReconnect || conn.Opts.MaxReconnect >= 0 {
-		return nil, fmt.Errorf("the connection would stop reconnecting; it needs nats.MaxReconnects(-1): %w", trustkeep.ErrUnsupported)
+		return nil, fmt.Errorf("the connection would stop reconnecting; it needs nats.MaxReconnects(-1): %w", trustkeep.ErrInvalid)
 	}
 	js, err := jetstream.New(conn)
 	if err != nil {

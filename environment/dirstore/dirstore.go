@@ -93,11 +93,14 @@ type marker struct {
 // Open opens the storage in a directory. One that does not exist, or is empty, becomes
 // a storage, readable by its owner alone.
 //
-// The error wraps trustkeep.ErrUnsupported for a directory that holds something else or
+// The error wraps trustkeep.ErrInvalid for an empty path, trustkeep.ErrUnsupported for a directory that holds something else or
 // a later format, trustkeep.ErrCorrupt for one whose marker is damaged,
 // context.DeadlineExceeded if another program locks the directory for 10 seconds, or is
 // that of the file system.
 func Open(path string, o Options) (*Directory, error) {
+	if path == "" {
+		return nil, &trustkeep.Error{Op: "dirstore: open", Err: fmt.Errorf("no path: %w", trustkeep.ErrInvalid)}
+	}
 	if o.Poll <= 0 {
 		o.Poll = time.Second
 	}

@@ -182,7 +182,7 @@ func TestOpenRefusesWhatIsNoStorage(t *testing.T) {
 		}
 	}
 	for path, want := range map[string]error{
-		home: trustkeep.ErrUnsupported, later: trustkeep.ErrUnsupported, damaged: trustkeep.ErrCorrupt, filepath.Join(home, "thesis.tex"): nil,
+		"": trustkeep.ErrInvalid, home: trustkeep.ErrUnsupported, later: trustkeep.ErrUnsupported, damaged: trustkeep.ErrCorrupt, filepath.Join(home, "thesis.tex"): nil,
 	} {
 		d, err := Open(path, Options{})
 		if err == nil {
