@@ -15,58 +15,55 @@ import (
 )
 
 // Target is one thing to audit: a Keystore, a Truststore, Certificates or a Component. A
-// target without any of them, which the ignored error of a Load leaves behind, is reported
-// as NothingToAudit.
+// target with none of them, such as the result of a failed Load, is reported as
+// NothingToAudit.
 type Target struct {
-	// Name in the report. If empty, Path, else the kind of target with its number
-	// among the targets.
+	// Name in the report. If empty, Path, else the type of the target and its number.
 	Name string
 
 	Keystore   *keystore.Keystore
 	Truststore *truststore.Truststore
-	// Certificates are looked at one by one, not as a chain.
+	// Certificates are audited one by one, not as a chain.
 	Certificates []*x509.Certificate
 	// Component is a certificate or key under management. An X.509 *component.Component is
-	// looked at like an entry of a keystore, and its password compared with those
-	// that everybody knows unless Options.SkipKeys is set; of another, such as an
-	// OpenPGP key, only the validity.
+	// audited like an entry of a keystore, and its password is compared with well-known ones
+	// unless Options.SkipKeys is set. Of other components, only the validity is audited.
 	Component trustkeep.Component
 
-	// Roles that the identities of a Keystore or Component, or the Certificates,
-	// are used in. If zero, roles are not checked.
+	// Roles of the identities of a Keystore or Component, or of the Certificates. If zero,
+	// roles are not checked.
 	Roles issue.Purposes
-	// KeyUsage that a consumer also asks for. If zero, none.
+	// KeyUsage that a consumer requires in addition. If zero, none.
 	KeyUsage x509.KeyUsage
-	// Path of the file, whose permissions are checked. Empty is that of the
-	// Keystore; a Truststore does not tell.
+	// Path of the file whose permissions are checked. If empty, the Keystore's; a Truststore
+	// has none.
 	Path string
-	// Password that a Truststore was opened with, to be compared with those
-	// that everybody knows. Nil: not checked. A Keystore knows its own.
+	// Password of a Truststore, which is compared with well-known ones. If nil, it is not
+	// checked. A Keystore knows its own.
 	Password trustkeep.PasswordSource
 }
 
 // Options configures an audit. The function Run uses the zero value.
 type Options struct {
-	// Window before the end of validity in which a certificate is reported
-	// as ExpiresSoon. If zero, 30 days.
+	// Window before the end of validity in which a certificate is reported as ExpiresSoon. If
+	// zero, 30 days.
 	Window time.Duration
 	// Clock tells the time. If nil, time.Now.
 	Clock func() time.Time
-	// Passwords are known to too many people, like those of DefaultPasswords. The report
-	// does not show them. One that cannot be had is reported as PasswordNotKnown.
+	// Passwords are further well-known passwords. The report does not show them. A source that
+	// fails is reported as PasswordNotKnown.
 	Passwords []trustkeep.PasswordSource
-	// KnownKeys are public keys whose private halves are known to others,
-	// besides those of the package: a description by the lower-case hex of
-	// the SHA-256 of the SubjectPublicKeyInfo.
+	// KnownKeys maps further published keys to a description. The key of the map is the
+	// lower-case hex of the SHA-256 of the SubjectPublicKeyInfo.
 	KnownKeys map[string]string
-	// SkipKeys leaves private keys locked. It spares two key derivations a
-	// key, and misses wrong key passwords and keys that do not match their
-	// certificate. Keys that are unlocked stay so in the Keystore.
+	// SkipKeys leaves private keys locked. That saves two key derivations per key, and misses
+	// wrong key passwords and keys that do not match their certificate. Otherwise the keys of
+	// the Keystore stay unlocked.
 	SkipKeys bool
 }
 
-// DefaultPasswords returns the passwords that products are shipped with and manuals are
-// written with, the empty one included. They are public knowledge, hence strings.
+// DefaultPasswords returns the passwords of shipped products and manuals, including the empty
+// one. They are public, hence strings.
 func DefaultPasswords() []string {
 	return []string{"", "changeit", "changeme", "wso2carbon", "password", "secret", "keystore", "123456"}
 }
@@ -74,8 +71,8 @@ func DefaultPasswords() []string {
 // Run audits the targets with the zero Options.
 func Run(targets ...Target) *Report { return Options{}.Run(targets...) }
 
-// Run audits the targets together: what holds between them, such as a key in
-// two stores, is found as well.
+// Run audits the targets together and finds problems between them, such as a key in two
+// stores.
 func (o Options) Run(targets ...Target) *Report {
 	a := &auditor{Options: o.withDefaults(), report: &Report{}}
 	a.report.Time, a.report.Window = a.Clock(), a.Window

@@ -9,16 +9,16 @@ import (
 	"github.com/trustkeep/trustkeep"
 )
 
-// Expiry is something that expires.
+// Expiry is a certificate or component with its end of validity.
 type Expiry struct {
 	Target string
 	Alias  string // entry, where there is one
 	// Subject of the certificate, or name of the component.
 	Subject  string
 	NotAfter time.Time
-	// Position in its chain: 0 is the leaf.
+	// Position in its chain; 0 is the leaf.
 	Position int
-	// Certificate is nil for a component of OpenPGP.
+	// Certificate is nil for a PGP component.
 	Certificate *x509.Certificate
 }
 
@@ -31,8 +31,8 @@ func (e Expiry) String() string {
 	return fmt.Sprintf("%s: %s until %s", where, e.Subject, e.NotAfter.UTC().Format(time.DateOnly))
 }
 
-// Expiring returns what has expired or will within Options.Window, the earliest
-// first: every certificate of every chain, trusted certificates, and components.
+// Expiring lists what has expired or will expire within Options.Window, the earliest first:
+// every certificate of every chain, trusted certificates, and components.
 func (o Options) Expiring(targets ...Target) []Expiry {
 	o = o.withDefaults()
 	limit := o.Clock().Add(o.Window)

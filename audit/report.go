@@ -33,7 +33,7 @@ func line(f trustkeep.Finding) string {
 	return fmt.Sprintf("%-8s %s: %s: %s; %s", f.Severity, where, f.Code, f.Text, f.Remedy)
 }
 
-// Report is what an audit found, the worst first.
+// Report holds the findings of an audit, the worst first.
 type Report struct {
 	Time     time.Time
 	Window   time.Duration
@@ -41,7 +41,7 @@ type Report struct {
 	Findings []trustkeep.Finding
 }
 
-// Worst is the highest severity of all findings, and zero without any.
+// Worst returns the highest severity of all findings, zero if there are none.
 func (r *Report) Worst() (worst trustkeep.Severity) {
 	for _, f := range r.Findings {
 		worst = max(worst, f.Severity)
@@ -49,7 +49,7 @@ func (r *Report) Worst() (worst trustkeep.Severity) {
 	return worst
 }
 
-// Count is how many findings have the severity.
+// Count returns the number of findings with the severity.
 func (r *Report) Count(s trustkeep.Severity) (n int) {
 	for _, f := range r.Findings {
 		if f.Severity == s {
@@ -59,7 +59,7 @@ func (r *Report) Count(s trustkeep.Severity) (n int) {
 	return n
 }
 
-// With returns the findings of a code.
+// With returns the findings with the code.
 func (r *Report) With(c trustkeep.Code) (found []trustkeep.Finding) {
 	for _, f := range r.Findings {
 		if f.Code == c {
@@ -69,7 +69,7 @@ func (r *Report) With(c trustkeep.Code) (found []trustkeep.Finding) {
 	return found
 }
 
-// String is the report as text, a line for each finding and one that sums up.
+// String returns the report as text: a line for each finding, then a summary.
 func (r *Report) String() string {
 	var b strings.Builder
 	for _, f := range r.Findings {
@@ -81,7 +81,7 @@ func (r *Report) String() string {
 	return b.String()
 }
 
-// MarshalJSON yields {"time","window_days","targets","worst","findings"}.
+// MarshalJSON returns {"time","window_days","targets","worst","findings"}.
 func (r *Report) MarshalJSON() ([]byte, error) {
 	return json.Marshal(struct {
 		Time     time.Time           `json:"time"`
@@ -99,13 +99,13 @@ func (r *Report) worst() string {
 	return r.Worst().String()
 }
 
-// LogValue implements slog.LogValuer with a summary. Log writes the findings.
+// LogValue implements slog.LogValuer with a summary. Log writes all findings.
 func (r *Report) LogValue() slog.Value {
 	return slog.GroupValue(slog.Int("targets", r.Targets), slog.String("worst", r.worst()),
 		slog.Int("critical", r.Count(trustkeep.Critical)), slog.Int("warnings", r.Count(trustkeep.Warning)), slog.Int("notes", r.Count(trustkeep.Note)))
 }
 
-// Log writes a record for each finding, at the level of its severity.
+// Log writes one record per finding, at the level of its severity.
 func (r *Report) Log(ctx context.Context, log *slog.Logger) {
 	for _, f := range r.Findings {
 		log.LogAttrs(ctx, level(f.Severity), "audit finding", f.LogValue().Group()...)

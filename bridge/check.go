@@ -37,7 +37,7 @@ func (v Outcome) String() string {
 	return "invalid"
 }
 
-// Opinion is what an independent implementation makes of an encoded store.
+// Opinion is the result of an independent implementation reading an encoded store.
 type Opinion struct {
 	Peer    string // "keystore-go" or "go-pkcs12"; empty if there is none for the format
 	Outcome Outcome
@@ -58,14 +58,14 @@ func (o Opinion) String() string {
 	return text
 }
 
-// Check is for SaveOptions.Check: it fails unless an independent implementation reads the
-// encoded store as it was to be written. The error wraps trustkeep.ErrRejected if the peer
-// disagrees and trustkeep.ErrUnsupported if it cannot be asked.
+// Check is a value for SaveOptions.Check: it fails unless an independent implementation reads
+// the encoded store as intended. The error wraps trustkeep.ErrRejected if the peer disagrees,
+// and trustkeep.ErrUnsupported if it cannot be asked.
 func Check(e trustkeep.Encoded) error {
 	return check(e, false)
 }
 
-// CheckIfExpressible is Check, but accepts stores that no peer can be asked about.
+// CheckIfExpressible is Check, but accepts stores that no peer can read.
 func CheckIfExpressible(e trustkeep.Encoded) error {
 	return check(e, true)
 }

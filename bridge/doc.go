@@ -13,11 +13,10 @@
 //
 // # Second opinions
 //
-// Check hands the bytes of a JKS store to keystore-go and those of a PKCS#12 store to
-// go-pkcs12, and compares what they read with what was to be written: kinds of entries,
-// aliases (JKS), whole chains, and the public keys of unlocked private keys. If they
-// disagree, or the peer panics, saving fails and the old store stays. This module reads the
-// bytes first: the peers are asked about nothing that is damaged beyond their limits.
+// Check lets keystore-go read a JKS store and go-pkcs12 a PKCS#12 store, and compares the
+// result with the store that is being saved: kinds of entries, aliases (JKS), whole chains, and
+// the public keys of unlocked private keys. If they differ, or the peer panics, saving fails
+// and the old store stays. This module reads the bytes first, so the peers see no damaged store.
 //
 // The peers do not know everything. What they cannot be asked is an error as well, since a
 // check that did not happen must not look like one that passed. [CheckIfExpressible]

@@ -15,13 +15,13 @@ import (
 	"github.com/trustkeep/trustkeep/keystore"
 )
 
-// FromKeystoreGo makes a Keystore of a KeyStore of keystore-go. The store password is
-// that of the result; keys keep the passwords that they have in the KeyStore, are not
-// opened, and are unlocked by Identity, or by IdentityWithPassword if theirs is another.
-// The order of the entries is that of KeyStore.Aliases.
+// FromKeystoreGo converts a KeyStore of keystore-go. The password becomes the store password
+// of the result. Keys stay locked under the passwords that they have in the KeyStore; unlock
+// them with Identity, or with IdentityWithPassword if their password is another. The entries
+// are in the order of KeyStore.Aliases.
 //
-// keystore-go takes each byte of a password for a character. So a password that it was
-// given in UTF-8 beyond ASCII is, for this module, the text of those bytes in Latin-1.
+// keystore-go takes each byte of a password as a character. So a password that it was given in
+// UTF-8 beyond ASCII is, for this module, the text of those bytes in Latin-1.
 //
 // Errors wrap trustkeep.ErrInvalid for a nil password or one that KeyStore.Store refuses,
 // ErrUnsupported for a password beyond Latin-1, and ErrCorrupt for entries that cannot be
@@ -52,14 +52,12 @@ func storeKeystoreGo(ks keystorego.KeyStore, w *bytes.Buffer, password []byte) (
 	return nil
 }
 
-// ToKeystoreGo makes a KeyStore of keystore-go with these options. Keys that have no
-// password of their own get this one; the others keep theirs. It does not change the
-// Keystore.
+// ToKeystoreGo converts to a KeyStore of keystore-go, made with the options. The password
+// protects keys without their own; the others keep theirs. The Keystore does not change.
+// keystore-go lowers the case of aliases unless an option prevents that.
 //
-// The errors are those of Keystore.Encode for JKS, such as for a secret key or a key that
-// is locked by an unknown password in another format, and those of FromKeystoreGo about
-// the password. keystore-go's spelling of aliases is lower case unless it is told
-// otherwise.
+// Errors are those of Keystore.Encode for JKS, such as for a secret key or a key locked by an
+// unknown password in another format, and those of FromKeystoreGo about the password.
 func ToKeystoreGo(k *keystore.Keystore, password trustkeep.PasswordSource, options ...keystorego.Option) (keystorego.KeyStore, error) {
 	const op = "bridge: to keystore-go"
 	fail := func(err error) (keystorego.KeyStore, error) {

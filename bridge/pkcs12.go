@@ -15,12 +15,12 @@ import (
 	"github.com/trustkeep/trustkeep/truststore"
 )
 
-// FromPKCS12 makes an identity of what go-pkcs12's DecodeChain returns. Unlike that
-// function, which takes the first certificate of the file for the key's own, it puts the
-// certificates in order by the key.
+// FromPKCS12 makes an identity from the results of go-pkcs12's DecodeChain. That function
+// takes the first certificate of the file for the key's own; FromPKCS12 orders the
+// certificates by the key.
 //
-// Errors wrap trustkeep.ErrInvalid for a nil key or certificate, ErrUnsupported for a key
-// that does not sign, and ErrKeyMismatch if no certificate is that of the key.
+// Errors wrap trustkeep.ErrInvalid for a nil key or certificate, ErrUnsupported for a key that
+// does not sign, and ErrKeyMismatch if no certificate belongs to the key.
 func FromPKCS12(key any, certificate *x509.Certificate, caCerts []*x509.Certificate) (*keystore.Identity, error) {
 	const op = "bridge: from go-pkcs12"
 	if key == nil || certificate == nil || slices.Contains(caCerts, nil) {
@@ -33,10 +33,9 @@ func FromPKCS12(key any, certificate *x509.Certificate, caCerts []*x509.Certific
 	return keystore.NewIdentity(signer, append([]*x509.Certificate{certificate}, caCerts...)...)
 }
 
-// ToPKCS12 returns an identity in the form that go-pkcs12's Encoder.Encode takes. The
-// private key is in the clear and prints: do not log it. The error wraps
-// trustkeep.ErrInvalid for a nil identity and ErrUnsupported for a key that cannot leave
-// its hardware.
+// ToPKCS12 returns an identity as the arguments of go-pkcs12's Encoder.Encode. The private key
+// is in the clear and prints: do not log it. The error wraps trustkeep.ErrInvalid for a nil
+// identity, and ErrUnsupported for a key that cannot leave its hardware.
 func ToPKCS12(id *keystore.Identity) (key any, certificate *x509.Certificate, caCerts []*x509.Certificate, err error) {
 	const op = "bridge: to go-pkcs12"
 	if id == nil {
@@ -54,11 +53,9 @@ func ToPKCS12(id *keystore.Identity) (key any, certificate *x509.Certificate, ca
 	return key, chain[0], chain[1:], nil
 }
 
-// FromTrustStoreEntries makes a truststore of the entries that go-pkcs12 writes trust
-// stores of. An entry without FriendlyName gets an alias made of its subject.
-//
-// Errors wrap trustkeep.ErrInvalid for an entry without a certificate and ErrExists for
-// two entries of one name, case not counting.
+// FromTrustStoreEntries makes a truststore from go-pkcs12's entries. The alias of an entry
+// without FriendlyName comes from its subject. Errors wrap trustkeep.ErrInvalid for an entry
+// without a certificate, and ErrExists for two names that differ at most in case.
 func FromTrustStoreEntries(entries []pkcs12.TrustStoreEntry) (*truststore.Truststore, error) {
 	store := truststore.New()
 	for i, e := range entries {
@@ -73,8 +70,8 @@ func FromTrustStoreEntries(entries []pkcs12.TrustStoreEntry) (*truststore.Trusts
 	return store, nil
 }
 
-// ToTrustStoreEntries returns the trusted certificates in the form that go-pkcs12's
-// Encoder.EncodeTrustStoreEntries takes. A nil store has none.
+// ToTrustStoreEntries returns the trusted certificates as the argument of go-pkcs12's
+// Encoder.EncodeTrustStoreEntries; nil for a nil store.
 func ToTrustStoreEntries(store *truststore.Truststore) []pkcs12.TrustStoreEntry {
 	if store == nil {
 		return nil

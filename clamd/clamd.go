@@ -1,13 +1,13 @@
-// Package clamd lets ClamAV's daemon look at what is imported. It has one name: [Scanner], a
+// Package clamd scans imports with ClamAV's daemon. It has one name: [Scanner], a
 // trustkeep.Scanner over the daemon's INSTREAM command (clamd(8)), by a Unix socket or TCP.
 //
 //	scanner := clamd.Scanner{Network: "unix", Address: "/run/clamav/clamd.ctl"}
 //	err := scanner.Scan(ctx, "partner.p12", content)
 //
-// Whatever imports components takes a Scanner among its options.
+// Pass it as component.Options.Scanner or environment.Options.Scanner.
 //
-// Content is clean only if the daemon says so in the one way it does. A finding, a limit,
-// another answer or none refuses it.
+// Content is clean only if the daemon gives its one answer for clean content. A finding, a
+// limit, any other answer or no answer refuses the content.
 package clamd
 
 import (
@@ -25,8 +25,8 @@ import (
 	"github.com/trustkeep/trustkeep"
 )
 
-// Scanner asks a daemon. The zero value asks the Unix socket of Debian's package. Each
-// scan has a connection of its own, so it is safe for concurrent use.
+// Scanner is a client of the daemon. The zero value uses the Unix socket of Debian's package.
+// Each scan has its own connection. It is safe for concurrent use.
 type Scanner struct {
 	// Network is "unix" or "tcp". If empty, "unix".
 	Network string
@@ -34,8 +34,8 @@ type Scanner struct {
 	Address string
 	// Timeout bounds a scan. If zero, 30 seconds. The context may end it earlier.
 	Timeout time.Duration
-	// MaxSize is the largest content that is sent, in bytes. If zero, 25 MiB,
-	// the daemon's default for StreamMaxLength.
+	// MaxSize is the largest content in bytes. If zero, 25 MiB, the daemon's default for
+	// StreamMaxLength.
 	MaxSize int64
 	// Dial opens connections. If nil, a net.Dialer does.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
@@ -50,10 +50,10 @@ const (
 
 // Scan implements trustkeep.Scanner.
 //
-// The errors: trustkeep.ErrRejected for a finding, with the name of the signature, and
-// for content that the daemon finds too long; trustkeep.ErrLimit for what is longer than
-// MaxSize; trustkeep.ErrCorrupt for an answer that is none; trustkeep.ErrInvalid for fields
-// out of range; the error of the network or of the context.
+// Errors wrap trustkeep.ErrRejected for a finding, with the name of the signature, and for
+// content that is too long for the daemon; trustkeep.ErrLimit above MaxSize;
+// trustkeep.ErrCorrupt for an unknown answer; trustkeep.ErrInvalid for fields out of range; or
+// the error of the network or the context.
 func (s Scanner) Scan(ctx context.Context, name string, content []byte) error {
 	if err := s.scan(ctx, content); err != nil {
 		return &trustkeep.Error{Op: "clamd: scan", Path: name, Err: err}

@@ -87,7 +87,7 @@ func latest(peers []seenPeer, limit int) []seenPeer {
 	return out
 }
 
-func (a *Atom) stored(use connectionUse, p forecast.Peer, base *truststore.Snapshot) seenPeer {
+func (a *Atom) stored(use connectionUse, p forecast.SeenPeer, base *truststore.Snapshot) seenPeer {
 	s := seenPeer{Connection: use.connection, Process: use.process, Name: p.Name, Client: p.Purpose == truststore.Client, Count: p.Count, Last: p.Last}
 	for _, c := range p.Chain {
 		s.Chain = append(s.Chain, c.Raw)

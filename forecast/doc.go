@@ -1,5 +1,5 @@
-// Package forecast tells what a change of trust would do to the peers of TLS connections,
-// before it is made.
+// Package forecast tells which peers of TLS connections a change of trust would refuse, before
+// the change is made.
 //
 //	seen := new(forecast.Seen)
 //	b := tlsctx.Builder{Global: deployed, Accepted: seen.Note}
@@ -7,7 +7,7 @@
 //	plan, err := seen.Plan(b, next)
 //	fmt.Print(plan)
 //
-// A Seen collects the peers that were accepted, and Seen.Plan asks other trust about them. It
-// needs no registry; for programs in an environment, environment.Environment.DryRun does the
-// same for a whole fleet.
+// A [Seen] records the peers that connections have accepted. [Seen.Plan] replays them against
+// other trust. Neither needs a registry; environment.Environment.DryRun does the same for all
+// programs of an environment.
 package forecast

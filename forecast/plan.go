@@ -13,29 +13,28 @@ import (
 	"github.com/trustkeep/trustkeep/truststore"
 )
 
-// Plan is what a change of trust would do.
+// Plan is the effect of a change of trust.
 type Plan struct {
-	// Checked is how many peers were replayed.
+	// Checked is the number of peers replayed.
 	Checked int
-	// Failing are those that would no longer be accepted.
+	// Failing are the peers that would be refused.
 	Failing []Failure
-	// Store describes the trust that was asked, Generation which of it.
+	// Store describes the new trust; Generation numbers its state.
 	Store      string
 	Generation uint64
 }
 
-// Failure is a peer that would no longer be accepted.
+// Failure is a peer that would be refused.
 type Failure struct {
-	Peer Peer
-	// Err is a *truststore.VerifyError, unless no decision was reached, which counts as a
-	// refusal as it does in a handshake.
+	Peer SeenPeer
+	// Err is a *truststore.VerifyError, or another error if no decision was reached, which
+	// counts as a refusal, as in a handshake.
 	Err error
 }
 
-// Plan replays the peers against other trust, under the policy of a Builder otherwise: Allow,
-// Pins and Clock. Revocation and Authorize are not asked. It changes nothing.
-//
-// The error is that of next, which wraps trustkeep.ErrInvalid for a nil one.
+// Plan replays the peers against other trust, under Allow, Pins and Clock of a Builder. It
+// does not call Revocation and Authorize, and changes nothing. The error is that of next;
+// trustkeep.ErrInvalid for nil.
 func (s *Seen) Plan(b tlsctx.Builder, next truststore.Source) (*Plan, error) {
 	trust, err := given.Snapshot(next)
 	if err != nil {
@@ -46,7 +45,7 @@ func (s *Seen) Plan(b tlsctx.Builder, next truststore.Source) (*Plan, error) {
 		now = b.Clock
 	}
 	plan := &Plan{Store: trust.String(), Generation: trust.Generation()}
-	plan.replay(s.Peers(), func(p Peer) error {
+	plan.replay(s.Peers(), func(p SeenPeer) error {
 		_, err := trust.Verify(p.Chain, truststore.VerifyOptions{Purpose: p.Purpose, Name: p.Name, Time: now(), Allow: b.Allow, Pins: b.Pins})
 		return err
 	})
@@ -54,7 +53,7 @@ func (s *Seen) Plan(b tlsctx.Builder, next truststore.Source) (*Plan, error) {
 }
 
 // replay asks about each peer. Whatever is not a yes fails it.
-func (p *Plan) replay(peers []Peer, verify func(Peer) error) {
+func (p *Plan) replay(peers []SeenPeer, verify func(SeenPeer) error) {
 	for _, peer := range peers {
 		p.Checked++
 		if err := verify(peer); err != nil {
@@ -63,7 +62,7 @@ func (p *Plan) replay(peers []Peer, verify func(Peer) error) {
 	}
 }
 
-// String lists who would fail and why.
+// String lists the refused peers with the reasons.
 func (p *Plan) String() string {
 	var out strings.Builder
 	fmt.Fprintf(&out, "%d of %d peers seen would be refused by %s\n", len(p.Failing), p.Checked, p.Store)
@@ -81,8 +80,8 @@ func (p *Plan) String() string {
 	return out.String()
 }
 
-// MarshalJSON yields {"checked","store","generation","failing":[{"name","purpose",
-// "count","last","error"}]}. The error is a string where no decision was reached.
+// MarshalJSON returns {"checked","store","generation","failing":[{"name","purpose",
+// "count","last","error"}]}. The error is a string if no decision was reached.
 func (p *Plan) MarshalJSON() ([]byte, error) {
 	type failing struct {
 		Name    string             `json:"name"`

@@ -12,7 +12,7 @@ import (
 // An error that is no verdict about the peer fails it, as it does in a handshake.
 func TestPlanCountsEveryError(t *testing.T) {
 	plan := new(Plan)
-	plan.replay([]Peer{{Name: "refused.example"}, {Name: "undecided.example"}, {Name: "fine.example"}}, func(p Peer) error {
+	plan.replay([]SeenPeer{{Name: "refused.example"}, {Name: "undecided.example"}, {Name: "fine.example"}}, func(p SeenPeer) error {
 		switch p.Name {
 		case "refused.example":
 			return &truststore.VerifyError{Reason: truststore.Reason{Code: truststore.CodeUnknownIssuer, Text: "no issuer"}}

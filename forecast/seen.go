@@ -12,21 +12,20 @@ import (
 	"github.com/trustkeep/trustkeep/truststore"
 )
 
-// Seen remembers the peers that were accepted recently. Set Note as Builder.Accepted to fill
-// it. The zero Seen is ready for use and is not to be copied. It is safe for concurrent use.
+// Seen records peers that were accepted recently. Set Builder.Accepted to its method Note. The
+// zero Seen is ready for use; do not copy it. It is safe for concurrent use.
 //
-// Plan replays all peers of a Seen alike, so share one only among Builders with the same
-// trust and policy.
+// Plan replays all peers of a Seen in the same way, so share one only among Builders with the
+// same trust and policy.
 type Seen struct {
-	// Limit is how many peers are remembered, which differ in name or certificates; zero
-	// stands for 10,000. Beyond it, the least recently seen are dropped first. Set it
-	// before the first peer is noted.
+	// Limit is the number of peers kept; they differ in name or certificates. If zero, 10,000.
+	// The least recently seen are dropped first. Set it before the first call of Note.
 	Limit int
-	// Clock tells when a peer was seen; nil is time.Now.
+	// Clock tells when a peer was seen. If nil, time.Now.
 	Clock func() time.Time
 
 	mu    sync.Mutex
-	peers map[seenKey]*Peer
+	peers map[seenKey]*SeenPeer
 }
 
 type seenKey struct {
@@ -35,15 +34,15 @@ type seenKey struct {
 	chain   [sha256.Size]byte
 }
 
-// Peer is a peer that was accepted.
-type Peer struct {
-	// Name that it was accepted under; empty for clients.
+// SeenPeer is a peer that was accepted.
+type SeenPeer struct {
+	// Name under which it was accepted; empty for clients.
 	Name string
 	// Purpose is truststore.Server for servers, truststore.Client for clients.
 	Purpose truststore.Purpose
-	// Chain is what it sent, its own certificate first.
+	// Chain that it sent, its own certificate first.
 	Chain []*x509.Certificate
-	// Count of handshakes, the first and the last time of them.
+	// Count of handshakes, and the times of the first and the last one.
 	Count       uint64
 	First, Last time.Time
 }
@@ -51,7 +50,7 @@ type Peer struct {
 // defaultLimit is what a Seen remembers by default.
 const defaultLimit = 10_000
 
-// Note remembers a peer that sent certificates. It is meant for Builder.Accepted.
+// Note records a peer that sent certificates. Set Builder.Accepted to it.
 func (s *Seen) Note(peer tlsctx.Peer) {
 	if len(peer.Certificates) == 0 {
 		return
@@ -75,10 +74,10 @@ func (s *Seen) Note(peer tlsctx.Peer) {
 	p := s.peers[key]
 	if p == nil {
 		if s.peers == nil {
-			s.peers = make(map[seenKey]*Peer)
+			s.peers = make(map[seenKey]*SeenPeer)
 		}
 		s.makeRoom()
-		p = &Peer{Name: key.name, Purpose: key.purpose, Chain: slices.Clone(peer.Certificates), First: at}
+		p = &SeenPeer{Name: key.name, Purpose: key.purpose, Chain: slices.Clone(peer.Certificates), First: at}
 		s.peers[key] = p
 	}
 	p.Count++
@@ -108,15 +107,15 @@ func (s *Seen) makeRoom() {
 	}
 }
 
-// Peers returns the peers sorted by name, those of one name by the last time, newest first.
-func (s *Seen) Peers() []Peer {
+// Peers returns the peers sorted by name; those of the same name, last seen first.
+func (s *Seen) Peers() []SeenPeer {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	out := make([]Peer, 0, len(s.peers))
+	out := make([]SeenPeer, 0, len(s.peers))
 	for _, p := range s.peers {
 		out = append(out, *p)
 	}
-	slices.SortFunc(out, func(a, b Peer) int {
+	slices.SortFunc(out, func(a, b SeenPeer) int {
 		if c := strings.Compare(a.Name, b.Name); c != 0 {
 			return c
 		}

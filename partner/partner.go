@@ -1,6 +1,6 @@
 // Package partner keeps the old and the new keys or certificates of one trading partner side
-// by side, so that a change of keys needs no agreed minute: what is sent uses the newest
-// valid one, what arrives is accepted with all.
+// by side, so that keys change without an agreed minute: sending uses the newest valid one,
+// receiving accepts all.
 //
 // Most programs need five names: [Set], [Member], [Set.Add], [Set.Send] and [Set.Resolve].
 //
@@ -10,7 +10,7 @@
 //	to, err := keys.Send(partner.Encrypt, time.Now())
 //	from, err := keys.Resolve(partner.Verify, time.Now())
 //
-// Items are of any type that knows its fingerprint and validity, such as keys and components.
+// An item is any type with a fingerprint and a validity, such as a key or a component.
 package partner
 
 import (
@@ -25,7 +25,7 @@ import (
 	"github.com/trustkeep/trustkeep/internal/given"
 )
 
-// Item is what a Set holds.
+// Item is a key or certificate in a Set.
 type Item interface {
 	// Fingerprint identifies the content.
 	Fingerprint() string
@@ -40,10 +40,10 @@ type Item interface {
 // worth.
 type revocable interface{ Revoked() bool }
 
-// Use is what an item is used for.
+// Use is a purpose of an item in exchanges with a partner.
 type Use uint16
 
-// The uses. They can be combined with | where an item is added.
+// The uses. Combine them with | in Member.Uses.
 const (
 	// Encrypt what is sent to the partner: the partner's certificate.
 	Encrypt Use = 1 << iota
@@ -78,34 +78,33 @@ func (u Use) String() string {
 	return strings.Join(names, "|")
 }
 
-// Member is an item with its place in a set.
+// Member is an item and its place in a set.
 type Member[T Item] struct {
 	Item T
-	// Uses are what the item is used for.
+	// Uses of the item.
 	Uses Use
-	// PreferredFrom is from when on the item is used to send although an older
-	// one is valid, too: the day agreed with the partner. Zero means as soon
-	// as the item is valid. It does not matter for receiving.
+	// PreferredFrom is when sending switches to the item although an older one is still valid:
+	// the day agreed with the partner. If zero, as soon as the item is valid. Receiving
+	// ignores it.
 	PreferredFrom time.Time
-	// Variant tells apart members for different systems of one partner, such
-	// as "test" and "production". See Set.Variant.
+	// Variant separates members for different systems of one partner, such as "test" and
+	// "production". See Set.Variant.
 	Variant string
 }
 
-// Set is the items of one partner. The zero Set is empty and ready to use. It
-// is safe for concurrent use.
+// Set holds the items of one partner. The zero Set is empty and ready for use. It is safe for
+// concurrent use.
 type Set[T Item] struct {
 	mu      sync.RWMutex
 	members []Member[T]
 }
 
-// ErrNoneValid says that a set has items for a use but none that is valid.
-// It wraps trustkeep.ErrExpired.
+// ErrNoneValid: a set has items for a use, but none is valid. It wraps trustkeep.ErrExpired.
 var ErrNoneValid = fmt.Errorf("partner: no valid item: %w", trustkeep.ErrExpired)
 
-// Add puts an item into the set. An item with the same fingerprint and variant
-// is replaced, so that an extended expiry counts. The error wraps ErrInvalid when
-// the member has no item or no use.
+// Add adds an item. It replaces an item with the same fingerprint and variant, so that an
+// extended expiry takes effect. The error wraps ErrInvalid for a member without an item or a
+// use.
 func (s *Set[T]) Add(m Member[T]) error {
 	if given.IsNil(m.Item) {
 		return fmt.Errorf("partner: nil item: %w", trustkeep.ErrInvalid)
@@ -125,8 +124,7 @@ func (s *Set[T]) Add(m Member[T]) error {
 	return nil
 }
 
-// Remove takes the item with the fingerprint out of the set, in all variants.
-// The error wraps ErrNotFound when there is none.
+// Remove removes the item with the fingerprint, in all variants. The error wraps ErrNotFound.
 func (s *Set[T]) Remove(fingerprint string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -139,14 +137,14 @@ func (s *Set[T]) Remove(fingerprint string) error {
 	return nil
 }
 
-// Members returns what the set holds, in the order added.
+// Members returns all members in the order added.
 func (s *Set[T]) Members() []Member[T] {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	return slices.Clone(s.members)
 }
 
-// Variant returns a set of the members of one variant and of those without any.
+// Variant returns a set with the members of one variant and those without a variant.
 func (s *Set[T]) Variant(name string) *Set[T] {
 	out := new(Set[T])
 	for _, m := range s.Members() {
@@ -159,19 +157,17 @@ func (s *Set[T]) Variant(name string) *Set[T] {
 
 // Resolve returns the items for one use at a time.
 //
-// For sending (Encrypt, Sign, SignMDN, ClientTLS) it is exactly one: of the
-// items that are valid, not revoked and whose PreferredFrom has come, the one
-// that was preferred or made last. If no valid item's PreferredFrom has come,
-// the one whose comes first: early is better than not at all. When every item
-// has expired, the error is ErrNoneValid.
+// For sending (Encrypt, Sign, SignMDN, ClientTLS) it returns exactly one item: of those that
+// are valid, not revoked and past their PreferredFrom, the one preferred or made last. If all
+// valid items are before their PreferredFrom, it returns the one with the earliest. If every
+// item has expired, the error is ErrNoneValid.
 //
-// For receiving (Decrypt, Verify, VerifyMDN) it is all of them, the most likely
-// one first: those valid at the time, then the rest, each from the newest on.
-// Expired keys still have to decrypt what was sent before, and what a signature
-// by one is worth is for the verification to say.
+// For receiving (Decrypt, Verify, VerifyMDN) it returns all items, the most likely one first:
+// those valid at the time, then the rest, each from the newest on. Expired keys must still
+// decrypt what was sent before; the verification judges signatures by expired keys.
 //
-// The error wraps ErrNotFound when the set has no item for the use, and
-// ErrInvalid for several uses at once.
+// The error wraps ErrNotFound if the set has no item for the use, and ErrInvalid for several
+// uses at once.
 func (s *Set[T]) Resolve(u Use, at time.Time) ([]T, error) {
 	if u == 0 || u&(u-1) != 0 {
 		return nil, fmt.Errorf("partner: use %s: %w", u, trustkeep.ErrInvalid)
@@ -216,7 +212,8 @@ func (s *Set[T]) Resolve(u Use, at time.Time) ([]T, error) {
 	return []T{best.Item}, nil
 }
 
-// Send is Resolve for a use that sends, which has one answer.
+// Send returns the one item for a use that sends, see Resolve. For other uses the error wraps
+// ErrInvalid.
 func (s *Set[T]) Send(u Use, at time.Time) (T, error) {
 	var none T
 	if u&sends == 0 {
@@ -245,8 +242,7 @@ func (m Member[T]) since() time.Time {
 	return m.Item.NotBefore()
 }
 
-// Expiring lists the members that expire before the time given, or have
-// expired, the first to expire first.
+// Expiring lists the members that have expired or expire before a time, the earliest first.
 func (s *Set[T]) Expiring(before time.Time) []Member[T] {
 	out := slices.DeleteFunc(s.Members(), func(m Member[T]) bool {
 		end := m.Item.NotAfter()
