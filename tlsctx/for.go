@@ -13,7 +13,7 @@ import (
 // endpoint is what a Builder is for, by For.
 type endpoint struct {
 	host, port string // as dialled; the port may be empty
-	named      bool   // ServerName was set by For
+	name       string // that For has set as ServerName; empty if it was set before
 	err        *trustkeep.Error
 }
 
@@ -27,12 +27,13 @@ type endpoint struct {
 // which certificates know nothing of. Any other address makes whatever is built fail with
 // trustkeep.ErrInvalid, and is named by Explain.
 func (b Builder) For(address string) Builder {
-	if b.at.named {
+	if b.ServerName == b.at.name {
 		b.ServerName = ""
 	}
 	b.at = endpointOf(address)
 	if b.ServerName == "" && b.at.err == nil {
-		b.ServerName, b.at.named = nameOf(b.at.host), true
+		b.at.name = nameOf(b.at.host)
+		b.ServerName = b.at.name
 	}
 	return b
 }

@@ -114,6 +114,22 @@ func TestForAndRoutes(t *testing.T) {
 	}
 }
 
+// A name that is set between two addresses stays, too.
+func TestForKeepsTheNameThatIsSet(t *testing.T) {
+	pki := testpki.New(t, testpki.Options{})
+	b := tlsctx.Builder{Trusted: store(pki.Root)}.For("a.example:443")
+	b.ServerName = host
+	for _, address := range []string{"b.example:443", "no address", "c.example"} {
+		if b = b.For(address); b.ServerName != host {
+			t.Fatalf("%s: server name %q", address, b.ServerName)
+		}
+	}
+	b.ServerName = ""
+	if b = b.For("d.example"); b.ServerName != "d.example" {
+		t.Errorf("server name %q", b.ServerName)
+	}
+}
+
 // A server that is dialled by an address with a zone is verified by the address.
 func TestDialerLeavesTheZoneOut(t *testing.T) {
 	pki := testpki.New(t, testpki.Options{})
