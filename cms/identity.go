@@ -11,6 +11,7 @@ import (
 
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/internal/given"
+	"github.com/trustkeep/trustkeep/internal/redact"
 )
 
 // IdentityFunc makes a function a trustkeep.Identity, for certificates that were loaded by
@@ -26,6 +27,19 @@ func (f IdentityFunc) TLSCertificate() (*tls.Certificate, error) { return f() }
 type stream struct{}
 
 func (stream) Format(f fmt.State, _ rune) { io.WriteString(f, "cms stream") }
+
+// writer keeps what it writes to where package fmt does not find it, since it holds content
+// that waits to be sealed.
+type writer struct {
+	stream
+	to func() io.WriteCloser
+}
+
+func newWriter(w io.WriteCloser) io.WriteCloser { return &writer{to: redact.Hidden(w)} }
+
+func (w *writer) Write(p []byte) (int, error) { return w.to().Write(p) }
+
+func (w *writer) Close() error { return w.to().Close() }
 
 // identity is a trustkeep.Identity that was asked.
 type identity struct {

@@ -82,13 +82,13 @@ func (o SealOptions) Writer(dst io.Writer, recipients ...*x509.Certificate) (io.
 		return nil, wrap(op, err)
 	}
 	if e.spec.gcm {
-		return &gcmWriter{dst: dst, envelope: e}, nil
+		return newWriter(&gcmWriter{dst: dst, envelope: e}), nil
 	}
 	w, err := newCBCWriter(dst, e)
 	if err != nil {
 		return nil, wrap(op, err)
 	}
-	return w, nil
+	return newWriter(w), nil
 }
 
 // envelope is an (Auth)EnvelopedData to be written, all but its content.

@@ -17,7 +17,6 @@ var errClosed = errors.New("cms: write after close")
 
 // cbcWriter encrypts in CBC mode while the content passes.
 type cbcWriter struct {
-	stream
 	dst  io.Writer
 	mode cipher.BlockMode
 	// buf has room for a chunk and, before it, its header; n bytes of the
@@ -101,7 +100,6 @@ func (w *cbcWriter) Close() error {
 // gcmWriter holds the content until Close: crypto/cipher has GCM for content in
 // memory only.
 type gcmWriter struct {
-	stream
 	dst      io.Writer
 	envelope *envelope
 	content  []byte

@@ -119,7 +119,7 @@ func (o SignOptions) Writer(dst io.Writer, identities ...trustkeep.Identity) (io
 	if _, err := dst.Write(head); err != nil {
 		return nil, wrap("sign", err)
 	}
-	return newSignWriter(dst, s), nil
+	return newWriter(newSignWriter(dst, s)), nil
 }
 
 // signature is a SignedData to be written, all but its content.

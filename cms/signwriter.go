@@ -13,7 +13,6 @@ const signChunk = 4 * chunk
 
 // signWriter writes content as it passes and its signatures at the end.
 type signWriter struct {
-	stream
 	buf    *bufio.Writer // collects small writes into pieces
 	pieces pieceWriter
 	err    error

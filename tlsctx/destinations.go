@@ -11,6 +11,7 @@ import (
 	"sync"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/redact"
 )
 
 // Destinations choose a whole Builder by destination: an identity, trust and a policy for each
@@ -32,7 +33,7 @@ type Destinations struct {
 // destinationEntry is a Builder with what has been made of it so far; its address tells it from a
 // later one of its pattern.
 type destinationEntry struct {
-	b func() Builder // see hidden
+	b func() Builder // see redact.Hidden
 
 	mu     sync.Mutex
 	dialer *Dialer
@@ -62,7 +63,7 @@ func (p *Destinations) Set(pattern string, b Builder) error {
 	if p.of == nil {
 		p.of = make(map[string]*destinationEntry)
 	}
-	p.of[key] = &destinationEntry{b: hidden(b.detached())}
+	p.of[key] = &destinationEntry{b: redact.Hidden(b.detached())}
 	return nil
 }
 
@@ -162,12 +163,12 @@ func (one *destinationEntry) toDial(dial func(ctx context.Context, network, addr
 // that fits its URL, over a Transport of its own; see Builder.Transport for base.
 // It has the method CloseIdleConnections, which http.Client calls.
 func (p *Destinations) Transport(base *http.Transport) http.RoundTripper {
-	return &destinationTransport{destinations: p, base: hidden(base), of: make(map[*destinationEntry]*Transport)}
+	return &destinationTransport{destinations: p, base: redact.Hidden(base), of: make(map[*destinationEntry]*Transport)}
 }
 
 type destinationTransport struct {
 	destinations *Destinations
-	base         func() *http.Transport // see hidden
+	base         func() *http.Transport // see redact.Hidden
 
 	mu sync.Mutex
 	of map[*destinationEntry]*Transport

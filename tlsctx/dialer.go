@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/redact"
 	"github.com/trustkeep/trustkeep/truststore"
 )
 
@@ -21,7 +22,7 @@ type Dialer struct {
 	// it before the first is opened.
 	Track bool
 
-	b       func() Builder // see hidden
+	b       func() Builder // see redact.Hidden
 	tracker tracker
 
 	mu          sync.Mutex
@@ -42,7 +43,7 @@ const maxIdentities = 256
 
 // Dialer returns a Dialer. The errors are those of Client.
 func (b Builder) Dialer() (*Dialer, error) {
-	d := &Dialer{b: hidden(b.detached())}
+	d := &Dialer{b: redact.Hidden(b.detached())}
 	if _, err := b.clientTrust(); err != nil {
 		return nil, fmt.Errorf("tlsctx: dialer: %w", err)
 	}

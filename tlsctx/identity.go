@@ -19,11 +19,11 @@ import (
 // the certificate that it returns prints the private key, whose type there is this
 // library's; it signs, decrypts and agrees on keys as before.
 func StaticIdentity(c tls.Certificate) trustkeep.Identity {
-	return &staticIdentity{hidden(concealed(&c))}
+	return &staticIdentity{redact.Hidden(concealed(&c))}
 }
 
 // staticIdentity has no exported field, so that encoders find nothing in it.
-type staticIdentity struct{ cert func() *tls.Certificate } // see hidden
+type staticIdentity struct{ cert func() *tls.Certificate } // see redact.Hidden
 
 func (s *staticIdentity) TLSCertificate() (*tls.Certificate, error) { return s.cert(), nil }
 

@@ -9,11 +9,6 @@ import (
 	"github.com/trustkeep/trustkeep"
 )
 
-// hidden keeps a value in a closure. Package fmt prints what unexported fields hold
-// without asking it, and what a pointer there points to with verbs that do not suit
-// pointers, such as %s; an identity may be of any type, and print its key.
-func hidden[T any](v T) func() T { return func() T { return v } }
-
 // String names the trust that counts, whether there is an identity, and the server name. It
 // asks no source and shows nothing of the identity, which may be of a type that prints its
 // key. Explain says more.

@@ -13,6 +13,7 @@ import (
 
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/internal/given"
+	"github.com/trustkeep/trustkeep/internal/redact"
 )
 
 // Routes choose an identity by destination: on clients the host and port that are dialled, on
@@ -42,7 +43,7 @@ type Routes struct {
 // route is one of Routes; its address tells it from a later one of its pattern.
 type route struct {
 	pattern string
-	id      func() trustkeep.Identity // see hidden
+	id      func() trustkeep.Identity // see redact.Hidden
 }
 
 // Set adds a route, or replaces the one with the same pattern. If id is nil, the route
@@ -61,7 +62,7 @@ func (r *Routes) Set(pattern string, id trustkeep.Identity) error {
 	if r.routes == nil {
 		r.routes = make(map[string]*route)
 	}
-	r.routes[key] = &route{key, hidden(id)}
+	r.routes[key] = &route{key, redact.Hidden(id)}
 	r.generation.Add(1)
 	return nil
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/redact"
 	"github.com/trustkeep/trustkeep/truststore"
 )
 
@@ -18,7 +19,7 @@ import (
 // It is safe for concurrent use.
 type Transport struct {
 	dialer *Dialer
-	base   func() *http.Transport // see hidden; headers for a proxy hold its password
+	base   func() *http.Transport // see redact.Hidden; headers for a proxy hold its password
 
 	mu      sync.Mutex
 	current *httpGeneration
@@ -78,7 +79,7 @@ func (b Builder) Transport(base *http.Transport) (*Transport, error) {
 	if base.IdleConnTimeout == 0 {
 		base.IdleConnTimeout = 90 * time.Second // as http.DefaultTransport
 	}
-	return &Transport{dialer: d, base: hidden(base)}, nil
+	return &Transport{dialer: d, base: redact.Hidden(base)}, nil
 }
 
 // RoundTrip implements http.RoundTripper.

@@ -28,13 +28,13 @@ func (quiet) LogValue() slog.Value           { return slog.StringValue(text) }
 // the key.
 type Signer struct {
 	quiet
-	key func() crypto.Signer // a closure, see hidden
+	key func() crypto.Signer // a closure, see Hidden
 }
 
-// hidden keeps a value where package fmt does not find it. It prints what unexported fields
+// Hidden keeps a value where package fmt does not find it. It prints what unexported fields
 // hold without asking it how, and even what a pointer there points to, with verbs that do
 // not suit pointers, such as %s.
-func hidden[T any](v T) func() T { return func() T { return v } }
+func Hidden[T any](v T) func() T { return func() T { return v } }
 
 // Public implements crypto.Signer.
 func (s *Signer) Public() crypto.PublicKey { return s.key().Public() }
@@ -88,12 +88,12 @@ func Key(key crypto.Signer) crypto.Signer {
 	if _, ok := key.(Revealer); ok {
 		return key
 	}
-	s := &Signer{key: hidden(key)}
+	s := &Signer{key: Hidden(key)}
 	if d, ok := key.(crypto.Decrypter); ok {
-		return &decrypter{s, hidden(d)}
+		return &decrypter{s, Hidden(d)}
 	}
 	if a, ok := key.(agreeing); ok {
-		return &agreer{s, hidden(a)}
+		return &agreer{s, Hidden(a)}
 	}
 	return s
 }
@@ -102,7 +102,7 @@ func Key(key crypto.Signer) crypto.Signer {
 // which differs from an empty one.
 type Secret struct {
 	quiet
-	b func() *[]byte // a closure, see hidden; nil is the empty secret
+	b func() *[]byte // a closure, see Hidden; nil is the empty secret
 }
 
 // NewSecret copies b; nil gives nil.
@@ -110,7 +110,7 @@ func NewSecret(b []byte) *Secret {
 	if b == nil {
 		return nil
 	}
-	return &Secret{b: hidden(new(append([]byte{}, b...)))}
+	return &Secret{b: Hidden(new(append([]byte{}, b...)))}
 }
 
 // Bytes returns the secret itself, not a copy, and nil for a nil Secret.

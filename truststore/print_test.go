@@ -1,0 +1,42 @@
+package truststore_test
+
+import (
+	"path/filepath"
+	"testing"
+
+	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/printtest"
+	"github.com/trustkeep/trustkeep/internal/testpki"
+	"github.com/trustkeep/trustkeep/truststore"
+)
+
+// Whoever knows the password of a trust store can change it unnoticed.
+func TestStoresPrintNoPassword(t *testing.T) {
+	const canary = "hunter2canary"
+	pki := testpki.New(t, testpki.Options{})
+	password := trustkeep.Password(canary)
+	path := filepath.Join(t.TempDir(), "trust.p12")
+	if err := truststore.New(pki.Root.Cert).Save(path, trustkeep.SaveOptions{Password: password, Format: trustkeep.PKCS12}); err != nil {
+		t.Fatal(err)
+	}
+	store, err := truststore.Load(path, password)
+	if err != nil {
+		t.Fatal(err)
+	}
+	watched, err := truststore.Watch(path, password, trustkeep.WatchOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer watched.Close()
+	_, wrong := truststore.Load(path, trustkeep.Password(canary+"2"))
+	snapshot, err := store.Snapshot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	printtest.NoSecret(t, "Truststore", store, canary)
+	printtest.NoSecret(t, "Watched", watched, canary)
+	printtest.NoSecret(t, "Snapshot", snapshot, canary)
+	printtest.NoSecret(t, "Union", truststore.Union(store, watched), canary)
+	printtest.NoSecret(t, "error", wrong, canary)
+	printtest.NoSecret(t, "SaveOptions", trustkeep.SaveOptions{Password: password}, canary)
+}
