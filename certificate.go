@@ -28,7 +28,7 @@ type Certificate struct {
 	Usable bool `json:"usable"`
 }
 
-// DescribeCertificate describes a parsed certificate. The zero Certificate describes nil.
+// DescribeCertificate describes a parsed certificate. For nil it returns the zero Certificate.
 func DescribeCertificate(c *x509.Certificate) Certificate {
 	if c == nil {
 		return Certificate{}
@@ -57,8 +57,7 @@ func DescribeCertificate(c *x509.Certificate) Certificate {
 	return d
 }
 
-// String names the certificate: by its subject, else by its first alternative name, else
-// by its serial number.
+// String returns the subject, else the first alternative name, else the serial number.
 func (c Certificate) String() string {
 	switch {
 	case c.Subject != "":

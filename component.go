@@ -44,16 +44,15 @@ func (v Visibility) String() string {
 	return "invalid"
 }
 
-// Component is one certificate under management: X.509 or PGP, public or
-// private. Its ID stays the same when the certificate inside is replaced, so
-// whatever refers to the component stays valid.
+// Component is one certificate under management: X.509 or PGP, public or private. Its ID stays
+// the same when the certificate is replaced, so references to the component stay valid.
 //
-// The interface is open: anything that answers these questions can be managed
-// beside the components of this module.
+// The interface is open: other implementations can be managed beside the components of this
+// module.
 type Component interface {
 	// ID identifies the component for life.
 	ID() string
-	// Name is for people and can be changed.
+	// Name is for people and may change.
 	Name() string
 	Kind() Kind
 	Visibility() Visibility

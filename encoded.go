@@ -7,7 +7,7 @@ import (
 	"log/slog"
 )
 
-// Encoded is a store as it is about to be written, for SaveOptions.Check. It prints as a
+// Encoded is a store that is about to be written, for SaveOptions.Check. It prints as a
 // summary without secrets.
 type Encoded struct {
 	// Container is the format of Data.
@@ -35,18 +35,18 @@ type EncodedEntry struct {
 	Password PasswordSource
 }
 
-// String is "jks store, 3 entries, 2048 bytes".
+// String returns a summary: "jks store, 3 entries, 2048 bytes".
 func (e Encoded) String() string {
 	return fmt.Sprintf("%s store, %d entries, %d bytes", e.Container, len(e.Entries), len(e.Data))
 }
 
-// Format writes String whatever the verb: Data may hold keys in the clear.
+// Format writes String for every verb: Data may hold keys in the clear.
 func (e Encoded) Format(f fmt.State, _ rune) { io.WriteString(f, e.String()) }
 
-// MarshalText yields what String returns, for JSON and XML.
+// MarshalText returns String, for JSON and XML.
 func (e Encoded) MarshalText() ([]byte, error) { return []byte(e.String()), nil }
 
-// MarshalBinary yields what String returns, for gob.
+// MarshalBinary returns String, for gob.
 func (e Encoded) MarshalBinary() ([]byte, error) { return []byte(e.String()), nil }
 
 // LogValue implements slog.LogValuer through String.

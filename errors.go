@@ -15,11 +15,10 @@ var (
 	ErrIncorrectPassword = errors.New("incorrect password")
 	// ErrNotFound: no entry, component or identity has that name.
 	ErrNotFound = errors.New("not found")
-	// ErrExists: the name is taken; two aliases that fold to the same
-	// letters count as one name.
+	// ErrExists: the name is taken. Aliases that differ only in case are one name.
 	ErrExists = errors.New("already exists")
-	// ErrUnsupported: well formed as far as read, but of an algorithm,
-	// version or kind that this library or the target format lacks.
+	// ErrUnsupported: well formed as far as read, but of an algorithm, version or kind that
+	// this library or the target format does not support.
 	ErrUnsupported = errors.New("unsupported")
 	// ErrCorrupt: input data is malformed, truncated or contradicts itself. A bad value
 	// that the caller chose is ErrInvalid.
@@ -51,7 +50,7 @@ var (
 	ErrLimit = errors.New("limit exceeded")
 )
 
-// Error carries what an operation was about. Every field but Err may be empty.
+// Error adds the context of a failed operation to its cause. Every field but Err may be empty.
 // It never holds a password or key material.
 type Error struct {
 	Op     string // what was attempted: "keystore: load"
@@ -62,9 +61,8 @@ type Error struct {
 	Hint   string // what would help, one sentence without a full stop
 }
 
-// Error formats as `op: path (format): alias "a": cause; hint`, leaving out what
-// is empty. In aliases and paths, control characters are escaped, since both may
-// come from hostile files.
+// Error formats as `op: path (format): alias "a": cause; hint`, without empty fields. Control
+// characters in aliases and paths are escaped, since both may come from hostile files.
 func (e *Error) Error() string {
 	var parts []string
 	if e.Op != "" {

@@ -6,15 +6,15 @@ import (
 	"time"
 )
 
-// Code names a kind of finding or a reason for a refusal, in words that programs can
-// compare: "unpaired-key", "expired". A code never changes its meaning; new ones may be
-// added. Each package lists its own.
+// Code names a kind of finding or a reason for a refusal, in words that programs can compare:
+// "unpaired-key", "expired". A code never changes its meaning; new ones may be added. Each
+// package lists its codes.
 type Code string
 
 // Severity ranks findings.
 type Severity uint8
 
-// The severities. The zero Severity is that of a remark which nobody has ranked.
+// The severities. The zero Severity means unranked.
 const (
 	Note Severity = iota + 1
 	Warning
@@ -34,11 +34,11 @@ func (s Severity) String() string {
 	return "unranked"
 }
 
-// MarshalText yields what String returns.
+// MarshalText returns String.
 func (s Severity) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
-// Finding is a remark about a store, one of its entries, a certificate or a component.
-// Only Code and Text are always set. Its texts are escaped and safe to log.
+// Finding is a remark about a store, an entry, a certificate or a component. Only Code and
+// Text are always set. Its texts are escaped and safe to log.
 type Finding struct {
 	Target   string   `json:"target,omitempty"`  // store, component or consumer, in a report about several
 	Alias    string   `json:"alias,omitempty"`   // entry, if it is about one
@@ -54,7 +54,7 @@ type Finding struct {
 	Err error `json:"-"`
 }
 
-// LogValue implements slog.LogValuer with a group of what is set.
+// LogValue implements slog.LogValuer with a group of the fields that are set.
 func (f Finding) LogValue() slog.Value {
 	attributes := []slog.Attr{slog.String("code", string(f.Code)), slog.String("severity", f.Severity.String())}
 	for _, a := range []slog.Attr{
@@ -71,8 +71,8 @@ func (f Finding) LogValue() slog.Value {
 	return slog.GroupValue(attributes...)
 }
 
-// String formats the finding in one line: `target: alias "a": text; remedy`, leaving out
-// what is empty.
+// String formats the finding in one line, `target: alias "a": text; remedy`, without empty
+// fields.
 func (f Finding) String() string {
 	var prefix string
 	if f.Target != "" {

@@ -5,14 +5,13 @@ import (
 	"crypto/x509"
 )
 
-// Identity is a private key with its certificate chain, leaf first: it authenticates,
-// signs and decrypts. *keystore.Identity implements it, and so can a key that stays in
-// hardware.
+// Identity is a private key with its certificate chain, leaf first: it authenticates, signs
+// and decrypts. *keystore.Identity implements it; so can a key that stays in hardware.
 //
-// PrivateKey of the certificate is a crypto.Signer. To decrypt it is also a
-// crypto.Decrypter (RSA) or has the method ECDH of *ecdsa.PrivateKey (EC).
+// PrivateKey of the certificate is a crypto.Signer. To decrypt, it is also a crypto.Decrypter
+// (RSA) or has the method ECDH of *ecdsa.PrivateKey (EC).
 //
-// A server asks on every handshake, so an implementation should answer from memory. It
+// A server calls it on every handshake, so an implementation should answer from memory. It
 // must be safe for concurrent use. Callers do not modify the result.
 type Identity interface {
 	TLSCertificate() (*tls.Certificate, error)

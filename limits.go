@@ -1,26 +1,22 @@
 package trustkeep
 
-// Limits bounds what one input may cost before it is refused with ErrLimit.
-// The zero value of each field stands for the default named beside it, so
-// Limits{} is what every loader uses unless told otherwise. Raise a field for
-// input that you know; there is no value for "unlimited".
+// Limits bounds the work that one input may cause; exceeding a bound is ErrLimit. Zero fields
+// mean the defaults, so Limits{} is what every loader uses. Raise a field for input that you
+// know; no value means "unlimited".
 type Limits struct {
-	// MaxSize is the largest input in bytes. Default 128 MiB.
+	// MaxSize of an input in bytes. Default 128 MiB.
 	MaxSize int64
-	// MaxDepth is how deep ASN.1 structures and containers may nest.
-	// Default 32.
+	// MaxDepth of nested ASN.1 structures and containers. Default 32.
 	MaxDepth int
-	// MaxEntries is how many keys, certificates and other entries one input
-	// may hold together. Default 200,000.
+	// MaxEntries is the number of keys, certificates and other entries in one input. Default
+	// 200,000.
 	MaxEntries int
-	// MaxIterations is what all key derivations of one file may cost
-	// together, counted in iterations times output blocks of the underlying
-	// hash. Default 5,000,000. Each private key found adds
-	// 150,000 to what unlocking may spend, so that a store of a thousand
-	// honest keys can be unlocked whole.
+	// MaxIterations bounds all key derivations of one file together, in iterations times
+	// output blocks of the hash. Default 5,000,000. Each private key found adds 150,000 to
+	// what unlocking may use, so that a store of a thousand honest keys can be unlocked whole.
 	MaxIterations int
-	// MaxKDFMemory is what one memory-hard key derivation (scrypt, Argon2)
-	// may allocate, in bytes. Default 32 MiB.
+	// MaxKDFMemory is the memory in bytes for one memory-hard key derivation (scrypt, Argon2).
+	// Default 32 MiB.
 	MaxKDFMemory int64
 }
 

@@ -11,22 +11,19 @@ import (
 // redacted stands for a secret wherever one would be printed.
 const redacted = "[redacted]"
 
-// PasswordSource yields a password when it is needed. Every function that
-// takes one accepts nil, which means "no password" and differs from the empty
-// password wherever the format makes a difference.
+// PasswordSource returns a password when it is needed. Functions that take one accept nil,
+// which means "no password" and differs from the empty password where the format distinguishes
+// them.
 //
-// Implementations must be safe for concurrent use and should print as
-// something that does not reveal the password.
+// Implementations must be safe for concurrent use and should not print the password.
 type PasswordSource interface {
-	// Reveal returns the password in UTF-8. The caller owns the slice and
-	// may overwrite it.
+	// Reveal returns the password in UTF-8. The caller owns the slice and may overwrite it.
 	Reveal() ([]byte, error)
 }
 
-// Password returns a source of this very password. It prints as [redacted] with
-// every verb of package fmt, in JSON, gob, text encodings and slog, and, in an
-// unexported field of another struct, where none of them asks how to print, as
-// an address.
+// Password returns a source of this password. It prints as [redacted] with every verb of
+// package fmt, in JSON, gob, text encodings and slog. In an unexported field of another
+// struct, where the printing methods are not called, it prints as an address.
 func Password(literal string) PasswordSource {
 	return &literalPassword{func() []byte { return []byte(literal) }}
 }
@@ -51,16 +48,15 @@ func (*literalPassword) MarshalBinary() ([]byte, error) { return []byte(redacted
 
 func (*literalPassword) LogValue() slog.Value { return slog.StringValue(redacted) }
 
-// PasswordFunc makes a function a PasswordSource, for prompts and vaults. The
-// function is called each time the password is needed.
+// PasswordFunc adapts a function to a PasswordSource, for prompts and vaults. It is called
+// each time the password is needed.
 type PasswordFunc func() ([]byte, error)
 
 // Reveal calls f.
 func (f PasswordFunc) Reveal() ([]byte, error) { return f() }
 
-// PasswordFromEnv reads the environment variable when the password is needed.
-// An unset variable is an error that wraps ErrNotFound; a variable that is set
-// to nothing is the empty password.
+// PasswordFromEnv reads an environment variable when the password is needed. An unset variable
+// is an error that wraps ErrNotFound; a variable set to nothing is the empty password.
 func PasswordFromEnv(name string) PasswordSource { return envPassword(name) }
 
 type envPassword string
@@ -77,10 +73,9 @@ func (e envPassword) Reveal() ([]byte, error) {
 // /dev/zero) ends in an error.
 const maxPasswordFile = 64 << 10
 
-// PasswordFromFile reads the file when the password is needed. One line ending
-// at the end of the file is not part of the password, as in files made by
-// echo, and so is a UTF-8 byte order mark at its start; anything else is. A
-// file over 64 KiB is an error that wraps ErrLimit.
+// PasswordFromFile reads a file when the password is needed. One line ending at the end, as
+// echo writes it, and a UTF-8 byte order mark at the start are not part of the password;
+// everything else is. A file over 64 KiB is an error that wraps ErrLimit.
 func PasswordFromFile(path string) PasswordSource { return filePassword(path) }
 
 type filePassword string

@@ -1,13 +1,11 @@
 package trustkeep
 
-// Profile names how a PKCS#12 store is written: which algorithms, iteration
-// counts and layout. A profile never changes once it is released, except that
-// Modern and Legacy follow what is current. docs/formats.md lists what reads each
-// of them. The empty profile stands for the algorithms that a store was read with
-// or last saved with, and Modern for a new one.
+// Profile names how a PKCS#12 store is written: algorithms, iteration counts and layout. A
+// released profile never changes, except that Modern and Legacy follow the times.
+// docs/formats.md lists which programs read which profile. The empty profile means the
+// algorithms that a store was read with or last saved with, and Modern for a new one.
 //
-// The other formats leave no choice that a profile could make; they accept any of
-// the names.
+// Other formats have one layout each and accept every profile.
 type Profile string
 
 // The profiles that follow the times.

@@ -8,8 +8,8 @@ import (
 // SaveOptions configures how a store is written. The zero value keeps the store's format,
 // algorithms and password.
 type SaveOptions struct {
-	// Format to write. If empty, the store's own. It becomes the store's own when the
-	// store is saved (not when it is encoded).
+	// Format to write. If empty, the format of the store. Saving makes it the format of the
+	// store; encoding does not.
 	Format Format
 	// Profile names the algorithms. It becomes the store's own when the store is saved.
 	// If empty, those that the store was read with or last saved with, and Modern for a
@@ -18,11 +18,10 @@ type SaveOptions struct {
 	// Password protects the store and the keys that have no password of their own. It
 	// becomes the store's own when the store is saved. If nil, the store's password.
 	Password PasswordSource
-	// NoPassword writes a store without a password. Only formats that can do without one
-	// accept it; a PEM file then holds its keys in the clear. With Password it is
-	// ErrInvalid.
+	// NoPassword writes a store without a password, in formats that allow it. A PEM file then
+	// holds its keys in the clear.
 	NoPassword bool
-	// Mode of a new file. If zero, 0600; a trust store for others to read wants 0644. An
+	// Mode of a new file. If zero, 0600; use 0644 for a trust store that others read. An
 	// existing file keeps its mode.
 	Mode fs.FileMode
 	// Rand supplies salts and initialisation vectors. If nil, crypto/rand. The same bytes

@@ -10,9 +10,9 @@ import (
 // an error or a log line.
 const maxPrintable = 256
 
-// Printable makes text from a certificate, alias or path safe for a log line:
-// control characters, bidirectional overrides and invalid UTF-8 are escaped in
-// Go syntax, and text of more than 256 runes is cut, ending in "…".
+// Printable makes text from a certificate, alias or path safe for a log line. It escapes
+// control characters, bidirectional overrides and invalid UTF-8 in Go syntax, and cuts text
+// after 256 runes, with "…".
 func Printable(s string) string {
 	var b strings.Builder
 	n := 0

@@ -7,11 +7,11 @@ import (
 	"time"
 )
 
-// WatchOptions configures how a file is followed. The zero value looks every second and
-// reports to nobody.
+// WatchOptions configures how a file is followed. The zero value checks every second and
+// reports nothing.
 type WatchOptions struct {
-	// Interval between looks. If zero, a second. Where the system announces changes, as
-	// Linux does for local files, they are seen at once.
+	// Interval between checks. If zero, a second. On Linux, changes of local files are seen at
+	// once.
 	Interval time.Duration
 	// OnChange is called with what a reload has changed; never with an empty Change.
 	// OnError is called with each failure once, while the last good state stays in
@@ -19,18 +19,18 @@ type WatchOptions struct {
 	// call every method of what is watched except Reload and Close.
 	OnChange func(Change)
 	OnError  func(error)
-	// Logger receives both. If nil, nothing is logged.
+	// Logger receives changes and failures. If nil, nothing is logged.
 	Logger *slog.Logger
 }
 
-// Change lists what a reload has changed.
+// Change lists the differences that a reload found.
 type Change struct {
 	// Generation counts the states of what is watched, starting at 1.
 	Generation               uint64
 	Added, Replaced, Removed []Changed
 }
 
-// Changed is an entry of a Change.
+// Changed is one entry of a Change.
 type Changed struct {
 	Alias string // empty where certificates are compared and not entries
 	// Certificate is the entry's own certificate, after the change except for Removed;
@@ -38,11 +38,11 @@ type Changed struct {
 	Certificate Certificate
 }
 
-// Empty reports whether nothing has changed.
+// Empty reports whether there are no differences.
 func (c Change) Empty() bool { return len(c.Added)+len(c.Replaced)+len(c.Removed) == 0 }
 
-// String lists the changes in one line: `generation 2: added "b" (CN=b); removed CN=c`.
-// At most eight of each kind are named.
+// String lists the changes in one line, at most eight of each kind: `generation 2: added "b"
+// (CN=b); removed CN=c`.
 func (c Change) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "generation %d", c.Generation)
