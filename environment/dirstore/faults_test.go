@@ -24,6 +24,7 @@ import (
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/environment"
 	"github.com/trustkeep/trustkeep/internal/storefile"
+	"github.com/trustkeep/trustkeep/internal/testtool"
 )
 
 // TestMain makes the test binary a writer for the tests of several processes.
@@ -159,10 +160,7 @@ func wantCounters(t *testing.T, dir string, done [counters]int, slack int) {
 }
 
 func TestEightProcessesLoseNothing(t *testing.T) {
-	rounds := 25
-	if testing.Short() {
-		rounds = 5
-	}
+	rounds := testtool.Rounds(10, 25)
 	dir := newCounters(t)
 	watched := open(t, dir, Options{})
 	updates, err := watched.Watch(t.Context(), "")
@@ -196,10 +194,7 @@ func TestEightProcessesLoseNothing(t *testing.T) {
 }
 
 func TestKilledWritersLeaveNothingHalf(t *testing.T) {
-	kills := 60
-	if testing.Short() {
-		kills = 8
-	}
+	kills := testtool.Rounds(16, 60)
 	dir := newCounters(t)
 	var done [counters]int
 	var mu sync.Mutex
@@ -229,15 +224,58 @@ func TestKilledWritersLeaveNothingHalf(t *testing.T) {
 	wg.Wait()
 	t.Logf("%v updates by %d writers, all killed", done, slack)
 	wantCounters(t, dir, done, slack)
-	left := 0
+	var left []string
 	err := filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
 		if err == nil && storefile.IsTemp(e.Name()) {
-			left++
+			left = append(left, path)
 		}
 		return err
 	})
-	if err != nil || left > 0 {
-		t.Errorf("%d temporary files are left, error %v", left, err)
+	if err != nil || len(left) > 0 {
+		t.Errorf("temporary files are left: %q, error %v", left, err)
+	}
+}
+
+// TestNextWriterRemovesTemporaryFiles: wherever a writer died, beside records, among their
+// versions (one that died before it wrote there the version of another that had died), or
+// before there was a record.
+func TestNextWriterRemovesTemporaryFiles(t *testing.T) {
+	dir := t.TempDir()
+	d := open(t, dir, Options{})
+	put(t, d, "a/b", "one", 0)
+	put(t, d, "a/b", "two", 1)
+	var temps []string
+	for _, path := range []string{"a/b/" + recordName, "a/b/" + versionsName + "/" + versionName(2), "new/key/" + recordName, markerName} {
+		folder, name := filepath.Split(filepath.Join(dir, filepath.FromSlash(path)))
+		if err := os.MkdirAll(folder, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		temps = append(temps, filepath.Join(folder, "."+name+".trustkeep-tmp"))
+	}
+	for by, next := range map[string]func(){
+		"Put":  func() { put(t, d, "c", "three", 0) },
+		"Open": func() { open(t, dir, Options{}) },
+	} {
+		for _, temp := range temps {
+			if !storefile.IsTemp(filepath.Base(temp)) {
+				t.Fatal("no temporary file: " + temp)
+			}
+			if err := os.WriteFile(temp, []byte("half"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := d.lock.begin(true); err != nil {
+			t.Fatal(err)
+		}
+		next()
+		for _, temp := range temps {
+			if _, err := os.Lstat(temp); !errors.Is(err, fs.ErrNotExist) {
+				t.Errorf("%s leaves %s: %v", by, temp, err)
+			}
+		}
+		if d.lock.interrupted() {
+			t.Errorf("%s: the repair is not over", by)
+		}
 	}
 }
 

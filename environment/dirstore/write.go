@@ -187,7 +187,7 @@ func (d *Directory) show(s stored, before []environment.File) error {
 // records can be written all the same.
 func (d *Directory) repair() error {
 	d.o.Logger.Info("a writer did not finish: files beside records are made anew", "directory", d.root)
-	var failed error
+	failed := d.removeTemps()
 	err := d.walk(context.Background(), "", func(key string, _ fs.FileInfo) error {
 		s, err := d.read(key)
 		if err != nil {
@@ -205,8 +205,25 @@ func (d *Directory) repair() error {
 	return nil
 }
 
-// leftovers returns what is in a record's folder and may have been left by a writer that
-// died: temporary files, and files that only versions before the current one have.
+// removeTemps removes the temporary files of writers that died, in the whole storage: also
+// among versions, and in folders that got no record. It is called with the lock, so they
+// are nobody else's.
+func (d *Directory) removeTemps() error {
+	var failed error
+	err := filepath.WalkDir(d.root, func(path string, e fs.DirEntry, err error) error {
+		if err == nil && !e.IsDir() && storefile.IsTemp(e.Name()) {
+			err = os.Remove(path)
+		}
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			failed = errors.Join(failed, err)
+		}
+		return nil
+	})
+	return errors.Join(failed, err)
+}
+
+// leftovers returns the files in a record's folder that only versions before the current
+// one have, and that a writer that died may have left.
 func (d *Directory) leftovers(s stored) ([]environment.File, error) {
 	folder := d.folder(s.Key)
 	entries, err := os.ReadDir(folder)
@@ -224,7 +241,7 @@ func (d *Directory) leftovers(s stored) ([]environment.File, error) {
 	}
 	var out []environment.File
 	for _, e := range entries {
-		if !e.IsDir() && (storefile.IsTemp(e.Name()) || known[e.Name()]) {
+		if !e.IsDir() && known[e.Name()] {
 			out = append(out, environment.File{Name: e.Name()})
 		}
 	}
