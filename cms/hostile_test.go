@@ -19,6 +19,7 @@ import (
 	"github.com/trustkeep/trustkeep/cms/internal/berio"
 	"github.com/trustkeep/trustkeep/internal/testcpu"
 	"github.com/trustkeep/trustkeep/internal/testpki"
+	"github.com/trustkeep/trustkeep/internal/testtool"
 	"github.com/trustkeep/trustkeep/truststore"
 )
 
@@ -78,6 +79,7 @@ func join(parts ...[]byte) []byte { return bytes.Join(parts, nil) }
 
 func TestHostileMessages(t *testing.T) {
 	p := newPeople(t)
+	many := testtool.Rounds(1_000_000, 4_000_000)
 	deep := bytes.Repeat([]byte{0x30, 0x80}, 1_000_000)
 	// definite is 10,000 levels deep by definite lengths.
 	definite := berio.TLV(berio.Sequence)
@@ -112,13 +114,13 @@ func TestHostileMessages(t *testing.T) {
 		"content of 2^62":            join(upToContent, []byte{0x04, 0x88, 0x40, 0, 0, 0, 0, 0, 0, 0}, make([]byte, 1000)),
 		"certificate of 2 GB":        join(upToCerts, []byte{0xa0, 0x80, 0x30, 0x84, 0x7f, 0xff, 0xff, 0xff}, make([]byte, 1000)),
 		"signer of 2 GB":             join(upToCerts, []byte{0x31, 0x80, 0x30, 0x84, 0x7f, 0xff, 0xff, 0xff}, make([]byte, 1000)),
-		"empty pieces for ever":      join(upToContent, []byte{0x24, 0x80}, bytes.Repeat([]byte{0x04, 0x00}, 4_000_000)),
+		"empty pieces for ever":      join(upToContent, []byte{0x24, 0x80}, bytes.Repeat([]byte{0x04, 0x00}, many)),
 		"digest algorithms":          join(head("signed"), berio.TLV(berio.Set, bytes.Repeat(sha256, 100_000))),
-		"empty certificates":         join(upToCerts, []byte{0xa0, 0x80}, bytes.Repeat([]byte{0x30, 0x00}, 4_000_000)),
-		"old kinds of certificate":   join(upToCerts, []byte{0xa0, 0x80}, bytes.Repeat([]byte{0xa1, 0x00}, 4_000_000)),
-		"CRLs":                       join(upToCerts, []byte{0xa1, 0x80}, bytes.Repeat([]byte{0x30, 0x00}, 4_000_000)),
-		"recipients by other means":  join(head("enveloped"), []byte{0x31, 0x80}, bytes.Repeat([]byte{0xa3, 0x00}, 4_000_000)),
-		"empty recipients":           join(head("enveloped"), []byte{0x31, 0x80}, bytes.Repeat([]byte{0x30, 0x00}, 4_000_000)),
+		"empty certificates":         join(upToCerts, []byte{0xa0, 0x80}, bytes.Repeat([]byte{0x30, 0x00}, many)),
+		"old kinds of certificate":   join(upToCerts, []byte{0xa0, 0x80}, bytes.Repeat([]byte{0xa1, 0x00}, many)),
+		"CRLs":                       join(upToCerts, []byte{0xa1, 0x80}, bytes.Repeat([]byte{0x30, 0x00}, many)),
+		"recipients by other means":  join(head("enveloped"), []byte{0x31, 0x80}, bytes.Repeat([]byte{0xa3, 0x00}, many)),
+		"empty recipients":           join(head("enveloped"), []byte{0x31, 0x80}, bytes.Repeat([]byte{0x30, 0x00}, many)),
 		"indefinite primitive":       {0x04, 0x80, 0, 0},
 		"child longer than parent":   {0x30, 0x03, 0x06, 0x03, 0x2a, 0x03, 0x04},
 		"multi-octet tag":            {0x30, 0x80, 0x1f, 0x85, 0x01, 0x00},

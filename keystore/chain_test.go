@@ -107,7 +107,7 @@ func TestChainIsNotCut(t *testing.T) {
 						t.Fatal(err)
 					}
 					for _, to := range []trustkeep.Format{trustkeep.PKCS12, trustkeep.JKS, trustkeep.PEM} {
-						data, err := other.Encode(trustkeep.SaveOptions{Format: to, Password: second})
+						data, err := other.Encode(trustkeep.SaveOptions{Rand: quickkdf.Rand(), Format: to, Password: second})
 						if err != nil {
 							t.Fatal(err)
 						}

@@ -20,7 +20,7 @@ import (
 
 // withPassword are options at noon with a password for file and component.
 func withPassword(password string) component.Options {
-	return component.Options{Clock: at(noon).Clock, Password: trustkeep.Password(password)}
+	return component.Options{Rand: quickkdf.Rand(), Clock: at(noon).Clock, Password: trustkeep.Password(password)}
 }
 
 func mustComponent(t testing.TB) func(*component.Component, error) *component.Component {

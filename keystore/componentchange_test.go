@@ -17,6 +17,7 @@ import (
 
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/component"
+	"github.com/trustkeep/trustkeep/internal/quickkdf"
 	"github.com/trustkeep/trustkeep/internal/testpki"
 	"github.com/trustkeep/trustkeep/issue"
 	"github.com/trustkeep/trustkeep/keystore"
@@ -259,7 +260,7 @@ func TestExportedPrivateKeyHasThePasswordOfTheCallersChoice(t *testing.T) {
 	own, chosen := trustkeep.Password("secret"), trustkeep.Password("chosen")
 	for _, profile := range append(trustkeep.Profiles(), "") {
 		for _, suffix := range []string{"", keystore.SuffixP12, keystore.SuffixPFX} {
-			name, data, err := c.ExportPrivate(own, chosen, component.ExportOptions{Suffix: suffix, Profile: profile})
+			name, data, err := c.ExportPrivate(own, chosen, component.ExportOptions{Rand: quickkdf.Rand(), Suffix: suffix, Profile: profile})
 			if profile == trustkeep.Passwordless {
 				wantError(t, err, trustkeep.ErrUnsupported)
 				continue

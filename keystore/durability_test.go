@@ -11,6 +11,7 @@ import (
 
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/internal/testpki"
+	"github.com/trustkeep/trustkeep/internal/testtool"
 	"github.com/trustkeep/trustkeep/keystore"
 )
 
@@ -22,10 +23,7 @@ func TestKilledDuringSave(t *testing.T) {
 	}
 	path := filepath.Join(t.TempDir(), "store.jks")
 	temp := filepath.Join(filepath.Dir(path), ".store.jks.trustkeep-tmp")
-	rounds := 200
-	if testing.Short() {
-		rounds = 20
-	}
+	rounds := testtool.Rounds(20, 200)
 	interrupted := 0
 	for round := range rounds {
 		cmd := exec.Command(os.Args[0], "-test.run=^TestKilledDuringSave$")

@@ -82,7 +82,7 @@ func TestChangePassword(t *testing.T) {
 				t.Error(err)
 			}
 			for range 2 { // the second save writes again what the first one left
-				if err := ks.Save(path, trustkeep.SaveOptions{}); err != nil {
+				if err := ks.Save(path, trustkeep.SaveOptions{Rand: quickkdf.Rand()}); err != nil {
 					t.Fatal(err)
 				}
 				loaded := mustLoad(t, path, second)
@@ -112,7 +112,7 @@ func TestSaveWithPasswordThenGoOn(t *testing.T) {
 			if _, err := ks.Identity("one"); err != nil {
 				t.Error(err)
 			}
-			if err := ks.Save(path, trustkeep.SaveOptions{}); err != nil {
+			if err := ks.Save(path, trustkeep.SaveOptions{Rand: quickkdf.Rand()}); err != nil {
 				t.Fatal(err)
 			}
 			if _, err := mustLoad(t, path, second).Identity("two"); err != nil {
@@ -126,7 +126,7 @@ func TestChangeKeyPassword(t *testing.T) {
 	ks, path := stored(t, trustkeep.JKS)
 	wantError(t, ks.ChangeKeyPassword("one", third, second), trustkeep.ErrIncorrectPassword, "keystore: change key password")
 	wantError(t, ks.ChangeKeyPassword("none", first, second), trustkeep.ErrNotFound)
-	if err := ks.Save(path, trustkeep.SaveOptions{}); err != nil {
+	if err := ks.Save(path, trustkeep.SaveOptions{Rand: quickkdf.Rand()}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := mustLoad(t, path, first).Identity("one"); err != nil {
@@ -137,7 +137,7 @@ func TestChangeKeyPassword(t *testing.T) {
 	}
 	// The key is open in memory now; the password is asked for all the same.
 	wantError(t, ks.ChangeKeyPassword("one", first, third), trustkeep.ErrIncorrectPassword)
-	if err := ks.Save(path, trustkeep.SaveOptions{}); err != nil {
+	if err := ks.Save(path, trustkeep.SaveOptions{Rand: quickkdf.Rand()}); err != nil {
 		t.Fatal(err)
 	}
 	loaded := mustLoad(t, path, first)
@@ -153,7 +153,7 @@ func TestChangeKeyPassword(t *testing.T) {
 	if err := loaded.ChangePassword(first, third); err != nil {
 		t.Fatal(err)
 	}
-	if err := loaded.Save(path, trustkeep.SaveOptions{}); err != nil {
+	if err := loaded.Save(path, trustkeep.SaveOptions{Rand: quickkdf.Rand()}); err != nil {
 		t.Fatal(err)
 	}
 	loaded = mustLoad(t, path, third)
@@ -164,7 +164,7 @@ func TestChangeKeyPassword(t *testing.T) {
 	if err := loaded.ChangeKeyPassword("one", second, nil); err != nil {
 		t.Fatal(err)
 	}
-	if err := loaded.Save(path, trustkeep.SaveOptions{}); err != nil {
+	if err := loaded.Save(path, trustkeep.SaveOptions{Rand: quickkdf.Rand()}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := mustLoad(t, path, third).Identity("one"); err != nil {
@@ -212,7 +212,7 @@ func TestCopyFrom(t *testing.T) {
 				if err := target.ChangePassword(first, second); err != nil {
 					t.Fatal(err)
 				}
-				if err := target.Save(path, trustkeep.SaveOptions{}); err != nil {
+				if err := target.Save(path, trustkeep.SaveOptions{Rand: quickkdf.Rand()}); err != nil {
 					t.Fatal(err)
 				}
 				loaded := mustLoad(t, path, second)

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/quickkdf"
 	"github.com/trustkeep/trustkeep/internal/testpki"
 	"github.com/trustkeep/trustkeep/issue"
 	"github.com/trustkeep/trustkeep/keystore"
@@ -183,7 +184,7 @@ func TestReproducible(t *testing.T) {
 			}
 			encode := func(seed byte) []byte {
 				data, err := mixedStore(t).Encode(trustkeep.SaveOptions{
-					Format: format, Profile: profile, Password: trustkeep.Password("changeit"), Rand: rand.NewChaCha8([32]byte{seed}),
+					Format: format, Profile: profile, Password: trustkeep.Password("changeit"), Rand: quickkdf.From(rand.NewChaCha8([32]byte{seed})),
 				})
 				if err != nil {
 					t.Fatalf("%s %s: %v", format, profile, err)

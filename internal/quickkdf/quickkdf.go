@@ -20,10 +20,13 @@ type source struct{ io.Reader }
 
 // Rand returns a source of good randomness that also says, to the packages that
 // ask by Is, that what is protected need not be.
-func Rand() io.Reader { return source{rand.Reader} }
+func Rand() io.Reader { return From(rand.Reader) }
+
+// From is Rand with the randomness of r, for tests of what follows from it.
+func From(r io.Reader) io.Reader { return source{r} }
 
 // Cost returns the number of iterations with which a store is to be written: usual,
-// unless r was made by Rand.
+// unless r was made by Rand or From.
 func Cost(r io.Reader, usual int64) int64 {
 	if Is(r) {
 		return min(usual, 100)
@@ -31,7 +34,7 @@ func Cost(r io.Reader, usual int64) int64 {
 	return usual
 }
 
-// Is reports whether Rand made r.
+// Is reports whether Rand or From made r.
 func Is(r io.Reader) bool {
 	_, ok := r.(source)
 	return ok

@@ -12,6 +12,7 @@ import (
 
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/internal/limits"
+	"github.com/trustkeep/trustkeep/internal/quickkdf"
 )
 
 // MACParams says how to authenticate: everything but salt and value. It is
@@ -190,6 +191,7 @@ func (p MACParams) NewMAC(rand io.Reader) (*MAC, error) {
 	if p.KDF != PKCS12 && p.KeyLength == 0 {
 		p.KeyLength = p.Hash.Size()
 	}
+	p.Iterations = quickkdf.Cost(rand, p.Iterations)
 	m := &MAC{params: p, salt: make([]byte, p.SaltLength)}
 	if _, err := io.ReadFull(rand, m.salt); err != nil {
 		return nil, fmt.Errorf("random bytes: %w", err)

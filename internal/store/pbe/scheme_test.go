@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"crypto"
 	"errors"
+	"io"
 	"math/rand/v2"
 	"testing"
 
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/internal/limits"
+	"github.com/trustkeep/trustkeep/internal/quickkdf"
 )
 
 func budget() *limits.Budget { return limits.New(trustkeep.Limits{}) }
@@ -255,4 +257,28 @@ func FuzzScheme(f *testing.F) {
 			t.Fatalf("untyped error: %v", err)
 		}
 	})
+}
+
+// TestOnlyTestsAreQuick: no other source of randomness makes passwords cheap to guess.
+func TestOnlyTestsAreQuick(t *testing.T) {
+	mac := MACParams{KDF: PKCS12, Hash: crypto.SHA256, Iterations: 10_000}
+	for _, test := range []struct {
+		rand io.Reader
+		want int64
+	}{
+		{seeded(), 10_000},
+		{struct{ io.Reader }{seeded()}, 10_000},
+		{struct{ io.Reader }{quickkdf.Rand()}, 10_000},
+		{quickkdf.Rand(), 100},
+		{quickkdf.From(seeded()), 100},
+	} {
+		s, err := Modern(10_000).NewScheme(test.rand)
+		if err != nil || s.params.Iterations != test.want {
+			t.Errorf("%T: a scheme of %d iterations, %v", test.rand, s.params.Iterations, err)
+		}
+		m, err := mac.NewMAC(test.rand)
+		if err != nil || m.Params().Iterations != test.want {
+			t.Errorf("%T: a MAC of %d iterations, %v", test.rand, m.Params().Iterations, err)
+		}
+	}
 }

@@ -11,6 +11,7 @@ import (
 	tag "golang.org/x/crypto/cryptobyte/asn1"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/quickkdf"
 )
 
 // Seal encrypts plain under the password with a salt and, for PBES2, an
@@ -40,6 +41,7 @@ func (p Params) NewScheme(rand io.Reader) (*Scheme, error) {
 	if p.SaltLength == 0 {
 		p.SaltLength = defaultSaltLength
 	}
+	p.Iterations = quickkdf.Cost(rand, p.Iterations)
 	s := &Scheme{params: p, salt: make([]byte, p.SaltLength), tag: gcmTag}
 	if p.pbes2() {
 		s.iv = make([]byte, p.Cipher.info().iv)

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/trustkeep/trustkeep/internal/testcpu"
+	"github.com/trustkeep/trustkeep/internal/testtool"
 )
 
 // Pairing is linear: many keys and many certificates that all claim to belong
@@ -20,7 +21,7 @@ func TestPairingIsLinear(t *testing.T) {
 		"by ID":   encodeAttributes("", []byte("id"), false, nil),
 		"by name": encodeAttributes("name", nil, false, nil),
 	} {
-		const n = 20_000
+		n := testtool.Rounds(5_000, 20_000)
 		var contents []byte
 		for i := range n {
 			cert := withSerial(t, model, i)
