@@ -35,9 +35,14 @@ func (k *Keystore) SetIdentityWithPassword(alias string, id *Identity, password 
 		err = fmt.Errorf("a key password of its own in %s: %w", k.Format(), trustkeep.ErrUnsupported)
 	}
 	if err != nil {
-		return &trustkeep.Error{Op: "keystore: set identity", Alias: alias, Err: err}
+		err = &trustkeep.Error{Op: "keystore: set identity", Alias: alias, Err: err}
+	} else {
+		err = k.setIdentity(alias, id, secret)
 	}
-	return k.setIdentity(alias, id, secret)
+	if err != nil {
+		secret.Wipe()
+	}
+	return err
 }
 
 func (k *Keystore) setIdentity(alias string, id *Identity, password *redact.Secret) error {

@@ -3,6 +3,7 @@ package keystore
 import (
 	"bytes"
 	"crypto/subtle"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -16,8 +17,9 @@ import (
 // next Save. Keys with their own password keep it. It unlocks every key that shares the
 // password. A wrong current password changes nothing.
 //
-// Errors: ErrIncorrectPassword; ErrInvalid for an empty or nil new password. To write a store
-// without a password, use SaveOptions.NoPassword.
+// Errors: ErrIncorrectPassword; ErrInvalid for an empty or nil new password; ErrLimit for a
+// key that Options.Limits do not let it unlock. To write a store without a password, use
+// SaveOptions.NoPassword.
 func (k *Keystore) ChangePassword(current, next trustkeep.PasswordSource) error {
 	const op = "keystore: change password"
 	old, secret, err := revealBoth(current, next)
@@ -33,28 +35,39 @@ func (k *Keystore) ChangePassword(current, next trustkeep.PasswordSource) error 
 		secret.Wipe()
 		return &trustkeep.Error{Op: op, Path: k.Path(), Format: string(k.Format()), Err: err}
 	}
-	return k.edit(func(s *state) (*state, error) { return s.changePassword(op, old, secret) })
+	err = k.edit(func(s *state) (*state, error) { return s.changePassword(op, old, secret) })
+	if err != nil {
+		secret.Wipe()
+	}
+	return err
 }
 
 // changePassword takes over secret unless it fails.
 func (s *state) changePassword(op string, old, secret *redact.Secret) (*state, error) {
 	if !same(s.password, old) {
-		secret.Wipe()
 		return nil, s.fail(op, "", trustkeep.ErrIncorrectPassword, "")
 	}
 	// Once the password is another, what is stored cannot be opened with it.
 	// So each key is opened now and protected anew when the store is saved.
 	items := slices.Clone(s.items)
+	errs := make([]error, len(items))
 	entry.Parallel(len(items), func(i int) {
 		if it := items[i]; it.password != nil || it.e.Key == nil || it.held() {
 			return
 		}
 		// One that does not open has a password of its own, which it
-		// keeps, or cannot be used by anybody.
-		if opened, err := items[i].opened(old.Bytes()); err == nil {
+		// keeps, or cannot be used by anybody; unless it only costs too much here.
+		opened, err := items[i].opened(old.Bytes())
+		if err == nil {
 			items[i] = opened
 		}
+		errs[i] = err
 	})
+	for i, err := range errs {
+		if errors.Is(err, trustkeep.ErrLimit) {
+			return nil, s.fail(op, items[i].e.Alias, err, "Options.Limits bounds what opening keys may cost")
+		}
+	}
 	next := s.with(items)
 	next.password, next.inClear = secret, false
 	return next, nil

@@ -1,10 +1,13 @@
 package keystore
 
 import (
+	"errors"
+	"fmt"
 	"testing"
 
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/internal/redact"
+	"github.com/trustkeep/trustkeep/internal/store/entry"
 	"github.com/trustkeep/trustkeep/internal/testpki"
 )
 
@@ -61,5 +64,28 @@ func TestReplacedPasswordsAreWiped(t *testing.T) {
 		if gone != step.gone {
 			t.Errorf("%s: a password is gone: %v", step.name, gone)
 		}
+	}
+}
+
+// TestChangePasswordOfKeyBeyondLimits: a key that may not be opened here is not left behind
+// under the password that nobody asks for any more.
+func TestChangePasswordOfKeyBeyondLimits(t *testing.T) {
+	k := New()
+	old := trustkeep.Password("old")
+	if err := k.ChangePassword(nil, old); err != nil {
+		t.Fatal(err)
+	}
+	dear := &item{e: &entry.Entry{Alias: "dear", Kind: entry.Key, Key: &entry.PrivateKey{
+		Protected: []byte{1}, Encrypted: true,
+		Open: func([]byte) ([]byte, error) { return nil, fmt.Errorf("key derivation: %w", trustkeep.ErrLimit) },
+	}}}
+	if err := k.exchange("test", nil, []*item{dear}); err != nil {
+		t.Fatal(err)
+	}
+	if err := k.ChangePassword(old, trustkeep.Password("new")); !errors.Is(err, trustkeep.ErrLimit) {
+		t.Errorf("%v", err)
+	}
+	if err := k.ChangePassword(old, old); !errors.Is(err, trustkeep.ErrLimit) {
+		t.Errorf("the old password counts no longer: %v", err)
 	}
 }
