@@ -30,7 +30,7 @@
 // content against changes, not its sender.
 //
 // A signature counts when the content is what was signed, the key is that of the
-// certificate, and truststore.Verify trusts that certificate. There is no
+// certificate, and truststore.Truststore.Verify trusts that certificate. There is no
 // Verified without a signature that counts.
 //
 // Content that comes out of a Reader is not yet known to be whole or genuine;

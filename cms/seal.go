@@ -42,7 +42,7 @@ type SealOptions struct {
 // P-256, P-384 or P-521.
 //
 // Seal does not decide whether a certificate is trusted, valid and meant for
-// encryption: ask truststore.Verify first. And in CBC mode, the default, the
+// encryption: ask truststore.Truststore.Verify first. And in CBC mode, the default, the
 // result is not authenticated: whoever carries it can change it, and anybody
 // can make another. Sign first, then seal what was signed.
 //

@@ -20,7 +20,7 @@ import (
 //
 // With Allow, Pins, Revocation, Authorize, scoped or pinned trust, which crypto/tls
 // cannot express, the certificate is verified in VerifyConnection, by
-// truststore.Verify and on resumed handshakes too; ConnectionState.VerifiedChains is
+// truststore.Snapshot.Verify and on resumed handshakes too; ConnectionState.VerifiedChains is
 // then empty, and a server that is dialled by its IP address needs ServerName or a
 // Dialer.
 //

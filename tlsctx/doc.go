@@ -45,7 +45,7 @@
 //
 // crypto/tls verifies wherever a pool of authorities can express the trust. Pins, relaxations,
 // scopes, revocation, Authorize and LiveClient need more: for these, InsecureSkipVerify is set
-// and truststore.Verify, which asks crypto/x509 for the path, decides in VerifyConnection. Do not
+// and truststore.Snapshot.Verify, which asks crypto/x509 for the path, decides in VerifyConnection. Do not
 // replace that function on a result.
 //
 // Session caches are private to one call of Client, and to the trust and the identity of one

@@ -15,7 +15,7 @@ import (
 // its moment. Prefer Dialer if the program can dial by a function: it also resumes sessions.
 //
 // crypto/tls cannot exchange authorities, so InsecureSkipVerify is set and VerifyConnection
-// decides, by truststore.Verify. Replacing that function on the result removes all
+// decides, by truststore.Snapshot.Verify. Replacing that function on the result removes all
 // verification. VerifiedChains is empty. A server that is dialled by its IP address needs For
 // or ServerName. No session is resumed: it would continue with the identity and the server's
 // certificate that it began with, and the first connection after a change of either would fail.

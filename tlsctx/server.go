@@ -29,7 +29,7 @@ import (
 // The names of all trusted authorities are sent to clients, unless ConcealCAs is set
 // or they take more than the 64 KiB that TLS has room for. Without them, and with
 // Allow, Pins, Revocation, Authorize, scoped or pinned trust, client certificates
-// are verified by truststore.Verify, on resumed handshakes too, and
+// are verified by truststore.Snapshot.Verify, on resumed handshakes too, and
 // ConnectionState.VerifiedChains is empty; PeerCertificates are there only if they
 // are trusted.
 //
