@@ -18,6 +18,9 @@ const maxLinks = 40
 // planted are refused, wherever they are in the path; the file itself is looked at under
 // the lock.
 func resolve(path string) (string, error) {
+	if path == "" {
+		return "", fmt.Errorf("no path: %w", trustkeep.ErrInvalid)
+	}
 	if dir, _ := filepath.Split(path); dir != "" {
 		links := maxLinks
 		if err := checkFolder(filepath.Clean(dir), &links); err != nil {

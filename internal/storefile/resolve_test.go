@@ -4,7 +4,6 @@ package storefile
 
 import (
 	"errors"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -149,14 +148,6 @@ func TestPlantedMeanwhile(t *testing.T) {
 	if got := readString(public); got != "public" {
 		t.Errorf("the link was written through: %q", got)
 	}
-}
-
-// writers write "secret" in the ways there are.
-var writers = map[string]func(path string, o Options) error{
-	"update": func(path string, o Options) error { return Write(path, []byte("secret"), o) },
-	"stream": func(path string, o Options) error {
-		return Stream(path, o, func(w io.Writer) error { _, err := io.WriteString(w, "secret"); return err })
-	},
 }
 
 // refusingFile is one that its writer may not give away.

@@ -8,6 +8,7 @@
 package storefile
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -224,12 +225,19 @@ const (
 )
 
 // tempName is the name of the next content of a file before it has the file's own.
-func tempName(target string) string {
-	return filepath.Join(filepath.Dir(target), "."+filepath.Base(target)+tempSuffix)
-}
+func tempName(target string) string { return besideName(target, tempSuffix) }
 
 func spoolName(target string, i int) string {
-	return filepath.Join(filepath.Dir(target), fmt.Sprintf(".%s%s%d", filepath.Base(target), spoolSuffix, i))
+	return besideName(target, fmt.Sprint(spoolSuffix, i))
+}
+
+// besideName fits wherever the target's name does: 255 bytes is the usual limit.
+func besideName(target, suffix string) string {
+	dir, base := filepath.Dir(target), filepath.Base(target)
+	if len(base) > 200 {
+		base = fmt.Sprintf("%x", sha256.Sum256([]byte(base)))
+	}
+	return filepath.Join(dir, "."+base+suffix)
 }
 
 // IsTemp tells whether a file of that name is one that a writer has left, or is writing.

@@ -361,3 +361,39 @@ func TestReadOnlyFolder(t *testing.T) {
 	}
 	wantFile(t, path, "old", 0o600)
 }
+
+// writers write "secret" in the ways there are.
+var writers = map[string]func(path string, o Options) error{
+	"update": func(path string, o Options) error { return Write(path, []byte("secret"), o) },
+	"stream": func(path string, o Options) error {
+		return Stream(path, o, func(w io.Writer) error { _, err := io.WriteString(w, "secret"); return err })
+	},
+}
+
+// TestNamesAtTheLimit: a file whose name is as long as names may be can be replaced, and
+// what a dead writer left beside it is found.
+func TestNamesAtTheLimit(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, strings.Repeat("n", 255))
+	for verb, write := range writers {
+		if err := os.WriteFile(tempName(path), []byte("left"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := write(path, Options{}); err != nil || readString(path) != "secret" {
+			t.Errorf("%s: %v", verb, err)
+		}
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil || len(entries) != 1 || !IsTemp(filepath.Base(tempName(path))) || !IsTemp(filepath.Base(spoolName(path, 1))) {
+		t.Errorf("%v, %v", entries, err)
+	}
+}
+
+func TestNoPath(t *testing.T) {
+	t.Chdir(t.TempDir())
+	for verb, write := range writers {
+		if err := write("", Options{}); !errors.Is(err, trustkeep.ErrInvalid) {
+			t.Errorf("%s: %v", verb, err)
+		}
+	}
+}
