@@ -41,7 +41,7 @@ var onlyFor = map[string][]string{
 }
 
 // testsOnly are the packages that serve tests and so may import what they like.
-var testsOnly = []string{"internal/goldentest", "internal/printtest"}
+var testsOnly = []string{"internal/goldentest"}
 
 // The arrows between the packages keep each usable without the others: see
 // "Packages" in CONTRIBUTING.md.

@@ -1,22 +1,16 @@
 package trustkeep_test
 
 import (
-	"bytes"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/x509"
-	"encoding/base64"
-	"encoding/gob"
-	"encoding/json"
-	"encoding/xml"
-	"fmt"
-	"log/slog"
 	"math/big"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/testleak"
 )
 
 func TestCertificateTextsAreSafe(t *testing.T) {
@@ -57,28 +51,9 @@ func TestFindingPrints(t *testing.T) {
 func TestEncodedPrintsNoSecret(t *testing.T) {
 	const canary = "canary-of-a-key"
 	e := trustkeep.Encoded{Container: trustkeep.PEM, Data: []byte(canary), Password: trustkeep.Password(canary)}
-	var out bytes.Buffer
-	for _, v := range []any{e, &e, []trustkeep.Encoded{e}, struct{ E trustkeep.Encoded }{e}} {
-		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
-			fmt.Fprintf(&out, verb+"\n", v)
-		}
-		if text, err := json.Marshal(v); err == nil {
-			out.Write(text)
-		}
-		if text, err := xml.Marshal(v); err == nil {
-			out.Write(text)
-		}
-		_ = gob.NewEncoder(&out).Encode(v)
-		slog.New(slog.NewTextHandler(&out, nil)).Info("x", "v", v)
-		slog.New(slog.NewJSONHandler(&out, nil)).Info("x", "v", v)
-	}
-	for _, form := range []string{canary, fmt.Sprintf("%x", canary), fmt.Sprint([]byte(canary)), base64.StdEncoding.EncodeToString([]byte(canary))} {
-		if strings.Contains(out.String(), form) {
-			t.Errorf("printed %q", form)
-		}
-	}
-	if !strings.Contains(out.String(), "pem store, 0 entries, 15 bytes") {
-		t.Errorf("no summary in %s", out.String())
+	testleak.CheckExported(t, e, []byte(canary))
+	if got, want := e.String(), "pem store, 0 entries, 15 bytes"; got != want {
+		t.Errorf("got %s, want %s", got, want)
 	}
 }
 

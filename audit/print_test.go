@@ -7,7 +7,7 @@ import (
 
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/audit"
-	"github.com/trustkeep/trustkeep/internal/printtest"
+	"github.com/trustkeep/trustkeep/internal/testleak"
 	"github.com/trustkeep/trustkeep/truststore"
 )
 
@@ -16,9 +16,9 @@ func TestOptionsPrintNoSecret(t *testing.T) {
 	const canary = "hunter2canary"
 	o := audit.Options{Passwords: []trustkeep.PasswordSource{trustkeep.Password(canary)}}
 	target := audit.Target{Truststore: truststore.New(), Password: trustkeep.Password(canary)}
-	printtest.NoSecret(t, "Options", o, canary)
-	printtest.NoSecret(t, "Target", target, canary)
-	printtest.NoSecret(t, "report", options.Run(target), canary)
+	testleak.Check(t, o, []byte(canary))
+	testleak.Check(t, target, []byte(canary))
+	testleak.Check(t, options.Run(target), []byte(canary))
 }
 
 // A password to compare with that cannot be had is not passed over.

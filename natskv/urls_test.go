@@ -9,7 +9,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/trustkeep/trustkeep"
-	"github.com/trustkeep/trustkeep/internal/printtest"
+	"github.com/trustkeep/trustkeep/internal/testleak"
 )
 
 // secretURLs are servers with secrets: what must not be printed, and whether it can be used.
@@ -43,7 +43,7 @@ func TestServerDoesNotPrintSecrets(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			whole := strings.Join(c.urls, ",")
 			s := Server{PrivateURLs: trustkeep.Password(whole)}
-			printtest.NoSecret(t, "Server", s, whole)
+			testleak.Check(t, s, []byte(whole))
 			storage, err := Connect(t.Context(), s, Options{})
 			if err == nil {
 				storage.Close()
@@ -61,10 +61,10 @@ func TestServerDoesNotPrintSecrets(t *testing.T) {
 			if !errors.Is(wrongErr, trustkeep.ErrInvalid) || !strings.Contains(wrongErr.Error(), "PrivateURLs") {
 				t.Errorf("in URLs: %v", wrongErr)
 			}
-			text := printtest.Itself(wrong) + printtest.Itself(struct{ S *Server }{&wrong})
+			text := testleak.Text(wrong) + testleak.Text(struct{ S *Server }{&wrong})
 			for _, err := range []error{err, wrongErr} {
 				for ; err != nil; err = errors.Unwrap(err) {
-					text += printtest.Itself(err)
+					text += testleak.Text(err)
 				}
 			}
 			for _, secret := range c.secrets {
@@ -103,5 +103,5 @@ func TestStorageDoesNotPrintSecrets(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { s.Close() })
-	printtest.NoSecret(t, "Storage", s, "t0kenXYZ")
+	testleak.Check(t, s, []byte("t0kenXYZ"))
 }

@@ -18,7 +18,7 @@ import (
 	"testing"
 
 	"github.com/trustkeep/trustkeep"
-	"github.com/trustkeep/trustkeep/internal/printtest"
+	"github.com/trustkeep/trustkeep/internal/testleak"
 	"github.com/trustkeep/trustkeep/internal/testpki"
 	"github.com/trustkeep/trustkeep/tlsctx"
 )
@@ -122,7 +122,7 @@ func TestNothingPrintsKeys(t *testing.T) {
 					}{id, *c, b}
 				}
 				for what, v := range values {
-					text := printtest.Itself(v)
+					text := testleak.Text(v)
 					for form, secret := range forms {
 						if strings.Contains(text, secret) {
 							t.Errorf("%s, %s: the key is printed, %s", kind, what, form)
@@ -213,7 +213,7 @@ func TestProxyPasswordIsNotPrinted(t *testing.T) {
 		r.Body.Close()
 		t.Fatal("a request without a proxy")
 	}
-	for what, v := range map[string]any{"transport": transport, "error": err, "explained": b.ExplainError(err), "held": struct{ t *tlsctx.Transport }{transport}} {
-		printtest.NoSecret(t, what, v, "hunter2")
+	for _, v := range []any{transport, err, b.ExplainError(err)} {
+		testleak.Check(t, v, []byte("hunter2"))
 	}
 }

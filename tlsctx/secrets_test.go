@@ -11,7 +11,7 @@ import (
 	"net/url"
 	"testing"
 
-	"github.com/trustkeep/trustkeep/internal/printtest"
+	"github.com/trustkeep/trustkeep/internal/testleak"
 	"github.com/trustkeep/trustkeep/internal/testpki"
 	"github.com/trustkeep/trustkeep/tlsctx"
 )
@@ -32,17 +32,17 @@ func TestTicketKeysAreNotPrinted(t *testing.T) {
 	canaries{}.Read(key[:])
 	// crypto/tls makes of each a key for AES and one for HMAC.
 	derived := sha512.Sum512(key[:])
-	secrets := []string{string(key[:]), string(derived[16:32]), string(derived[32:48])}
+	secrets := [][]byte{key[:], derived[16:32], derived[32:48]}
 	routes, destinations := new(tlsctx.Routes), new(tlsctx.Destinations)
 	must(t, routes.Set(host, b.Identity))
 	must(t, destinations.Set(host, b))
 	routed := b
 	routed.Identity, routed.Routes = nil, routes
-	for name, cfg := range map[string]*tls.Config{"Server": mustServer(t, b), "with Routes": mustServer(t, routed), "Destinations": destinations.Server()} {
+	for _, cfg := range []*tls.Config{mustServer(t, b), mustServer(t, routed), destinations.Server()} {
 		chosen, err := cfg.GetConfigForClient(&tls.ClientHelloInfo{ServerName: host})
 		must(t, err)
-		printtest.NoSecret(t, name, cfg, secrets...)
-		printtest.NoSecret(t, name+", for a handshake", chosen, secrets...)
+		testleak.Check(t, cfg, secrets...)
+		testleak.Check(t, chosen, secrets...)
 	}
 }
 
@@ -67,13 +67,13 @@ func TestTransportsDoNotPrintTheirBase(t *testing.T) {
 			t.Fatal("a request without a proxy")
 		}
 	}
-	printtest.NoSecret(t, "Transport", transport, canary)
-	printtest.NoSecret(t, "Transport of Destinations", byDestination, canary)
-	printtest.NoSecret(t, "client", &http.Client{Transport: transport}, canary)
+	testleak.Check(t, transport, []byte(canary))
+	testleak.Check(t, byDestination, []byte(canary))
+	testleak.Check(t, &http.Client{Transport: transport}, []byte(canary))
 }
 
 // A key that no handshake can use is no more printed than others.
 func TestStaticIdentityOfUnusableKey(t *testing.T) {
 	id := tlsctx.StaticIdentity(tls.Certificate{PrivateKey: []byte("hunter2canary")})
-	printtest.NoSecret(t, "StaticIdentity", id, "hunter2canary")
+	testleak.Check(t, id, []byte("hunter2canary"))
 }

@@ -5,7 +5,7 @@ import (
 	"testing"
 
 	"github.com/trustkeep/trustkeep"
-	"github.com/trustkeep/trustkeep/internal/printtest"
+	"github.com/trustkeep/trustkeep/internal/testleak"
 	"github.com/trustkeep/trustkeep/internal/testpki"
 	"github.com/trustkeep/trustkeep/truststore"
 )
@@ -33,10 +33,10 @@ func TestStoresPrintNoPassword(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	printtest.NoSecret(t, "Truststore", store, canary)
-	printtest.NoSecret(t, "Watched", watched, canary)
-	printtest.NoSecret(t, "Snapshot", snapshot, canary)
-	printtest.NoSecret(t, "Union", truststore.Union(store, watched), canary)
-	printtest.NoSecret(t, "error", wrong, canary)
-	printtest.NoSecret(t, "SaveOptions", trustkeep.SaveOptions{Password: password}, canary)
+	testleak.Check(t, store, []byte(canary))
+	testleak.Check(t, watched, []byte(canary))
+	testleak.Check(t, snapshot, []byte(canary))
+	testleak.Check(t, truststore.Union(store, watched), []byte(canary))
+	testleak.Check(t, wrong, []byte(canary))
+	testleak.Check(t, trustkeep.SaveOptions{Password: password}, []byte(canary))
 }

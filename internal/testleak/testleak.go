@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"encoding/xml"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -31,8 +32,9 @@ type (
 	}
 )
 
-// Check fails if v shows a secret of at least 12 bytes, alone or within other types.
-func Check[T any](t *testing.T, v T, secrets ...[]byte) {
+// Check fails if v shows a secret, or the first 12 bytes of one, alone or within other types.
+// A secret of less than 6 bytes cannot be told from other text.
+func Check[T any](t testing.TB, v T, secrets ...[]byte) {
 	t.Helper()
 	e := exported[T]{v, &v, []T{v}, map[string]T{"a": v}}
 	h := hidden[T]{v, &v, []T{v}, map[string]T{"a": v}, &v}
@@ -42,16 +44,19 @@ func Check[T any](t *testing.T, v T, secrets ...[]byte) {
 // CheckExported is Check, but does not put v into fields that are not exported: there a
 // secret that v holds as a mere slice of bytes cannot be hidden. Neither can it from %p,
 // with which package fmt asks no value how to print.
-func CheckExported[T any](t *testing.T, v T, secrets ...[]byte) {
+func CheckExported[T any](t testing.TB, v T, secrets ...[]byte) {
 	t.Helper()
 	e := exported[T]{v, &v, []T{v}, map[string]T{"a": v}}
 	check(t, "p", secrets, v, &v, e, &e, []any{v}, []any{&v})
 }
 
-func check(t *testing.T, without string, secrets [][]byte, values ...any) {
+func check(t testing.TB, without string, secrets [][]byte, values ...any) {
 	t.Helper()
 	var all []string
 	for _, s := range secrets {
+		if len(s) < 6 {
+			t.Fatal("the secret is too short to be told from other text")
+		}
 		all = append(all, forms(s)...)
 	}
 	for _, printed := range values {
@@ -68,7 +73,7 @@ func check(t *testing.T, without string, secrets [][]byte, values ...any) {
 
 // forms are the texts by which the start of a secret may show up.
 func forms(secret []byte) []string {
-	secret = secret[:12]
+	secret = secret[:min(12, len(secret))]
 	var syntax []string
 	for _, b := range secret {
 		syntax = append(syntax, fmt.Sprintf("0x%x", b))
@@ -77,9 +82,18 @@ func forms(secret []byte) []string {
 	return []string{
 		string(secret), decimal, strings.ReplaceAll(decimal, " ", ","), strings.ReplaceAll(decimal, " ", ", "),
 		strings.Join(syntax, ", "), hex.EncodeToString(secret), strings.ToUpper(hex.EncodeToString(secret)),
-		fmt.Sprintf("% x", secret), base64.StdEncoding.EncodeToString(secret), strings.Trim(fmt.Sprintf("%o", secret), "[]"),
+		fmt.Sprintf("% x", secret), base64.StdEncoding.EncodeToString(secret[:len(secret)/3*3]), strings.Trim(fmt.Sprintf("%o", secret), "[]"),
 		strings.Trim(fmt.Sprintf("%b", secret), "[]"), strings.Trim(fmt.Sprintf("%c", secret), "[]"), strings.Trim(fmt.Sprintf("%U", secret), "[]"),
 	}
+}
+
+// Text is what printing v alone yields, for whoever looks for something else. %p is left out.
+func Text(v any) string {
+	var out strings.Builder
+	for _, text := range printings(v, "p") {
+		out.WriteString(text + "\n")
+	}
+	return out.String()
 }
 
 // printings are all the ways in which a value may get into a log.
@@ -109,9 +123,10 @@ func printings(v any, without string) map[string]string {
 	encoded("JSON", json.NewEncoder(&buf).Encode(v))
 	encoded("XML", xml.NewEncoder(&buf).Encode(v))
 	encoded("gob", gob.NewEncoder(&buf).Encode(v))
-	slog.New(slog.NewTextHandler(&buf, nil)).Info("text", "v", v)
+	out["error"] = fmt.Errorf("in an error: %w: %v", errors.ErrUnsupported, v).Error()
+	slog.New(slog.NewTextHandler(&buf, nil)).Info("text", "v", v, slog.Group("group", "v", v))
 	take("slog text")
-	slog.New(slog.NewJSONHandler(&buf, nil)).Info("JSON", "v", v)
+	slog.New(slog.NewJSONHandler(&buf, nil)).Info("JSON", "v", v, slog.Group("group", "v", v))
 	take("slog JSON")
 	return out
 }

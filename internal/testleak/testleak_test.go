@@ -1,4 +1,4 @@
-package printtest
+package testleak
 
 import (
 	"fmt"
@@ -29,26 +29,26 @@ func (r *recorder) Errorf(format string, args ...any) {
 }
 func (r *recorder) Helper() {}
 
-func TestNoSecret(t *testing.T) {
+func TestCheck(t *testing.T) {
 	const secret = "hunter2canary"
 	leaks := func(check func(testing.TB)) bool {
 		r := &recorder{TB: t}
 		check(r)
-		return len(r.failed) > 0 && strings.Contains(r.failed[0], "prints a secret")
+		return len(r.failed) > 0 && strings.Contains(r.failed[0], "shows a secret")
 	}
 	for name, check := range map[string]func(testing.TB){
-		"text":    func(t testing.TB) { NoSecret(t, "text", text{secret}, secret) },
-		"octets":  func(t testing.TB) { NoSecret(t, "octets", octets{[]byte(secret)}, secret) },
-		"pointer": func(t testing.TB) { NoSecret(t, "pointer", &octets{[]byte(secret)}, secret) },
-		"behind":  func(t testing.TB) { NoSecret(t, "behind", &pointer{&octets{[]byte(secret)}}, secret) },
-		"error":   func(t testing.TB) { NoSecret(t, "error", fmt.Errorf("wrong password %s", secret), secret) },
-		"methods": func(t testing.TB) { NoSecret(t, "methods", methods{secret}, secret) },
+		"text":    func(t testing.TB) { Check(t, text{secret}, []byte(secret)) },
+		"octets":  func(t testing.TB) { Check(t, octets{[]byte(secret)}, []byte(secret)) },
+		"pointer": func(t testing.TB) { Check(t, &octets{[]byte(secret)}, []byte(secret)) },
+		"behind":  func(t testing.TB) { Check(t, &pointer{&octets{[]byte(secret)}}, []byte(secret)) },
+		"error":   func(t testing.TB) { Check(t, fmt.Errorf("wrong password %s", secret), []byte(secret)) },
+		"methods": func(t testing.TB) { Check(t, methods{secret}, []byte(secret)) },
 	} {
 		if !leaks(check) {
 			t.Errorf("%s: not found", name)
 		}
 	}
-	if leaks(func(t testing.TB) { NoSecret(t, "quiet", quiet{func() string { return secret }}, secret) }) {
+	if leaks(func(t testing.TB) { Check(t, quiet{func() string { return secret }}, []byte(secret)) }) {
 		t.Error("found where there is none")
 	}
 }
