@@ -53,7 +53,12 @@ func (*literalPassword) LogValue() slog.Value { return slog.StringValue(redacted
 type PasswordFunc func() ([]byte, error)
 
 // Reveal calls f.
-func (f PasswordFunc) Reveal() ([]byte, error) { return f() }
+func (f PasswordFunc) Reveal() ([]byte, error) {
+	if f == nil {
+		return nil, &Error{Op: "password", Err: ErrInvalid, Hint: "the function is nil; no password is a nil PasswordSource"}
+	}
+	return f()
+}
 
 // PasswordFromEnv reads an environment variable when the password is needed. An unset variable
 // is an error that wraps ErrNotFound; a variable set to nothing is the empty password.

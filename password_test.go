@@ -240,3 +240,9 @@ func reveal(t *testing.T, source trustkeep.PasswordSource) string {
 	}
 	return string(b)
 }
+
+func TestPasswordFuncThatIsNil(t *testing.T) {
+	if p, err := trustkeep.PasswordFunc(nil).Reveal(); !errors.Is(err, trustkeep.ErrInvalid) || p != nil {
+		t.Errorf("%q, %v", p, err)
+	}
+}

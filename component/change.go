@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/given"
 )
 
 // Import makes a component from a file in any format that one of Options.Kinds reads. The kind
@@ -108,7 +109,7 @@ func (o Options) make(ctx context.Context, name string, source Source, before Co
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	if source == nil {
+	if given.IsNil(source) {
 		return nil, fmt.Errorf("no source: %w", trustkeep.ErrInvalid)
 	}
 	of, forget := o.of(name)

@@ -75,8 +75,9 @@ func TestWrongCalls(t *testing.T) {
 	_, nilKindOfState := Restore(counted(t, 1).State(), nil, fakeKind{})
 	_, noContent := Create(ctx, "a", emptySource{}, Options{})
 	_, noNewContent := counted(t, 1).Renew(ctx, emptySource{}, Options{})
+	_, noScanner := Import(ctx, "a", []byte("public"), Options{Kinds: []Kind{fakeKind{}}, Scanner: (*nilScanner)(nil)})
 	for about, err := range map[string]error{
-		"no kinds": noKinds, "no source": noSource, "no name": noName, "nil kind": nilKind, "nil kind among others": nilKindToo,
+		"a scanner that is a nil pointer": noScanner, "no kinds": noKinds, "no source": noSource, "no name": noName, "nil kind": nilKind, "nil kind among others": nilKindToo,
 		"nil kind of a reimport": nilKindAgain, "nil kind of a state": nilKindOfState, "no content": noContent, "no new content": noNewContent,
 		"no version": Version{}.Err(),
 	} {

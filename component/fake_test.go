@@ -69,6 +69,11 @@ func (c fakeContent) ExportPrivate(e content.ExportOptions, o content.Options) (
 	return c.ExportPublic("")
 }
 
+// nilScanner would pass everything as a nil pointer.
+type nilScanner struct{}
+
+func (*nilScanner) Scan(context.Context, string, []byte) error { return nil }
+
 // emptySource makes nothing.
 type emptySource struct{}
 

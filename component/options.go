@@ -10,6 +10,7 @@ import (
 
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/internal/content"
+	"github.com/trustkeep/trustkeep/internal/given"
 	"github.com/trustkeep/trustkeep/internal/limits"
 	"github.com/trustkeep/trustkeep/internal/redact"
 )
@@ -59,13 +60,20 @@ func (o Options) now() time.Time {
 
 // admit runs the stages of an import that come before the content is looked at.
 func (o Options) admit(ctx context.Context, name string, file []byte) error {
-	if slices.Contains(o.Kinds, nil) {
+	if hasNil(o.Kinds) {
 		return fmt.Errorf("Options.Kinds has a nil: %w", trustkeep.ErrInvalid)
+	}
+	if given.NilPointer(o.Scanner) {
+		return fmt.Errorf("Options.Scanner is a nil pointer: %w", trustkeep.ErrInvalid)
 	}
 	if o.Limits.MaxSize == 0 {
 		o.Limits.MaxSize = maxFile
 	}
 	return admit(ctx, name, file, limits.New(o.Limits), o.Scanner)
+}
+
+func hasNil(kinds []Kind) bool {
+	return slices.ContainsFunc(kinds, func(k Kind) bool { return given.IsNil(k) })
 }
 
 // of returns what a kind of content needs, and what forgets the password again.

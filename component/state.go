@@ -3,7 +3,6 @@ package component
 import (
 	"fmt"
 	"math"
-	"slices"
 	"time"
 
 	"github.com/trustkeep/trustkeep"
@@ -59,7 +58,7 @@ func Restore(s State, kinds ...Kind) (*Component, error) {
 const maxVersion = math.MaxInt32
 
 func restore(s State, kinds []Kind) (*Component, error) {
-	if slices.Contains(kinds, nil) {
+	if hasNil(kinds) {
 		return nil, fmt.Errorf("a nil kind: %w", trustkeep.ErrInvalid)
 	}
 	if s.ID == "" || len(s.Versions) == 0 {

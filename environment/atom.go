@@ -16,6 +16,7 @@ import (
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/component"
 	"github.com/trustkeep/trustkeep/forecast"
+	"github.com/trustkeep/trustkeep/internal/given"
 	"github.com/trustkeep/trustkeep/truststore"
 )
 
@@ -86,6 +87,9 @@ func (e *Environment) Attach(ctx context.Context, atom string, o AtomOptions) (*
 	}
 	if _, err := e.record(ctx); err != nil {
 		return nil, failure("attach", atom, err)
+	}
+	if given.NilPointer(o.Base) {
+		return nil, failure("attach", atom, fmt.Errorf("AtomOptions.Base is a nil pointer: %w", trustkeep.ErrInvalid))
 	}
 	if o.Logger == nil {
 		o.Logger = e.r.o.Logger

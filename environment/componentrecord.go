@@ -169,7 +169,13 @@ func (r *Registry) secretFor(ctx context.Context, c *component.Component, old ma
 		return nil, nil
 	}
 	var failed error
+	tried := make(map[secretName]bool) // most versions have the password of the one before
 	for _, n := range slices.Backward(slices.Sorted(maps.Keys(old))) {
+		name := secretName{old[n].Reference, old[n].Tag}
+		if name != (secretName{}) && tried[name] {
+			continue
+		}
+		tried[name] = true
 		password, err := r.reveal(ctx, c.ID(), old[n])
 		if err == nil {
 			err = opens(c, password)
@@ -187,6 +193,9 @@ func (r *Registry) secretFor(ctx context.Context, c *component.Component, old ma
 	}
 	return nil, &trustkeep.Error{Op: "keep password", Err: trustkeep.ErrIncorrectPassword, Hint: "the password was changed: give the new one"}
 }
+
+// secretName is the same for the same password of a component.
+type secretName struct{ reference, tag string }
 
 // opens tells whether the password is that of a private component.
 func opens(c *component.Component, password []byte) error {

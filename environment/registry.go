@@ -9,6 +9,7 @@ import (
 
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/component"
+	"github.com/trustkeep/trustkeep/internal/given"
 )
 
 // Options configures a Registry. The zero value keeps no passwords and scans nothing.
@@ -57,8 +58,11 @@ type Registry struct {
 // With Options.Sealer, the error wraps trustkeep.ErrIncorrectPassword when it is none of
 // the keys of this storage. The first key that a storage is opened with becomes its own.
 func Open(ctx context.Context, storage Storage, o Options) (*Registry, error) {
-	if storage == nil {
+	if given.IsNil(storage) {
 		return nil, failure("open", "", fmt.Errorf("no storage: %w", trustkeep.ErrInvalid))
+	}
+	if given.NilPointer(o.Scanner) || given.NilPointer(o.Sealer) {
+		return nil, failure("open", "", fmt.Errorf("a scanner or sealer that is a nil pointer: %w", trustkeep.ErrInvalid))
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)

@@ -16,6 +16,7 @@ import (
 	"slices"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/given"
 )
 
 // dataKeySize is that of AES-256.
@@ -135,7 +136,7 @@ func (r *Registry) newDataKey(ctx context.Context, key Sealer) ([]byte, error) {
 
 // idOf is the ID of a key. One that has none says why when it is used.
 func idOf(key Sealer) (string, error) {
-	if key == nil {
+	if given.IsNil(key) {
 		return "", fmt.Errorf("no sealer: %w", trustkeep.ErrInvalid)
 	}
 	id := key.ID()

@@ -9,15 +9,34 @@ import (
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/component"
 	"github.com/trustkeep/trustkeep/environment"
+	"github.com/trustkeep/trustkeep/environment/dirstore"
 	"github.com/trustkeep/trustkeep/issue"
+	"github.com/trustkeep/trustkeep/truststore"
 )
+
+// scanner would pass everything as a nil pointer.
+type scanner struct{}
+
+func (*scanner) Scan(context.Context, string, []byte) error { return nil }
 
 func TestWrongCalls(t *testing.T) {
 	ctx := t.Context()
 	w := newWorld(t, environment.Options{})
 	w.public(w.identity("x"), "p")
 	for about, call := range map[string]func() error{
-		"no storage":         func() error { _, err := environment.Open(ctx, nil, environment.Options{}); return err },
+		"no storage": func() error { _, err := environment.Open(ctx, nil, environment.Options{}); return err },
+		"a storage that is a nil pointer": func() error {
+			_, err := environment.Open(ctx, (*dirstore.Directory)(nil), environment.Options{})
+			return err
+		},
+		"a scanner that is a nil pointer": func() error {
+			_, err := environment.Open(ctx, w.storage, environment.Options{Scanner: (*scanner)(nil)})
+			return err
+		},
+		"a base that is a nil pointer": func() error {
+			_, err := w.test.Attach(ctx, "a", environment.AtomOptions{Base: (*truststore.Truststore)(nil)})
+			return err
+		},
 		"no sealer":          func() error { return w.AddSealer(ctx, nil) },
 		"no change":          func() error { _, err := w.Update(ctx, "x", nil, nil); return err },
 		"no source":          func() error { _, err := w.Renew(ctx, "x", nil, environment.ComponentOptions{}); return err },
@@ -98,5 +117,28 @@ func TestSourceOfPasswordsThatPanics(t *testing.T) {
 	panics = false
 	if _, err := atom.Identity("x"); err != nil {
 		t.Errorf("afterwards: %v", err)
+	}
+}
+
+// TestKeptPasswordIsTriedOnce: opening a key takes a while, and up to 64 versions have the
+// same password.
+func TestKeptPasswordIsTriedOnce(t *testing.T) {
+	ctx := t.Context()
+	asked := 0
+	w := newWorld(t, environment.Options{Resolve: func(context.Context, string) ([]byte, error) {
+		asked++
+		return []byte("secret-x"), nil
+	}})
+	w.identity("x")
+	must(t, w.SetPasswordReference(ctx, "x", "vault/x"))
+	for range 4 {
+		check(w.Rollback(ctx, "x", 1))(t)
+	}
+	asked = 0
+	_, err := w.Update(ctx, "x", nil, func(c *component.Component) (*component.Component, error) {
+		return c.ChangePassword(trustkeep.Password("secret-x"), trustkeep.Password("another"), component.Options{})
+	})
+	if !errors.Is(err, trustkeep.ErrIncorrectPassword) || asked != 1 {
+		t.Errorf("%v, asked %d times", err, asked)
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/internal/certinfo"
 	"github.com/trustkeep/trustkeep/internal/content"
+	"github.com/trustkeep/trustkeep/internal/given"
 	"github.com/trustkeep/trustkeep/internal/store/entry"
 	"github.com/trustkeep/trustkeep/internal/store/formats"
 )
@@ -141,10 +142,18 @@ func asCertificate(c content.Content) (*certificateContent, error) {
 	return x, nil
 }
 
+func certificateOf(h content.Holder) (*certificateContent, error) {
+	c, err := content.Of(h)
+	if err != nil {
+		return nil, fmt.Errorf("keystore: %w", err)
+	}
+	return asCertificate(c)
+}
+
 // ChainOf returns the DER of the certificates of an X.509 component, its own first; nil for
 // other components. It takes a *component.Component or a component.Version.
 func ChainOf(c content.Holder) [][]byte {
-	x, err := asCertificate(c.Content())
+	x, err := certificateOf(c)
 	if err != nil {
 		return nil
 	}
@@ -159,7 +168,7 @@ func ChainOf(c content.Holder) [][]byte {
 // wraps trustkeep.ErrUnsupported for other components, and if crypto/x509 refuses the
 // certificate.
 func CertificateOf(c content.Holder) (*x509.Certificate, error) {
-	x, err := asCertificate(c.Content())
+	x, err := certificateOf(c)
 	if err != nil {
 		return nil, err
 	}
@@ -195,7 +204,7 @@ func openError(c content.Holder, err error) error {
 
 // nameOf is the name of a component; empty for versions, which have none.
 func nameOf(c content.Holder) string {
-	if n, ok := c.(interface{ Name() string }); ok {
+	if n, ok := c.(interface{ Name() string }); ok && !given.IsNil(c) {
 		return n.Name()
 	}
 	return ""
@@ -204,7 +213,7 @@ func nameOf(c content.Holder) string {
 // storeOf returns a store with the private key and the chain of an X.509 component as its
 // only entry, under the component's password.
 func storeOf(c content.Holder, password trustkeep.PasswordSource) (*Keystore, error) {
-	x, err := asCertificate(c.Content())
+	x, err := certificateOf(c)
 	if err != nil {
 		return nil, openError(c, err)
 	}

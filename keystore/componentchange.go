@@ -63,7 +63,7 @@ func (c *certificateContent) open(password trustkeep.PasswordSource, o content.O
 	if len(secret.Bytes()) == 0 {
 		return nil, &trustkeep.Error{Op: "open key", Err: trustkeep.ErrIncorrectPassword, Hint: "no password was given"}
 	}
-	ks, err := Options{}.componentOptions(o).Parse(c.store, trustkeep.PasswordFunc(func() ([]byte, error) { return bytes.Clone(secret.Bytes()), nil }))
+	ks, err := Options{}.componentOptions(o).Parse(c.store, storefile.Revealed(secret))
 	if err != nil {
 		return nil, err
 	}

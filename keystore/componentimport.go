@@ -320,6 +320,6 @@ func sealComponent(ks *Keystore, alias string, o content.Options, save trustkeep
 		save.Profile = trustkeep.Modern
 	}
 	save.Format, save.NoPassword = trustkeep.PKCS12, false
-	save.Password = trustkeep.PasswordFunc(func() ([]byte, error) { return bytes.Clone(secret.Bytes()), nil })
+	save.Password = storefile.Revealed(secret)
 	return ks.Encode(save)
 }

@@ -198,3 +198,18 @@ func TestSourcesThatHaveNothing(t *testing.T) {
 		}
 	}
 }
+
+func TestContentOfNothing(t *testing.T) {
+	var none *component.Component
+	for about, c := range map[string]interface{ Content() component.Content }{"nil": nil, "a nil component": none} {
+		if chain := keystore.ChainOf(c); chain != nil {
+			t.Errorf("%s has a chain", about)
+		}
+		if _, err := keystore.CertificateOf(c); !errors.Is(err, trustkeep.ErrInvalid) {
+			t.Errorf("%s: %v", about, err)
+		}
+		if _, err := keystore.IdentityOf(c, trustkeep.Password("secret")); !errors.Is(err, trustkeep.ErrInvalid) {
+			t.Errorf("%s: %v", about, err)
+		}
+	}
+}

@@ -197,7 +197,8 @@ func (k *Key) forget() *Key {
 // KeyOf returns the key of a PGP component, which is locked if it is private. It takes a
 // *component.Component or a component.Version, and returns nil for other kinds.
 func KeyOf(c content.Holder) *Key {
-	if p, ok := c.Content().(*keyContent); ok {
+	held, err := content.Of(c)
+	if p, ok := held.(*keyContent); ok && err == nil {
 		return p.key
 	}
 	return nil

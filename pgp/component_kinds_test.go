@@ -442,6 +442,9 @@ func TestKeyIsChosenByFingerprint(t *testing.T) {
 	if _, err := component.Import(t.Context(), "one", a.Marshal(), o); !errors.Is(err, trustkeep.ErrNotFound) {
 		t.Errorf("%v", err)
 	}
+	if KeyOf(nil) != nil || KeyOf((*component.Component)(nil)) != nil {
+		t.Error("a key of nothing")
+	}
 	for about, none := range map[string]*Key{"nil": nil, "zero": {}} {
 		if _, err := component.Create(t.Context(), "a", none, under("secret")); !errors.Is(err, trustkeep.ErrInvalid) {
 			t.Errorf("%s: %v", about, err)

@@ -6,10 +6,12 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"fmt"
 	"io"
 	"time"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/given"
 )
 
 // Kind is a kind of content that components hold: X.509 certificates
@@ -78,6 +80,15 @@ func Held(c Content) Holder { return held{c} }
 type held struct{ content Content }
 
 func (h held) Content() Content { return h.content }
+
+// Of returns the content of a holder; nil if it is damaged. The error wraps ErrInvalid for a
+// nil holder, such as the component beside an error that was not looked at.
+func Of(h Holder) (Content, error) {
+	if given.IsNil(h) {
+		return nil, fmt.Errorf("no component: %w", trustkeep.ErrInvalid)
+	}
+	return h.Content(), nil
+}
 
 // Source makes content: a new key, a renewed certificate, a key that is in memory.
 type Source interface {
