@@ -27,8 +27,8 @@ type EncodedEntry struct {
 	Kind string
 	// Chain is the DER of the entry's certificates, its own first.
 	Chain [][]byte
-	// PublicKey is that of a private key which is unlocked. It is nil for a key that is
-	// still locked, and for every other kind of entry.
+	// PublicKey of an unlocked private key. It is nil for a locked key and for every other
+	// kind of entry.
 	PublicKey crypto.PublicKey
 	// Password that the key has for itself. If nil, it has the store's, or one that
 	// nobody gave.

@@ -12,9 +12,9 @@ const (
 	maxNames = 5   // names that an explanation lists
 )
 
-// Brief describes a certificate for an explanation of a refusal, where a stranger chooses
-// what is in it and how many there are: texts take at most 160 bytes each, and five
-// names are listed. The zero Certificate describes nil.
+// Brief describes a certificate for the explanation of a refusal. A stranger chooses its
+// content, so texts are cut to 160 bytes and the list of names to five. For nil it returns the
+// zero Certificate.
 func Brief(c *x509.Certificate) trustkeep.Certificate {
 	d := trustkeep.DescribeCertificate(c)
 	for _, text := range []*string{&d.Subject, &d.Issuer, &d.Serial} {

@@ -1,5 +1,4 @@
-// Package certinfo describes certificates: those that crypto/x509 refuses as well, and any
-// of them briefly.
+// Package certinfo describes certificates, including those that crypto/x509 refuses.
 package certinfo
 
 import (
@@ -16,9 +15,8 @@ import (
 	"github.com/trustkeep/trustkeep/internal/store/pkcs8"
 )
 
-// Describe describes a certificate in DER, also one that crypto/x509 does not parse, for
-// a curve or a serial number that it refuses for instance. What cannot be read is left
-// empty; the fingerprint never is.
+// Describe describes a certificate in DER, including one that crypto/x509 refuses, for its
+// curve or serial number for example. Unreadable fields are empty; the fingerprint never is.
 func Describe(der []byte) trustkeep.Certificate {
 	c, err := x509.ParseCertificate(der)
 	if err != nil {

@@ -1,5 +1,5 @@
-// Package certpath finds the chain of a certificate, or says what is missing or wrong
-// about it. It decides what to send along with an identity, not whom to trust.
+// Package certpath finds the chain of a certificate, or explains what is missing or wrong.
+// It selects the issuers to send with an identity; it decides nothing about trust.
 package certpath
 
 import (
@@ -16,7 +16,7 @@ import (
 	"github.com/trustkeep/trustkeep/internal/store/entry"
 )
 
-// Search is for the chain of one certificate.
+// Search finds the chain of one certificate.
 type Search struct {
 	Leaf    *x509.Certificate
 	Others  []*x509.Certificate // where issuers come from
@@ -27,11 +27,11 @@ type Search struct {
 	Now    time.Time
 }
 
-// Chain returns the chain from the leaf to a root, as far as the certificates are there.
+// Chain returns the chain from the leaf to a root, as far as the certificates are available.
 //
-// Errors: ErrNotFound, naming the certificate, when an issuer is missing or the chain
-// leads to no anchor; ErrExpired; ErrUnsupported for a signature that crypto/x509 finds
-// too weak; ErrCorrupt for certificates that contradict each other.
+// Errors: ErrNotFound, naming the certificate, if an issuer is missing or the chain leads to
+// no anchor; ErrExpired; ErrUnsupported for a signature that crypto/x509 considers too weak;
+// ErrCorrupt for certificates that contradict each other.
 func (s Search) Chain() ([]*x509.Certificate, error) {
 	roots, intermediates := x509.NewCertPool(), x509.NewCertPool()
 	for _, c := range s.Anchors {
@@ -108,7 +108,7 @@ func (s Search) deadEnd(last *x509.Certificate, err error) error {
 	return fmt.Errorf("chain to %s: %w: %v", Subject(last), trustkeep.ErrCorrupt, err)
 }
 
-// Link says why a certificate that has the right name did not issue another, and nil if
+// Link returns the reason why a certificate with the right name did not issue another, nil if
 // it did.
 func Link(c, parent *x509.Certificate) error {
 	err := SignedBy(c, parent)
@@ -125,13 +125,14 @@ func Link(c, parent *x509.Certificate) error {
 	return nil
 }
 
-// MissingIssuer names the certificate that is not there, as ErrNotFound.
+// MissingIssuer returns an error that names the missing certificate and wraps ErrNotFound.
 func MissingIssuer(c *x509.Certificate) error {
 	return fmt.Errorf("missing issuer: there is no certificate of %s, which signed that of %s: %w",
 		quoted(c.Issuer.String()), Subject(c), trustkeep.ErrNotFound)
 }
 
-// OutsideValidity names the certificate and its validity, as ErrExpired.
+// OutsideValidity returns an error that names the certificate and its validity and wraps
+// ErrExpired.
 func OutsideValidity(c *x509.Certificate) error {
 	return fmt.Errorf("certificate of %s is valid from %s to %s: %w", Subject(c), Date(c.NotBefore), Date(c.NotAfter), trustkeep.ErrExpired)
 }
@@ -145,13 +146,13 @@ func quoted(s string) string { return `"` + trustkeep.Printable(s) + `"` }
 // Date returns a time for messages.
 func Date(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
-// SignedBy checks child's signature with parent's key, whatever parent may sign. The
-// signature decides, not the names.
+// SignedBy checks child's signature with parent's key, whether or not parent may sign. It
+// ignores the names.
 func SignedBy(child, parent *x509.Certificate) error {
 	return parent.CheckSignature(child.SignatureAlgorithm, child.RawTBSCertificate, child.Signature)
 }
 
-// Certifies reports whether a certificate is for that public key.
+// Certifies reports whether a certificate contains the public key.
 func Certifies(c *x509.Certificate, public crypto.PublicKey) bool {
 	k, ok := c.PublicKey.(interface{ Equal(crypto.PublicKey) bool })
 	return ok && k.Equal(public)
@@ -162,8 +163,8 @@ func Has(list []*x509.Certificate, c *x509.Certificate) bool {
 	return slices.ContainsFunc(list, func(o *x509.Certificate) bool { return o == c || bytes.Equal(o.Raw, c.Raw) })
 }
 
-// Of returns the certificates of a holder. It guards against the nil pointer that an ignored
-// error leaves behind: that is ErrInvalid.
+// Of returns the certificates of a holder. The error wraps ErrInvalid for a nil holder or a
+// nil pointer in it.
 func Of(holder trustkeep.CertificateHolder) ([]*x509.Certificate, error) {
 	if given.IsNil(holder) {
 		return nil, fmt.Errorf("nil %T as a source of certificates: %w", holder, trustkeep.ErrInvalid)

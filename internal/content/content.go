@@ -1,5 +1,5 @@
-// Package content is what package component and the kinds of content that keystore and pgp
-// contribute to it agree on. Package component names it for users.
+// Package content defines the interface between package component and the kinds of content
+// that keystore and pgp implement. Package component has aliases of its types for users.
 package content
 
 import (
@@ -14,28 +14,27 @@ import (
 	"github.com/trustkeep/trustkeep/internal/given"
 )
 
-// Kind is a kind of content that components hold: X.509 certificates
-// (keystore.ComponentKind) or PGP keys (pgp.ComponentKind). Implementations are safe for
-// concurrent use.
+// Kind reads one kind of content: X.509 certificates (keystore.ComponentKind) or PGP keys
+// (pgp.ComponentKind). Implementations are safe for concurrent use.
 type Kind interface {
-	// Detect reports whether a file looks like one of this kind. It is asked once the
-	// scanner has passed the file.
+	// Detect reports whether a file looks like this kind. It is called after the scanner has
+	// passed the file.
 	Detect(file []byte) bool
-	// Parse reads content from a file: format, password, match of key and certificate.
-	// before is what the file is to replace, nil for a new component. What the file
-	// leaves out and before has, such as issuers, is kept.
+	// Parse reads content from a file: format, password, match of key and certificate. before
+	// is the content that the file replaces, nil for a new component. Parts that the file
+	// leaves out, such as issuers, are taken from before.
 	Parse(file []byte, before Content, o Options) (Content, error)
 	// Holds reports whether stored content is of this kind.
 	Holds(s Stored) bool
-	// Outline checks stored content as far as that is cheap and reports whether it
-	// has a private key. The error wraps trustkeep.ErrCorrupt.
+	// Outline makes the cheap checks of stored content and tells whether it has a private key.
+	// The error wraps trustkeep.ErrCorrupt.
 	Outline(s Stored) (trustkeep.Visibility, error)
 	// Restore reverses Content.Stored. The error wraps trustkeep.ErrCorrupt.
 	Restore(s Stored) (Content, error)
 }
 
-// Content is what one version of a component holds. It never changes and is safe for
-// concurrent use. Private keys are in it under their password.
+// Content is what one version of a component holds. It is immutable and safe for concurrent
+// use. Private keys in it are protected by their password.
 type Content interface {
 	Kind() trustkeep.Kind
 	// ComponentKind is the kind that reads files to replace the content, unless others
@@ -55,16 +54,15 @@ type Content interface {
 	// ChangePassword returns the content with its private key under o.NewPassword,
 	// given o.Password. The error wraps ErrUnsupported for public content.
 	ChangePassword(o Options) (Content, error)
-	// ExportPublic returns the public part in the form that a suffix stands for; empty
-	// is the usual one.
+	// ExportPublic returns the public part in the form of a suffix, or the usual form if that
+	// is empty.
 	ExportPublic(suffix string) (File, error)
 	// ExportPrivate returns the private key under o.NewPassword, given o.Password.
 	ExportPrivate(e ExportOptions, o Options) (File, error)
-	// Files returns the content as files for other programs, the private key under the
-	// password that it has.
+	// Files returns the content as files for other programs, a private key under its own
+	// password.
 	Files() []File
-	// Stored returns the content in a form that can be kept. It may share memory with
-	// the content.
+	// Stored returns the content in a serializable form, which may share memory with it.
 	Stored() Stored
 }
 
@@ -74,7 +72,7 @@ type Holder interface {
 	Content() Content
 }
 
-// Held makes a Holder of content.
+// Held returns a Holder of content.
 func Held(c Content) Holder { return held{c} }
 
 type held struct{ content Content }
@@ -90,14 +88,14 @@ func Of(h Holder) (Content, error) {
 	return h.Content(), nil
 }
 
-// Source makes content: a new key, a renewed certificate, a key that is in memory.
+// Source makes content: a new key, a renewed certificate, a key in memory.
 type Source interface {
-	// MakeContent returns the content of a new component, or, if before is not nil,
-	// content to replace that.
+	// MakeContent returns the content of a new component, or its replacement if before is not
+	// nil.
 	MakeContent(ctx context.Context, before Content, o Options) (Content, error)
 }
 
-// Options are those of package component that kinds of content need.
+// Options are the options of package component that kinds of content need.
 type Options struct {
 	Name                  string // of the component
 	Alias                 string // of the entry to take of a file
@@ -125,7 +123,7 @@ func Armor(file []byte) (pgp, pem bool) {
 	}
 }
 
-// Protection is the password of the private key from then on; nil is none.
+// Protection returns the password that will protect the private key. If nil, none.
 func (o Options) Protection() trustkeep.PasswordSource {
 	if o.NewPassword != nil {
 		return o.NewPassword
@@ -133,8 +131,8 @@ func (o Options) Protection() trustkeep.PasswordSource {
 	return o.Password
 }
 
-// Over makes the options of an operation count before those of a kind: each limit that is
-// set, and clock and randomness.
+// Over gives the options of an operation precedence over those of a kind: each limit that is
+// set, clock and randomness.
 func (o Options) Over(l *trustkeep.Limits, clock *func() time.Time, random *io.Reader) {
 	l.MaxSize = cmp.Or(o.Limits.MaxSize, l.MaxSize)
 	l.MaxDepth = cmp.Or(o.Limits.MaxDepth, l.MaxDepth)
@@ -149,7 +147,7 @@ func (o Options) Over(l *trustkeep.Limits, clock *func() time.Time, random *io.R
 	}
 }
 
-// Stored is content in a form that can be kept. Each kind uses fields of its own.
+// Stored is content in a serializable form. Each kind uses its own fields.
 type Stored struct {
 	// Chain is the DER of X.509 certificates, the component's own first.
 	Chain [][]byte `json:",omitempty"`
@@ -184,7 +182,7 @@ func (s Stored) Clone() Stored {
 	return out
 }
 
-// File is content in the form that other programs read.
+// File is content in a form that other programs read.
 type File struct {
 	Suffix string // of its name, with the dot
 	Data   []byte
@@ -193,7 +191,7 @@ type File struct {
 // ExportOptions configures the export of a private key.
 type ExportOptions struct {
 	// Suffix stands for the form: ".p12" and ".pfx" for X.509, "_priv.asc" for PGP.
-	// Empty is the first one of the kind.
+	// If empty, the first one of the kind.
 	Suffix string
 	// Profile says which programs are to read an X.509 file; empty is
 	// trustkeep.Modern. PGP does not use it.

@@ -5,7 +5,7 @@ import (
 	"unicode"
 )
 
-// FileName makes a component's name fit for every file system.
+// FileName makes a file name from the name of a component that every file system accepts.
 func FileName(name string) string {
 	safe := strings.Map(func(r rune) rune {
 		if unicode.IsLetter(r) || unicode.IsDigit(r) || strings.ContainsRune("-.@", r) {

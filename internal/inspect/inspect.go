@@ -1,4 +1,4 @@
-// Package inspect is what packages of this module may know of a keystore beyond its API.
+// Package inspect describes keystores to other packages of this module, beyond the public API.
 package inspect
 
 import "github.com/trustkeep/trustkeep"
@@ -7,11 +7,12 @@ import "github.com/trustkeep/trustkeep"
 type Store struct {
 	Format  trustkeep.Format
 	Profile trustkeep.Profile // empty: the store's own algorithms
-	// Era sums up the algorithms of a PKCS#12 file: "PBMAC1", "AES", or empty for what
-	// everybody knows.
+	// Era of the algorithms of a PKCS#12 file: "PBMAC1", "AES", or empty for those that every
+	// consumer supports.
 	Era string
 	// Protected by a password; Printable if that is printable ASCII throughout.
 	Protected, Printable bool
-	// IsPassword compares the password that the store has now; nil stands for none.
+	// IsPassword compares with the store's current password. A nil candidate means no
+	// password.
 	IsPassword func([]byte) bool
 }

@@ -13,7 +13,7 @@ import (
 
 const text = "[redacted]"
 
-// quiet is embedded by types that must not print what they hold.
+// quiet is embedded by types that must not print their content.
 type quiet struct{}
 
 func (quiet) String() string                 { return text }
@@ -78,12 +78,12 @@ type agreer struct {
 // but an address.
 func (a *agreer) ECDH() (*ecdh.PrivateKey, error) { return a.key().ECDH() }
 
-// Revealer is implemented by what Key returns.
+// Revealer is implemented by the results of Key.
 type Revealer interface{ Reveal() crypto.Signer }
 
-// Key wraps a private key. The result implements crypto.Decrypter exactly when key does,
-// and has the method ECDH of *ecdsa.PrivateKey when key has it and does not decrypt. A key
-// that is wrapped already is returned as it is.
+// Key wraps a private key. The result implements crypto.Decrypter exactly if key does. It has
+// the method ECDH of *ecdsa.PrivateKey if key has it and does not decrypt. A wrapped key is
+// returned unchanged.
 func Key(key crypto.Signer) crypto.Signer {
 	if _, ok := key.(Revealer); ok {
 		return key
@@ -98,8 +98,8 @@ func Key(key crypto.Signer) crypto.Signer {
 	return s
 }
 
-// Secret is a password or key in bytes. A nil *Secret stands for "none",
-// which differs from an empty one.
+// Secret is a password or key in bytes. A nil *Secret means none, which differs from an empty
+// one.
 type Secret struct {
 	quiet
 	b func() *[]byte // a closure, see Hidden; nil is the empty secret
@@ -113,7 +113,7 @@ func NewSecret(b []byte) *Secret {
 	return &Secret{b: Hidden(new(append([]byte{}, b...)))}
 }
 
-// Bytes returns the secret itself, not a copy, and nil for a nil Secret.
+// Bytes returns the secret itself, not a copy; nil for a nil Secret.
 func (s *Secret) Bytes() []byte {
 	if s == nil {
 		return nil
@@ -124,14 +124,14 @@ func (s *Secret) Bytes() []byte {
 	return *s.b()
 }
 
-// Equal compares two secrets. It is meant for secrets that the caller holds
-// both of, and takes no care to run in constant time.
+// Equal compares two secrets. It does not run in constant time: use it only if the caller
+// holds both.
 func (s *Secret) Equal(o *Secret) bool {
 	return (s == nil) == (o == nil) && slices.Equal(s.Bytes(), o.Bytes())
 }
 
-// Wipe overwrites the secret, as far as Go's memory management lets it: copies
-// that the runtime made are out of reach. It becomes the empty secret.
+// Wipe overwrites the secret, as far as Go allows: copies that the runtime made stay. The
+// secret becomes empty.
 func (s *Secret) Wipe() {
 	if s != nil && s.b != nil {
 		b := s.b()

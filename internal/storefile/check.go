@@ -9,10 +9,9 @@ import (
 	"github.com/trustkeep/trustkeep/internal/store/entry"
 )
 
-// Check calls SaveOptions.Check, if there is one, with what is about to be written. Key
-// returns what is known of a private key: its public key if it is unlocked, and the
-// password that it has for itself; Key may be nil. A panic of the check is an error, since
-// an independent implementation is asked about what may be hostile.
+// Check calls SaveOptions.Check, if set, with the store that is about to be written. key
+// returns the public key of an unlocked private key and the key's own password; it may be nil.
+// A panic of the check becomes an error, since checks parse data that may be hostile.
 func Check(o trustkeep.SaveOptions, s *entry.Store, data []byte, password *redact.Secret, key func(*entry.Entry) (crypto.PublicKey, *redact.Secret)) (err error) {
 	if o.Check == nil {
 		return nil

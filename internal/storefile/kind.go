@@ -9,27 +9,27 @@ import (
 	"github.com/trustkeep/trustkeep/internal/redact"
 )
 
-// Kind is a kind of store, as a package makes it: what lies between a store and its
-// file is the same for all. S is the type of its stores.
+// Kind adapts a type of store to files: opening, encoding, closing. S is the type of the
+// stores.
 type Kind[S any] struct {
 	// Package begins the operations in errors: "keystore".
 	Package string
 	// MaxSize bounds what is read. If zero, trustkeep's default limit.
 	MaxSize int64
-	// Open makes a store. Its errors are returned as they are.
+	// Open makes a store. Its errors are returned unchanged.
 	Open func(Input) (S, error)
 	// New makes an empty store with a password, for Update of a file that does not
 	// exist.
 	New func(password *redact.Secret) S
-	// Encode makes the content of a file for Update. Its errors are returned as they
-	// are. It may be called while the file is locked; o.Password does not wait.
+	// Encode makes the content of a file for Update. Its errors are returned unchanged. It may
+	// be called while the file is locked; o.Password does not wait.
 	Encode func(s S, path string, o trustkeep.SaveOptions) ([]byte, error)
-	// Close wipes a store that Update has opened. If nil, nothing is to be wiped.
+	// Close wipes a store that Update has opened. If nil, there is nothing to wipe.
 	Close func(S)
 }
 
-// Input is what a store is made of. Open owns the data and the password, which it wipes
-// if it fails.
+// Input is the content and password of a store. Open owns both, and wipes the password if it
+// fails.
 type Input struct {
 	Op       string // "keystore: load"
 	Path     string // empty without a file
@@ -52,7 +52,7 @@ func (k Kind[S]) Load(path string, password trustkeep.PasswordSource) (none S, e
 	return k.Open(Input{op, path, data, secret, OriginOf(path, data)})
 }
 
-// Read opens the store in a stream, which is read to its end.
+// Read opens the store in a stream. It reads to the end.
 func (k Kind[S]) Read(r io.Reader, password trustkeep.PasswordSource) (none S, err error) {
 	op := k.Package + ": read"
 	data, err := ReadAll(r, k.MaxSize)
@@ -77,9 +77,9 @@ func (k Kind[S]) Parse(data []byte, password trustkeep.PasswordSource) (none S, 
 	return k.Open(Input{Op: op, Data: bytes.Clone(data), Password: secret})
 }
 
-// Update opens the store in the file at path, or an empty one where there is none, lets
-// change work on it, and writes it, while other writers wait. Passwords are asked for
-// before the lock is taken.
+// Update opens the store in the file at path, or an empty one if the file does not exist, lets
+// change edit it, and writes it. Other writers wait. Password sources are called before the
+// lock is taken.
 func (k Kind[S]) Update(path string, password trustkeep.PasswordSource, o trustkeep.SaveOptions, change func(S) error) error {
 	op := k.Package + ": update"
 	fail := func(err error) error { return &trustkeep.Error{Op: op, Path: path, Err: err} }
@@ -120,8 +120,8 @@ func (k Kind[S]) Update(path string, password trustkeep.PasswordSource, o trustk
 	return fail(err)
 }
 
-// Reveal asks a source for its password. Nil is no password, which is nil too; a source
-// that answers has one, if an empty one.
+// Reveal calls a password source. A nil source means no password and gives nil; any other
+// source gives a Secret, which may be empty.
 func Reveal(password trustkeep.PasswordSource) (*redact.Secret, error) {
 	if password == nil {
 		return nil, nil
@@ -138,8 +138,8 @@ func Reveal(password trustkeep.PasswordSource) (*redact.Secret, error) {
 	return secret, nil
 }
 
-// RevealFor asks for the password of SaveOptions. It fails with trustkeep.ErrInvalid if
-// they ask for none as well.
+// RevealFor reveals the password of SaveOptions. The error wraps trustkeep.ErrInvalid if they
+// also set NoPassword.
 func RevealFor(o trustkeep.SaveOptions) (*redact.Secret, error) {
 	if o.NoPassword && o.Password != nil {
 		return nil, fmt.Errorf("both Password and NoPassword: %w", trustkeep.ErrInvalid)
@@ -147,8 +147,8 @@ func RevealFor(o trustkeep.SaveOptions) (*redact.Secret, error) {
 	return Reveal(o.Password)
 }
 
-// Revealed is a source of a password that is known already. Nil gives nil. It is valid
-// until the secret is wiped.
+// Revealed returns a source of a known password; nil for nil. It is valid until the secret is
+// wiped.
 func Revealed(secret *redact.Secret) trustkeep.PasswordSource {
 	if secret == nil {
 		return nil

@@ -11,8 +11,8 @@ import (
 // DefaultWait is how long a writer waits for the lock of a folder.
 const DefaultWait = 10 * time.Second
 
-// lockDir excludes other writers to the folder. The kernel's waiting has no bound, and
-// whoever may read a folder may lock it, so this waits by trying, with a bound.
+// lockDir excludes other writers to the folder. The kernel waits without a bound, and anybody
+// who may read a folder may lock it, so lockDir tries repeatedly, with a bound.
 func lockDir(dir string, bound time.Duration, sys calls) (unlock func(), err error) {
 	if bound <= 0 {
 		bound = DefaultWait

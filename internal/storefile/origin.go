@@ -7,8 +7,8 @@ import (
 	"github.com/trustkeep/trustkeep"
 )
 
-// Origin is the file that a store was loaded from or last saved to, and its checksum.
-// The zero value is that of a store without a file. It is immutable.
+// Origin is the file that a store was loaded from or last saved to, with its checksum. The
+// zero value belongs to a store without a file. It is immutable.
 type Origin struct {
 	path   string // as it was given
 	abs    string // of the working directory of then
@@ -16,8 +16,8 @@ type Origin struct {
 	sum    [sha256.Size]byte
 }
 
-// OriginOf returns the origin of a store whose file at path holds data. An empty path
-// gives the zero value.
+// OriginOf returns the origin of a store whose file at path holds data, the zero value for an
+// empty path.
 func OriginOf(path string, data []byte) Origin {
 	if path == "" {
 		return Origin{}
@@ -29,7 +29,7 @@ func OriginOf(path string, data []byte) Origin {
 	return o
 }
 
-// Path returns the path as it was given; empty where there is no file.
+// Path returns the path as it was given, empty without a file.
 func (o Origin) Path() string { return o.path }
 
 // is reports whether a path, behind whose links target is, leads to the file of o.
@@ -44,10 +44,10 @@ func absolute(path string) string {
 	return filepath.Clean(path)
 }
 
-// Save replaces the content of the file at path by a store's new content, and returns
-// the store's new origin. When the file is that of the store's origin and somebody else
-// has changed it since, the error is trustkeep.ErrConflict, and the file stays. A file
-// that is gone is made anew. Other errors are those of Update.
+// Save replaces the content of the file at path and returns the new origin. The error wraps
+// trustkeep.ErrConflict if path leads to the file of the old origin and another program has
+// changed it; the file then stays. A missing file is created. Other errors are those of
+// Update.
 func Save(path string, from Origin, data []byte, o Options) (Origin, error) {
 	target, err := resolve(path)
 	if err != nil {

@@ -18,9 +18,8 @@ func ReadAll(r io.Reader, maxSize int64) ([]byte, error) {
 	return readInto(new(bytes.Buffer), r, maxSize)
 }
 
-// ReadFile is ReadAll of the file at path, with the buffer sized beforehand. The
-// path may lead to a pipe, such as a process substitution of the shell; reading then
-// waits for its writer.
+// ReadFile is ReadAll of the file at path, with the buffer sized in advance. For a pipe, such
+// as a process substitution of the shell, it waits for the writer.
 func ReadFile(path string, maxSize int64) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -30,8 +29,8 @@ func ReadFile(path string, maxSize int64) ([]byte, error) {
 	return readOpened(f, maxSize)
 }
 
-// ReadRegular is ReadFile of regular files alone. It never waits for a writer, and so
-// suits paths that somebody else chooses.
+// ReadRegular is ReadFile for regular files only. It never waits for a writer: use it for
+// paths that others choose.
 func ReadRegular(path string, maxSize int64) ([]byte, error) {
 	data, _, err := readRegular(path, "read", maxSize, 0)
 	return data, err

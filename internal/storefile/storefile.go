@@ -1,10 +1,11 @@
-// Package storefile replaces files so that whatever happens, a crash, a full
-// disk or a second writer, the name holds either the old content or the new; and it
-// follows files that others replace.
+// Package storefile replaces files atomically and follows files that others replace.
 //
-// What a Watcher takes from a file is never half a file: a file that has been replaced by
-// a rename or a link is taken as it is, one that is written in place only once two looks
-// have found the same. What cannot be read or parsed changes nothing.
+// After a crash, a full disk or a second writer, a name holds either the old content or the
+// new, whole. A Watcher takes a file that was replaced by a rename or a link at once, and one
+// that is written in place only when two looks have found the same content. Content that
+// cannot be read or parsed changes nothing.
+//
+// It is the only package of this module that creates temporary files and renames them.
 package storefile
 
 import (
@@ -20,44 +21,40 @@ import (
 	"github.com/trustkeep/trustkeep"
 )
 
-// Options configures how a file is written. The zero value is fine for secrets.
+// Options configures how a file is written. The zero value suits secrets.
 type Options struct {
-	// Mode of a file that does not exist yet. If zero, 0600. A file that
-	// exists keeps its mode and, where permitted, its owner, unless
-	// SetMode is true. Where its group cannot be kept, the group of the new file may do
-	// no more than everybody.
+	// Mode of a new file. If zero, 0600. An existing file keeps its mode and, where permitted,
+	// its owner, unless SetMode is true. If its group cannot be kept, the group of the new
+	// file gets the permissions of others.
 	Mode    fs.FileMode
 	SetMode bool
-	// New fails with fs.ErrExist where there is something at the path, if only a
-	// symbolic link.
+	// New fails with fs.ErrExist if anything is at the path, even a symbolic link.
 	New bool
 	// MaxSize bounds what Update reads. If zero, trustkeep's default limit.
 	MaxSize int64
-	// Wait bounds the waiting for other writers. If zero, DefaultWait.
+	// Wait bounds the time to wait for other writers. If zero, DefaultWait.
 	Wait time.Duration
 
 	calls calls // nil is the system's
 }
 
-// Write replaces the content of the file at path. The errors are those of Update.
+// Write replaces the content of the file at path. Errors are those of Update.
 func Write(path string, data []byte, o Options) error {
 	return Update(path, o, func([]byte, bool) ([]byte, error) { return data, nil })
 }
 
-// Update reads the file at path, if it exists, and replaces its content with
-// what change returns. Writers that use this function exclude each other from
-// the read to the rename, in this process and, where the file system has
-// advisory locks on folders, in others. When change returns an error, or
-// anything fails, the file is as it was.
+// Update reads the file at path, if it exists, and replaces its content by the result of
+// change. Writers that use Update exclude each other from the read to the rename: in this
+// process and, where the file system has advisory locks on folders, in others. If anything
+// fails, the file stays as it was.
 //
-// A symbolic link is followed and its target replaced. The new content is
-// written beside the target under a temporary name, flushed, renamed, and the
-// folder flushed. A temporary file left by a process that died is removed by
-// the next writer.
+// Update follows a symbolic link and replaces its target. It writes the new content beside the
+// target under a temporary name, flushes it, renames it and flushes the folder. The next
+// writer removes a temporary file of a process that died.
 //
-// The error wraps context.DeadlineExceeded where another process holds the lock of the
-// folder beyond Options.Wait, and fs.ErrPermission where a link or file of another user
-// lies in a folder that everybody may write to. Both have a hint.
+// The error wraps context.DeadlineExceeded if another process holds the lock of the folder
+// longer than Options.Wait, and fs.ErrPermission if a link or file of another user lies in a
+// folder that everybody may write to. Both have a hint.
 func Update(path string, o Options, change func(old []byte, exists bool) ([]byte, error)) error {
 	target, err := o.resolve(path)
 	if err != nil {
@@ -240,7 +237,7 @@ func besideName(target, suffix string) string {
 	return filepath.Join(dir, "."+base+suffix)
 }
 
-// IsTemp tells whether a file of that name is one that a writer has left, or is writing.
+// IsTemp reports whether a name is that of a temporary file, in use or left behind.
 func IsTemp(name string) bool {
 	name, hidden := strings.CutPrefix(name, ".")
 	if !hidden {

@@ -6,14 +6,13 @@ import (
 	"path/filepath"
 )
 
-// Stream replaces the content of the file at path by what write writes. The new content
-// has no name before write has returned nil: until then it is in a file without a name,
-// or, where there is no such thing, encrypted under a key that is nowhere but in memory.
-// So a process that dies leaves nothing that write has not vouched for; what it may leave
-// is removed by the next writer.
+// Stream replaces the content of the file at path by what write writes. Until write returns
+// nil, the new content has no name: it is in an unnamed file or, where there are none,
+// encrypted under a key that exists only in memory. A process that dies leaves nothing that
+// write has not confirmed; the next writer removes the rest.
 //
-// Other writers wait only while the complete content is put in place. The result of write
-// is returned as it is; other errors are those of Update.
+// Other writers wait only while the complete content is put in place. The error of write is
+// returned unchanged; other errors are those of Update.
 func Stream(path string, o Options, write func(io.Writer) error) error {
 	target, err := o.resolve(path)
 	if err != nil {

@@ -17,20 +17,18 @@ import (
 type Watching[T any] struct {
 	// WatchOptions are those of the caller: whom to tell, and how often to look.
 	trustkeep.WatchOptions
-	// Paths are files, or directories of files whose names Keep accepts. If Keep is
-	// nil, it accepts all.
+	// Paths of files, or of directories whose files Keep accepts. A nil Keep accepts all.
 	Paths []string
 	Keep  func(name string) bool
 	// Read returns the content, all of it. If nil, the files are joined by line
 	// endings. MaxSize bounds each; if zero, trustkeep's default limit.
 	Read    func() ([]byte, error)
 	MaxSize int64
-	// Parse makes the value of a content, which it may keep.
+	// Parse makes a value from the content, which it may keep.
 	Parse func(content []byte) (T, error)
-	// Take puts a value in force, the first one too, and returns what has changed.
+	// Take puts a value in force, including the first one, and returns the differences.
 	Take func(T) trustkeep.Change
-	// Ticks replaces the clock of Interval and the events, for tests. Each tick
-	// is one look.
+	// Ticks replaces Interval and the events, for tests. Each tick causes one look.
 	Ticks <-chan struct{}
 
 	after func(time.Duration) <-chan time.Time // nil is time.After
@@ -80,8 +78,8 @@ type request struct {
 	done   chan<- error
 }
 
-// NewWatcher takes the files as they are, which must succeed, and follows them until
-// Close. The caller's callbacks are called by one goroutine in turn.
+// NewWatcher loads the files, which must succeed, and follows them until Close. One goroutine
+// calls the callbacks, one at a time.
 func NewWatcher[T any](o Watching[T]) (*Watcher[T], error) {
 	if o.Interval <= 0 {
 		o.Interval = time.Second
@@ -121,10 +119,9 @@ func (o Watching[T]) readAll() ([]byte, error) {
 	return bytes.Join(all, []byte("\n")), nil
 }
 
-// Close ends the watching. It waits until the goroutine has ended, so that no callback
-// runs afterwards, but not for a password source. A callback that does not return within
-// 10 seconds, or calls Close itself, is an error that wraps context.DeadlineExceeded; the
-// goroutine then ends with it.
+// Close stops watching. It waits for the goroutine, so that no callback runs afterwards, but
+// not for a password source. If a callback takes more than 10 seconds or calls Close itself,
+// the error wraps context.DeadlineExceeded, and the goroutine ends after the callback.
 func (w *Watcher[T]) Close() error {
 	w.cancel()
 	select {
@@ -145,7 +142,7 @@ func (w *Watcher[T]) late(what string, bound time.Duration, hint string) error {
 		Err: fmt.Errorf("%s has not returned for %v: %w", what, bound, context.DeadlineExceeded), Hint: hint}
 }
 
-// Err returns the failure of the last look, nil if the value is that of the files. It
+// Err returns the failure of the last look, nil if the value is that of the current files. It
 // never waits.
 func (w *Watcher[T]) Err() error {
 	if f := w.err.Load(); f != nil {
@@ -154,9 +151,9 @@ func (w *Watcher[T]) Err() error {
 	return nil
 }
 
-// Reload takes the files as they are now, without waiting for a second look. The
-// error is that of taking them, the last good value then stays; or that of the context,
-// also while another look or a callback is in progress; or fs.ErrClosed after Close.
+// Reload loads the files now, without waiting for a second look. If that fails, it returns the
+// reason and the last good value stays. It returns the error of ctx when that ends, also while
+// another look or a callback runs, and fs.ErrClosed after Close.
 func (w *Watcher[T]) Reload(ctx context.Context) error {
 	return w.ask(ctx, request{now: true})
 }
