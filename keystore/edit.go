@@ -52,8 +52,7 @@ func (k *Keystore) setIdentity(alias string, id *Identity, password *redact.Secr
 	}
 	named := *id
 	named.alias = alias
-	it := &item{e: &entry.Entry{Alias: alias, Kind: entry.Key, Key: &entry.PrivateKey{}, Chain: wrap(id)}, password: password, set: true}
-	it.identity.Store(&named)
+	it := k.newItem(&named, password)
 	return k.put(op, it)
 }
 

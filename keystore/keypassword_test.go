@@ -208,6 +208,13 @@ func TestOptionsKeyPasswordIsChecked(t *testing.T) {
 	}
 }
 
+// Aliases are compared without regard to case, those of passwords too.
+func TestTwoPasswordsForOneKey(t *testing.T) {
+	_, path := stored(t, trustkeep.JKS)
+	_, err := keystore.Options{KeyPasswords: map[string]trustkeep.PasswordSource{"one": first, "ONE": second}}.Load(path, first)
+	wantError(t, err, trustkeep.ErrInvalid, "two passwords")
+}
+
 // TestOwnPasswordIsKnown: that a key's password is not the store's stays visible when the
 // key has been opened.
 func TestOwnPasswordIsKnown(t *testing.T) {

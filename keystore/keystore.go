@@ -28,8 +28,19 @@ type Keystore struct {
 	secrets sync.RWMutex
 }
 
-func (o Options) fromStore(store *entry.Store, password *redact.Secret) (*Keystore, error) {
+func (o Options) fromStore(store *entry.Store, password *redact.Secret) (k *Keystore, err error) {
 	items := make([]*item, len(store.Entries))
+	defer func() {
+		for _, it := range items {
+			if it.e.Key != nil {
+				clear(it.e.Key.Opened)
+				it.e.Key.Opened = nil
+			}
+			if err != nil {
+				it.password.Wipe()
+			}
+		}
+	}()
 	for i, e := range store.Entries {
 		items[i] = &item{e: e}
 	}
@@ -48,21 +59,16 @@ func (o Options) fromStore(store *entry.Store, password *redact.Secret) (*Keysto
 		if it == nil || it.e.Key == nil {
 			return nil, fmt.Errorf("password for key %q: %w", trustkeep.Printable(alias), trustkeep.ErrNotFound)
 		}
-		secret, err := storefile.Reveal(source)
-		if err != nil {
+		if it.password != nil {
+			return nil, fmt.Errorf("two passwords for key %q: %w", trustkeep.Printable(it.e.Alias), trustkeep.ErrInvalid)
+		}
+		if it.password, err = storefile.Reveal(source); err != nil {
 			return nil, err
 		}
-		it.password = secret
 	}
 	if o.Unlock {
 		if err := s.unlockAll(); err != nil {
 			return nil, err
-		}
-	}
-	for _, it := range items {
-		if it.e.Key != nil {
-			clear(it.e.Key.Opened)
-			it.e.Key.Opened = nil
 		}
 	}
 	if o.Strict {
@@ -70,7 +76,7 @@ func (o Options) fromStore(store *entry.Store, password *redact.Secret) (*Keysto
 			return nil, strictError(found)
 		}
 	}
-	k := o.New()
+	k = o.New()
 	k.state.Store(s)
 	return k, nil
 }
