@@ -40,6 +40,7 @@ func names(t *testing.T, folder string) string {
 // TestInteropToolsOpenTheFilesOfADirectory: what is kept can be looked at and used
 // without this library, and goes with its component.
 func TestInteropToolsOpenTheFilesOfADirectory(t *testing.T) {
+	testtool.Find(t, "keytool")
 	w, dir := inDirectory(t)
 	x := w.identity("x")
 	w.public(x, "public")
@@ -81,6 +82,7 @@ func TestInteropToolsOpenTheFilesOfADirectory(t *testing.T) {
 
 // TestInteropFilesOfToolsAreImported: the content decides on the kind.
 func TestInteropFilesOfToolsAreImported(t *testing.T) {
+	testtool.Find(t, "keytool")
 	w, _ := inDirectory(t)
 	dir := t.TempDir()
 	at := func(name string) string { return filepath.Join(dir, name) }

@@ -11,6 +11,7 @@ import (
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/environment"
 	"github.com/trustkeep/trustkeep/environment/storagetest"
+	"github.com/trustkeep/trustkeep/internal/quickkdf"
 	"github.com/trustkeep/trustkeep/issue"
 	"github.com/trustkeep/trustkeep/keystore"
 	"github.com/trustkeep/trustkeep/pgp"
@@ -22,6 +23,7 @@ func exampleRegistry(ctx context.Context) (*environment.Registry, *environment.E
 	clock := func() time.Time { return time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC) }
 	r, err := environment.Open(ctx, storagetest.NewMemory(clock), environment.Options{
 		Sealer: environment.PasswordSealer(trustkeep.PasswordFunc(func() ([]byte, error) { return []byte("example"), nil })), Clock: clock,
+		Rand: quickkdf.Rand(), // an example's passphrases need not cost an attacker anything
 	})
 	fatal(err)
 	test, err := r.CreateEnvironment(ctx, "test")

@@ -19,10 +19,11 @@ import (
 func TestWatchedNeverWaits(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "store.p12")
 	password := trustkeep.Password("changeit")
+	now := time.Now() // one name is one certificate, also when a second ends
 	put := func(name string) {
 		t.Helper()
 		ks := keystore.New()
-		pki := testpki.New(t, testpki.Options{Name: name, Seed: name})
+		pki := testpki.New(t, testpki.Options{Name: name, Seed: name, Now: now})
 		if err := ks.SetIdentity("a", newIdentity(t, pki.Server("a.example"))); err != nil {
 			t.Fatal(err)
 		}

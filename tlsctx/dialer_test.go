@@ -51,7 +51,7 @@ func (e *echo) dial(t testing.TB, d *tlsctx.Dialer, as string) (*tls.ConnectionS
 	d.Dial = func(ctx context.Context, network, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, network, e.address)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	conn, err := d.DialContext(ctx, "tcp", as)
 	if err != nil {

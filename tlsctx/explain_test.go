@@ -145,7 +145,7 @@ func TestExplainErrorPeers(t *testing.T) {
 					return
 				}
 				defer c.Close()
-				c.SetDeadline(time.Now().Add(10 * time.Second))
+				c.SetDeadline(time.Now().Add(time.Minute))
 				hello := make([]byte, 5)
 				io.ReadFull(c, hello) // or closing would reset the connection
 				io.CopyN(io.Discard, c, int64(hello[3])<<8|int64(hello[4]))
@@ -160,7 +160,7 @@ func TestExplainErrorPeers(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer func() { raw.Close(); <-done }()
-			raw.SetDeadline(time.Now().Add(10 * time.Second))
+			raw.SetDeadline(time.Now().Add(time.Minute))
 			if tt.serve == nil {
 				raw.SetDeadline(time.Now().Add(50 * time.Millisecond))
 			}

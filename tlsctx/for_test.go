@@ -173,7 +173,7 @@ func TestAuthorizeEndsWithTheHandshake(t *testing.T) {
 			sb.Authorize, sb.ClientAuth, ofServer = wait, tlsctx.NoClientAuth, ctx
 		}
 		ours, theirs := net.Pipe()
-		ours.SetDeadline(time.Now().Add(10 * time.Second))
+		ours.SetDeadline(time.Now().Add(time.Minute))
 		scfg := mustServer(t, sb)
 		done := make(chan struct{})
 		go func() {

@@ -78,7 +78,7 @@ func connect(t testing.TB, client, server *tls.Config) outcome {
 			return
 		}
 		defer raw.Close()
-		raw.SetDeadline(time.Now().Add(10 * time.Second))
+		raw.SetDeadline(time.Now().Add(time.Minute))
 		conn := tls.Server(raw, server)
 		if o.serverErr = conn.Handshake(); o.serverErr != nil {
 			return
@@ -95,7 +95,7 @@ func connect(t testing.TB, client, server *tls.Config) outcome {
 	if err != nil {
 		t.Fatal(err)
 	}
-	raw.SetDeadline(time.Now().Add(10 * time.Second))
+	raw.SetDeadline(time.Now().Add(time.Minute))
 	conn := tls.Client(raw, client)
 	if o.clientErr = conn.Handshake(); o.clientErr == nil {
 		if _, o.clientErr = conn.Read(make([]byte, 1)); o.clientErr == nil {

@@ -51,7 +51,7 @@ func TestRecheck(t *testing.T) {
 			return d, conn
 		}
 		works := func(conn net.Conn) bool {
-			conn.SetDeadline(time.Now().Add(20 * time.Second))
+			conn.SetDeadline(time.Now().Add(time.Minute))
 			_, werr := conn.Write([]byte("x"))
 			_, rerr := io.ReadFull(conn, make([]byte, 1))
 			return werr == nil && rerr == nil
@@ -203,7 +203,7 @@ func TestListenerRecheckDuringHandshake(t *testing.T) {
 		go func() {
 			conn, err := listener.Accept()
 			if err == nil {
-				conn.SetDeadline(time.Now().Add(10 * time.Second))
+				conn.SetDeadline(time.Now().Add(time.Minute))
 				err = conn.(*tls.Conn).Handshake()
 				conn.Close()
 			}

@@ -19,9 +19,10 @@ import (
 func TestWatchedNeverWaits(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "store.p12")
 	password := trustkeep.Password("changeit")
+	now := time.Now() // one name is one certificate, also when a second ends
 	put := func(name string) {
 		t.Helper()
-		pki := testpki.New(t, testpki.Options{Name: name, Seed: name})
+		pki := testpki.New(t, testpki.Options{Name: name, Seed: name, Now: now})
 		if err := truststore.New(pki.Root.Cert).Save(path, trustkeep.SaveOptions{Password: password}); err != nil {
 			t.Fatal(err)
 		}

@@ -20,7 +20,7 @@ const (
 	P384
 	Ed25519
 	// RSA2048 keys come from a small prepared set, which saves a tenth of a
-	// second each. No key is handed out twice by one PKI: the fifth and later
+	// second each. No key is handed out twice by one PKI: the ninth and later
 	// are generated. Two PKIs share the prepared keys.
 	RSA2048
 )

@@ -78,10 +78,10 @@ func TestRoundTrip(t *testing.T) {
 		if f.slow() || f.name == "openssl-camellia" {
 			continue
 		}
+		before := parse(t, f.name, readOptions(f.pass()))
+		before.Source = nil
 		for _, p := range profiles() {
 			p = quick(p)
-			before := parse(t, f.name, readOptions(f.pass()))
-			before.Source = nil
 			data := encoded(t, before, p, writeOptions(f.pass(), "new päss"))
 			after, err := Parse(data, readOptions("new päss"))
 			if err != nil {
