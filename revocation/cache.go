@@ -81,7 +81,7 @@ func (c *cache) fill(ctx context.Context, key string, s *slot, fetch func(contex
 	}()
 	got, err := fetch(ctx)
 	s.kept, s.err = got, err
-	s.abandoned = err != nil && ctx.Err() != nil
+	s.abandoned = err != nil && ctx.Err() != nil && context.Cause(ctx) != errSilent
 	if s.abandoned {
 		s.kept = nil // it was not charged for
 	} else if got == nil && err != nil {

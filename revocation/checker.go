@@ -66,7 +66,8 @@ type Options struct {
 	// promise one (RFC 7633) are held to it in any case.
 	RequireStaple bool
 
-	// Timeout bounds all fetching for one chain. If zero, 10 seconds.
+	// Timeout bounds all fetching for one chain. If zero, 10 seconds. Each place that can
+	// still be asked has an equal share of what is left of it.
 	Timeout time.Duration
 	// MaxAge is for how long an answer counts from when it was given, even if
 	// it names a later end. If zero, until the end that it names, and 1 day
@@ -147,7 +148,7 @@ func (c *Checker) CheckRevocation(ctx context.Context, chain []*x509.Certificate
 		return &trustkeep.Error{Op: "revocation: nothing to check", Err: trustkeep.ErrInvalid}
 	}
 	caller := ctx
-	ctx, cancel := context.WithTimeout(ctx, c.o.Timeout)
+	ctx, cancel := context.WithTimeoutCause(ctx, c.o.Timeout, errSilent)
 	defer cancel()
 	if len(chain) == 1 {
 		return c.checkExact(chain[0], staple, at)
@@ -156,9 +157,14 @@ func (c *Checker) CheckRevocation(ctx context.Context, chain []*x509.Certificate
 	if c.o.Coverage == LeafOnly {
 		n = 1
 	}
+	left := 0 // places where something can be fetched
+	for _, cert := range chain[:n] {
+		left += c.places(cert)
+	}
 	// The authorities first: what a revoked one says about others is void.
 	for i := n - 1; i >= 0; i-- {
-		q := question{cert: chain[i], issuer: chain[i+1], at: at}
+		q := question{cert: chain[i], issuer: chain[i+1], at: at, left: left}
+		left -= c.places(chain[i])
 		var s []byte
 		if i == 0 {
 			s = staple
@@ -185,6 +191,30 @@ func (c *Checker) CheckRevocation(ctx context.Context, chain []*x509.Certificate
 type question struct {
 	cert, issuer *x509.Certificate
 	at           time.Time
+	left         int // places to fetch from, those of the certificates that come later included
+}
+
+// places counts where an answer about a certificate can be fetched.
+func (c *Checker) places(cert *x509.Certificate) (n int) {
+	if c.o.FetchOCSP != nil {
+		n += len(cert.OCSPServer)
+	}
+	if c.o.FetchCRL != nil {
+		n += len(cert.CRLDistributionPoints)
+	}
+	return n
+}
+
+// errSilent is the cause of the end of a context whose place has had its time.
+var errSilent = errors.New("no answer in time")
+
+// share is a context for fetching from one place, which leaves time for those that are left:
+// a responder that is kept from answering would otherwise keep the lists from being asked.
+func (q *question) share(ctx context.Context) (context.Context, context.CancelFunc) {
+	deadline, _ := ctx.Deadline()
+	part := time.Until(deadline) / time.Duration(max(1, q.left))
+	q.left--
+	return context.WithTimeoutCause(ctx, part, errSilent)
 }
 
 var errStapleMissing = errors.New("no valid OCSP response came with the handshake")
@@ -223,14 +253,18 @@ func (c *Checker) checkOne(ctx context.Context, q question, staple []byte, leaf 
 	}
 	if c.o.FetchOCSP != nil {
 		for _, url := range q.cert.OCSPServer {
-			if answered(c.askResponder(ctx, q, url)) {
+			of, cancel := q.share(ctx)
+			err := c.askResponder(of, q, url)
+			if cancel(); answered(err) {
 				return reasons[0]
 			}
 		}
 	}
 	if c.o.FetchCRL != nil {
 		for _, url := range q.cert.CRLDistributionPoints {
-			if answered(c.askList(ctx, q, url)) {
+			of, cancel := q.share(ctx)
+			err := c.askList(of, q, url)
+			if cancel(); answered(err) {
 				return reasons[0]
 			}
 		}
@@ -265,7 +299,7 @@ func (c *Checker) checkExact(cert *x509.Certificate, staple []byte, at time.Time
 		}
 	}
 	if staple != nil && selfIssued {
-		if err := c.ocspAnswer(question{cert, cert, at}, staple); errors.Is(err, trustkeep.ErrRevoked) {
+		if err := c.ocspAnswer(question{cert: cert, issuer: cert, at: at}, staple); errors.Is(err, trustkeep.ErrRevoked) {
 			return newError(cert, err)
 		}
 	}

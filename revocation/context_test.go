@@ -89,3 +89,46 @@ func TestListOfAnotherIssuer(t *testing.T) {
 		t.Errorf("revoked, and a stranger came before: %v", err)
 	}
 }
+
+// A responder that does not answer leaves time for the list, which may know better, and is not
+// waited for by the next who asks.
+func TestSilentResponderLeavesTimeForTheList(t *testing.T) {
+	w := newWorld(t)
+	list := w.list(w.pki.Intermediate, nil, w.leaf.Cert.SerialNumber)
+	synctest.Test(t, func(t *testing.T) {
+		asked := 0
+		ch := w.checker(Options{Mode: SoftFail, Coverage: LeafOnly, FetchCRL: func(c context.Context, _ string) ([]byte, error) { return list, c.Err() },
+			FetchOCSP: func(c context.Context, _ string, _ []byte) ([]byte, error) { asked++; <-c.Done(); return nil, c.Err() }})
+		begin := time.Now()
+		for i := range 2 {
+			if err := ch.CheckRevocation(t.Context(), w.chain(), nil, w.now); outcome(err) != "revoked" {
+				t.Errorf("%d: %v", i, err)
+			}
+		}
+		if asked != 1 || time.Since(begin) >= 10*time.Second {
+			t.Errorf("asked %d times, %s", asked, time.Since(begin))
+		}
+	})
+}
+
+// One place alone that does not answer is waited for once, and not by each who asks.
+func TestSilentPlaceIsNotAskedAgainAtOnce(t *testing.T) {
+	w := newWorld(t)
+	synctest.Test(t, func(t *testing.T) {
+		asked, now := 0, w.now
+		ch := w.checker(Options{Coverage: LeafOnly, Clock: func() time.Time { return now }, FetchCRL: func(c context.Context, _ string) ([]byte, error) { asked++; <-c.Done(); return nil, c.Err() }})
+		begin := time.Now()
+		for range 100 {
+			if err := ch.CheckRevocation(t.Context(), w.chain(), nil, w.now); outcome(err) != "unknown" {
+				t.Fatal(err)
+			}
+		}
+		if asked != 1 || time.Since(begin) != 10*time.Second {
+			t.Errorf("asked %d times, %s", asked, time.Since(begin))
+		}
+		now = now.Add(time.Minute)
+		if err := ch.CheckRevocation(t.Context(), w.chain(), nil, w.now); outcome(err) != "unknown" || asked != 2 {
+			t.Errorf("%v, asked %d times", err, asked)
+		}
+	})
+}

@@ -53,7 +53,7 @@ func FuzzCRL(f *testing.F) {
 	w := newWorld(f)
 	f.Add(w.list(w.pki.Intermediate, nil, w.leaf.Cert.SerialNumber))
 	c := w.checker(Options{})
-	q := question{w.leaf.Cert, w.pki.Intermediate.Cert, w.now}
+	q := question{cert: w.leaf.Cert, issuer: w.pki.Intermediate.Cert, at: w.now}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		lists, err := ParseCRLs(data)
 		if (err == nil) != (len(lists) > 0) {
@@ -72,7 +72,7 @@ func FuzzResponse(f *testing.F) {
 	f.Add(honest)
 	f.Add(w.response(0, w.responder(9), nil))
 	c := w.checker(Options{})
-	q := question{w.leaf.Cert, w.pki.Root.Cert, w.now} // has signed none of them
+	q := question{cert: w.leaf.Cert, issuer: w.pki.Root.Cert, at: w.now} // has signed none of them
 	f.Fuzz(func(t *testing.T, data []byte) {
 		if err := c.ocspAnswer(q, data); err == nil || errors.Is(err, trustkeep.ErrRevoked) {
 			t.Fatalf("a response that nobody entitled has signed counts: %v", err)
