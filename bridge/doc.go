@@ -6,10 +6,15 @@
 // The names that most programs need:
 //
 //   - [FromKeystoreGo] and [ToKeystoreGo] convert keystore-go's KeyStore.
+//
 //   - [FromPKCS12] and [ToPKCS12] convert the key, certificate and chain that go-pkcs12
 //     decodes and encodes.
+//
 //   - [Check], as SaveOptions.Check, lets an independent implementation read the new
 //     bytes before they replace a store.
+//
+//     ks, err := bridge.FromKeystoreGo(old, password)
+//     err = ks.Save("server.jks", trustkeep.SaveOptions{Check: bridge.Check})
 //
 // # Second opinions
 //

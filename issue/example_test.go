@@ -20,6 +20,49 @@ func exampleCA() *keystore.Identity {
 	return ca
 }
 
+// The five names that most users need: a key and certificate are made, certified by a CA, and
+// renewed a year later.
+func Example() {
+	ca := exampleCA()
+	roots := truststore.New(ca.Leaf())
+	ks := keystore.New()
+
+	id, err := issue.New(issue.Options{DNSNames: []string{"web.example"}}) // self-signed
+	if err != nil {
+		log.Fatal(err)
+	}
+	if err := ks.AddIdentity("web", id); err != nil {
+		log.Fatal(err)
+	}
+	request, err := issue.Request(id, issue.Options{}) // PEM, to the CA
+	if err != nil {
+		log.Fatal(err)
+	}
+	reply, err := issue.Sign(ca, request, issue.Options{}) // the CA's side
+	if err != nil {
+		log.Fatal(err)
+	}
+	id, err = issue.Install(ks, "web", reply, issue.InstallOptions{Trust: roots})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(id.Leaf().Issuer)
+
+	renewed, err := issue.Renew(context.Background(), ks, "web", issue.RenewOptions{
+		Trust: roots,
+		Sign: func(_ context.Context, request []byte) ([]byte, error) { // or a CA's API
+			return issue.Sign(ca, request, issue.Options{})
+		},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(renewed.Leaf().DNSNames, renewed.Leaf().Equal(id.Leaf()))
+	// Output:
+	// CN=Example Root CA
+	// [web.example] false
+}
+
 // A self-signed certificate, put into a store under an alias that must be free.
 func ExampleNew() {
 	id, err := issue.New(issue.Options{DNSNames: []string{"web.example"}})
