@@ -114,7 +114,7 @@ func (c *Component) Name() string { return c.name }
 // Kind returns trustkeep.X509 or trustkeep.PGP.
 func (c *Component) Kind() trustkeep.Kind { return c.content.Kind() }
 
-// Visibility tells whether the component holds a private key.
+// Visibility is trustkeep.Private if the component holds a private key.
 func (c *Component) Visibility() trustkeep.Visibility { return c.content.Visibility() }
 
 // Fingerprint returns the SHA-256 of the certificate, or the fingerprint of the PGP key, in

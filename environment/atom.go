@@ -24,13 +24,13 @@ import (
 // else.
 type AtomOptions struct {
 	// Base is trusted besides what is deployed, such as the system's roots
-	// (truststore.System) or those of Java. Nil is nothing.
+	// (truststore.System) or those of Java. If nil, nothing.
 	Base truststore.Source
 	// Seen is how many peers are remembered to foretell what a change would do to
 	// them; zero stands for 1,000. Negative remembers none.
 	Seen int
 	// OnChange is called after each change of what the atom has, in turn; the next one
-	// waits for it. It must not call Close. Nil is none.
+	// waits for it. It must not call Close. If nil, nothing is called.
 	OnChange func()
 	// Logger is told of changes and of what is damaged. Nil is the registry's.
 	Logger *slog.Logger
@@ -78,9 +78,9 @@ const defaultSeenPeers = 1000
 // returns when it has everything that is deployed. The context bounds the attaching alone;
 // Close ends it. Programs that attach under the same name count as one atom.
 //
-// The error wraps trustkeep.ErrNotFound for an environment that is gone, and
-// trustkeep.ErrInvalid for a name that is no ID; else it is that of the storage or
-// the context.
+// The error wraps trustkeep.ErrNotFound for an environment that was deleted, and
+// trustkeep.ErrInvalid for a name that is not an ID; other errors are those of the storage
+// and the context.
 func (e *Environment) Attach(ctx context.Context, atom string, o AtomOptions) (*Atom, error) {
 	if err := checkID("attach", atom); err != nil {
 		return nil, err

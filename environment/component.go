@@ -22,11 +22,12 @@ type ComponentOptions struct {
 	// component that is regenerated; nil means none. For the latter, and where the
 	// registry keeps the password, it need not be given.
 	Password trustkeep.PasswordSource
-	// NewPassword protects the private key from then on. Nil stands for Password.
+	// NewPassword protects the private key from then on. If nil, Password does.
 	NewPassword trustkeep.PasswordSource
-	// Alias of the entry to take of a file that holds several.
+	// Alias of the entry to take of a file that holds several; for PGP, the fingerprint
+	// of the key.
 	Alias string
-	// ID of a new component; empty makes one up.
+	// ID of a new component. If empty, a random one.
 	ID string
 }
 

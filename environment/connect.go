@@ -37,8 +37,8 @@ func (a *Atom) Implicit() tlsctx.Builder {
 //
 // The Builder follows changes of components. Ask again to follow those of the
 // connection's definition. The error wraps trustkeep.ErrNotFound for a connection that
-// does not exist and in an environment that is gone, and is that of Identity where the
-// connection's identity cannot be had.
+// does not exist and in an environment that was deleted, and is that of Identity if the
+// connection's identity is unavailable.
 func (a *Atom) Connection(id string) (tlsctx.Builder, error) {
 	v := a.state.Load()
 	c, ok := v.connections[id]

@@ -18,7 +18,7 @@ import (
 type Connection struct {
 	ID string `json:"id"`
 	// Trusted are X.509 components whose certificates are all that the connection
-	// trusts, in the place of what is deployed. Empty: it trusts what is deployed.
+	// trusts, instead of what is deployed. If empty, it trusts what is deployed.
 	Trusted []string `json:"trusted,omitempty"`
 	// Identity is a private X.509 component to present; empty presents none.
 	Identity string `json:"identity,omitempty"`
@@ -57,7 +57,7 @@ func (c Connection) MarshalJSON() ([]byte, error) {
 	return json.Marshal(s)
 }
 
-// UnmarshalJSON undoes MarshalJSON.
+// UnmarshalJSON reverses MarshalJSON.
 func (c *Connection) UnmarshalJSON(text []byte) error {
 	type plain Connection
 	var s struct {
@@ -317,7 +317,7 @@ func (r *Registry) Processes(ctx context.Context) ([]Process, error) {
 
 // DeleteProcess removes a process. The error wraps trustkeep.ErrInUse while it is
 // deployed to an environment or components are substituted for it in one, and
-// trustkeep.ErrNotFound if there is none.
+// trustkeep.ErrNotFound if it does not exist.
 func (r *Registry) DeleteProcess(ctx context.Context, id string) error {
 	if err := checkID("delete process", id); err != nil {
 		return err

@@ -4,8 +4,9 @@
 // Most users need five names: Open, Registry, Environment, Atom and Connection.
 //
 // A Registry holds components, X.509 and PGP, public and private, and the connections,
-// processes and partners that refer to them by ID. An Environment, such as "test" or "production", says
-// what of it counts where. Running programs attach to one as an Atom and follow it:
+// processes and partners that refer to them by ID. An Environment, such as "test" or
+// "production", is a place to which they are deployed. Running programs attach to one as an
+// Atom and follow it:
 //
 //	storage, err := dirstore.Open("/var/lib/certificates", dirstore.Options{})
 //	registry, err := environment.Open(ctx, storage, environment.Options{Sealer: environment.FileSealer("/run/secrets/registry")})
@@ -19,18 +20,18 @@
 // A public X.509 component that is deployed to an environment is trusted by every
 // connection there that has no trust of its own. A connection's own trusted components
 // replace all of that: if the server presents A, A is deployed, and the connection is set
-// to B, the connection fails. When the components of a connection cannot be had, it
+// to B, the connection fails. If a component of a connection is unavailable, the connection
 // trusts nobody.
 //
 // # Replacing and freezing
 //
 // A component keeps its ID when its content is replaced: re-imported, regenerated, rolled
-// back. Whatever refers to it goes on with the new content at once. A deployed process is
+// back. Whatever refers to it uses the new content at once. A deployed process is
 // the exception: it keeps the copies that it was deployed with, and Environment.Stale
 // lists it until it is deployed again.
 //
-// What is referred to cannot be deleted: trustkeep.ErrInUse, whoever refers to it at the same
-// moment.
+// Deleting what something else refers to fails with trustkeep.ErrInUse, also if the reference
+// is made at the same moment by another program.
 //
 // # Storage
 //

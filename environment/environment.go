@@ -65,8 +65,8 @@ func (r *Registry) Environment(ctx context.Context, id string) (*Environment, er
 	return e, nil
 }
 
-// Environments returns the IDs of all environments. Damaged records are left out and named
-// by the error, which comes with the list.
+// Environments returns the IDs of all environments. Damaged records are skipped and reported in
+// the error.
 func (r *Registry) Environments(ctx context.Context) ([]string, error) {
 	v, err := r.listOf(ctx, environmentPrefix)
 	if err != nil {
@@ -76,9 +76,9 @@ func (r *Registry) Environments(ctx context.Context) ([]string, error) {
 }
 
 // DeleteEnvironment removes an environment and what is deployed to it. The error wraps
-// trustkeep.ErrInUse while atoms are attached to it or partners have members for it, and trustkeep.ErrNotFound if there is
-// none. When it fails otherwise, some processes may have been taken back already; it can
-// be called again.
+// trustkeep.ErrInUse while atoms are attached to it or partners have members for it, and
+// trustkeep.ErrNotFound if it does not exist. After other errors, some processes may already
+// be undeployed; call it again.
 func (r *Registry) DeleteEnvironment(ctx context.Context, id string) error {
 	if err := checkID("delete environment", id); err != nil {
 		return err

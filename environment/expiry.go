@@ -43,7 +43,7 @@ type Expiry struct {
 // Expiring lists what expires, the first to expire first: one row for each certificate
 // of a chain, or key, and place that uses it. Damaged records are left out and named by
 // the error, which comes with the list. It wraps trustkeep.ErrNotFound for an environment
-// or atom that there is not.
+// or atom that does not exist.
 func (r *Registry) Expiring(ctx context.Context, q ExpiryQuery) ([]Expiry, error) {
 	v, err := r.list(ctx)
 	if err != nil {

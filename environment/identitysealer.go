@@ -17,9 +17,9 @@ import (
 
 type identitySealer struct{ id *keystore.Identity }
 
-// IdentitySealer is a key pair of a keystore, for RSA-OAEP or ECDH, see cms.Protect, and for
-// RSA-PSS or ECDSA: what it wraps is signed too, since everybody who has the certificate
-// could wrap a data key of their own, and read all passwords that are kept under that.
+// IdentitySealer seals by a key pair of a keystore: RSA-OAEP or ECDH, see cms.Protect, and
+// RSA-PSS or ECDSA. The wrapped key is signed too, because everybody who has the certificate
+// could wrap a data key of their own and read all passwords that are kept under it.
 //
 // It is named by its public key, so a certificate that was renewed for the same key still
 // opens the registry.

@@ -27,11 +27,11 @@ type PartnerMember struct {
 	// Uses are what it is used for; our own part, that is Sign, Decrypt, SignMDN
 	// and ClientTLS, takes a private component.
 	Uses partner.Use `json:"-"`
-	// PreferredFrom is from when on it is used to send although an older one is
-	// valid, too. Zero is as soon as it is valid.
+	// PreferredFrom is when it starts to be used for sending even though an older one
+	// is still valid. If zero, as soon as it is valid.
 	PreferredFrom time.Time `json:"preferredFrom,omitzero"`
-	// Environment that it counts in, where the partner's test and production
-	// certificates differ. Empty is all.
+	// Environment that it counts in, if the partner's test and production
+	// certificates differ. If empty, all.
 	Environment string `json:"environment,omitempty"`
 }
 
@@ -50,8 +50,8 @@ func (m PartnerMember) MarshalJSON() ([]byte, error) {
 	}{plain(m), strings.Split(m.Uses.String(), "|")})
 }
 
-// UnmarshalJSON undoes MarshalJSON. The error wraps trustkeep.ErrUnsupported for a use
-// that it does not know.
+// UnmarshalJSON reverses MarshalJSON. The error wraps trustkeep.ErrUnsupported for an unknown
+// use.
 func (m *PartnerMember) UnmarshalJSON(text []byte) error {
 	type plain PartnerMember
 	var s struct {
@@ -172,7 +172,7 @@ func (r *Registry) Partners(ctx context.Context) ([]Partner, error) {
 	return values(v.partners), failure("partners", "", v.problem())
 }
 
-// DeletePartner removes a partner. The error wraps trustkeep.ErrNotFound if there is none.
+// DeletePartner removes a partner. The error wraps trustkeep.ErrNotFound if it does not exist.
 func (r *Registry) DeletePartner(ctx context.Context, id string) error {
 	if err := checkID("delete partner", id); err != nil {
 		return err
@@ -189,8 +189,8 @@ func (r *Registry) DeletePartner(ctx context.Context, id string) error {
 
 // Partner returns what is used with a partner in the atom's environment, in the current
 // versions of the components: those of the environment, and those that count in all. Ask
-// again to follow changes. The error wraps trustkeep.ErrNotFound for a partner, or a
-// component of one, that there is not.
+// again to follow changes. The error wraps trustkeep.ErrNotFound if the partner or one of its
+// components does not exist.
 //
 // Resolve answers with the component to use; Atom.Identity and Atom.PGP have the private
 // key of one of ours.

@@ -14,25 +14,26 @@ import (
 
 // Options configures a Registry. The zero value keeps no passwords and scans nothing.
 type Options struct {
-	// Sealer protects the passwords of private components at rest. Nil: none are kept,
-	// and Passwords has to know them.
+	// Sealer protects the passwords of private components at rest. If nil, none are
+	// kept, and Passwords must return them.
 	Sealer Sealer
 	// Passwords is asked for the password of a private component that the storage
-	// does not have, by its ID. Nil knows none.
+	// does not have, by its ID. If nil, there are no others.
 	Passwords func(ctx context.Context, id string) (trustkeep.PasswordSource, error)
 	// Resolve fetches a password that a component refers to by name, such as one in
 	// a secrets manager; see SetPasswordReference. The name is what the storage has, so
-	// it should find nothing but passwords of components. Nil resolves nothing.
+	// it should find nothing but passwords of components. If nil, references fail.
 	Resolve func(ctx context.Context, reference string) ([]byte, error)
-	// Scanner sees every file that Import and Reimport are given. Nil scans nothing.
+	// Scanner sees every file that Import and Reimport are given. If nil, nothing is
+	// scanned.
 	Scanner trustkeep.Scanner
 	// Policy sees every component before it is stored, new or changed, and refuses
-	// it by an error. Nil admits everything.
+	// it by an error. If nil, everything is admitted.
 	Policy component.Policy
 	// OnEvent is told of every change made through this Registry, after it was
 	// made. It is called by the goroutine that makes the change.
 	OnEvent func(Event)
-	// Logger gets every event too. Nil is silent.
+	// Logger gets every event too. If nil, nothing is logged.
 	Logger *slog.Logger
 	// Clock tells the time; nil is time.Now.
 	Clock func() time.Time
@@ -40,13 +41,13 @@ type Options struct {
 	Rand io.Reader
 }
 
-// Registry is what one organisation has: its components, its connections and processes,
-// and the environments that they are deployed to. All of it is in a Storage, so any
-// number of programs may work on the same; a Registry keeps no state but the key that
-// opens the passwords.
+// Registry manages what one organisation has: its components, its connections and processes,
+// and the environments to which they are deployed. All of it is in a Storage, which any
+// number of programs may share; a Registry keeps no state but the key that opens the
+// passwords.
 //
-// It is safe for concurrent use. Changes to one record are made one after another,
-// whoever makes them.
+// It is safe for concurrent use. Changes to one record are made one after another, those of
+// other programs included.
 type Registry struct {
 	storage Storage
 	o       Options
@@ -55,8 +56,9 @@ type Registry struct {
 
 // Open opens the registry in a storage; an empty storage is an empty registry.
 //
-// With Options.Sealer, the error wraps trustkeep.ErrIncorrectPassword when it is none of
-// the keys of this storage. The first key that a storage is opened with becomes its own.
+// With Options.Sealer, the error wraps trustkeep.ErrIncorrectPassword if the sealer is not one
+// of this storage; the first sealer that a storage is opened with becomes its own. It wraps
+// trustkeep.ErrInvalid without a storage.
 func Open(ctx context.Context, storage Storage, o Options) (*Registry, error) {
 	if given.IsNil(storage) {
 		return nil, failure("open", "", fmt.Errorf("no storage: %w", trustkeep.ErrInvalid))

@@ -27,8 +27,8 @@ const (
 // would not ask it how it wants to be printed.
 type passwordSealer struct{ reveal func() ([]byte, error) }
 
-// PasswordSealer is a password, stretched by scrypt. A registry has one at most. An empty
-// password, or none, is trustkeep.ErrInvalid when the key is used.
+// PasswordSealer seals by a password, stretched by scrypt. A registry has at most one. Wrap and
+// Unwrap fail with trustkeep.ErrInvalid for an empty password or none.
 func PasswordSealer(p trustkeep.PasswordSource) Sealer {
 	return passwordSealer{func() ([]byte, error) {
 		if p == nil {
@@ -99,12 +99,12 @@ type fileSealer struct{ path string }
 // fileKeySize is the length of what a key file holds: random bytes, in hex.
 const fileKeySize = 32
 
-// FileSealer is the random key in a file that NewKeyFile made, such as one that a container
-// is given as a mounted secret.
+// FileSealer seals by the random key in a file that NewKeyFile made, such as a secret that is
+// mounted into a container.
 func FileSealer(path string) Sealer { return fileSealer{path} }
 
-// NewKeyFile makes a random key and writes it to a new file that its owner alone can
-// read: 64 hex digits and a line ending. The error is fs.ErrExist where there is a file.
+// NewKeyFile makes a random key and writes it to a new file that only its owner can
+// read: 64 hex digits and a line ending. The error wraps fs.ErrExist if the file exists.
 func NewKeyFile(path string) error {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {

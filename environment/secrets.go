@@ -173,12 +173,13 @@ func newVault(dataKey []byte, random io.Reader) (*vault, error) {
 	return v, err
 }
 
-// AddSealer lets another key open the registry's passwords too: each program can have one
-// of its own. One of the same ID is replaced. The registry must have been opened with a
-// key that is still one of them.
+// AddSealer lets another sealer open the registry's passwords too: each program can have its
+// own. A sealer of the same ID is replaced. The registry must have been opened with a sealer
+// that has not been removed.
 //
-// Errors wrap trustkeep.ErrUnsupported for a registry without Options.Sealer,
-// ErrIncorrectPassword if its key has been removed, or are those of the key's Wrap.
+// Errors wrap trustkeep.ErrUnsupported for a registry without Options.Sealer, ErrInvalid for
+// nil, ErrIncorrectPassword if the registry's own sealer has been removed, or are those of
+// Wrap.
 func (r *Registry) AddSealer(ctx context.Context, key Sealer) error {
 	if r.secrets == nil {
 		return failure("add sealer", "", errNoSealer)
@@ -226,11 +227,11 @@ func (r *Registry) Sealers(ctx context.Context) ([]string, error) {
 	return out, nil
 }
 
-// RemoveSealer ends a key's access to passwords that are read from then on. The last key
-// cannot be removed: trustkeep.ErrInUse. An unknown ID is trustkeep.ErrNotFound.
+// RemoveSealer ends a sealer's access to passwords that are read from then on. The error wraps
+// trustkeep.ErrInUse for the last sealer, trustkeep.ErrNotFound for an unknown ID.
 //
-// Who had the key may have kept the data key; change the passwords of components where
-// that matters.
+// A program that had the sealer may have kept the data key: if that matters, change the
+// passwords of the components.
 func (r *Registry) RemoveSealer(ctx context.Context, id string) error {
 	err := change(ctx, r, secretsKey, newVaultRecord, func(d *vaultRecord, _ bool) error {
 		i := d.find(id)

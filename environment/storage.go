@@ -84,13 +84,13 @@ type Record struct {
 	// Deleted: this version is the deletion of the record. Value is nil.
 	Deleted bool
 	Value   []byte
-	// Err says why the value cannot be had; it wraps trustkeep.ErrCorrupt.
+	// Err says why the value is unavailable; it wraps trustkeep.ErrCorrupt.
 	Err error
 }
 
 // Update is what Watch reports.
 type Update struct {
-	// Full: Records are all there is; what is known besides them is gone.
+	// Full reports that Records are all that exist; other records were deleted.
 	Full bool
 	// Records that have changed, sorted by key, each once. Those of a full Update
 	// do not include deletions.
@@ -136,7 +136,7 @@ func (e *ConflictError) Error() string {
 // Unwrap returns trustkeep.ErrConflict.
 func (e *ConflictError) Unwrap() error { return trustkeep.ErrConflict }
 
-// CheckKey says whether a key is one that every Storage takes: segments of lower-case
+// CheckKey checks that every Storage takes a key: segments of lower-case
 // letters, digits, "-" and "_", each beginning with a letter or digit, divided by "/",
 // MaxKey bytes at most. The error wraps trustkeep.ErrInvalid.
 //

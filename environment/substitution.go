@@ -16,10 +16,10 @@ type Substitution struct {
 	Replacement string `json:"replacement"`
 }
 
-// Substitute makes the environment, or one process in it, use another PGP component in
-// the place of one: a partner's production key instead of the test key that the process
+// Substitute makes the environment, or one process in it, use another PGP component instead
+// of one: a partner's production key instead of the test key that the process
 // is made with, for example. It takes effect at once, in deployed processes too. An empty
-// replacement, or the component itself, is the default again.
+// replacement, or the component itself, ends the substitution.
 //
 // The error wraps trustkeep.ErrUnsupported unless both are PGP components of the same
 // visibility, and trustkeep.ErrNotFound for a component or process that does not exist.
@@ -77,7 +77,7 @@ func (e *Environment) substitution(of Substitution) slot[*environmentRecord, Sub
 }
 
 // Substitutions lists what is substituted, in the order in which that was set. The error
-// wraps trustkeep.ErrNotFound if the environment is gone.
+// wraps trustkeep.ErrNotFound if the environment was deleted.
 func (e *Environment) Substitutions(ctx context.Context) ([]Substitution, error) {
 	d, err := e.record(ctx)
 	if err != nil {

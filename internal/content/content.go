@@ -37,8 +37,8 @@ type Kind interface {
 // use. Private keys in it are protected by their password.
 type Content interface {
 	Kind() trustkeep.Kind
-	// ComponentKind is the kind that reads files to replace the content, unless others
-	// are given.
+	// ComponentKind is the kind that reads files to replace content that was made
+	// without one.
 	ComponentKind() Kind
 	Visibility() trustkeep.Visibility
 	// Fingerprint, NotBefore and NotAfter are those of trustkeep.Component.
