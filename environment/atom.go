@@ -26,13 +26,13 @@ type AtomOptions struct {
 	// Base is trusted besides what is deployed, such as the system's roots
 	// (truststore.System) or those of Java. If nil, nothing.
 	Base truststore.Source
-	// Seen is how many peers are remembered to foretell what a change would do to
-	// them; zero stands for 1,000. Negative remembers none.
+	// Seen is how many accepted peers are remembered for Environment.DryRun. If zero,
+	// 1,000; if negative, none.
 	Seen int
 	// OnChange is called after each change of what the atom has, in turn; the next one
 	// waits for it. It must not call Close. If nil, nothing is called.
 	OnChange func()
-	// Logger is told of changes and of what is damaged. Nil is the registry's.
+	// Logger is told of changes and damaged records. If nil, that of the registry.
 	Logger *slog.Logger
 }
 
@@ -266,8 +266,9 @@ func (v *inventory) trustedBy(d *environmentRecord, atom string) iter.Seq[*held]
 	}
 }
 
-// Close ends the following and returns when it has ended. What the atom handed out goes
-// on with what it had. The atom stays on the list of its environment; see Detach.
+// Close stops following changes and returns when that has stopped. What the atom handed out
+// keeps its last state. The atom stays on the list of its environment; see Detach. The error
+// is always nil.
 func (a *Atom) Close() error {
 	a.cancel()
 	<-a.done
@@ -288,9 +289,8 @@ func (a *Atom) Changed() <-chan struct{} {
 	return a.changed
 }
 
-// Wait returns when what the atom has satisfies a condition, which is looked at now and
-// after each change; or with the error of the context, or fs.ErrClosed when the atom is
-// closed, or its storage is, since then nothing changes any more.
+// Wait returns nil when the condition holds; it is checked now and after each change. The
+// error wraps that of the context, or fs.ErrClosed if the atom or its storage is closed.
 func (a *Atom) Wait(ctx context.Context, satisfied func(*Atom) bool) error {
 	for {
 		changed := a.Changed()
@@ -307,8 +307,8 @@ func (a *Atom) Wait(ctx context.Context, satisfied func(*Atom) bool) error {
 	}
 }
 
-// Problem names the records that are damaged, in whose place the atom goes on with what
-// it had; nil if there are none.
+// Problem names the damaged records; the atom keeps using their last good versions. It is nil
+// if there are none.
 func (a *Atom) Problem() error { return a.state.Load().problem() }
 
 // Trust is what every connection without trust of its own trusts: what is deployed, and

@@ -28,13 +28,12 @@ func (d Deployment) reaches(atom string) bool {
 // Deploy deploys a component on its own, to all atoms of the environment or to those
 // that are named. A public X.509 component is trusted from then on, in whatever version
 // it is, by every connection without trust of its own. A PGP component becomes available
-// by its ID. Deployed again, it is deployed to the atoms that are named then and no others;
-// they need not be attached yet. The error wraps trustkeep.ErrInvalid for an empty list that
-// is passed with atoms..., unless it is nil.
+// by its ID. Deploying again replaces the list of atoms; they need not be attached yet.
 //
 // The error wraps trustkeep.ErrNotDeployable for a private X.509 component, which comes
-// with the process or connection that uses it, and trustkeep.ErrUnsupported for a
-// certificate that crypto/x509 refuses.
+// with the process or connection that uses it, trustkeep.ErrUnsupported for a certificate
+// that crypto/x509 refuses, and trustkeep.ErrInvalid for a list atoms... that is empty and not
+// nil.
 func (e *Environment) Deploy(ctx context.Context, component string, atoms ...string) error {
 	c, err := e.r.want(ctx, component, 0, 0)
 	if err != nil {
@@ -87,8 +86,8 @@ func (d *Deployment) describe() string {
 	return fmt.Sprintf("to atoms %v", d.Atoms)
 }
 
-// Undeploy takes a component back that was deployed on its own. Frozen copies in deployed
-// processes stay. The error wraps trustkeep.ErrNotFound.
+// Undeploy ends the deployment of a component on its own. Frozen copies in deployed processes
+// stay. The error wraps trustkeep.ErrNotFound if it is not deployed.
 func (e *Environment) Undeploy(ctx context.Context, component string) error {
 	if err := checkID("undeploy", component); err != nil {
 		return err

@@ -130,13 +130,13 @@ type Forecast struct {
 	Failing        []WouldFail
 }
 
-// DryRun tells who would no longer be accepted if a change were made: it replays the
+// DryRun returns the peers that would no longer be accepted after a change. It replays the
 // peers that the atoms of the environment have reported, those of processes with their
-// frozen copies. Nothing is changed.
+// frozen copies. It changes nothing.
 //
 // A peer that would be refused already is not listed: the change does not make it fail.
 //
-// The error wraps trustkeep.ErrNotFound for what the proposal names and is not there, and is
+// The error wraps trustkeep.ErrNotFound for what the proposal names and does not exist, and is
 // that of Deploy for what cannot be deployed, or of Update for what cannot be replaced. Damaged records are left out and named by
 // the error, beside a Forecast.
 func (e *Environment) DryRun(ctx context.Context, p Proposal) (*Forecast, error) {

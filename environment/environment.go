@@ -162,8 +162,8 @@ func (e *Environment) tell(ctx context.Context, action, object, before, after st
 	e.r.tell(ctx, Event{Action: action, Environment: e.id, Object: object, Before: before, After: after})
 }
 
-// SetRole gives a component a role in the environment, such as RoleTLS; no component
-// takes it away. The error wraps trustkeep.ErrUnsupported for a public component.
+// SetRole gives a component a role in the environment, such as RoleTLS. An empty component
+// ends the role. The error wraps trustkeep.ErrUnsupported for a public component.
 func (e *Environment) SetRole(ctx context.Context, role, component string) error {
 	if err := checkID("set role", role); err != nil {
 		return err

@@ -8,8 +8,8 @@ import (
 )
 
 // Override changes fields of a connection in one environment. Nil fields change nothing.
-// An empty Trusted takes away the connection's own trust, so that it trusts what is
-// deployed; an empty Identity presents none.
+// An empty Trusted removes the connection's own trust, so that it trusts what is
+// deployed; with an empty Identity it presents none.
 type Override struct {
 	Trusted    *[]string `json:"trusted,omitempty"`
 	Identity   *string   `json:"identity,omitempty"`
@@ -55,10 +55,10 @@ func (o *Override) describe() string {
 	return strings.Join(text, ", ")
 }
 
-// Override changes fields of a connection for this environment, and takes back whatever
-// was overridden before and is not in it: to change one field more, begin with what
-// Overrides returns. The zero Override takes everything back. Deployed processes keep what
-// they were deployed with. Errors are those of SetConnection.
+// Override changes fields of a connection for this environment. It replaces the override
+// before: to change one field more, start from what Overrides returns. The zero Override
+// ends it. Deployed processes keep what they were deployed with. Errors are those of
+// SetConnection.
 func (e *Environment) Override(ctx context.Context, connection string, o Override) error {
 	if err := checkID("override", connection); err != nil {
 		return err

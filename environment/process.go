@@ -167,7 +167,8 @@ func (d *deployedRecord) describe() string {
 	return text
 }
 
-// UndeployProcess takes a process back. The error wraps trustkeep.ErrNotFound.
+// UndeployProcess ends the deployment of a process. The error wraps trustkeep.ErrNotFound if
+// it is not deployed.
 func (e *Environment) UndeployProcess(ctx context.Context, process string) error {
 	if err := checkID("undeploy process", process); err != nil {
 		return err
@@ -209,8 +210,8 @@ type Stale struct {
 	NotAfter time.Time
 }
 
-// Stale lists what deployed processes hold in another version than the current one: they
-// have to be deployed again to use what has replaced it.
+// Stale lists the components that deployed processes hold in another version than the current
+// one. Deploy these processes again to use it.
 func (e *Environment) Stale(ctx context.Context) ([]Stale, error) {
 	v, err := e.r.list(ctx)
 	if err != nil {

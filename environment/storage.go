@@ -81,7 +81,7 @@ type Record struct {
 	Revision uint64
 	// Time of the write, by the storage's clock.
 	Time time.Time
-	// Deleted: this version is the deletion of the record. Value is nil.
+	// Deleted reports that this version is the deletion of the record. Value is nil.
 	Deleted bool
 	Value   []byte
 	// Err says why the value is unavailable; it wraps trustkeep.ErrCorrupt.
@@ -114,7 +114,7 @@ type FileStorage interface {
 	PutFiles(ctx context.Context, key string, value []byte, expected uint64, files []File) (revision uint64, err error)
 }
 
-// ConflictError says that a record was changed by somebody else since it was read. It
+// ConflictError reports that another writer has changed a record since it was read. It
 // wraps trustkeep.ErrConflict.
 type ConflictError struct {
 	Key string

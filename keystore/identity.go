@@ -83,8 +83,9 @@ func (id *Identity) SelfSigned() bool {
 	return leaf.CheckSignature(leaf.SignatureAlgorithm, leaf.RawTBSCertificate, leaf.Signature) == nil
 }
 
-// TLSCertificate returns the identity for crypto/tls, with the whole chain and Leaf. It
-// implements trustkeep.Identity. The error is always nil.
+// TLSCertificate returns the identity for crypto/tls, with the whole chain and Leaf; do not
+// modify the bytes of the certificates. It implements trustkeep.Identity. The error is always
+// nil.
 func (id *Identity) TLSCertificate() (*tls.Certificate, error) {
 	return &tls.Certificate{Certificate: slices.Clone(id.raw), PrivateKey: id.signer, Leaf: id.chain[0]}, nil
 }

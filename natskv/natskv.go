@@ -24,8 +24,8 @@ type Options struct {
 	// parts of large values are in a second one, with "-chunks" behind its name. Empty
 	// is "trustkeep".
 	Bucket string
-	// Replicas of the buckets on the servers of a cluster, 5 at most. Zero is 1, which
-	// is all that a single server has. It counts when the buckets are created.
+	// Replicas of the buckets on the servers of a cluster, at most 5. If zero, 1, the
+	// only value for a single server. Used when the buckets are created.
 	Replicas int
 	// History is how many versions of a record are kept, from environment.MinVersions
 	// to 64, the most that a NATS key-value bucket takes. Zero is 64. It counts when the
@@ -38,11 +38,11 @@ type Options struct {
 	// it fails. Zero is 15 seconds.
 	Timeout time.Duration
 	// KeepUploads is how long the parts of a large value are kept without a record that
-	// needs them: that of a writer who is not done yet. Zero is an hour; it must be the
-	// same for all programs, or at least not shorter than any of their uploads takes.
+	// needs them, such as those of an upload that has not finished. If zero, an hour.
+	// Use the same value in all programs, longer than any upload takes.
 	KeepUploads time.Duration
 	// Logger is told of lost connections of watchers, and of parts that could not be
-	// removed. Nil is silent.
+	// removed. If nil, nothing is logged.
 	Logger *slog.Logger
 }
 

@@ -35,21 +35,21 @@ import (
 
 // Options configures a Directory. The zero value is fine.
 type Options struct {
-	// Poll is how often watchers look for changes made by other programs. Zero is
-	// a second. Those made through the same Directory are seen at once.
+	// Poll is how often watchers look for changes made by other programs. If zero, every
+	// second. Changes made through the same Directory are seen at once.
 	Poll time.Duration
 	// Ticks replaces the clock of Poll, for tests. Each tick makes one watcher look.
 	Ticks <-chan time.Time
 	// KeepVersions is how many versions of a record are kept besides the current
-	// one. Zero is 64; less than environment.MinVersions counts as that.
+	// one. If zero, 64; at least environment.MinVersions are kept.
 	KeepVersions int
-	// ReadOnly opens a directory without ever writing to it. It is implied where
-	// its files cannot be written.
+	// ReadOnly opens a directory without ever writing to it. It is implied if its
+	// files cannot be written.
 	ReadOnly bool
 	// Clock tells the time of records; nil is time.Now.
 	Clock func() time.Time
 	// Logger is told of files that could not be written beside a record, and of
-	// repairs. Nil is silent.
+	// repairs. If nil, nothing is logged.
 	Logger *slog.Logger
 
 	wait time.Duration // openWait, but in tests
@@ -93,8 +93,9 @@ type marker struct {
 // Open opens the storage in a directory. One that does not exist, or is empty, becomes
 // a storage, readable by its owner alone.
 //
-// The error wraps trustkeep.ErrInvalid for an empty path, trustkeep.ErrUnsupported for a directory that holds something else or
-// a later format, trustkeep.ErrCorrupt for one whose marker is damaged,
+// The error wraps trustkeep.ErrInvalid for an empty path, trustkeep.ErrUnsupported for a
+// directory that holds something else or a later format, trustkeep.ErrCorrupt for one whose
+// marker is damaged,
 // context.DeadlineExceeded if another program locks the directory for 10 seconds, or is
 // that of the file system.
 func Open(path string, o Options) (*Directory, error) {

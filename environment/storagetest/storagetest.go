@@ -20,22 +20,22 @@ import (
 	"github.com/trustkeep/trustkeep/environment"
 )
 
-// Suite is what is tested. New is needed, the rest makes the test sharper.
+// Suite configures the test of a storage. New is required; the other fields add tests.
 type Suite struct {
 	// New returns an empty storage, which is closed by a Cleanup of the test.
 	New func(t *testing.T) environment.Storage
-	// Again opens the same storage once more, as another program would. Nil tests
-	// with one handle alone.
+	// Again opens the same storage once more, as another program would. If nil, the
+	// tests use one handle.
 	Again func(t *testing.T, s environment.Storage) environment.Storage
 	// Disturb cuts the storage off from where the records are, for a moment, so that
-	// its watchers may miss changes. It returns when the storage works again. Nil is
-	// for those that cannot be cut off.
+	// its watchers may miss changes. It returns when the storage works again. If nil,
+	// the storage is never cut off.
 	Disturb func(t *testing.T, s environment.Storage)
 	// Patience is how long a change may take to reach a watcher; zero is 20 seconds.
 	Patience time.Duration
 }
 
-// Run tests a storage, with nothing but New.
+// Run tests a storage by a Suite with New alone.
 func Run(t *testing.T, open func(t *testing.T) environment.Storage) {
 	t.Helper()
 	Suite{New: open}.Run(t)
