@@ -3,18 +3,13 @@
 // software.sslmate.com/src/go-pkcs12, so that a program can move over function by
 // function, and so that either can check what is saved.
 //
-// The names that most programs need:
+// Most programs need five names: [FromKeystoreGo] and [ToKeystoreGo] convert keystore-go's
+// KeyStore, [FromPKCS12] and [ToPKCS12] the key, certificate and chain that go-pkcs12 decodes
+// and encodes, and [Check] lets an independent implementation read the new bytes before they
+// replace a store:
 //
-//   - [FromKeystoreGo] and [ToKeystoreGo] convert keystore-go's KeyStore.
-//
-//   - [FromPKCS12] and [ToPKCS12] convert the key, certificate and chain that go-pkcs12
-//     decodes and encodes.
-//
-//   - [Check], as SaveOptions.Check, lets an independent implementation read the new
-//     bytes before they replace a store.
-//
-//     ks, err := bridge.FromKeystoreGo(old, password)
-//     err = ks.Save("server.jks", trustkeep.SaveOptions{Check: bridge.Check})
+//	ks, err := bridge.FromKeystoreGo(old, password)
+//	err = ks.Save("server.jks", trustkeep.SaveOptions{Check: bridge.Check})
 //
 // # Second opinions
 //

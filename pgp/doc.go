@@ -7,11 +7,11 @@
 // partner:
 //
 //	own, err := pgp.Load("own_priv.asc")
-//	partner, err := pgp.Load("partner_pub.asc")
+//	theirs, err := pgp.Load("partner_pub.asc")
 //	us, err := own.Keys()[0].Unlock(trustkeep.PasswordFromEnv("PGP_PASSPHRASE"), pgp.Options{})
 //
-//	err = pgp.Encryption{To: partner.Keys(), Signers: []*pgp.Key{us}}.Encrypt(out, in)
-//	res, err := pgp.Decryption{Keys: []*pgp.Key{us}, Signers: partner.Keys()}.Decrypt(out, in)
+//	err = pgp.Encryption{To: theirs.Keys(), Signers: []*pgp.Key{us}}.Encrypt(out, in)
+//	res, err := pgp.Decryption{Keys: []*pgp.Key{us}, Signers: theirs.Keys()}.Decrypt(out, in)
 //
 // The first example below runs this.
 //
