@@ -212,7 +212,8 @@ func (k *Watched) Identity(alias string) (*LiveIdentity, error) {
 
 // Reload loads the files as they are now, without waiting for a second look. If that fails, it
 // returns the reason and the last good state stays. It returns the error of ctx when that
-// ends, also while another look or a callback runs, and fs.ErrClosed after Close.
+// ends, also while another look or a callback runs, and fs.ErrClosed after Close. A callback that
+// calls it gets an error that wraps context.DeadlineExceeded after 10 seconds.
 func (k *Watched) Reload(ctx context.Context) error { return k.w.Reload(ctx) }
 
 // Err returns the reason why the current files cannot be loaded, nil if they are loaded. It

@@ -159,7 +159,8 @@ func (t *Watched) Snapshot() (*Snapshot, error) {
 // Reload takes the file as it is now, without waiting for a second look. When it
 // cannot be loaded, the error says why and the last good state stays. The error is that
 // of the context when it ends, also while another look or a callback is in progress, and
-// fs.ErrClosed after Close.
+// fs.ErrClosed after Close. A callback that calls it gets an error that wraps
+// context.DeadlineExceeded after 10 seconds.
 func (t *Watched) Reload(ctx context.Context) error { return t.w.Reload(ctx) }
 
 // Err is why the file cannot be loaded as it is now; nil if it was. It never waits, and

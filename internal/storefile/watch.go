@@ -38,7 +38,7 @@ const (
 	// patience is how long Parse may take before that is a failure: a password source
 	// may ask a vault that does not answer, and cannot be interrupted.
 	patience = 30 * time.Second
-	// closing is how long Close waits for a callback.
+	// closing is how long Close and Reload wait for a callback.
 	closing = 10 * time.Second
 	// again is how soon a file that is being written is looked at again.
 	again = 20 * time.Millisecond
@@ -58,6 +58,7 @@ type Watcher[T any] struct {
 	done     chan struct{}
 	requests chan request
 	err      atomic.Pointer[failure]
+	calls    atomic.Uint64 // of callbacks; odd during one
 
 	// Of the goroutine.
 	stamp   string   // at the last look that read
@@ -164,12 +165,22 @@ func (w *Watcher[T]) ask(ctx context.Context, r request) error {
 	}
 	done := make(chan error, 1)
 	r.done = done
+	var late <-chan time.Time
+	call := w.calls.Load()
+	if call%2 == 1 {
+		late = w.o.after(closing) // it may be the callback that asks
+	}
 	select {
 	case w.requests <- r:
 	case <-w.ctx.Done():
 		return fs.ErrClosed
 	case <-ctx.Done():
 		return ctx.Err()
+	case <-late:
+		if w.calls.Load() == call {
+			return w.late("a callback", closing, "OnChange and OnError must return, and must not call Reload")
+		}
+		return w.ask(ctx, r)
 	}
 	select {
 	case err := <-done:
@@ -305,7 +316,7 @@ func (w *Watcher[T]) examine(stamp, place string, now bool) {
 		w.o.Logger.Info("reloaded", "path", w.o.Paths[0], "change", change)
 	}
 	if w.o.OnChange != nil {
-		w.o.OnChange(change)
+		w.callback(func() { w.o.OnChange(change) })
 	}
 }
 
@@ -336,6 +347,12 @@ func (w *Watcher[T]) parse(content []byte) (T, error) {
 	}
 }
 
+func (w *Watcher[T]) callback(f func()) {
+	w.calls.Add(1)
+	defer w.calls.Add(1)
+	f()
+}
+
 // fail reports a failure once, and that it has passed.
 func (w *Watcher[T]) fail(err error) {
 	text := ""
@@ -356,6 +373,6 @@ func (w *Watcher[T]) fail(err error) {
 		}
 	}
 	if w.o.OnError != nil {
-		w.o.OnError(err)
+		w.callback(func() { w.o.OnError(err) })
 	}
 }

@@ -101,6 +101,34 @@ func TestErrInCallbacks(t *testing.T) {
 	}
 }
 
+// TestReloadInCallback: a callback that waits for itself gets an error.
+func TestReloadInCallback(t *testing.T) {
+	s := newWaiting(t)
+	begun, said := make(chan struct{}), make(chan error, 1)
+	s.onChange = func(trustkeep.Change) {
+		close(begun)
+		said <- s.w.Reload(context.Background())
+	}
+	s.put(t, "2")
+	s.ticks <- struct{}{}
+	within(t, "OnChange", begun)
+	bounded := async(func() error { s.bounds <- time.Time{}; return nil })
+	within(t, "Reload in OnChange", bounded)
+	err := within(t, "Reload in OnChange", said)
+	var e *trustkeep.Error
+	if !errors.Is(err, context.DeadlineExceeded) || !errors.As(err, &e) || e.Hint == "" {
+		t.Error(err)
+	}
+	s.onChange = func(trustkeep.Change) {}
+	s.put(t, "3")
+	if err := within(t, "Reload", async(func() error { return s.w.Reload(t.Context()) })); err != nil {
+		t.Error(err)
+	}
+	if err := within(t, "Close", async(s.w.Close)); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestCallbackThatHangs(t *testing.T) {
 	s := newWaiting(t)
 	hangs, goOn := make(chan struct{}), make(chan struct{})
