@@ -33,11 +33,11 @@ type Builder struct {
 	MayBeEmpty bool
 
 	// Allow lists faults that are accepted in the certificate of an exactly trusted or
-	// pinned peer; see truststore.Relaxation. If nil, none is.
+	// pinned peer; see truststore.Relaxation. If nil, none is. One that does not exist is an error.
 	Allow []truststore.Relaxation
 	// Pins narrow the trust: a trusted peer must also have one of these certificates or
-	// keys. If nil, every trusted peer is accepted. For pins that are the trust, set
-	// Trusted to truststore.Pinned.
+	// keys. If nil, every trusted peer is accepted. The zero Pin is an error. For pins that
+	// are the trust, set Trusted to truststore.Pinned.
 	Pins []truststore.Pin
 	// Revocation, if set, can refuse a trusted peer. *revocation.Checker implements it.
 	// A handshake waits while it fetches.
@@ -148,6 +148,13 @@ func (b Builder) wrong() error {
 		return b.at.err
 	case given.NilPointer(b.Revocation):
 		return &trustkeep.Error{Op: "Revocation", Err: trustkeep.ErrInvalid, Hint: "it is a nil pointer; was the error of making it checked?"}
+	case slices.Contains(b.Pins, truststore.Pin{}):
+		return &trustkeep.Error{Op: "Pins", Err: trustkeep.ErrInvalid, Hint: "one is the zero Pin, which fits nobody; was it made of a nil certificate?"}
+	}
+	for _, r := range b.Allow {
+		if !slices.Contains(truststore.Relaxations(), r) {
+			return &trustkeep.Error{Op: `Allow "` + trustkeep.Printable(string(r)) + `"`, Err: trustkeep.ErrInvalid, Hint: "truststore.Relaxations lists what can be allowed"}
+		}
 	}
 	return nil
 }
