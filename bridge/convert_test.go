@@ -204,6 +204,28 @@ func TestPKCS12ThereAndBack(t *testing.T) {
 // token is a key that cannot be had.
 type token struct{ crypto.Signer }
 
+// TestToPKCS12KeepsTheWholeChain, also an issuer that crypto/x509 refuses.
+func TestToPKCS12KeepsTheWholeChain(t *testing.T) {
+	server := pkitest.New(t).Server
+	refused := &x509.Certificate{Raw: []byte{0x30, 3, 2, 1, 0}}
+	id, err := keystore.NewIdentity(server.Signer(), append(server.Chain(), refused)...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, leaf, issuers, err := bridge.ToPKCS12(id)
+	if err != nil || len(issuers) != len(server.Chain()) || !bytes.Equal(issuers[len(issuers)-1].Raw, refused.Raw) {
+		t.Fatalf("%d issuers, %v", len(issuers), err)
+	}
+	back, err := bridge.FromPKCS12(key, leaf, issuers)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, _ := id.TLSCertificate()
+	if got, _ := back.TLSCertificate(); !slices.EqualFunc(got.Certificate, want.Certificate, bytes.Equal) {
+		t.Errorf("%d certificates", len(got.Certificate))
+	}
+}
+
 func TestTrustStoreEntriesThereAndBack(t *testing.T) {
 	pki := pkitest.New(t)
 	store := truststore.New()

@@ -34,8 +34,9 @@ func FromPKCS12(key any, certificate *x509.Certificate, caCerts []*x509.Certific
 }
 
 // ToPKCS12 returns an identity as the arguments of go-pkcs12's Encoder.Encode. The private key
-// is in the clear and prints: do not log it. The error wraps trustkeep.ErrInvalid for a nil
-// identity, and ErrUnsupported for a key that cannot leave its hardware.
+// is in the clear and prints: do not log it. Of an issuer that crypto/x509 refuses, only Raw is
+// set. The error wraps trustkeep.ErrInvalid for a nil identity, and ErrUnsupported for a key
+// that cannot leave its hardware.
 func ToPKCS12(id *keystore.Identity) (key any, certificate *x509.Certificate, caCerts []*x509.Certificate, err error) {
 	const op = "bridge: to go-pkcs12"
 	if id == nil {
@@ -49,8 +50,18 @@ func ToPKCS12(id *keystore.Identity) (key any, certificate *x509.Certificate, ca
 		return nil, nil, nil, &trustkeep.Error{Op: op, Alias: id.Alias(), Err: fmt.Errorf("%w: %v", trustkeep.ErrUnsupported, err),
 			Hint: "a key that stays in hardware cannot be passed on"}
 	}
-	chain := id.Chain()
-	return key, chain[0], chain[1:], nil
+	cert, err := id.TLSCertificate()
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	for _, der := range cert.Certificate[1:] {
+		c, err := x509.ParseCertificate(der)
+		if err != nil {
+			c = &x509.Certificate{Raw: der} // which is what the Encoder takes
+		}
+		caCerts = append(caCerts, c)
+	}
+	return key, id.Leaf(), caCerts, nil
 }
 
 // FromTrustStoreEntries makes a truststore from go-pkcs12's entries. The alias of an entry
