@@ -28,7 +28,7 @@ func (r *Registry) Audit(ctx context.Context, o audit.Options) (*audit.Report, e
 			if now := v.components[id]; now != nil && now.component.Fingerprint() == h.component.Fingerprint() {
 				continue
 			}
-			where := Use{As: "frozen in process", By: p.record.Process.ID, Environment: p.environment}
+			where := Reference{As: "frozen in process", By: p.record.Process.ID, Environment: p.environment}
 			targets = append(targets, audit.Target{Name: id + ", " + where.String(), Component: h.component})
 		}
 	}

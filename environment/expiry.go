@@ -128,7 +128,7 @@ func (v *inventory) places(env string, d *environmentRecord) iter.Seq2[string, E
 			}
 		}
 		for _, s := range d.Substitutions {
-			if !yield(s.Replacement, Expiry{Environment: env, Location: Use{As: "substitute", By: s.Process}.String()}) {
+			if !yield(s.Replacement, Expiry{Environment: env, Location: Reference{As: "substitute", By: s.Process}.String()}) {
 				return
 			}
 		}

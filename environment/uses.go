@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// Use is a place that refers to a component.
-type Use struct {
+// Reference is a place that refers to a component.
+type Reference struct {
 	// As is how: "trusted by connection", "deployed".
 	As string `json:"as"`
 	// Environment of the use; empty for definitions, which are in none.
@@ -18,7 +18,7 @@ type Use struct {
 }
 
 // String spells the use.
-func (u Use) String() string {
+func (u Reference) String() string {
 	text := u.As
 	if u.By != "" {
 		text += " " + u.By
@@ -29,7 +29,7 @@ func (u Use) String() string {
 	return text
 }
 
-func listed(uses []Use) string {
+func listed(uses []Reference) string {
 	const most = 5
 	var text []string
 	for _, u := range uses[:min(len(uses), most)] {
@@ -44,7 +44,7 @@ func listed(uses []Use) string {
 // Uses lists whatever refers to a component: connections, processes, partners,
 // deployments, substitutions, overrides, roles, and frozen copies. It is what changes when the
 // component is replaced, and what keeps it from being deleted.
-func (r *Registry) Uses(ctx context.Context, component string) ([]Use, error) {
+func (r *Registry) Uses(ctx context.Context, component string) ([]Reference, error) {
 	if err := checkID("uses", component); err != nil {
 		return nil, err
 	}
@@ -55,11 +55,11 @@ func (r *Registry) Uses(ctx context.Context, component string) ([]Use, error) {
 	return v.uses(component), failure("uses", component, v.unread())
 }
 
-func (v *inventory) uses(component string) []Use {
-	var out []Use
+func (v *inventory) uses(component string) []Reference {
+	var out []Reference
 	add := func(yes bool, as, environment, by string) {
 		if yes {
-			out = append(out, Use{as, environment, by})
+			out = append(out, Reference{as, environment, by})
 		}
 	}
 	for id, c := range sortedBy(v.connections) {

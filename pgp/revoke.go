@@ -14,21 +14,21 @@ import (
 	"github.com/trustkeep/trustkeep/pgp/internal/selfsig"
 )
 
-// Reason is why a key was revoked, by the numbers of RFC 9580 section 5.2.3.31.
-type Reason uint8
+// RevocationReason is why a key was revoked, by the numbers of RFC 9580 section 5.2.3.31.
+type RevocationReason uint8
 
 // The reasons. For user IDs, ReasonUserIDInvalid is used whatever is given.
 const (
-	ReasonNone          Reason = 0
-	ReasonSuperseded    Reason = 1
-	ReasonCompromised   Reason = 2
-	ReasonRetired       Reason = 3
-	ReasonUserIDInvalid Reason = 32
+	ReasonNone          RevocationReason = 0
+	ReasonSuperseded    RevocationReason = 1
+	ReasonCompromised   RevocationReason = 2
+	ReasonRetired       RevocationReason = 3
+	ReasonUserIDInvalid RevocationReason = 32
 )
 
 // Revoke revokes the key, for good. The text explains it to people and may be
 // empty.
-func (k *Key) Revoke(reason Reason, text string, o Options) (*Key, error) {
+func (k *Key) Revoke(reason RevocationReason, text string, o Options) (*Key, error) {
 	e, err := k.certifier()
 	if err != nil {
 		return nil, err
@@ -43,7 +43,7 @@ func (k *Key) Revoke(reason Reason, text string, o Options) (*Key, error) {
 
 // RevokeSubkey revokes one subkey. The error wraps ErrNotFound for an unknown
 // fingerprint, ErrExists when the subkey is revoked already.
-func (k *Key) RevokeSubkey(fingerprint string, reason Reason, text string, o Options) (*Key, error) {
+func (k *Key) RevokeSubkey(fingerprint string, reason RevocationReason, text string, o Options) (*Key, error) {
 	e, err := k.certifier()
 	if err != nil {
 		return nil, err
@@ -87,7 +87,7 @@ func (k *Key) RevokeUserID(id, text string, o Options) (*Key, error) {
 // ApplyRevocation or gpg --import applies it. Keep it apart from the key: it is
 // needed when the key or its passphrase is lost, and anyone who has it can
 // revoke the key.
-func (k *Key) RevocationCertificate(reason Reason, text string, o Options) ([]byte, error) {
+func (k *Key) RevocationCertificate(reason RevocationReason, text string, o Options) ([]byte, error) {
 	e, err := k.certifier()
 	if err != nil {
 		return nil, err
@@ -139,7 +139,7 @@ func (k *Key) ApplyRevocation(certificate []byte) (*Key, error) {
 	return ed.done()
 }
 
-func (ed *edit) revocation(kind packet.SignatureType, reason Reason, text string) *packet.Signature {
+func (ed *edit) revocation(kind packet.SignatureType, reason RevocationReason, text string) *packet.Signature {
 	s := selfsig.New(ed.entity.PrimaryKey, kind, ed.at)
 	r := packet.ReasonForRevocation(reason)
 	s.RevocationReason, s.RevocationReasonText = &r, text
@@ -150,7 +150,7 @@ func (ed *edit) signRevocation(s *packet.Signature) error {
 	return s.RevokeKey(ed.entity.PrimaryKey, ed.entity.PrivateKey, ed.config)
 }
 
-func (ed *edit) revokeSubkey(s *openpgp.Subkey, reason Reason, text string) error {
+func (ed *edit) revokeSubkey(s *openpgp.Subkey, reason RevocationReason, text string) error {
 	if validRevocation(s.Revocations) != nil {
 		return fail(trustkeep.ErrExists, "subkey %s is already revoked", hex.EncodeToString(s.PublicKey.Fingerprint))
 	}

@@ -289,7 +289,7 @@ func TestEveryTypeIsLookedAt(t *testing.T) {
 	const printed = `GenerateOptions Decryption Encryption Signing Verification Key Keyring Skipped
 		UnreadableError Result SignatureInfo UnverifiedReader`
 	const noSecret = `Options Preset Relaxations SubkeyOptions Compression Info UserIDInfo SubkeyInfo Usage SecretState
-		SignatureState Reason KeyExpiredError KeyRevokedError WeaknessError SignatureError`
+		SignatureState RevocationReason KeyExpiredError KeyRevokedError WeaknessError SignatureError`
 	// TestComponentsDoNotPrintSecrets has these.
 	const components = "Component ComponentOptions ComponentState Revision RevisionState"
 	known := strings.Fields(printed + " " + noSecret + " " + components)

@@ -240,7 +240,7 @@ func revoke(c *command, args []string) error {
 	if *file == "" {
 		return usage("-key is missing")
 	}
-	why, ok := map[string]pgp.Reason{
+	why, ok := map[string]pgp.RevocationReason{
 		"none": pgp.ReasonNone, "superseded": pgp.ReasonSuperseded, "compromised": pgp.ReasonCompromised, "retired": pgp.ReasonRetired,
 	}[*reason]
 	if !ok {
