@@ -15,6 +15,7 @@ import (
 	"github.com/trustkeep/trustkeep/environment"
 	"github.com/trustkeep/trustkeep/environment/storagetest"
 	"github.com/trustkeep/trustkeep/internal/quickkdf"
+	"github.com/trustkeep/trustkeep/internal/testtool"
 	"github.com/trustkeep/trustkeep/issue"
 	"github.com/trustkeep/trustkeep/keystore"
 	"github.com/trustkeep/trustkeep/partner"
@@ -359,8 +360,9 @@ func TestEveryChangeIsDoneOrNotDone(t *testing.T) {
 				t.Fatal("nothing changed, or nothing was told")
 			}
 			told := fmt.Sprint(events)
-			for _, kind := range []string{"fails", "fails when done", "is cancelled", "conflicts"} {
-				for n := 1; ; n++ {
+			step := testtool.Rounds(2, 1)
+			for i, kind := range []string{"fails", "fails when done", "is cancelled", "conflicts"} {
+				for n := 1 + i%step; ; n += step {
 					ctx, cancel := context.WithCancel(t.Context())
 					f := &faulty{left: n, fault: func() error { return errFault }}
 					switch kind {

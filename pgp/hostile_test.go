@@ -127,7 +127,7 @@ func TestHostileMessages(t *testing.T) {
 		nested = compressed(t, nested)
 	}
 	onePass := grammar.New(grammar.TagOnePass, append([]byte{3, 0, 8, 22}, append(binary.BigEndian.AppendUint64(nil, k.state().primary.KeyId), 0)...)).Data
-	bomb := zeros(t, 256<<20)
+	bomb := zeros(t, 96<<20)
 	marker := grammar.New(grammar.TagMarker, []byte("PGP")).Data
 	anonymous := grammar.New(grammar.TagPKESK, append(append([]byte{3}, make([]byte, 8)...), 1, 0, 8, 0xFF)).Data
 	for name, tt := range map[string]struct {
