@@ -222,10 +222,11 @@ func (a *Atom) take(u Update) bool {
 			a.o.Logger.Error("a damaged record is left out; what it held before goes on", "atom", a.id, "error", err)
 		}
 	}
-	a.state.Store(next)
+	// First, since who finds the new state, as Wait does, counts on its trust.
 	if err := a.trust.Set(next.deployedTo(a.env, a.id)...); err != nil {
 		a.o.Logger.Error("trust could not be set", "atom", a.id, "error", err) // a nil store, which this is not
 	}
+	a.state.Store(next)
 	a.forgetKeys(next)
 	a.mu.Lock()
 	close(a.changed)

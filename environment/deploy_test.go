@@ -3,12 +3,14 @@ package environment_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log"
 	"net/http"
 	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -458,4 +460,37 @@ func TestKeptConnectionsFollowDeployments(t *testing.T) {
 	check(w.Reimport(t.Context(), "a", data, environment.ComponentOptions{}))(t)
 	settled(t, atom, version("a", 2))
 	must(t, get())
+}
+
+// TestNothingIsListedBeforeItIsTrusted: who has waited for a deployment connects.
+func TestNothingIsListedBeforeItIsTrusted(t *testing.T) {
+	w := newWorld(t, environment.Options{})
+	const n = 50
+	for i := range n {
+		w.public(w.identity(fmt.Sprint("server", i)), fmt.Sprint("c", i))
+	}
+	atom := w.attach("one", environment.AtomOptions{})
+	done := make(chan struct{})
+	var looking sync.WaitGroup
+	looking.Go(func() {
+		for {
+			select {
+			case <-done:
+				return
+			default:
+			}
+			listed, err := atom.Certificates()
+			trusted, err2 := atom.Trust().Snapshot()
+			if err != nil || err2 != nil || trusted.Len() < len(listed) {
+				t.Errorf("%d listed, %d trusted: %v, %v", len(listed), trusted.Len(), err, err2)
+				return
+			}
+		}
+	})
+	for i := range n {
+		must(t, w.test.Deploy(t.Context(), fmt.Sprint("c", i)))
+	}
+	settled(t, atom, trusts(n))
+	close(done)
+	looking.Wait()
 }
