@@ -50,9 +50,12 @@ func TestNothingPrintsSecrets(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer w.Close()
 	live, err := w.Identity("ed")
 	if err != nil {
+		t.Fatal(err)
+	}
+	// fmt reads unexported fields as they are, so nothing may go on in them.
+	if err := w.Close(); err != nil {
 		t.Fatal(err)
 	}
 	secrets := [][]byte{secret, scalar, seed}

@@ -27,7 +27,10 @@ func TestStoresPrintNoPassword(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer watched.Close()
+	// fmt reads unexported fields as they are, so nothing may go on in them.
+	if err := watched.Close(); err != nil {
+		t.Fatal(err)
+	}
 	_, wrong := truststore.Load(path, trustkeep.Password(canary+"2"))
 	snapshot, err := store.Snapshot()
 	if err != nil {
