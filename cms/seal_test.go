@@ -424,7 +424,7 @@ func TestProtect(t *testing.T) {
 	p := newPeople(t)
 	noKeyID := person{p.Issue(testpki.Request{Names: []string{"x@example.com"}, KeyType: testpki.RSA2048})}
 	secret := []byte("jdbc password")
-	for _, names := range [][]trustkeep.Identity{{p.rsa}, {p.p256}, {p.rsa, p.p384}, {noKeyID, p.rsa}} {
+	for k, names := range [][]trustkeep.Identity{{p.rsa}, {p.p256}, {p.rsa, p.p384}, {noKeyID, p.rsa}} {
 		protected, err := cms.Protect(secret, names...)
 		if err != nil {
 			t.Fatal(err)
@@ -434,7 +434,11 @@ func TestProtect(t *testing.T) {
 				t.Errorf("%q, %v", got, err)
 			}
 		}
-		for i := 0; i < len(protected); i += testtool.Rounds(5, 1) {
+		step := testtool.Rounds(5, 1)
+		if k == 1 {
+			step = 1 // costs no RSA
+		}
+		for i := 0; i < len(protected); i += step {
 			changed := bytes.Clone(protected)
 			changed[i] ^= 4
 			got, err := cms.Unprotect(changed, names[0])
