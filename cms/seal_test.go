@@ -434,7 +434,7 @@ func TestProtect(t *testing.T) {
 				t.Errorf("%q, %v", got, err)
 			}
 		}
-		step := testtool.Rounds(5, 1)
+		step := testtool.Rounds(10, 1)
 		if k == 1 {
 			step = 1 // costs no RSA
 		}

@@ -310,7 +310,7 @@ func TestManyCertificatesEndSoon(t *testing.T) {
 	id := pki.Issue(testpki.Request{CommonName: "a.example", Issuer: one})
 	same := func(c *x509.Certificate) { c.SubjectKeyId, c.AuthorityKeyId = []byte("same"), []byte("same") }
 	var data []byte
-	for range testtool.Rounds(300, 1000) {
+	for range testtool.Rounds(150, 1000) {
 		data = append(data, pemOf(pki.Issue(testpki.Request{CommonName: "One", CA: true, Issuer: two, KeyOf: id, Edit: same}).Cert,
 			pki.Issue(testpki.Request{CommonName: "Two", CA: true, Issuer: one, KeyOf: id, Edit: same}).Cert)...)
 	}

@@ -25,7 +25,7 @@ import (
 
 // The whole of it: go test -race -run UnderLoad -load.swaps 1000 -load.clients 64 ./tlsctx
 var (
-	loadSwaps   = flag.Int("load.swaps", testtool.Rounds(40, 100), "how many times identity and trust are swapped under load")
+	loadSwaps   = flag.Int("load.swaps", testtool.Rounds(20, 100), "how many times identity and trust are swapped under load")
 	loadClients = flag.Int("load.clients", 16, "how many clients connect at once")
 )
 

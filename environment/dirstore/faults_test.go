@@ -160,7 +160,7 @@ func wantCounters(t *testing.T, dir string, done [counters]int, slack int) {
 }
 
 func TestEightProcessesLoseNothing(t *testing.T) {
-	rounds := testtool.Rounds(10, 25)
+	rounds := testtool.Rounds(6, 25)
 	dir := newCounters(t)
 	watched := open(t, dir, Options{})
 	updates, err := watched.Watch(t.Context(), "")
@@ -194,7 +194,7 @@ func TestEightProcessesLoseNothing(t *testing.T) {
 }
 
 func TestKilledWritersLeaveNothingHalf(t *testing.T) {
-	kills := testtool.Rounds(16, 60)
+	kills := testtool.Rounds(10, 60)
 	dir := newCounters(t)
 	var done [counters]int
 	var mu sync.Mutex

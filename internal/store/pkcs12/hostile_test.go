@@ -348,7 +348,7 @@ func TestFlippedBits(t *testing.T) {
 			}
 		}
 		want := content(t, file)
-		flips := testtool.Rounds(400, 2000)
+		flips := testtool.Rounds(200, 2000)
 		if name == "bc-pkcs12" {
 			flips /= 10 // slow
 		}
