@@ -32,10 +32,14 @@ var mayImport = map[string][]string{
 // onlyFor lists who may import what, tests apart: an import path of this module
 // without its beginning, or a whole one.
 var onlyFor = map[string][]string{
-	"pgp":               {"environment", "pkitest/pgptest", "examples/pgp", "examples/deploy"},
-	"internal/testpki":  {"internal/store/javaio/javatest"},
-	"internal/testtool": {"internal/store/javaio/javatest"},
-	"internal/testleak": {},
+	"pgp":                          {"environment", "pkitest/pgptest", "examples/pgp", "examples/deploy"},
+	"internal/testpki":             {"internal/store/javaio/javatest"},
+	"internal/testtool":            {"internal/store/javaio/javatest"},
+	"internal/testleak":            {},
+	"internal/testcpu":             {},
+	"internal/testnet":             {},
+	"internal/goldentest":          {},
+	"internal/storefile/watchtest": {},
 	"github.com/pavlo-v-chernykh/keystore-go/v4": {"bridge"},
 	"software.sslmate.com/src/go-pkcs12":         {"bridge"},
 }
