@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"path/filepath"
 
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/keystore"
@@ -74,6 +75,7 @@ func ExamplePKI_KeystoreFile() {
 	pki := pkitest.New(t)
 	for _, format := range []trustkeep.Format{trustkeep.PKCS12, trustkeep.JKS} {
 		path := pki.KeystoreFile(format)
+		defer os.RemoveAll(filepath.Dir(path)) // a *testing.T does that by itself
 		ks, err := keystore.Load(path, trustkeep.Password(pkitest.Password))
 		if err != nil {
 			log.Fatal(err)
