@@ -37,6 +37,8 @@ var onlyFor = map[string][]string{
 	"internal/testtool":            {"internal/store/javaio/javatest"},
 	"internal/testleak":            {},
 	"internal/testcpu":             {},
+	"internal/fips/fipstest":       {},
+	"crypto/fips140":               {"internal/fips"},
 	"internal/testnet":             {},
 	"internal/goldentest":          {},
 	"internal/storefile/watchtest": {},

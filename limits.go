@@ -18,6 +18,9 @@ type Limits struct {
 	// MaxKDFMemory is the memory in bytes for one memory-hard key derivation (scrypt, Argon2).
 	// Default 32 MiB.
 	MaxKDFMemory int64
+	// MaxKeyBits is the size of an asymmetric key that anything is computed with: the modulus
+	// of RSA, the prime of DSA and Diffie-Hellman. Default 16,384.
+	MaxKeyBits int
 }
 
 // WithDefaults returns l with every zero field replaced by its default.
@@ -36,6 +39,9 @@ func (l Limits) WithDefaults() Limits {
 	}
 	if l.MaxKDFMemory == 0 {
 		l.MaxKDFMemory = 32 << 20
+	}
+	if l.MaxKeyBits == 0 {
+		l.MaxKeyBits = 16_384
 	}
 	return l
 }

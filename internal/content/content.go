@@ -139,6 +139,7 @@ func (o Options) Over(l *trustkeep.Limits, clock *func() time.Time, random *io.R
 	l.MaxEntries = cmp.Or(o.Limits.MaxEntries, l.MaxEntries)
 	l.MaxIterations = cmp.Or(o.Limits.MaxIterations, l.MaxIterations)
 	l.MaxKDFMemory = cmp.Or(o.Limits.MaxKDFMemory, l.MaxKDFMemory)
+	l.MaxKeyBits = cmp.Or(o.Limits.MaxKeyBits, l.MaxKeyBits)
 	if o.Clock != nil {
 		*clock = o.Clock
 	}

@@ -1,0 +1,41 @@
+// Package fipstest runs tests in the FIPS modes of Go.
+package fipstest
+
+import (
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"github.com/trustkeep/trustkeep/internal/fips"
+)
+
+// Only runs the calling test again in a process of its own, under
+// GODEBUG=fips140=only, and reports whether this already is that process:
+//
+//	if !fipstest.Only(t) {
+//		return
+//	}
+//
+// The test fails where the other process fails.
+func Only(t *testing.T) bool {
+	t.Helper()
+	if fips.Enforced() {
+		return true
+	}
+	command := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v")
+	command.Env = append(os.Environ(), "GODEBUG=fips140=only")
+	out, err := command.CombinedOutput()
+	if err != nil || !strings.Contains(string(out), "--- PASS: "+t.Name()) {
+		t.Errorf("under GODEBUG=fips140=only: %v\n%s", err, out)
+	}
+	return false
+}
+
+// Unapproved skips a test that needs an algorithm which is not approved.
+func Unapproved(t testing.TB, algorithm string) {
+	t.Helper()
+	if fips.Enforced() {
+		t.Skipf("%s is not approved while GODEBUG=fips140=only", algorithm)
+	}
+}
