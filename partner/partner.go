@@ -106,7 +106,7 @@ var ErrNoneValid = fmt.Errorf("partner: no valid item: %w", trustkeep.ErrExpired
 // extended expiry takes effect. The error wraps ErrInvalid for a member without an item or a
 // use.
 func (s *Set[T]) Add(m Member[T]) error {
-	if given.IsNil(m.Item) {
+	if given.IsNil(m.Item) || m.Item.Fingerprint() == "" { // nil, or a zero pgp.Key
 		return fmt.Errorf("partner: nil item: %w", trustkeep.ErrInvalid)
 	}
 	if m.Uses == 0 {

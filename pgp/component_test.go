@@ -199,7 +199,7 @@ func TestComponentGetsANewPassphraseWithItsImport(t *testing.T) {
 func TestNothingPrintsPrivateKeys(t *testing.T) {
 	k := newKey(t, GenerateOptions{Passphrase: trustkeep.Password("canary-passphrase")}, Options{})
 	var all strings.Builder
-	for _, v := range []any{k, *k, NewKeyring(k), k.Info(Options{}), &Decryption{Keys: []*Key{k}}, Encryption{Signers: []*Key{k}}} {
+	for _, v := range []any{k, *k, &Keyring{keys: []*Key{k}}, k.Info(Options{}), &Decryption{Keys: []*Key{k}}, Encryption{Signers: []*Key{k}}} {
 		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x"} {
 			fmt.Fprintf(&all, verb, v)
 		}

@@ -26,8 +26,13 @@ type Decryption struct {
 	// be nil.
 	Passwords []trustkeep.PasswordSource
 	// Signers are the expected signers. If there are any, a message without
-	// a valid signature by one of them is refused.
+	// a valid signature by one of them is refused. If nil, signatures are not
+	// verified. An empty list that is not nil is an error: nobody is left of
+	// those who were expected.
 	Signers []*Key
+	// MustBeSigned makes a call without Signers an error. Set it where the list
+	// is computed and could come out as nil.
+	MustBeSigned bool
 	// AllowUnsigned accepts messages without any signature even if Signers is
 	// set. A message that is signed must still be signed validly.
 	AllowUnsigned bool
@@ -94,7 +99,7 @@ func (d Decryption) into(w io.Writer, src io.Reader) (*Result, error) {
 	if err := copyContent(w, m); err != nil {
 		return m.envelope(), err
 	}
-	return m.verdict(d.Signers, d.AllowUnsigned)
+	return m.verdict()
 }
 
 // copyContent writes one part while the next is decrypted.
@@ -105,17 +110,6 @@ type (
 	onlyWriter struct{ io.Writer }
 	onlyReader struct{ io.Reader }
 )
-
-// verdict decides on a message that has been read to its end.
-func (m *message) verdict(signers []*Key, allowUnsigned bool) (*Result, error) {
-	res := m.result
-	if len(signers) > 0 && (res.Signature != SignatureNone || !allowUnsigned) {
-		if err := res.err(); err != nil {
-			return &res, err
-		}
-	}
-	return &res, nil
-}
 
 // envelope is what can be told about a message that was not opened.
 func (m *message) envelope() *Result {
@@ -130,18 +124,7 @@ func (d Decryption) check() error {
 	if slices.Contains(d.Passwords, nil) {
 		return fail(trustkeep.ErrInvalid, "Passwords holds nil")
 	}
-	if err := noNil("Keys", d.Keys); err != nil {
-		return err
-	}
-	return noNil("Signers", d.Signers)
-}
-
-// noNil refuses a list of keys with a nil in it.
-func noNil(field string, keys []*Key) error {
-	if slices.ContainsFunc(keys, func(k *Key) bool { return k == nil || k.state == nil }) {
-		return fail(trustkeep.ErrInvalid, "%s holds nil", field)
-	}
-	return nil
+	return noNil("Keys", d.Keys)
 }
 
 // message reads a message up to its content. It returns one also with an error,
@@ -150,6 +133,10 @@ func (d Decryption) message(src io.Reader) (*message, error) {
 	m := newMessage(d.Options, d.Signers, d.MaxExpansion)
 	m.open = &d
 	if err := d.check(); err != nil {
+		return m, err
+	}
+	var err error
+	if m.expect, err = d.expected(); err != nil {
 		return m, err
 	}
 	if err := m.start(src); err != nil {
@@ -188,11 +175,9 @@ func (b *limitedBuffer) Write(p []byte) (int, error) {
 // UnverifiedReader streams the content of a message. What it reads before it
 // returns io.EOF may have been changed by anyone.
 type UnverifiedReader struct {
-	m       func() *message // a function, so that nothing prints keys and content
-	signers []*Key
-	allow   bool
-	err     error
-	result  *Result
+	m      func() *message // a function, so that nothing prints keys and content
+	err    error
+	result *Result
 }
 
 // UnverifiedReader starts a message and streams its content in constant memory,
@@ -203,7 +188,7 @@ func (d Decryption) UnverifiedReader(src io.Reader) (*UnverifiedReader, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &UnverifiedReader{m: func() *message { return m }, signers: d.Signers, allow: d.AllowUnsigned}, nil
+	return &UnverifiedReader{m: func() *message { return m }}, nil
 }
 
 // Read reads content that is not yet authenticated.
@@ -213,7 +198,7 @@ func (r *UnverifiedReader) Read(p []byte) (int, error) {
 	}
 	n, err := r.m().Read(p)
 	if err == io.EOF {
-		res, verr := r.m().verdict(r.signers, r.allow)
+		res, verr := r.m().verdict()
 		r.result = res
 		if verr != nil {
 			err = verr

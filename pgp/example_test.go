@@ -115,7 +115,8 @@ func ExampleDecryption_Decrypt() {
 // any e-mail address into a key.
 func ExampleKeyring() {
 	alice, bob := generate("alice"), generate("bob")
-	text, _ := pgp.NewKeyring(alice, bob).Armor()
+	both, _ := new(pgp.Keyring).With(alice, bob)
+	text, _ := both.Armor()
 
 	ring, err := pgp.Parse(text)
 	if err != nil {

@@ -97,11 +97,22 @@ func readEntity(packets []grammar.Raw) (entity *openpgp.Entity, err error) {
 
 // Fingerprint returns the fingerprint of the primary key in lower-case hex:
 // 40 digits for version 4, 64 for version 6 (RFC 9580 section 5.5.4).
-func (k *Key) Fingerprint() string { return hex.EncodeToString(k.state().primary.Fingerprint) }
+// The zero Key has none.
+func (k *Key) Fingerprint() string {
+	if k.state == nil {
+		return ""
+	}
+	return hex.EncodeToString(k.state().primary.Fingerprint)
+}
 
 // KeyID returns the key ID of the primary key, 16 digits of upper-case hex as
 // GnuPG prints them. Key IDs can be forged; identify keys by fingerprint.
-func (k *Key) KeyID() string { return keyID(k.state().primary.KeyId) }
+func (k *Key) KeyID() string {
+	if k.state == nil {
+		return ""
+	}
+	return keyID(k.state().primary.KeyId)
+}
 
 func keyID(id uint64) string { return fmt.Sprintf("%016X", id) }
 

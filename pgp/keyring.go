@@ -17,7 +17,7 @@ import (
 )
 
 // Keyring is a list of keys, as a file holds them. It never changes and is
-// safe for concurrent use. The zero Keyring is empty.
+// safe for concurrent use. The zero Keyring is empty; With adds keys to it.
 type Keyring struct {
 	keys    []*Key
 	skipped []Skipped
@@ -42,9 +42,6 @@ func (e *UnreadableError) Error() string { return e.Skipped[0].Err.Error() }
 
 // Unwrap returns the error of the first part.
 func (e *UnreadableError) Unwrap() error { return e.Skipped[0].Err }
-
-// NewKeyring returns a keyring of the keys. None may be nil.
-func NewKeyring(keys ...*Key) *Keyring { return &Keyring{keys: slices.Clone(keys)} }
 
 // Load reads the keys of the file at path. See Options.Parse.
 func Load(path string) (*Keyring, error) { return Options{}.Load(path) }

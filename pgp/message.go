@@ -45,6 +45,7 @@ type message struct {
 	signatures []*signatures.Candidate
 	filler     int
 	signers    signerSet
+	expect     expectation
 	recipient  *Key // whose key opened the message
 	literal    *grammar.Body
 	result     Result

@@ -112,7 +112,7 @@ func TestFiles(t *testing.T) {
 	k := newKey(t, GenerateOptions{Passphrase: trustkeep.Password("pw")}, Options{})
 	dir := t.TempDir()
 	path := filepath.Join(dir, "ring.asc")
-	ring, err := NewKeyring(k).With(testKeys()[PresetRFC9580])
+	ring, err := new(Keyring).With(k, testKeys()[PresetRFC9580])
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -43,7 +43,7 @@ func TestNothingPrintsSecrets(t *testing.T) {
 	scalar = scalar[len(scalar)-30:]
 	keys := []*Key{open, plain}
 	part := Skipped{Err: errDamaged, raw: func() []byte { return scalar }}
-	ring := NewKeyring(keys...)
+	ring := &Keyring{keys: keys}
 	ring.skipped = []Skipped{part}
 
 	testleak.Check(t, GenerateOptions{Options: quick, Passphrase: pw(canary)}, secret)
@@ -209,7 +209,7 @@ func TestWrongCalls(t *testing.T) {
 			return err
 		},
 		"merged with nil":      func() error { _, err := k.Merge(nil); return err },
-		"a ring with nil":      func() error { _, err := NewKeyring(k).With(nil); return err },
+		"a ring with nil":      func() error { _, err := new(Keyring).With(k, nil); return err },
 		"locked by nil":        func() error { _, err := k.Lock(nil, Options{}); return err },
 		"locked by nothing":    func() error { _, err := k.Lock(pw(""), Options{}); return err },
 		"a subkey for nothing": func() error { _, err := k.AddSubkey(SubkeyOptions{}); return err },

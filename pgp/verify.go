@@ -20,7 +20,8 @@ import (
 type Verification struct {
 	// Options are the clock, the limits and the weaknesses to accept.
 	Options Options
-	// Signers are the expected signers. Without any, no signature is valid.
+	// Signers are the expected signers. Without any, nil or empty, no signature
+	// is valid and everything is refused.
 	Signers []*Key
 	// MaxExpansion and MaxBuffer are as in Decryption.
 	MaxExpansion int
@@ -30,7 +31,8 @@ type Verification struct {
 // Detached verifies detached signatures, armored or binary, over the content of
 // signed. A signature file of more than 1 MiB is refused with ErrLimit.
 func (v Verification) Detached(signed, signature io.Reader) (*Result, error) {
-	if err := noNil("Signers", v.Signers); err != nil {
+	m, err := v.message()
+	if err != nil {
 		return nil, err
 	}
 	data, err := io.ReadAll(io.LimitReader(signature, maxSignatureFile+1))
@@ -40,7 +42,6 @@ func (v Verification) Detached(signed, signature io.Reader) (*Result, error) {
 	if len(data) > maxSignatureFile {
 		return nil, fail(trustkeep.ErrLimit, "signature of more than %d bytes", maxSignatureFile)
 	}
-	m := newMessage(v.Options, v.Signers, v.MaxExpansion)
 	if err := m.detached(data); err != nil {
 		return nil, err
 	}
@@ -50,17 +51,16 @@ func (v Verification) Detached(signed, signature io.Reader) (*Result, error) {
 	}
 	m.result.Size = n
 	m.verify()
-	return m.verdict(v.expected(), false)
+	return m.verdict()
 }
 
 const maxSignatureFile = 1 << 20
 
-// expected makes an empty list of signers mean that nobody is trusted.
-func (v Verification) expected() []*Key {
-	if v.Signers == nil {
-		return []*Key{nil}
-	}
-	return v.Signers
+func (v Verification) message() (*message, error) {
+	m := newMessage(v.Options, v.Signers, v.MaxExpansion)
+	var err error
+	m.expect, err = v.expected()
+	return m, err
 }
 
 // detached reads signature packets and nothing else.
@@ -135,11 +135,11 @@ func (v Verification) MessageFile(path string, src io.Reader) (*Result, error) {
 }
 
 func (v Verification) into(w io.Writer, src io.Reader) (*Result, error) {
-	if err := noNil("Signers", v.Signers); err != nil {
+	m, err := v.message()
+	if err != nil {
 		return nil, err
 	}
-	m := newMessage(v.Options, v.Signers, v.MaxExpansion)
-	err := m.start(src)
+	err = m.start(src)
 	if errors.Is(err, errCleartext) {
 		if err := m.cleartext(w); err != nil {
 			return nil, err
@@ -149,5 +149,5 @@ func (v Verification) into(w io.Writer, src io.Reader) (*Result, error) {
 	} else if err := copyContent(w, m); err != nil {
 		return nil, err
 	}
-	return m.verdict(v.expected(), false)
+	return m.verdict()
 }

@@ -122,9 +122,9 @@ func inspect(c *command, args []string) error {
 	case refused == nil:
 		skipped = ring.Skipped()
 	case errors.As(refused, &unreadable):
-		ring, skipped = pgp.NewKeyring(), unreadable.Skipped
+		ring, skipped = new(pgp.Keyring), unreadable.Skipped
 	default:
-		ring = pgp.NewKeyring()
+		ring = new(pgp.Keyring)
 	}
 	out := inspectJSON{Keys: []keyJSON{}, Skipped: []skippedJSON{}}
 	for k := range ring.All() {

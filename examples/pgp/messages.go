@@ -78,12 +78,15 @@ func decrypt(c *command, args []string) error {
 		if d.Keys, err = keys(keyFiles); err != nil {
 			return err
 		}
-		if d.Signers, err = keys(signers); err != nil {
-			return err
+		if len(signers) > 0 {
+			d.MustBeSigned = true
+			if d.Signers, err = keys(signers); err != nil {
+				return err
+			}
+			// A message that was never encrypted is accepted if it is signed by
+			// whom it should be.
+			d.AllowUnencrypted = true
 		}
-		// A message that was never encrypted is accepted if it is signed by
-		// whom it should be.
-		d.AllowUnencrypted = len(d.Signers) > 0
 		for _, pw := range passwords {
 			d.Passwords = append(d.Passwords, trustkeep.Password(pw))
 		}
