@@ -14,7 +14,7 @@ import (
 // Certificate describes an X.509 certificate for people, in lists, explanations and
 // JSON. Its texts are escaped, bounded in length and safe to log.
 type Certificate struct {
-	Subject      string    `json:"subject"` // RFC 2253; empty if empty or malformed
+	Subject      string    `json:"subject"` // RFC 4514; empty if empty or malformed
 	Issuer       string    `json:"issuer"`  // likewise
 	Serial       string    `json:"serial"`  // hex
 	SHA256       string    `json:"sha256"`  // of the DER, lower-case hex
@@ -35,7 +35,7 @@ func DescribeCertificate(c *x509.Certificate) Certificate {
 	}
 	sum := sha256.Sum256(c.Raw)
 	d := Certificate{
-		Subject: Printable(c.Subject.String()), Issuer: Printable(c.Issuer.String()),
+		Subject: printableName(c.RawSubject, c.Subject), Issuer: printableName(c.RawIssuer, c.Issuer),
 		SHA256: hex.EncodeToString(sum[:]), NotBefore: c.NotBefore.UTC(), NotAfter: c.NotAfter.UTC(),
 		KeyAlgorithm: keyAlgorithm(c), Usable: true,
 	}

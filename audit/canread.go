@@ -193,7 +193,7 @@ func (c *compatibility) subjects() {
 				first[string(o.Subject)] = cert.Raw
 			} else if !bytes.Equal(other, cert.Raw) {
 				reported[string(o.Subject)] = true
-				c.add(e.Alias, "duplicate-subject", fmt.Sprintf("two certificates of the subject %s issue others, and Java puts chains together by name", certinfo.Name(o.Subject)),
+				c.add(e.Alias, "duplicate-subject", fmt.Sprintf("two certificates of the subject %s issue others, and Java puts chains together by name", trustkeep.PrintableName(o.Subject)),
 					"keep the chains that the two belong to in separate stores, or write JKS")
 			}
 		}

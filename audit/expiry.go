@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/certinfo"
 )
 
 // Expiry is a certificate or component with its end of validity.
@@ -115,8 +116,8 @@ func day(t time.Time) string { return t.UTC().Format(time.DateOnly) }
 // name is what a certificate is called in a report: its subject, else its first
 // alternative name, else its serial number.
 func name(c *x509.Certificate) string {
-	if s := c.Subject.String(); s != "" {
-		return trustkeep.Printable(s)
+	if s := certinfo.Subject(c); s != "" {
+		return s
 	}
 	for _, names := range [][]string{c.DNSNames, c.EmailAddresses} {
 		if len(names) > 0 {

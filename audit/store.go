@@ -10,6 +10,7 @@ import (
 	"sync"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/certinfo"
 	"github.com/trustkeep/trustkeep/keystore"
 )
 
@@ -231,7 +232,7 @@ func (a *auditor) chain(t Target, alias string, chain []*x509.Certificate) {
 		return
 	}
 	a.add(t, trustkeep.Finding{Alias: alias, Subject: name(last), Code: MissingIssuer, Severity: trustkeep.Warning,
-		Text: fmt.Sprintf("the chain lacks %s, which signed %s", trustkeep.Printable(last.Issuer.String()), name(last)), Remedy: "add it with CompleteChain"})
+		Text: fmt.Sprintf("the chain lacks %s, which signed %s", certinfo.Issuer(last), name(last)), Remedy: "add it with CompleteChain"})
 }
 
 // end follows a chain in whatever order from its leaf as far as it leads.

@@ -12,6 +12,7 @@ import (
 
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/internal/asn1/ber"
+	"github.com/trustkeep/trustkeep/internal/certinfo"
 	"github.com/trustkeep/trustkeep/truststore"
 )
 
@@ -43,7 +44,7 @@ func (v *verifier) signer(info *signerInfo, about *SignerError) (*Signer, error)
 	if len(candidates) == 0 {
 		return nil, fmt.Errorf("its certificate is neither in the message nor known: %w", trustkeep.ErrNotFound)
 	}
-	about.Subject = candidates[0].Subject.String()
+	about.Subject = certinfo.Subject(candidates[0])
 	if err := v.checkContent(info, digest); err != nil {
 		return nil, err
 	}
@@ -61,7 +62,7 @@ func (v *verifier) signer(info *signerInfo, about *SignerError) (*Signer, error)
 			return s, nil
 		}
 		if first == nil {
-			first, about.Subject = err, c.Subject.String()
+			first, about.Subject = err, certinfo.Subject(c)
 		}
 	}
 	return nil, first

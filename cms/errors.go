@@ -67,7 +67,7 @@ func (e *NoRecipientError) Unwrap() error { return trustkeep.ErrNotFound }
 type SignerError struct {
 	// Signer is whom the message names.
 	Signer CertificateRef
-	// Subject of the certificate, where it was found.
+	// Subject of the certificate as trustkeep.PrintableName prints it, where it was found.
 	Subject string
 	// Err is what is wrong. It wraps
 	//   - trustkeep.ErrCorrupt: content or signature were changed, or are not

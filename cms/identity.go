@@ -10,6 +10,7 @@ import (
 	"io"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/certinfo"
 	"github.com/trustkeep/trustkeep/internal/given"
 	"github.com/trustkeep/trustkeep/internal/redact"
 )
@@ -107,5 +108,5 @@ func equal(certified, own crypto.PublicKey) bool {
 
 // quoted names a certificate in an error.
 func quoted(c *x509.Certificate) string {
-	return `"` + trustkeep.Printable(c.Subject.String()) + `"`
+	return `"` + certinfo.Subject(c) + `"`
 }

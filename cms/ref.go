@@ -3,10 +3,10 @@ package cms
 import (
 	"bytes"
 	"crypto/x509"
-	"crypto/x509/pkix"
 	"encoding/asn1"
 	"encoding/hex"
 	"math/big"
+	"strings"
 
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/cms/internal/berio"
@@ -17,7 +17,8 @@ import (
 // by issuer and serial number, or by subject key identifier (RFC 5652 section
 // 10.2.4 and 6.2.1). It is for errors and logs; its String is safe to print.
 type CertificateRef struct {
-	// Issuer is the distinguished name; empty where KeyID is set.
+	// Issuer is the distinguished name, printed by trustkeep.PrintableName; empty where
+	// KeyID is set.
 	Issuer string
 	// Serial is the serial number; nil where KeyID is set.
 	Serial *big.Int
@@ -140,7 +141,14 @@ func (r ref) matches(c *x509.Certificate) bool {
 	// Some products encode the name anew, with other string types. Whoever is
 	// meant is then still clear, and what follows from it is checked with the
 	// key of the certificate.
-	return bytes.Equal(r.issuer, c.RawIssuer) || nameText(r.issuer) == nameText(c.RawIssuer)
+	return bytes.Equal(r.issuer, c.RawIssuer) || sameText(r.issuer, c.RawIssuer)
+}
+
+// sameText compares names as they print, which tells two of them apart unless they are longer
+// than any that is meant to be read.
+func sameText(a, b []byte) bool {
+	text := trustkeep.PrintableName(a)
+	return text != "" && !strings.HasSuffix(text, "…") && text == trustkeep.PrintableName(b)
 }
 
 // public returns what errors show.
@@ -162,9 +170,9 @@ func integer(content []byte) *big.Int {
 
 // nameText returns a distinguished name in text.
 func nameText(der []byte) string {
-	var rdns pkix.RDNSequence
-	if rest, err := asn1.Unmarshal(der, &rdns); err != nil || len(rest) != 0 {
+	text := trustkeep.PrintableName(der)
+	if text == "" && !bytes.Equal(der, []byte{0x30, 0}) {
 		return "invalid name"
 	}
-	return rdns.String()
+	return text
 }

@@ -148,7 +148,7 @@ func fetchIssuer(ctx context.Context, cert *x509.Certificate, fetch func(context
 		reasons = append(reasons, fmt.Errorf("%s: %w", trustkeep.Printable(url), err))
 	}
 	if len(reasons) == 0 {
-		return nil, &trustkeep.Error{Op: "issuer of " + trustkeep.Printable(cert.Subject.String()), Err: trustkeep.ErrNotFound, Hint: "the certificate does not say where it is published"}
+		return nil, &trustkeep.Error{Op: "issuer of " + certinfo.Subject(cert), Err: trustkeep.ErrNotFound, Hint: "the certificate does not say where it is published"}
 	}
 	return nil, errors.Join(reasons...)
 }

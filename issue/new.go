@@ -4,6 +4,7 @@ import (
 	"crypto"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/asn1"
 	"fmt"
 	"slices"
 	"time"
@@ -184,5 +185,24 @@ func sameSubject(issuer, t *x509.Certificate) bool {
 	if t.RawSubject != nil {
 		return string(t.RawSubject) == string(issuer.RawSubject)
 	}
-	return t.Subject.String() == issuer.Subject.String()
+	return slices.Equal(attributesOf(t.Subject), attributesOf(issuer.Subject))
+}
+
+// attributesOf returns the attributes of a name, each in DER, in an order that does not
+// depend on theirs.
+func attributesOf(n pkix.Name) []string {
+	attributes := n.Names // of a parsed name
+	if n.ExtraNames != nil || len(attributes) == 0 {
+		attributes = slices.Concat(n.ToRDNSequence()...)
+	}
+	out := make([]string, 0, len(attributes))
+	for _, a := range attributes {
+		der, err := asn1.Marshal(a)
+		if err != nil { // nor can it be issued
+			continue
+		}
+		out = append(out, string(der))
+	}
+	slices.Sort(out)
+	return out
 }

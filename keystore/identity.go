@@ -13,6 +13,7 @@ import (
 	"slices"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/certinfo"
 	"github.com/trustkeep/trustkeep/internal/given"
 )
 
@@ -98,7 +99,7 @@ func (id Identity) String() string {
 	}
 	sum := sha256.Sum256(id.chain[0].Raw)
 	return fmt.Sprintf("identity %q (%s, sha256 %s)", trustkeep.Printable(id.alias),
-		trustkeep.Printable(id.chain[0].Subject.String()), hex.EncodeToString(sum[:8]))
+		certinfo.Subject(id.chain[0]), hex.EncodeToString(sum[:8]))
 }
 
 // Format prints String for every verb.
@@ -124,5 +125,5 @@ func isKey(key crypto.Signer) bool {
 
 // mismatch explains a key without its certificate.
 func mismatch(c *x509.Certificate) error {
-	return fmt.Errorf("certificate %q: %w", trustkeep.Printable(c.Subject.String()), trustkeep.ErrKeyMismatch)
+	return fmt.Errorf("certificate %q: %w", certinfo.Subject(c), trustkeep.ErrKeyMismatch)
 }

@@ -123,7 +123,7 @@ func (l *CRL) find(serial *big.Int) *x509.RevocationListEntry {
 }
 
 // name of the list's issuer, fit to be printed.
-func (l *CRL) name() string { return trustkeep.Printable(l.list.Issuer.String()) }
+func (l *CRL) name() string { return trustkeep.PrintableName(l.list.RawIssuer) }
 
 // Issuer returns the DER of the name of the authority that issued the list.
 func (l *CRL) Issuer() []byte { return bytes.Clone(l.list.RawIssuer) }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/certinfo"
 )
 
 // Error says which certificate was refused and why.
@@ -20,7 +21,7 @@ func newError(cert *x509.Certificate, err error) error { return &Error{cert, err
 
 // Error names the certificate by its subject and serial number.
 func (e *Error) Error() string {
-	return fmt.Sprintf("revocation: certificate %q (serial %x): %v", trustkeep.Printable(e.Certificate.Subject.String()), e.Certificate.SerialNumber, e.Err)
+	return fmt.Sprintf("revocation: certificate %q (serial %x): %v", certinfo.Subject(e.Certificate), e.Certificate.SerialNumber, e.Err)
 }
 
 // Unwrap returns Err.

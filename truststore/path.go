@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strconv"
 	"time"
+
+	"github.com/trustkeep/trustkeep/internal/certinfo"
 )
 
 // path is how far a chain leads when it is followed for the sake of an
@@ -221,7 +223,7 @@ func (f *finder) end(c *x509.Certificate, certs []*x509.Certificate, near namesa
 			"put the certificate of that authority into the trust store, if it is to be trusted, SHA-256 " + hexSHA256(c),
 		}}
 	}
-	issuer := `"` + printable(c.Issuer.String()) + `"`
+	issuer := `"` + cut(certinfo.Issuer(c), maxName) + `"`
 	remedy := "the peer must send its full chain, or the certificate of " + issuer + " must be put into the trust store"
 	if !peer {
 		r := Reason{
@@ -239,7 +241,7 @@ func (f *finder) end(c *x509.Certificate, certs []*x509.Certificate, near namesa
 }
 
 func missingIssuer(c *x509.Certificate) *Issuer {
-	m := &Issuer{Subject: printable(c.Issuer.String()), KeyID: hexID(c.AuthorityKeyId)}
+	m := &Issuer{Subject: cut(certinfo.Issuer(c), maxName), KeyID: hexID(c.AuthorityKeyId)}
 	for _, u := range c.IssuingCertificateURL[:min(len(c.IssuingCertificateURL), 3)] {
 		m.URLs = append(m.URLs, printable(u))
 	}

@@ -38,8 +38,8 @@ func cut(s string, n int) string { return certinfo.Cut(s, n) }
 
 // subject names a certificate for people.
 func subject(c *x509.Certificate) string {
-	if s := c.Subject.String(); s != "" {
-		return printable(s)
+	if s := certinfo.Subject(c); s != "" {
+		return cut(s, maxName)
 	}
 	if names := append(altNames(c, Server), c.EmailAddresses...); len(names) > 0 {
 		return printable(names[0])

@@ -9,6 +9,8 @@ import (
 	"net"
 	"net/http"
 	"time"
+
+	"github.com/trustkeep/trustkeep"
 )
 
 // anonymous is how a server greets a client that showed no certificate.
@@ -37,7 +39,7 @@ func serve(host string, cfg *tls.Config) (*server, error) {
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			client := anonymous
 			if certs := r.TLS.PeerCertificates; len(certs) > 0 {
-				client = certs[0].Subject.CommonName
+				client = trustkeep.Printable(certs[0].Subject.CommonName)
 			}
 			fmt.Fprintf(w, "%s greets %s", host, client)
 		}),

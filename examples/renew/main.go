@@ -91,7 +91,7 @@ func (h *host) show() error {
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(h.out, "%s: issued by %s, self-signed %t, chain of %d, until %s\n", alias, id.Leaf().Issuer, id.SelfSigned(),
+		fmt.Fprintf(h.out, "%s: issued by %s, self-signed %t, chain of %d, until %s\n", alias, trustkeep.DescribeCertificate(id.Leaf()).Issuer, id.SelfSigned(),
 			len(id.Chain()), id.Leaf().NotAfter.Format(time.DateOnly))
 	}
 	report := audit.Options{Clock: h.clock}.Run(
@@ -110,7 +110,8 @@ func (h *host) makeCA(context.Context) error {
 		return err
 	}
 	h.trust = truststore.New(root.Leaf())
-	fmt.Fprintf(h.out, "%s issued %s\n\n", root.Leaf().Subject, h.ca.Leaf().Subject)
+	issued := trustkeep.DescribeCertificate(h.ca.Leaf())
+	fmt.Fprintf(h.out, "%s issued %s\n\n", issued.Issuer, issued.Subject)
 	return nil
 }
 

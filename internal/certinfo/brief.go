@@ -42,3 +42,19 @@ func Cut(s string, n int) string {
 	}
 	return s + ellipsis
 }
+
+// Subject prints the subject of a certificate; see trustkeep.PrintableName.
+func Subject(c *x509.Certificate) string {
+	if len(c.RawSubject) == 0 { // made by hand
+		return trustkeep.DescribeCertificate(c).Subject
+	}
+	return trustkeep.PrintableName(c.RawSubject)
+}
+
+// Issuer prints the issuer of a certificate; see trustkeep.PrintableName.
+func Issuer(c *x509.Certificate) string {
+	if len(c.RawIssuer) == 0 {
+		return trustkeep.DescribeCertificate(c).Issuer
+	}
+	return trustkeep.PrintableName(c.RawIssuer)
+}

@@ -57,7 +57,7 @@ func (i *certificate) fill(der []byte) {
 	if _, err := asn1.Unmarshal(der, &c); err != nil {
 		return
 	}
-	i.Subject, i.Issuer = Name(c.TBS.Subject.FullBytes), Name(c.TBS.Issuer.FullBytes)
+	i.Subject, i.Issuer = trustkeep.PrintableName(c.TBS.Subject.FullBytes), trustkeep.PrintableName(c.TBS.Issuer.FullBytes)
 	i.Serial = c.TBS.Serial.Text(16)
 	i.NotBefore, i.NotAfter = c.TBS.Validity.NotBefore.UTC(), c.TBS.Validity.NotAfter.UTC()
 	i.KeyAlgorithm, _ = pkcs8.DescribePublic(c.TBS.Key.FullBytes)
@@ -66,15 +66,6 @@ func (i *certificate) fill(der []byte) {
 			i.addGeneralNames(e.Value)
 		}
 	}
-}
-
-// Name prints a DER name in the form of RFC 2253; empty if malformed.
-func Name(der []byte) string {
-	var rdn pkix.RDNSequence
-	if _, err := asn1.Unmarshal(der, &rdn); err != nil {
-		return ""
-	}
-	return trustkeep.Printable(rdn.String())
 }
 
 // addGeneralNames reads the names of RFC 5280 section 4.2.1.6 that are texts or

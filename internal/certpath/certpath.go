@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/certinfo"
 	"github.com/trustkeep/trustkeep/internal/given"
 	"github.com/trustkeep/trustkeep/internal/store/entry"
 )
@@ -118,7 +119,7 @@ func Link(c, parent *x509.Certificate) error {
 		return fmt.Errorf("certificate of %s: %w: %v", Subject(c), trustkeep.ErrUnsupported, err)
 	case err != nil:
 		return fmt.Errorf("missing issuer: the certificate of %s was signed by %s with another key than that of the certificate at hand: %w",
-			Subject(c), quoted(c.Issuer.String()), trustkeep.ErrNotFound)
+			Subject(c), quoted(certinfo.Issuer(c)), trustkeep.ErrNotFound)
 	case !parent.BasicConstraintsValid || !parent.IsCA:
 		return fmt.Errorf("certificate of %s was signed by %s, which is no CA: %w", Subject(c), Subject(parent), trustkeep.ErrCorrupt)
 	}
@@ -128,7 +129,7 @@ func Link(c, parent *x509.Certificate) error {
 // MissingIssuer returns an error that names the missing certificate and wraps ErrNotFound.
 func MissingIssuer(c *x509.Certificate) error {
 	return fmt.Errorf("missing issuer: there is no certificate of %s, which signed that of %s: %w",
-		quoted(c.Issuer.String()), Subject(c), trustkeep.ErrNotFound)
+		quoted(certinfo.Issuer(c)), Subject(c), trustkeep.ErrNotFound)
 }
 
 // OutsideValidity returns an error that names the certificate and its validity and wraps
@@ -138,10 +139,10 @@ func OutsideValidity(c *x509.Certificate) error {
 }
 
 // Subject returns a certificate's subject for messages, escaped and in quotes.
-func Subject(c *x509.Certificate) string { return quoted(c.Subject.String()) }
+func Subject(c *x509.Certificate) string { return quoted(certinfo.Subject(c)) }
 
-// quoted is %q that stays readable: Printable has escaped already.
-func quoted(s string) string { return `"` + trustkeep.Printable(s) + `"` }
+// quoted is %q that stays readable: the printer of names has escaped already.
+func quoted(s string) string { return `"` + s + `"` }
 
 // Date returns a time for messages.
 func Date(t time.Time) string { return t.UTC().Format(time.RFC3339) }

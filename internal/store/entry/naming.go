@@ -2,8 +2,6 @@ package entry
 
 import (
 	"crypto/sha256"
-	"crypto/x509/pkix"
-	"encoding/asn1"
 	"encoding/hex"
 	"strconv"
 	"strings"
@@ -45,11 +43,7 @@ func NameOfSubject(name []byte) string {
 	} else if cn = oneLine(cn); cn != "" {
 		return trustkeep.Printable(cn)
 	}
-	var rdns pkix.RDNSequence
-	if rest, err := asn1.Unmarshal(name, &rdns); err != nil || len(rest) > 0 {
-		return ""
-	}
-	return trustkeep.Printable(oneLine(rdns.String()))
+	return oneLine(trustkeep.PrintableName(name))
 }
 
 // ShortFingerprint returns the first 8 hex digits of the SHA-256 of der.
