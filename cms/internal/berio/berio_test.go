@@ -153,3 +153,40 @@ func FuzzReader(f *testing.F) {
 		}
 	})
 }
+
+// A string is the same by the stream, whatever the pieces and however it is read, as from
+// memory.
+func FuzzOctets(f *testing.F) {
+	for _, seed := range []string{
+		"\x04\x02hi", "\x24\x80\x04\x01h\x04\x01i\x00\x00", "\x24\x06\x04\x01h\x04\x01i",
+		"\x24\x80\x24\x80\x04\x03abc\x04\x00\x00\x00\x04\x81\x02de\x00\x00", "\x24\x80\x04\x01h\x04\x7f", "\x24\x05\x04\x01h\x04\x01i",
+	} {
+		f.Add([]byte(seed), uint8(3))
+	}
+	f.Fuzz(func(t *testing.T, data []byte, room uint8) {
+		in := ber.New(data, ber.Rules{MaxDepth: 8})
+		e, wantErr := in.Read(ber.OctetString)
+		var want []byte
+		if wantErr == nil {
+			want, wantErr = e.Octets()
+		}
+		var got []byte
+		r := newReader(data...)
+		o, err := r.Octets(ber.OctetString)
+		for err == nil {
+			buf := make([]byte, int(room)+1)
+			var n int
+			n, err = o.Read(buf)
+			got = append(got, buf[:n]...)
+		}
+		if errors.Is(err, trustkeep.ErrUnsupported) {
+			return // multi-octet tags are not for streams
+		}
+		if (err == io.EOF) != (wantErr == nil) || wantErr == nil && !bytes.Equal(got, want) {
+			t.Fatalf("stream: %x, %v; memory: %x, %v", got, err, want, wantErr)
+		}
+		if err == io.EOF && r.pos != int64(len(e.Full)) {
+			t.Fatalf("stops at %d of %d", r.pos, len(e.Full))
+		}
+	})
+}
