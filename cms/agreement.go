@@ -22,14 +22,19 @@ type agreementSpec struct {
 	hash crypto.Hash
 }
 
-// dhSinglePass-stdDH schemes, RFC 5753 section 7.1.4. The cofactor variants are
-// the same on the NIST curves but nobody sends them.
+// The dhSinglePass-stdDH schemes, which are written, and the dhSinglePass-cofactorDH ones
+// (RFC 5753 section 7.1.4). The cofactor of the NIST curves is 1, so they are the same.
 var agreementSpecs = [...]agreementSpec{
 	{newOID("1.3.132.1.11.1"), crypto.SHA256},
 	{newOID("1.3.132.1.11.2"), crypto.SHA384},
 	{newOID("1.3.132.1.11.3"), crypto.SHA512},
 	{newOID("1.3.132.1.11.0"), crypto.SHA224},
 	{newOID("1.3.133.16.840.63.0.2"), crypto.SHA1},
+	{newOID("1.3.132.1.14.1"), crypto.SHA256},
+	{newOID("1.3.132.1.14.2"), crypto.SHA384},
+	{newOID("1.3.132.1.14.3"), crypto.SHA512},
+	{newOID("1.3.132.1.14.0"), crypto.SHA224},
+	{newOID("1.3.133.16.840.63.0.3"), crypto.SHA1},
 }
 
 func agreementByID(id oid) (*agreementSpec, error) {

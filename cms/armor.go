@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"io"
+	"strings"
 )
 
 // unarmor returns the content of a PEM block (RFC 7468) if src starts with one,
@@ -14,11 +15,40 @@ import (
 func unarmor(src io.Reader) io.Reader {
 	in := bufio.NewReaderSize(src, 4096)
 	begin := []byte("-----BEGIN ")
-	if b, _ := in.Peek(len(begin)); !bytes.Equal(b, begin) {
+	b, _ := in.Peek(sniffed)
+	if !bytes.HasPrefix(b, begin) {
+		if what := encodedAs(b); what != "" {
+			return failing{unsupported(what + " instead of the message itself; decode it first")}
+		}
 		return in
 	}
 	return base64Reader{base64.NewDecoder(base64.StdEncoding, &armored{src: in})}
 }
+
+// sniffed is how much of the input is looked at.
+const sniffed = 80
+
+// encodedAs says what the input is that newcomers hand over instead of what is in it, or
+// returns "". No BER message is taken for one: it starts with 0x30, a digit.
+func encodedAs(b []byte) string {
+	if bytes.HasPrefix(b, []byte("MI")) && len(b) >= 16 && !bytes.ContainsFunc(b, func(r rune) bool {
+		return !strings.ContainsRune("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=\r\n", r)
+	}) {
+		return "base64"
+	}
+	name, _, found := bytes.Cut(b, []byte(":"))
+	if found && len(name) > 1 && !bytes.ContainsFunc(name, func(r rune) bool {
+		return r != '-' && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z')
+	}) {
+		return "a MIME message"
+	}
+	return ""
+}
+
+// failing is a reader that has nothing but an error.
+type failing struct{ err error }
+
+func (f failing) Read([]byte) (int, error) { return 0, f.err }
 
 // base64Reader says trustkeep.ErrCorrupt where the text is no base64.
 type base64Reader struct{ decoder io.Reader }

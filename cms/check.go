@@ -1,17 +1,17 @@
 package cms
 
 import (
-	"bytes"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/hmac"
 	"crypto/rsa"
 	"crypto/x509"
+	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/trustkeep/trustkeep"
-	"github.com/trustkeep/trustkeep/internal/asn1/ber"
 	"github.com/trustkeep/trustkeep/internal/certinfo"
 	"github.com/trustkeep/trustkeep/truststore"
 )
@@ -42,6 +42,11 @@ func (v *verifier) signer(info *signerInfo, about *SignerError) (*Signer, error)
 	}
 	candidates := v.candidates(info.ref)
 	if len(candidates) == 0 {
+		for _, u := range v.unread {
+			if u.refersTo(info.ref) {
+				return nil, fmt.Errorf("its certificate: %w", unreadable(u.der, u.err))
+			}
+		}
 		return nil, fmt.Errorf("its certificate is neither in the message nor known: %w", trustkeep.ErrNotFound)
 	}
 	about.Subject = certinfo.Subject(candidates[0])
@@ -121,7 +126,7 @@ func (v *verifier) accept(c *x509.Certificate, info *signerInfo, h *hashSpec, di
 	if !bearable(c) {
 		return nil, unsupported("RSA key of extraordinary size")
 	}
-	if err := info.checkSignature(c.PublicKey, h, digest); err != nil {
+	if err := info.checkSignature(keyOf(c), h, digest); err != nil {
 		return nil, err
 	}
 	if !signs(c) {
@@ -139,27 +144,50 @@ func (v *verifier) accept(c *x509.Certificate, info *signerInfo, h *hashSpec, di
 			}
 		}
 	}
-	return v.snapshot.Verify([]*x509.Certificate{c}, truststore.VerifyOptions{
+	verdict, err := v.snapshot.Verify([]*x509.Certificate{c}, truststore.VerifyOptions{
 		Purpose: purpose, Name: v.o.Address, Time: v.now, Intermediates: others,
 	})
+	return verdict, v.hint(c, err)
+}
+
+// hint adds to the refusal of a certificate what this package knows about it.
+func (v *verifier) hint(c *x509.Certificate, err error) error {
+	var refused *truststore.VerifyError
+	if !errors.As(err, &refused) {
+		return err
+	}
+	is := func(code trustkeep.Code) bool {
+		return refused.Reason.Code == code || slices.ContainsFunc(refused.Also, func(r truststore.Reason) bool { return r.Code == code })
+	}
+	if is(truststore.CodeWrongUsage) && !v.o.AnyPurpose {
+		err = fmt.Errorf("%w; VerifyOptions.AnyPurpose accepts certificates that are not for e-mail", err)
+	}
+	if is(truststore.CodeUnknownIssuer) || is(truststore.CodeIncompleteChain) {
+		for _, u := range v.unread {
+			if u.isFor(c.RawIssuer) {
+				return fmt.Errorf("%w; the message brings its issuer: %v", err, unreadable(u.der, u.err))
+			}
+		}
+	}
+	return err
 }
 
 // checkSignature checks the signature with a public key. digest is that of the
 // content.
-func (s *signerInfo) checkSignature(pub crypto.PublicKey, h *hashSpec, digest []byte) error {
+func (s *signerInfo) checkSignature(key certifiedKey, h *hashSpec, digest []byte) error {
 	if s.signed == nil {
-		return s.checkMessage(pub, h, digest, nil)
+		return s.checkMessage(key, h, digest, nil)
 	}
 	sum := func(message []byte) []byte {
 		d := h.hash.New()
 		d.Write(message)
 		return d.Sum(nil)
 	}
-	err := s.checkMessage(pub, h, sum(s.signed.der), s.signed.der)
+	err := s.checkMessage(key, h, sum(s.signed.der), s.signed.der)
 	if err != nil && s.signed.sorted != nil {
 		// Sent out of order: RFC 5652 section 5.4 signs the DER encoding,
 		// which is sorted, and some products sign what they send.
-		if s.checkMessage(pub, h, sum(s.signed.sorted), s.signed.sorted) == nil {
+		if s.checkMessage(key, h, sum(s.signed.sorted), s.signed.sorted) == nil {
 			return nil
 		}
 	}
@@ -170,16 +198,20 @@ var errSignature = corrupt("signature does not fit the content and the certifica
 
 // checkMessage checks the signature over a message, nil where only its digest
 // is known.
-func (s *signerInfo) checkMessage(pub crypto.PublicKey, h *hashSpec, digest, message []byte) error {
+func (s *signerInfo) checkMessage(key certifiedKey, h *hashSpec, digest, message []byte) error {
 	ok := false
-	switch pub := pub.(type) {
+	switch pub := key.public.(type) {
 	case *rsa.PublicKey:
 		if s.algorithm.id == oidPSS {
-			if err := checkPSS(s.algorithm, h); err != nil {
+			options, err := key.checkPSS(s.algorithm, h)
+			if err != nil {
 				return err
 			}
-			ok = rsa.VerifyPSS(pub, h.hash, digest, s.signature, nil) == nil
+			ok = rsa.VerifyPSS(pub, h.hash, digest, s.signature, options) == nil
 			break
+		}
+		if key.pss {
+			return unsupported("RSA PKCS #1 v1.5 signature by a key that is for RSA-PSS alone")
 		}
 		if s.algorithm.id != oidRSA && s.algorithm.id != h.rsa {
 			return unsupported("RSA signature " + s.algorithm.id.String())
@@ -203,45 +235,4 @@ func (s *signerInfo) checkMessage(pub crypto.PublicKey, h *hashSpec, digest, mes
 		return errSignature
 	}
 	return nil
-}
-
-// checkPSS reads RSASSA-PSS-params (RFC 4055 section 3.1). Both hashes must be
-// that of the digest, which is what crypto/rsa can do and everybody sends. The
-// length of the salt is found by checking.
-func checkPSS(a algorithm, h *hashSpec) error {
-	outer := ber.New(a.params, ber.Rules{MaxDepth: 8})
-	e, err := outer.Read(ber.Sequence)
-	if err != nil {
-		return err
-	}
-	in, err := e.Children()
-	if err != nil {
-		return err
-	}
-	sha1 := hashByHash(crypto.SHA1)
-	used, mask := sha1, sha1
-	err = optional(&in, 0, func(in *ber.Input) (err error) { used, err = readHash(in); return err })
-	if err != nil {
-		return err
-	}
-	err = optional(&in, 1, func(in *ber.Input) (err error) { mask, err = readMGF1(in); return err })
-	if err != nil {
-		return err
-	}
-	if used != h || mask != h {
-		return unsupported("RSA-PSS with different hashes")
-	}
-	for _, n := range []int{2, 3} { // length of the salt, trailer field
-		err = optional(&in, n, func(in *ber.Input) error {
-			e, err := in.Read(ber.Integer)
-			if err == nil && n == 3 && !bytes.Equal(e.Content, []byte{1}) {
-				return unsupported("RSA-PSS trailer field")
-			}
-			return err
-		})
-		if err != nil {
-			return err
-		}
-	}
-	return in.End()
 }

@@ -1,6 +1,7 @@
 package cms_test
 
 import (
+	"os"
 	"testing"
 
 	"github.com/trustkeep/trustkeep/internal/asn1/ber"
@@ -36,4 +37,13 @@ func children(t testing.TB, der []byte) (out [][]byte) {
 		t.Fatal(err)
 	}
 	return out
+}
+
+func readFile(t testing.TB, path string) []byte {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
 }

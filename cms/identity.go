@@ -80,12 +80,12 @@ func newIdentity(cert *tls.Certificate) (id identity, err error) {
 	id = identity{leaf: cert.Leaf, chain: cert.Certificate, key: cert.PrivateKey}
 	if id.leaf == nil {
 		if id.leaf, err = x509.ParseCertificate(id.chain[0]); err != nil {
-			return id, fmt.Errorf("certificate of the identity: %v: %w", err, trustkeep.ErrCorrupt)
+			return id, fmt.Errorf("certificate of the identity: %w", unreadable(id.chain[0], err))
 		}
 	}
 	// Both kinds of key tell their public half; what does not is left to fail
 	// where it is used.
-	if key, ok := id.key.(interface{ Public() crypto.PublicKey }); ok && !equal(id.leaf.PublicKey, key.Public()) {
+	if key, ok := id.key.(interface{ Public() crypto.PublicKey }); ok && !equal(keyOf(id.leaf).public, key.Public()) {
 		return id, fmt.Errorf("identity %s: %w", quoted(id.leaf), trustkeep.ErrKeyMismatch)
 	}
 	return id, nil

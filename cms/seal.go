@@ -162,7 +162,7 @@ func (o SealOptions) recipientInfo(cert *x509.Certificate, contentKey []byte) ([
 	case *ecdsa.PublicKey:
 		return agreementInfo(to, pub, contentKey)
 	}
-	return nil, unsupported(fmt.Sprintf("%v key, which cannot encrypt", cert.PublicKeyAlgorithm))
+	return nil, unsupported(keyName(cert) + " key, which cannot encrypt")
 }
 
 // overhead is about how much larger than the content the message is.

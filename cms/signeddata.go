@@ -44,6 +44,7 @@ type verifier struct {
 	size   int64
 
 	certificates []*x509.Certificate
+	unread       []unread
 	attempts     int
 	result       *Verified
 	err          error
@@ -271,8 +272,10 @@ func (v *verifier) readCertificates() error {
 		if size += len(der); size > maxCertificateIn {
 			return fmt.Errorf("certificates of more than %d bytes: %w", maxCertificateIn, trustkeep.ErrLimit)
 		}
-		c, err := x509.ParseCertificate(der)
-		if err == nil && bearable(c) {
+		switch c, err := x509.ParseCertificate(der); {
+		case err != nil:
+			v.unread = append(v.unread, unread{der, err})
+		case bearable(c):
 			v.certificates = append(v.certificates, c)
 		}
 	}
@@ -281,7 +284,7 @@ func (v *verifier) readCertificates() error {
 // bearable reports whether signatures of a certificate's key can be checked in
 // reasonable time.
 func bearable(c *x509.Certificate) bool {
-	pub, ok := c.PublicKey.(*rsa.PublicKey)
+	pub, ok := keyOf(c).public.(*rsa.PublicKey)
 	return !ok || pub.N.BitLen() <= maxRSABits && pub.E <= maxRSAExponent
 }
 

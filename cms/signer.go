@@ -35,8 +35,12 @@ func (o SignOptions) signer(id identity) (*signer, error) {
 	if !signs(id.leaf) {
 		return nil, unsupported("a key usage that excludes signatures")
 	}
+	certified := keyOf(id.leaf)
 	h := o.Hash
-	if h == 0 {
+	switch {
+	case h == 0 && certified.bound != nil:
+		h = certified.bound.hash.hash
+	case h == 0:
 		h = crypto.SHA256
 	}
 	s := &signer{leaf: id.leaf, key: key, hash: hashByHash(h), options: h}
@@ -50,9 +54,16 @@ func (o SignOptions) signer(id identity) (*signer, error) {
 	switch key.Public().(type) {
 	case *rsa.PublicKey:
 		s.algorithm = algorithm{oidRSA, nullDER} // RFC 3370 section 3.2
-		if o.PSS {
-			s.algorithm = pssAlgorithm(s.hash)
-			s.options = &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash, Hash: h}
+		if o.PSS || certified.pss {
+			salt := h.Size()
+			if b := certified.bound; b != nil {
+				if s.hash != b.hash {
+					return nil, unsupported(fmt.Sprintf("hash %v with a key that its certificate binds to %v", h, b.hash.hash))
+				}
+				salt = max(salt, b.salt)
+			}
+			s.algorithm = pssAlgorithm(s.hash, salt)
+			s.options = &rsa.PSSOptions{SaltLength: salt, Hash: h}
 		}
 	case *ecdsa.PublicKey:
 		s.algorithm = algorithm{id: s.hash.ec}
@@ -61,7 +72,7 @@ func (o SignOptions) signer(id identity) (*signer, error) {
 		s.algorithm = algorithm{id: oidEd25519}
 		s.options, s.whole = crypto.Hash(0), true
 	default:
-		return nil, unsupported(fmt.Sprintf("%v key", id.leaf.PublicKeyAlgorithm))
+		return nil, unsupported(keyName(id.leaf) + " key")
 	}
 	return s, nil
 }
@@ -76,16 +87,6 @@ func signs(c *x509.Certificate) bool {
 func isRoot(der []byte) bool {
 	c, err := x509.ParseCertificate(der)
 	return err == nil && bytes.Equal(c.RawIssuer, c.RawSubject)
-}
-
-// pssAlgorithm spells all parameters out (RFC 4055 section 3.1), with a salt as
-// long as the hash.
-func pssAlgorithm(h *hashSpec) algorithm {
-	salt := berio.TLV(berio.Integer, []byte{byte(h.hash.Size())})
-	return algorithm{oidPSS, berio.TLV(berio.Sequence,
-		berio.TLV(berio.ContextConstructed(0), algorithm{h.id, nullDER}.der()),
-		berio.TLV(berio.ContextConstructed(1), mgf1(h).der()),
-		berio.TLV(berio.ContextConstructed(2), salt))}
 }
 
 // info returns the SignerInfo (RFC 5652 section 5.3) for content of that digest.
