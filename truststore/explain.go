@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/trustkeep/trustkeep"
@@ -16,7 +17,7 @@ import (
 // paid by refusals alone.
 func (s *Snapshot) explain(code trustkeep.Code, chain []*x509.Certificate, o VerifyOptions, err error) *VerifyError {
 	e := &VerifyError{
-		Chain: slices.Clone(chain), Purpose: o.Purpose, Name: o.Name, Time: o.Time,
+		Chain: slices.Clone(chain), Purpose: o.Purpose, Name: o.asked(), Time: o.Time,
 		Store: s.String(), Generation: s.generation, Err: err,
 	}
 	if code != "" {
@@ -80,7 +81,10 @@ func callerReason(code trustkeep.Code) Reason {
 		r.Remedy = "the peer must be set up to present one"
 	case CodeNoName:
 		r.Text = "no server name was given, and without it any server that the authorities know would do"
-		r.Remedy = "set VerifyOptions.Name to the host name or IP address that was dialled"
+		r.Remedy = "set VerifyOptions.Name to the host name or IP address that was dialled, or URI to what the server is called"
+	case CodeWrongName:
+		r.Text = "the URI or trust domain that was asked for is none"
+		r.Remedy = "set VerifyOptions.URI to a URI with a scheme, TrustDomain to a name such as domain.example, and both for servers and clients only"
 	case CodeWrongPurpose:
 		r.Text = "the purpose is none of server, client, email and any"
 	}
@@ -93,10 +97,16 @@ func (s *Snapshot) beyond(code trustkeep.Code, chain []*x509.Certificate, o Veri
 	case CodePinMismatch:
 		return Reason{code, "it is trusted, but neither it (" + PinCertificate(chain[0]).String() + ") nor its key (" + PinKey(chain[0]).String() + ") is pinned",
 			"find out why the peer has changed its certificate, and pin the new one"}, true
+	case CodeWrongName:
+		r := callerReason(code)
+		r.Text += ": " + cut(printable(o.checkNames().Error()), 512)
+		return r, true
+	case CodeFIPS:
+		return Reason{code, err.Error(), "the peer needs a certificate with a key that is allowed, from an authority with one"}, true
 	case CodeOutOfScope:
 		what := o.Purpose.String()
-		if o.Name != "" {
-			what += ` "` + printable(o.Name) + `"`
+		if o.named() {
+			what += ` "` + printable(o.asked()) + `"`
 		}
 		return Reason{code, "its chain leads to the store, but to nothing there that counts for the " + what + " now",
 			"widen the scope of the anchor, or have the certificate issued by another authority"}, true
@@ -150,14 +160,17 @@ func validity(c *x509.Certificate, now time.Time, what string) (Reason, bool) {
 
 // naming explains what is wrong with the names of the peer's certificate.
 func naming(c *x509.Certificate, o VerifyOptions) (Reason, bool) {
-	if o.Name == "" {
+	if !o.named() {
 		return Reason{}, false
 	}
-	if o.Purpose == Email && hasAddress(c, o.Name) || o.Purpose != Email && c.VerifyHostname(o.Name) == nil {
+	if r, ok := namingURI(c, o); ok {
+		return r, true
+	}
+	if o.Name == "" || o.Purpose == Email && hasAddress(c, o.Name) || o.Purpose != Email && c.VerifyHostname(o.Name) == nil {
 		return Reason{}, false
 	}
 	name := `"` + printable(o.Name) + `"`
-	if o.Purpose != Email && commonNameFits(c, o.Name) {
+	if o.commonNameFits(c) {
 		return Reason{
 			CodeCommonNameOnly,
 			"it names " + name + " only as common name, which no longer counts",
@@ -181,6 +194,25 @@ func naming(c *x509.Certificate, o VerifyOptions) (Reason, bool) {
 		"it is made out to " + listNames(names) + ", not to " + name,
 		"ask for the peer by one of these names, or have the certificate issued anew for " + name,
 	}, true
+}
+
+// namingURI explains what is wrong with the URIs of the peer's certificate.
+func namingURI(c *x509.Certificate, o VerifyOptions) (Reason, bool) {
+	if o.urisFit(c) {
+		return Reason{}, false
+	}
+	want, have := `the URI "`+printable(o.URI)+`"`, rawURIs(c)
+	if o.TrustDomain != "" && (o.URI == "" || slices.Contains(have, o.URI)) {
+		want = `one SPIFFE ID of "` + printable(o.TrustDomain) + `"`
+	}
+	text := "it has no URI, so not " + want + " either"
+	switch {
+	case len(have) > 1 && (o.TrustDomain != "" || strings.HasPrefix(o.URI, spiffe)):
+		text = "it has " + count(len(have), "URI") + ", and a SPIFFE ID must be the only one"
+	case len(have) > 0:
+		text = "it is made out to " + listNames(have) + " and not to " + want
+	}
+	return Reason{CodeNameMismatch, text, "ask for the peer by the URI that it has, or have the certificate issued anew with " + want}, true
 }
 
 // rest explains what crypto/x509 only looks at once a path is complete: usages,

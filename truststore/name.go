@@ -2,6 +2,8 @@ package truststore
 
 import (
 	"crypto/x509"
+	"crypto/x509/pkix"
+	"slices"
 	"strings"
 )
 
@@ -58,13 +60,20 @@ func altNames(c *x509.Certificate, p Purpose) []string {
 }
 
 // commonNameFits reports whether the common name, which no longer counts, is
-// the name that was asked for.
-func commonNameFits(c *x509.Certificate, name string) bool {
-	if c.Subject.CommonName == "" || len(altNames(c, Server)) > 0 {
+// the name that was asked for, and nothing else names the certificate: with any
+// subject alternative name, the subject is not looked at (RFC 9525 section 2).
+func (o VerifyOptions) commonNameFits(c *x509.Certificate) bool {
+	if o.Purpose == Email || o.Name == "" || o.URI != "" || o.TrustDomain != "" || c.Subject.CommonName == "" || hasAltNames(c) {
 		return false
 	}
 	// The rules for names in certificates, wildcards included, are those of
 	// VerifyHostname; let it have the common name as a DNS name.
 	probe := &x509.Certificate{DNSNames: []string{c.Subject.CommonName}}
-	return equalFoldASCII(c.Subject.CommonName, name) || probe.VerifyHostname(name) == nil
+	return equalFoldASCII(c.Subject.CommonName, o.Name) || probe.VerifyHostname(o.Name) == nil
+}
+
+// hasAltNames reports whether the certificate has subject alternative names of any
+// kind, those that crypto/x509 passes over included.
+func hasAltNames(c *x509.Certificate) bool {
+	return slices.ContainsFunc(c.Extensions, func(e pkix.Extension) bool { return e.Id.Equal(oidSubjectAltName) })
 }

@@ -81,16 +81,12 @@ func acceptedWith(leaf *x509.Certificate, with []Relaxation, o VerifyOptions, op
 		options.CurrentTime = leaf.NotAfter
 	}
 	anyName := slices.Contains(with, AllowAnyName) ||
-		slices.Contains(with, AllowCommonName) && o.Purpose != Email && commonNameFits(leaf, o.Name)
+		slices.Contains(with, AllowCommonName) && o.commonNameFits(leaf)
 	switch {
-	case anyName || o.Name == "" && o.Purpose != Server:
-	case o.Name == "":
+	case anyName:
+	case o.Purpose == Server && !o.named(), !o.ownNamesFit(leaf):
 		return false
-	case o.Purpose == Email:
-		if !hasAddress(leaf, o.Name) {
-			return false
-		}
-	default:
+	case o.Purpose != Email:
 		options.DNSName = o.Name
 	}
 	chains, err := leaf.Verify(options)

@@ -16,8 +16,13 @@ type Scope struct {
 	// Names are the host names, IP addresses or e-mail addresses of the peers:
 	// "host.example" exactly, "*.host.example" one label below it,
 	// ".host.example" anything below it, "@host.example" any address there.
-	// A question without a name is outside of every list.
+	// "spiffe://domain.example/path" is a URI and fits exactly, "spiffe://domain.example"
+	// fits that trust domain and all IDs there. A question without a name is outside of
+	// every list.
 	Names []string
+	// TrustDomains are those of SPIFFE whose bundle the anchor belongs to: it counts only
+	// for certificates that have an ID there, also where the question names nobody.
+	TrustDomains []string
 	// Purposes for which the anchor counts.
 	Purposes []Purpose
 	// Until is when the anchor ceases to count.
@@ -25,17 +30,37 @@ type Scope struct {
 }
 
 // allows reports whether the question is within the scope.
-func (s Scope) allows(o VerifyOptions) bool {
+func (s Scope) allows(leaf *x509.Certificate, o VerifyOptions) bool {
 	if !s.Until.IsZero() && o.Time.After(s.Until) {
 		return false
 	}
 	if len(s.Purposes) > 0 && !slices.Contains(s.Purposes, o.Purpose) {
 		return false
 	}
-	return len(s.Names) == 0 || slices.ContainsFunc(s.Names, func(pattern string) bool { return nameInScope(pattern, o.Name) })
+	if len(s.TrustDomains) > 0 {
+		_, domain, ok := spiffeID(leaf)
+		if !ok || !slices.Contains(s.TrustDomains, domain) {
+			return false
+		}
+	}
+	// Each name that was asked for must be in scope.
+	for _, name := range []string{o.Name, o.URI} {
+		if name != "" && len(s.Names) > 0 && !s.namesHave(name) {
+			return false
+		}
+	}
+	return len(s.Names) == 0 || o.Name != "" || o.URI != "" || o.TrustDomain != "" && s.namesHave(o.asked())
+}
+
+func (s Scope) namesHave(name string) bool {
+	return slices.ContainsFunc(s.Names, func(pattern string) bool { return nameInScope(pattern, name) })
 }
 
 func nameInScope(pattern, name string) bool {
+	if strings.Contains(pattern, "://") || strings.Contains(name, "://") {
+		domain, ok := trustDomain(pattern)
+		return pattern == name || ok && pattern == spiffe+domain && strings.HasPrefix(name, pattern+"/")
+	}
 	pattern, name = lowerASCII(strings.TrimSuffix(pattern, ".")), lowerASCII(strings.TrimSuffix(name, "."))
 	switch {
 	case name == "" || pattern == "":
@@ -67,12 +92,21 @@ func (t *Truststore) SetScope(alias string, scope Scope) error {
 			return trustkeep.ErrNotFound
 		}
 		b.scopes = cloneScopes(b.scopes)
-		scope.Names, scope.Purposes = slices.Clone(scope.Names), slices.Clone(scope.Purposes)
-		if b.scopes[entry.Fold(e.Alias)] = scope; len(scope.Names)+len(scope.Purposes) == 0 && scope.Until.IsZero() {
+		scope = scope.clone()
+		if b.scopes[entry.Fold(e.Alias)] = scope; scope.zero() {
 			delete(b.scopes, entry.Fold(e.Alias))
 		}
 		return nil
 	})
+}
+
+func (s Scope) clone() Scope {
+	s.Names, s.TrustDomains, s.Purposes = slices.Clone(s.Names), slices.Clone(s.TrustDomains), slices.Clone(s.Purposes)
+	return s
+}
+
+func (s Scope) zero() bool {
+	return len(s.Names)+len(s.TrustDomains)+len(s.Purposes) == 0 && s.Until.IsZero()
 }
 
 func cloneScopes(m map[string]Scope) map[string]Scope {
@@ -108,19 +142,20 @@ func scopesOf(entries []*entry.Entry, byAlias map[string]Scope) map[string][]Sco
 }
 
 // inScope reports whether the certificate may be the anchor of an answer.
-func (s *Snapshot) inScope(c *x509.Certificate, o VerifyOptions) bool {
+// The peer's own certificate is the first of chain.
+func (s *Snapshot) inScope(c *x509.Certificate, chain []*x509.Certificate, o VerifyOptions) bool {
 	scopes, bounded := s.scopes[string(c.Raw)]
-	return !bounded || slices.ContainsFunc(scopes, func(sc Scope) bool { return sc.allows(o) })
+	return !bounded || slices.ContainsFunc(scopes, func(sc Scope) bool { return sc.allows(chain[0], o) })
 }
 
 // poolInScope is Pool without the anchors that are out of scope.
-func (s *Snapshot) poolInScope(o VerifyOptions) *x509.CertPool {
+func (s *Snapshot) poolInScope(chain []*x509.Certificate, o VerifyOptions) *x509.CertPool {
 	pool := x509.NewCertPool()
 	if s.platform != nil {
 		pool = s.platform.Clone()
 	}
 	for _, c := range s.certs {
-		if s.inScope(c, o) {
+		if s.inScope(c, chain, o) {
 			pool.AddCert(c)
 		}
 	}

@@ -80,9 +80,13 @@ func (s *Snapshot) Certificates() []*x509.Certificate { return slices.Clone(s.ce
 // All yields what Certificates returns, without the copy.
 func (s *Snapshot) All() iter.Seq[*x509.Certificate] { return slices.Values(s.certs) }
 
-// Pool returns the certificates as crypto/tls and crypto/x509 take them. It is
-// never nil, built once and shared. Do not modify it; Clone it instead.
-func (s *Snapshot) Pool() *x509.CertPool {
+// Pool returns the certificates as crypto/tls and crypto/x509 take them, never nil. Each
+// call makes a copy, which the caller may modify without effect on the store; callers that
+// need it often keep it with its snapshot.
+func (s *Snapshot) Pool() *x509.CertPool { return s.shared().Clone() }
+
+// shared is built once and must not leave the package: whoever has it can add to it.
+func (s *Snapshot) shared() *x509.CertPool {
 	s.poolOnce.Do(func() {
 		switch {
 		case s.platform != nil && len(s.certs) == 0:

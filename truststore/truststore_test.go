@@ -91,13 +91,13 @@ func TestPoolIsShared(t *testing.T) {
 	store := truststore.New(pki.Root.Cert)
 	a, _ := store.Snapshot()
 	b, _ := store.Snapshot()
-	if a != b || a.Pool() != b.Pool() || !a.Contains(pki.Root.Cert) || a.Contains(pki.Intermediate.Cert) {
+	if a != b || !a.Pool().Equal(b.Pool()) || !a.Contains(pki.Root.Cert) || a.Contains(pki.Intermediate.Cert) {
 		t.Error("snapshots of one generation differ")
 	}
 	if err := store.Add("", pki.Intermediate.Cert); err != nil {
 		t.Fatal(err)
 	}
-	if c, _ := store.Snapshot(); c.Pool() == a.Pool() || !c.Contains(pki.Intermediate.Cert) || a.Contains(pki.Intermediate.Cert) {
+	if c, _ := store.Snapshot(); c.Pool().Equal(a.Pool()) || !c.Contains(pki.Intermediate.Cert) || a.Contains(pki.Intermediate.Cert) {
 		t.Error("a snapshot changed")
 	}
 	empty, err := new(truststore.Truststore).Snapshot()
@@ -335,5 +335,32 @@ func TestLargeStore(t *testing.T) {
 	}
 	if d := testcpu.Since(start); d > 10*time.Second {
 		t.Errorf("took %v", d)
+	}
+}
+
+// Whoever gets a pool can add to it, and to nothing else.
+func TestPoolsAreCopies(t *testing.T) {
+	pki, stranger := testpki.New(t, testpki.Options{}), testpki.New(t, testpki.Options{Name: "Stranger"})
+	platform, err := truststore.Platform()
+	if err != nil {
+		t.Skip(err)
+	}
+	store, err := truststore.New(pki.Root.Cert).Snapshot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	both, err := truststore.Union(store, platform).Snapshot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, s := range map[string]*truststore.Snapshot{"store": store, "platform": platform, "both": both, "empty": truststore.Pinned()} {
+		before := s.Pool()
+		s.Pool().AddCert(stranger.Root.Cert)
+		if !s.Pool().Equal(before) {
+			t.Errorf("%s: the pool that was handed out is the store's", name)
+		}
+		if _, err := s.Verify(stranger.Server(host).Chain, truststore.VerifyOptions{Name: host, Time: pki.Now()}); err == nil {
+			t.Errorf("%s: trusts what was added to the pool that was handed out", name)
+		}
 	}
 }

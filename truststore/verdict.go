@@ -4,6 +4,7 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"fmt"
+	"slices"
 
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/internal/certinfo"
@@ -53,19 +54,18 @@ type Verdict struct {
 	Relaxations []Relaxation
 }
 
-// newVerdict reports the shortest of the chains that crypto/x509 accepted.
-func newVerdict(chains [][]*x509.Certificate) *Verdict {
-	chain := chains[0]
-	for _, c := range chains[1:] {
-		if len(c) < len(chain) {
-			chain = c
+// newVerdicts reports the chains that crypto/x509 accepted, the shortest first.
+func newVerdicts(chains [][]*x509.Certificate) []*Verdict {
+	var out []*Verdict
+	for _, chain := range chains {
+		v := &Verdict{Chain: chain, Anchor: chain[len(chain)-1], Rule: RuleChain}
+		if len(chain) == 1 {
+			v.Rule = RuleExact
 		}
+		out = append(out, v)
 	}
-	v := &Verdict{Chain: chain, Anchor: chain[len(chain)-1], Rule: RuleChain}
-	if len(chain) == 1 {
-		v.Rule = RuleExact
-	}
-	return v
+	slices.SortStableFunc(out, func(a, b *Verdict) int { return len(a.Chain) - len(b.Chain) })
+	return out
 }
 
 // String describes the verdict in one line.

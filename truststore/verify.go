@@ -66,9 +66,18 @@ type VerifyOptions struct {
 	// Purpose of the certificate. If zero, Server.
 	Purpose Purpose
 	// Name that the certificate must have as a subject alternative name: an address
-	// for Email, else a host name or IP address. It must be set for Server; for other
-	// purposes, an empty Name asks for none.
+	// for Email, else a host name or IP address. It must be set for Server, unless URI
+	// or TrustDomain is; for other purposes, an empty Name asks for none.
 	Name string
+	// URI that the certificate must have as a subject alternative name, for Server and
+	// Client: "spiffe://domain.example/path" or any other. Octets are compared; nothing
+	// is normalised. If empty, none is asked for.
+	URI string
+	// TrustDomain is the SPIFFE trust domain, such as "domain.example", that the
+	// certificate must have an ID in, for Server and Client. If empty, none is asked
+	// for. Of Name, URI and TrustDomain, all that are set must fit. A certificate has a
+	// SPIFFE ID if that is its only URI (X509-SVID section 2), whichever of the two asks.
+	TrustDomain string
 	// Time of the decision. If zero, now.
 	Time time.Time
 	// Intermediates are certificates that may complete the chain besides
@@ -145,8 +154,12 @@ func (s *Snapshot) Verify(chain []*x509.Certificate, o VerifyOptions) (*Verdict,
 	if code != "" {
 		return nil, s.explain(code, chain, o, nil)
 	}
-	verdict, code, err := s.decide(chain, o, usage)
-	if code != "" || err != nil || verdict == nil {
+	verdicts, code, err := s.candidates(chain, o, usage)
+	if len(verdicts) == 0 {
+		return nil, s.explain(code, chain, o, err)
+	}
+	verdict, code, err := admit(verdicts)
+	if code != "" {
 		return nil, s.explain(code, chain, o, err)
 	}
 	if len(o.Pins) > 0 && !fitsAny(o.Pins, chain[0]) {
@@ -164,41 +177,40 @@ func (s *Snapshot) Verify(chain []*x509.Certificate, o VerifyOptions) (*Verdict,
 	return verdict, nil
 }
 
-// decide finds the rule that grants trust. Without a verdict, code or err says
-// why there is none; both are empty where only an e-mail address is wrong.
-func (s *Snapshot) decide(chain []*x509.Certificate, o VerifyOptions, usage x509.ExtKeyUsage) (v *Verdict, code trustkeep.Code, err error) {
-	v, code, err = s.byPath(chain, o, usage)
-	if v != nil {
-		return v, "", nil
-	}
+// candidates finds the rules that grant trust: the chains of crypto/x509, the shortest
+// first, and then what only a pin or a relaxation grants. Without any, code or err says
+// why; both are empty where only a name is wrong.
+func (s *Snapshot) candidates(chain []*x509.Certificate, o VerifyOptions, usage x509.ExtKeyUsage) (found []*Verdict, code trustkeep.Code, err error) {
+	chains, code, err := s.byPath(chain, o, usage)
+	found = newVerdicts(chains)
 	leaf := chain[0]
 	rule := Rule(0)
 	switch {
-	case s.Contains(leaf) && s.inScope(leaf, o):
+	case len(found) == 0 && s.Contains(leaf) && s.inScope(leaf, chain, o):
 		rule = RuleExact
 	case fitsAny(s.pins, leaf):
 		rule = RulePin
 	default:
-		return nil, code, err
+		return found, code, err
 	}
 	// An empty list makes the pin's rule strict, and repeats what byPath has
 	// found of the exact one.
 	if with, ok := relaxed(leaf, o, usage); ok {
-		return &Verdict{Chain: []*x509.Certificate{leaf}, Anchor: leaf, Rule: rule, Relaxations: with}, "", nil
+		return append(found, &Verdict{Chain: []*x509.Certificate{leaf}, Anchor: leaf, Rule: rule, Relaxations: with}), "", nil
 	}
-	if o.Purpose == Server && o.Name == "" {
+	if len(found) == 0 && o.Purpose == Server && !o.named() {
 		return nil, CodeNoName, nil
 	}
-	return nil, code, err
+	return found, code, err
 }
 
 // byPath asks crypto/x509.
-func (s *Snapshot) byPath(chain []*x509.Certificate, o VerifyOptions, usage x509.ExtKeyUsage) (*Verdict, trustkeep.Code, error) {
-	if o.Purpose == Server && o.Name == "" {
+func (s *Snapshot) byPath(chain []*x509.Certificate, o VerifyOptions, usage x509.ExtKeyUsage) ([][]*x509.Certificate, trustkeep.Code, error) {
+	if o.Purpose == Server && !o.named() {
 		return nil, CodeNoName, nil // "any name" to crypto/x509
 	}
 	options := x509.VerifyOptions{
-		Roots:       s.Pool(),
+		Roots:       s.shared(),
 		CurrentTime: o.Time,
 		KeyUsages:   []x509.ExtKeyUsage{usage},
 	}
@@ -211,26 +223,24 @@ func (s *Snapshot) byPath(chain []*x509.Certificate, o VerifyOptions, usage x509
 			options.Intermediates.AddCert(c)
 		}
 	}
+	if !o.ownNamesFit(chain[0]) {
+		return nil, "", nil
+	}
 	if o.Purpose != Email {
 		options.DNSName = o.Name
-	} else if o.Name != "" && !hasAddress(chain[0], o.Name) {
-		return nil, "", nil
 	}
 	chains, err := chain[0].Verify(options)
 	if err == nil && len(chains) == 0 {
 		err = errors.New("no chain") // cannot happen; trusts nobody if it does
 	}
 	if err != nil || len(s.scopes) == 0 {
-		if err != nil {
-			return nil, "", err
-		}
-		return newVerdict(chains), "", nil
+		return chains, "", err
 	}
 	// Of several paths, one may end in scope; and a certificate that is in
 	// the store itself hides the path that leads on from it.
 	within := func(chains [][]*x509.Certificate) (in [][]*x509.Certificate) {
 		for _, c := range chains {
-			if s.inScope(c[len(c)-1], o) {
+			if s.inScope(c[len(c)-1], chain, o) {
 				in = append(in, c)
 			}
 		}
@@ -238,7 +248,7 @@ func (s *Snapshot) byPath(chain []*x509.Certificate, o VerifyOptions, usage x509
 	}
 	in := within(chains)
 	if len(in) == 0 {
-		options.Roots = s.poolInScope(o)
+		options.Roots = s.poolInScope(chain, o)
 		if chains, err = chain[0].Verify(options); err == nil {
 			in = within(chains)
 		}
@@ -246,7 +256,22 @@ func (s *Snapshot) byPath(chain []*x509.Certificate, o VerifyOptions, usage x509
 	if len(in) == 0 {
 		return nil, CodeOutOfScope, nil
 	}
-	return newVerdict(in), "", nil
+	return in, "", nil
+}
+
+// admit applies what is said of whole chains beyond crypto/x509: one that passes suffices.
+func admit(verdicts []*Verdict) (*Verdict, trustkeep.Code, error) {
+	var refused error
+	for _, v := range verdicts {
+		err := fipsAllows(v.Chain)
+		if err == nil {
+			return v, "", nil
+		}
+		if refused == nil {
+			refused = err
+		}
+	}
+	return nil, CodeFIPS, refused
 }
 
 // precheck refuses what must not get as far as crypto/x509, where an empty name
@@ -260,8 +285,10 @@ func (s *Snapshot) precheck(chain []*x509.Certificate, o VerifyOptions) (x509.Ex
 		return 0, CodeEmptyStore
 	case len(chain) == 0:
 		return 0, CodeNoCertificate
-	case o.Purpose == Server && o.Name == "" && !slices.Contains(o.Allow, AllowAnyName):
+	case o.Purpose == Server && !o.named() && !slices.Contains(o.Allow, AllowAnyName):
 		return 0, CodeNoName
+	case o.checkNames() != nil:
+		return 0, CodeWrongName
 	}
 	for _, certs := range [][]*x509.Certificate{chain, o.Intermediates} {
 		for _, c := range certs {

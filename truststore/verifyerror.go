@@ -18,6 +18,7 @@ const (
 	CodeNoCertificate trustkeep.Code = "no-certificate" // the peer sent none
 	CodeNoName        trustkeep.Code = "no-name"        // no name given for a server
 	CodeWrongPurpose  trustkeep.Code = "wrong-purpose"  // Purpose out of range
+	CodeWrongName     trustkeep.Code = "wrong-name"     // URI or TrustDomain is none, or not for that Purpose
 
 	CodeExpired           trustkeep.Code = "expired"            // a certificate is no longer valid
 	CodeNotYetValid       trustkeep.Code = "not-yet-valid"      // a certificate is not valid yet
@@ -37,6 +38,7 @@ const (
 
 	// What goes beyond crypto/x509.
 	CodePinMismatch       trustkeep.Code = "pin-mismatch"       // neither the certificate nor its key is pinned
+	CodeFIPS              trustkeep.Code = "fips"               // a key that FIPS 140-3 mode does not allow
 	CodeOutOfScope        trustkeep.Code = "out-of-scope"       // its anchor does not count for this name, purpose or time
 	CodeRevoked           trustkeep.Code = "revoked"            // revoked by its issuer
 	CodeRevocationUnknown trustkeep.Code = "revocation-unknown" // whether it was revoked could not be found out
@@ -82,7 +84,8 @@ type VerifyError struct {
 	MissingIssuer *Issuer
 	// Chain is what the peer sent.
 	Chain []*x509.Certificate
-	// Purpose, Name and Time are what was asked.
+	// Purpose, Name and Time are what was asked. Name is the URI or, as
+	// "spiffe://domain", the trust domain where no other name was asked for.
 	Purpose Purpose
 	Name    string
 	Time    time.Time
@@ -138,9 +141,9 @@ func (e *VerifyError) Unwrap() []error {
 		}
 	case CodeEmptyStore:
 		errs = append(errs, trustkeep.ErrEmpty)
-	case CodeNoName, CodeWrongPurpose:
+	case CodeNoName, CodeWrongPurpose, CodeWrongName:
 		errs = append(errs, trustkeep.ErrInvalid)
-	case CodeCriticalExtension, CodeWeakSignature:
+	case CodeCriticalExtension, CodeWeakSignature, CodeFIPS:
 		errs = append(errs, trustkeep.ErrUnsupported)
 	}
 	if e.Err != nil {
