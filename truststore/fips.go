@@ -2,14 +2,12 @@ package truststore
 
 import (
 	"crypto/ecdsa"
-	"crypto/ed25519"
-	"crypto/elliptic"
-	"crypto/fips140"
 	"crypto/rsa"
 	"crypto/x509"
 	"fmt"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/fips"
 )
 
 // fipsAllows refuses a chain with a key that crypto/tls does not allow in FIPS 140-3 mode
@@ -17,27 +15,15 @@ import (
 // verified itself (fipsAllowedChains); what is verified here is filtered here. Exactly
 // trusted and pinned certificates are no exception.
 func fipsAllows(chain []*x509.Certificate) error {
-	if !fips140.Enabled() {
+	if !fips.Enabled() {
 		return nil
 	}
 	for _, c := range chain {
-		if !fipsKey(c) {
+		if !fips.TLSKey(c.PublicKey) {
 			return &refusedKey{c}
 		}
 	}
 	return nil
-}
-
-func fipsKey(c *x509.Certificate) bool {
-	switch k := c.PublicKey.(type) {
-	case *rsa.PublicKey:
-		return k.N.BitLen() >= 2048
-	case *ecdsa.PublicKey:
-		return k.Curve == elliptic.P256() || k.Curve == elliptic.P384() || k.Curve == elliptic.P521()
-	case ed25519.PublicKey:
-		return true
-	}
-	return false
 }
 
 // refusedKey is a certificate whose key is not allowed.

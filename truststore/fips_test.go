@@ -5,7 +5,6 @@ import (
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/elliptic"
-	"crypto/fips140"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/tls"
@@ -18,6 +17,7 @@ import (
 	"time"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/fips"
 	"github.com/trustkeep/trustkeep/internal/testpki"
 	"github.com/trustkeep/trustkeep/truststore"
 )
@@ -25,7 +25,7 @@ import (
 // Under GODEBUG=fips140=on, each kind of key is accepted in each place of a chain if and
 // only if crypto/tls accepts it there.
 func TestFIPSKeysAreThoseOfCryptoTLS(t *testing.T) {
-	if !fips140.Enabled() {
+	if !fips.Enabled() {
 		again := exec.Command(os.Args[0], "-test.run=^TestFIPSKeysAreThoseOfCryptoTLS$", "-test.v")
 		again.Env = append(os.Environ(), "GODEBUG=fips140=on")
 		if out, err := again.CombinedOutput(); err != nil {

@@ -3,15 +3,10 @@ package truststore
 import (
 	"bytes"
 	"crypto/x509"
-	"errors"
-	"slices"
 	"time"
 
 	"github.com/trustkeep/trustkeep"
 )
-
-// maxJudged bounds for how many chains revocation is asked. A peer can make crypto/x509 find many.
-const maxJudged = 8
 
 // PoolSuffices reports whether every peer that Verify accepts without relaxations is also one
 // that crypto/x509 accepts by Pool, so that Judge can decide on what crypto/tls has verified. It
@@ -19,9 +14,10 @@ const maxJudged = 8
 func (s *Snapshot) PoolSuffices() bool { return len(s.pins) == 0 }
 
 // Judge decides what narrows trust, about a peer that crypto/tls has verified: whether it has
-// one of VerifyOptions.Pins, and whether a chain ends in an anchor whose scope covers the
-// question and passes Revocation. One chain that passes all is enough, the shortest first. sent
-// is what the peer presented, verified is ConnectionState.VerifiedChains.
+// one of VerifyOptions.Pins, the URI and an ID of the TrustDomain, and whether a chain ends in an
+// anchor whose scope covers the question, is allowed in FIPS 140-3 mode and passes Revocation. One
+// chain that passes all is enough, the shortest first. sent is what the peer presented, verified
+// is ConnectionState.VerifiedChains.
 //
 // Judge assumes that crypto/tls has verified the chains with the Pool of this snapshot, for this
 // Purpose and, if it is Server, for the name that was dialled: signatures, names, usages and
@@ -46,8 +42,11 @@ func (s *Snapshot) Judge(sent []*x509.Certificate, verified [][]*x509.Certificat
 	if len(verified) == 0 {
 		return nil, &trustkeep.Error{Op: "truststore: judge", Err: trustkeep.ErrInvalid, Hint: "crypto/tls has verified nothing; with InsecureSkipVerify, use Verify"}
 	}
-	if len(o.Pins) > 0 && !fitsAny(o.Pins, sent[0]) {
-		return nil, s.explain(CodePinMismatch, sent, o, nil)
+	if o.checkNames() != nil {
+		return nil, s.explain(CodeWrongName, sent, o, nil)
+	}
+	if !o.urisFit(sent[0]) {
+		return nil, s.explain("", sent, o, nil)
 	}
 	var fit [][]*x509.Certificate
 	for _, chain := range verified {
@@ -58,26 +57,7 @@ func (s *Snapshot) Judge(sent []*x509.Certificate, verified [][]*x509.Certificat
 	if len(fit) == 0 {
 		return s.Verify(sent, o)
 	}
-	slices.SortStableFunc(fit, func(a, b []*x509.Certificate) int { return len(a) - len(b) })
-	var first error
-	for _, chain := range fit[:min(len(fit), maxJudged)] {
-		v := newVerdict([][]*x509.Certificate{chain})
-		if o.Revocation == nil {
-			return v, nil
-		}
-		err := o.checkRevocation(v.Chain)
-		if err == nil {
-			return v, nil
-		}
-		if first == nil {
-			first = err
-		}
-	}
-	code := CodeRevocationUnknown
-	if errors.Is(first, trustkeep.ErrRevoked) {
-		code = CodeRevoked
-	}
-	return nil, s.explain(code, sent, o, first)
+	return s.narrow(sent, newVerdicts(fit), o)
 }
 
 // counts reports whether a verified chain is of that peer, valid at the time and anchored here,
@@ -92,5 +72,5 @@ func (s *Snapshot) counts(chain []*x509.Certificate, leaf *x509.Certificate, o V
 		}
 	}
 	anchor := chain[len(chain)-1]
-	return bytes.Equal(chain[0].Raw, leaf.Raw) && (s.Platform() || s.Contains(anchor)) && s.inScope(anchor, o)
+	return bytes.Equal(chain[0].Raw, leaf.Raw) && (s.Platform() || s.Contains(anchor)) && s.inScope(anchor, chain, o)
 }

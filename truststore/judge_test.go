@@ -113,3 +113,41 @@ func TestJudge(t *testing.T) {
 		t.Error("PoolSuffices")
 	}
 }
+
+// The URI and the trust domain count in Judge as in Verify.
+func TestJudgeComparesURIs(t *testing.T) {
+	pki := testpki.New(t, testpki.Options{})
+	peer := pki.Issue(testpki.Request{CommonName: "w", Edit: uris("spiffe://a.example/x")})
+	s, err := truststore.New(pki.Root.Cert).Snapshot()
+	noError(t, err)
+	verified := [][]*x509.Certificate{{peer.Cert, pki.Intermediate.Cert, pki.Root.Cert}}
+	for _, c := range []struct {
+		uri, domain string
+		code        trustkeep.Code
+	}{
+		{"spiffe://a.example/x", "", ""}, {"", "a.example", ""}, {"spiffe://a.example/y", "", truststore.CodeNameMismatch},
+		{"", "b.example", truststore.CodeNameMismatch}, {"", "spiffe://a.example", truststore.CodeWrongName},
+	} {
+		_, err := s.Judge(sent(peer), verified, truststore.VerifyOptions{Purpose: truststore.Client, URI: c.uri, TrustDomain: c.domain, Time: pki.Now()})
+		if code(err) != c.code || (err == nil) != (c.code == "") {
+			t.Errorf("%q %q: %v", c.uri, c.domain, err)
+		}
+	}
+}
+
+// A pin beside a store does not lead past a revocation that the chain shows.
+func TestPinsDoNotLeadPastRevocation(t *testing.T) {
+	pki := testpki.New(t, testpki.Options{})
+	leaf := pki.Server(host)
+	both, err := truststore.Union(truststore.New(pki.Root.Cert), truststore.Pinned(truststore.PinKey(leaf.Cert))).Snapshot()
+	noError(t, err)
+	needsIssuer := checkerFunc(func(chain []*x509.Certificate, _ []byte) error {
+		if len(chain) == 1 {
+			return nil // nobody to ask
+		}
+		return trustkeep.ErrRevoked
+	})
+	if v, err := both.Verify(leaf.Chain, truststore.VerifyOptions{Name: host, Time: pki.Now(), Revocation: needsIssuer}); code(err) != truststore.CodeRevoked {
+		t.Errorf("%v, %v", v, err)
+	}
+}

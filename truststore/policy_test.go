@@ -81,6 +81,34 @@ func TestRelaxations(t *testing.T) {
 	}
 }
 
+// The common name counts only where no alternative name of any kind is there.
+func TestAllowCommonName(t *testing.T) {
+	pki := testpki.New(t, testpki.Options{})
+	other := func(c *x509.Certificate) { // an otherName, which crypto/x509 passes over
+		value := []byte{0x30, 0x0d, 0xa0, 0x0b, 6, 3, 0x2a, 3, 4, 0xa0, 4, 0x0c, 2, 'm', 'e'}
+		c.ExtraExtensions = append(c.ExtraExtensions, pkix.Extension{Id: asn1.ObjectIdentifier{2, 5, 29, 17}, Value: value})
+	}
+	for _, c := range []struct {
+		name   string
+		r      testpki.Request
+		accept bool
+	}{
+		{"none", testpki.Request{}, true},
+		{"the DNS name of another", testpki.Request{Names: []string{"other.example"}}, false},
+		{"an address", testpki.Request{Names: []string{"192.0.2.1"}}, false},
+		{"an e-mail address", testpki.Request{Names: []string{"me@partner.example"}}, false},
+		{"a URI", testpki.Request{Edit: uris("https://partner.example/")}, false},
+		{"another kind of name", testpki.Request{Edit: other}, false},
+	} {
+		c.r.CommonName, c.r.SelfSigned = host, true
+		leaf := pki.Issue(c.r)
+		o := truststore.VerifyOptions{Name: host, Time: pki.Now(), Allow: []truststore.Relaxation{truststore.AllowCommonName}}
+		if _, err := truststore.New(leaf.Cert).Verify(leaf.Chain, o); (err == nil) != c.accept {
+			t.Errorf("%s: %v", c.name, err)
+		}
+	}
+}
+
 // Without a name, only AllowAnyName will do, and only for what is exactly trusted.
 func TestNoName(t *testing.T) {
 	pki := testpki.New(t, testpki.Options{})

@@ -16,8 +16,8 @@ const (
 	// AllowExpired accepts a certificate after its end. It does not accept one
 	// before its beginning.
 	AllowExpired Relaxation = "expired"
-	// AllowCommonName accepts a server certificate without any subject
-	// alternative name whose common name is the name asked for, as
+	// AllowCommonName accepts a server certificate without subject alternative
+	// names of any kind whose common name is the name asked for, as
 	// home-made certificates often have it (RFC 9525 section 2 forbids it).
 	AllowCommonName Relaxation = "common-name"
 	// AllowAnyName accepts a certificate whatever names it has.

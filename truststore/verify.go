@@ -158,23 +158,7 @@ func (s *Snapshot) Verify(chain []*x509.Certificate, o VerifyOptions) (*Verdict,
 	if len(verdicts) == 0 {
 		return nil, s.explain(code, chain, o, err)
 	}
-	verdict, code, err := admit(verdicts)
-	if code != "" {
-		return nil, s.explain(code, chain, o, err)
-	}
-	if len(o.Pins) > 0 && !fitsAny(o.Pins, chain[0]) {
-		return nil, s.explain(CodePinMismatch, chain, o, nil)
-	}
-	if o.Revocation != nil {
-		if err := o.checkRevocation(verdict.Chain); err != nil {
-			code := CodeRevocationUnknown
-			if errors.Is(err, trustkeep.ErrRevoked) {
-				code = CodeRevoked
-			}
-			return nil, s.explain(code, chain, o, err)
-		}
-	}
-	return verdict, nil
+	return s.narrow(chain, verdicts, o)
 }
 
 // candidates finds the rules that grant trust: the chains of crypto/x509, the shortest
@@ -257,21 +241,6 @@ func (s *Snapshot) byPath(chain []*x509.Certificate, o VerifyOptions, usage x509
 		return nil, CodeOutOfScope, nil
 	}
 	return in, "", nil
-}
-
-// admit applies what is said of whole chains beyond crypto/x509: one that passes suffices.
-func admit(verdicts []*Verdict) (*Verdict, trustkeep.Code, error) {
-	var refused error
-	for _, v := range verdicts {
-		err := fipsAllows(v.Chain)
-		if err == nil {
-			return v, "", nil
-		}
-		if refused == nil {
-			refused = err
-		}
-	}
-	return nil, CodeFIPS, refused
 }
 
 // precheck refuses what must not get as far as crypto/x509, where an empty name

@@ -1,0 +1,60 @@
+package truststore
+
+import (
+	"crypto/x509"
+	"errors"
+
+	"github.com/trustkeep/trustkeep"
+)
+
+// maxJudged bounds for how many chains revocation is asked. A peer can make crypto/x509 find many.
+const maxJudged = 8
+
+// narrow decides what is decided on top of chains that are trusted otherwise: the pins, the keys
+// that FIPS 140-3 mode allows and revocation. One chain that passes all is enough; verdicts has
+// the shortest first. The error explains what the first chain fails at that came the furthest.
+func (s *Snapshot) narrow(chain []*x509.Certificate, verdicts []*Verdict, o VerifyOptions) (*Verdict, error) {
+	if len(o.Pins) > 0 && !fitsAny(o.Pins, chain[0]) {
+		return nil, s.explain(CodePinMismatch, chain, o, nil)
+	}
+	allowed, code, err := admit(verdicts)
+	if len(allowed) == 0 {
+		return nil, s.explain(code, chain, o, err)
+	}
+	if o.Revocation == nil {
+		return allowed[0], nil
+	}
+	var first error
+	for _, v := range allowed[:min(len(allowed), maxJudged)] {
+		err := o.checkRevocation(v.Chain)
+		if err == nil {
+			return v, nil
+		}
+		if first == nil {
+			first = err
+		}
+	}
+	code = CodeRevocationUnknown
+	if errors.Is(first, trustkeep.ErrRevoked) {
+		code = CodeRevoked
+	}
+	return nil, s.explain(code, chain, o, first)
+}
+
+// admit returns the verdicts that nothing is held against, and, without any, what is held
+// against the first. Pins, which know no issuer that could have revoked, count only where
+// there is no chain.
+func admit(verdicts []*Verdict) (allowed []*Verdict, code trustkeep.Code, err error) {
+	for _, v := range verdicts {
+		if v.Rule == RulePin && len(allowed) > 0 {
+			break
+		}
+		refused := fipsAllows(v.Chain)
+		if refused == nil {
+			allowed = append(allowed, v)
+		} else if err == nil {
+			code, err = CodeFIPS, refused
+		}
+	}
+	return allowed, code, err
+}
