@@ -189,7 +189,7 @@ type goCode struct {
 func newGoCode(t *testing.T) *goCode {
 	t.Helper()
 	// The packages and what they import. natskv needs go.work.
-	cmd := exec.Command("go", "list", "-export", "-deps", "-json=ImportPath,Name,Export", "./...", "./natskv/...")
+	cmd := exec.Command("go", "list", "-export", "-deps", "-json=ImportPath,Name,Export", "./...", "./bench/...", "./examples/...", "./natskv/...")
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
