@@ -16,7 +16,7 @@ type Limits struct {
 	// what unlocking may use, so that a store of a thousand honest keys can be unlocked whole.
 	MaxIterations int
 	// MaxKDFMemory is the memory in bytes for one memory-hard key derivation (scrypt, Argon2).
-	// Default 32 MiB.
+	// Default 64 MiB: the second setting of RFC 9106 for Argon2.
 	MaxKDFMemory int64
 	// MaxKeyBits is the size of an asymmetric key that anything is computed with: the modulus
 	// of RSA, the prime of DSA and Diffie-Hellman. Default 16,384.
@@ -38,7 +38,7 @@ func (l Limits) WithDefaults() Limits {
 		l.MaxIterations = 5_000_000
 	}
 	if l.MaxKDFMemory == 0 {
-		l.MaxKDFMemory = 32 << 20
+		l.MaxKDFMemory = 64 << 20
 	}
 	if l.MaxKeyBits == 0 {
 		l.MaxKeyBits = 16_384

@@ -10,7 +10,7 @@ import (
 func TestLimitsDefaults(t *testing.T) {
 	defaults := trustkeep.Limits{}.WithDefaults()
 	want := trustkeep.Limits{
-		MaxSize: 128 << 20, MaxDepth: 32, MaxEntries: 200_000, MaxIterations: 5_000_000, MaxKDFMemory: 32 << 20,
+		MaxSize: 128 << 20, MaxDepth: 32, MaxEntries: 200_000, MaxIterations: 5_000_000, MaxKDFMemory: 64 << 20,
 		MaxKeyBits: 16_384,
 	}
 	if defaults != want {

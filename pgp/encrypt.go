@@ -239,8 +239,10 @@ func (e Encryption) start(out *compose.Message, plan encryptionPlan, signers []*
 		w = c
 	}
 	var intended []*packet.Recipient
-	for _, r := range plan.recipients {
-		if !r.hidden {
+	if !slices.ContainsFunc(plan.recipients, func(r recipient) bool { return r.hidden }) {
+		// A list without the hidden ones would make the signature worthless to them
+		// (RFC 9580 section 5.2.3.36), one with them would name them.
+		for _, r := range plan.recipients {
 			intended = append(intended, &packet.Recipient{KeyVersion: r.entity.PrimaryKey.Version, Fingerprint: r.entity.PrimaryKey.Fingerprint})
 		}
 	}

@@ -55,6 +55,9 @@ type parsedKey struct {
 // parseKey makes a key of its packets. It reads them once with go-crypto, so
 // that what cannot be used is refused here.
 func parseKey(packets []grammar.Raw) (*Key, error) {
+	if len(packets) > material.MaxPackets { // also for what merging and editing make: it must be readable again
+		return nil, fail(trustkeep.ErrLimit, "key of %d packets", len(packets))
+	}
 	entity, err := readEntity(packets)
 	if err != nil {
 		return nil, err

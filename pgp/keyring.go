@@ -13,7 +13,6 @@ import (
 	"github.com/trustkeep/trustkeep/internal/storefile"
 	"github.com/trustkeep/trustkeep/pgp/internal/armor"
 	"github.com/trustkeep/trustkeep/pgp/internal/grammar"
-	"github.com/trustkeep/trustkeep/pgp/internal/material"
 )
 
 // Keyring is a list of keys, as a file holds them. It never changes and is
@@ -177,8 +176,6 @@ func (p *parser) packets(data []byte, base int64, exact bool) error {
 		switch {
 		case first.Tag != grammar.TagSecretKey && first.Tag != grammar.TagPublicKey:
 			p.skip(at(first.Offset), raw, fail(trustkeep.ErrCorrupt, "packet of type %d outside a key", first.Tag))
-		case len(current) > material.MaxPackets:
-			p.skip(at(first.Offset), raw, fail(trustkeep.ErrLimit, "key of %d packets", len(current)))
 		default:
 			key, err := parseKey(current)
 			if err != nil {

@@ -17,9 +17,9 @@ import (
 // SHA-1. It is the largest count there is (RFC 9580 section 3.7.1.3).
 const iteratedCount = 65011712
 
-// argon2Memory is in KiB: 32 MiB, which is also what Limits.MaxKDFMemory allows
-// by default.
-const argon2Memory = 32 << 10
+// argon2Memory is in KiB: 64 MiB, of the second setting of RFC 9106 section 4,
+// and what Limits.MaxKDFMemory allows by default.
+const argon2Memory = 64 << 10
 
 // iterated is how passwords become keys where everybody has to follow.
 func (o Options) iterated() *s2k.Config {
@@ -183,7 +183,7 @@ func (k *Key) chargeUnlock(locked []*packet.PrivateKey, o Options) error {
 // locked.
 //
 // Version 4 keys get what GnuPG 2.2 reads: AES-256 by an iterated SHA-256 of
-// 65,011,712 bytes; version 6 keys Argon2 (3 passes, 4 lanes, 32 MiB) and
+// 65,011,712 bytes; version 6 keys Argon2 (3 passes, 4 lanes, 64 MiB) and
 // AES-256-OCB, RFC 9580 section 3.7.2.1. An empty passphrase is an error that
 // wraps ErrInvalid, and so is nil.
 func (k *Key) Lock(passphrase trustkeep.PasswordSource, o Options) (*Key, error) {

@@ -247,7 +247,7 @@ func TestCostOfPasswords(t *testing.T) {
 		}
 	}
 	for _, s := range append(specs(Options{}, PresetRFC9580), message(Options{}, true)) {
-		if s.Mode != s2kcost.Argon2 || s.Passes != 3 || s.Parallelism != 4 || s.Memory != 15 {
+		if s.Mode != s2kcost.Argon2 || s.Passes != 3 || s.Parallelism != 4 || s.Memory != 16 {
 			t.Errorf("%+v", s)
 		}
 	}
