@@ -14,7 +14,8 @@ import (
 type Expiry struct {
 	Target string
 	Alias  string // entry, where there is one
-	// Subject of the certificate, or name of the component.
+	// Subject of the certificate, or name of the component, with the subkey that ends
+	// before its key.
 	Subject  string
 	NotAfter time.Time
 	// Position in its chain; 0 is the leaf.
@@ -81,7 +82,15 @@ func datesOf(t Target) (dates []dated) {
 	if chain := chainOf(t.Component); len(chain) > 0 {
 		add("", chain)
 	} else if c := t.Component; c != nil {
-		dates = append(dates, dated{Expiry{Target: t.Name, Subject: trustkeep.Printable(c.Name()), NotAfter: c.NotAfter()}, c.NotBefore()})
+		name := trustkeep.Printable(c.Name())
+		dates = append(dates, dated{Expiry{Target: t.Name, Subject: name, NotAfter: c.NotAfter()}, c.NotBefore()})
+		if d, ok := c.(interface{ Parts() []trustkeep.Part }); ok {
+			for _, p := range d.Parts() {
+				if !p.NotAfter.Equal(c.NotAfter()) {
+					dates = append(dates, dated{Expiry{Target: t.Name, Subject: name + ", " + p.Name, NotAfter: p.NotAfter}, p.NotBefore})
+				}
+			}
+		}
 	}
 	return dates
 }

@@ -127,6 +127,15 @@ func (c *Component) NotBefore() time.Time { return c.content.NotBefore() }
 // NotAfter returns when the current content expires, zero for never.
 func (c *Component) NotAfter() time.Time { return c.content.NotAfter() }
 
+// Parts returns the parts of the current content that have a validity of their own, the
+// primary key of a PGP key first; see pgp.Key.Parts. It is nil for X.509.
+func (c *Component) Parts() []trustkeep.Part {
+	if p, ok := c.content.(interface{ Parts() []trustkeep.Part }); ok {
+		return p.Parts()
+	}
+	return nil
+}
+
 // Revoked reports whether the current content is a PGP key that contains its own revocation.
 func (c *Component) Revoked() bool {
 	r, ok := c.content.(interface{ Revoked() bool })

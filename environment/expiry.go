@@ -33,9 +33,9 @@ type Expiry struct {
 	Location    string    `json:"location"`        // "deployed", "connection out", ...; "component" for one that is not deployed
 	Atoms       []string  `json:"atoms,omitempty"` // empty for all of the environment
 	Version     int       `json:"version"`
-	Frozen      bool      `json:"frozen,omitempty"` // a copy: the process has to be deployed again
-	Subject     string    `json:"subject,omitempty"`
-	Issuer      bool      `json:"issuer,omitempty"` // one of the certificate's chain
+	Frozen      bool      `json:"frozen,omitempty"`  // a copy: the process has to be deployed again
+	Subject     string    `json:"subject,omitempty"` // of the certificate, or the subkey that ends before its key
+	Issuer      bool      `json:"issuer,omitempty"`  // one of the certificate's chain
 	NotAfter    time.Time `json:"notAfter"`
 	Expired     bool      `json:"expired"`
 }
@@ -167,6 +167,11 @@ func (q ExpiryQuery) rows(c *component.Component, place Expiry, now time.Time) [
 	}
 	if c.Kind() != trustkeep.X509 {
 		add("", false, c.NotAfter())
+		for _, p := range c.Parts() {
+			if !p.NotAfter.Equal(c.NotAfter()) {
+				add(p.Name, false, p.NotAfter)
+			}
+		}
 		return out
 	}
 	place.Type = typeX509

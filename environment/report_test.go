@@ -17,6 +17,23 @@ import (
 	"github.com/trustkeep/trustkeep/pkitest"
 )
 
+// TestSubkeysInExpiryReport: the subkey that encrypts ends before its key.
+func TestSubkeysInExpiryReport(t *testing.T) {
+	w := newWorld(t, environment.Options{})
+	o := pgp.Options{Clock: w.clock.Now}
+	key, _, err := pgp.Generate(pgp.GenerateOptions{Options: o, UserIDs: []string{"p"}})
+	must(t, err)
+	subkey := key.Info(o).Subkeys[0]
+	key, err = key.SetSubkeyExpiry(subkey.Fingerprint, w.clock.Now().AddDate(0, 0, 10), o)
+	must(t, err)
+	check(w.Import(t.Context(), "p", key.Marshal(), environment.ComponentOptions{ID: "p"}))(t)
+	must(t, w.test.Deploy(t.Context(), "p"))
+	got := check(w.Expiring(t.Context(), environment.ExpiryQuery{}))(t)
+	if len(got) != 1 || got[0].Subject != "subkey "+subkey.KeyID+" that encrypts" || got[0].Expired {
+		t.Errorf("%+v", got)
+	}
+}
+
 func TestExpiryReport(t *testing.T) {
 	w := newWorld(t, environment.Options{})
 	ctx := t.Context()

@@ -40,6 +40,10 @@ type Item interface {
 // worth.
 type revocable interface{ Revoked() bool }
 
+// divided is an Item with parts of their own validity: a PGP key, whose encryption subkey
+// may expire before it. Parts that are not listed for a use make the item useless for it.
+type divided interface{ Parts() []trustkeep.Part }
+
 // Use is a purpose of an item in exchanges with a partner.
 type Use uint16
 
@@ -158,7 +162,8 @@ func (s *Set[T]) Variant(name string) *Set[T] {
 // Resolve returns the items for one use at a time.
 //
 // For sending (Encrypt, Sign, SignMDN, ClientTLS) it returns exactly one item: of those that
-// are valid, not revoked and past their PreferredFrom, the one preferred or made last. If all
+// are valid, not revoked and past their PreferredFrom, the one preferred or made last. A PGP
+// key is valid for a use as long as a subkey for it is. If all
 // valid items are before their PreferredFrom, it returns the one with the earliest. If every
 // item has expired, the error is ErrNoneValid.
 //
@@ -178,7 +183,7 @@ func (s *Set[T]) Resolve(u Use, at time.Time) ([]T, error) {
 	}
 	if u&sends == 0 {
 		slices.SortStableFunc(fit, func(a, b Member[T]) int {
-			if va, vb := a.valid(at), b.valid(at); va != vb {
+			if va, vb := a.valid(u, at), b.valid(u, at); va != vb {
 				if va {
 					return -1
 				}
@@ -192,7 +197,7 @@ func (s *Set[T]) Resolve(u Use, at time.Time) ([]T, error) {
 		}
 		return items, nil
 	}
-	valid := slices.DeleteFunc(fit, func(m Member[T]) bool { return !m.valid(at) })
+	valid := slices.DeleteFunc(fit, func(m Member[T]) bool { return !m.valid(u, at) })
 	if len(valid) == 0 {
 		return nil, fmt.Errorf("%w to %s", ErrNoneValid, u)
 	}
@@ -226,12 +231,45 @@ func (s *Set[T]) Send(u Use, at time.Time) (T, error) {
 	return items[0], nil
 }
 
-func (m Member[T]) valid(at time.Time) bool {
+func (m Member[T]) valid(u Use, at time.Time) bool {
 	if r, ok := any(m.Item).(revocable); ok && r.Revoked() {
 		return false
 	}
+	within := func(start, end time.Time) bool { return !at.Before(start) && (end.IsZero() || at.Before(end)) }
+	if !within(m.Item.NotBefore(), m.Item.NotAfter()) {
+		return false
+	}
+	parts := m.parts(u)
+	return parts == nil || slices.ContainsFunc(parts, func(p trustkeep.Part) bool { return within(p.NotBefore, p.NotAfter) })
+}
+
+// parts returns the parts of the item for the uses; nil if it has none of their own for them.
+func (m Member[T]) parts(u Use) []trustkeep.Part {
+	d, ok := any(m.Item).(divided)
+	if !ok || u&partUses == 0 {
+		return nil
+	}
+	all := d.Parts()
+	if all == nil {
+		return nil
+	}
+	return slices.DeleteFunc(all, func(p trustkeep.Part) bool {
+		return !(p.Encrypts && u&(Encrypt|Decrypt) != 0 || p.Signs && u&(Sign|Verify|SignMDN|VerifyMDN) != 0)
+	})
+}
+
+// partUses are the uses that a part of an item may serve.
+const partUses = Encrypt | Decrypt | Sign | Verify | SignMDN | VerifyMDN
+
+// end is when the item ends, or before that the first of its parts that the uses need.
+func (m Member[T]) end() time.Time {
 	end := m.Item.NotAfter()
-	return !at.Before(m.Item.NotBefore()) && (end.IsZero() || at.Before(end))
+	for _, p := range m.parts(m.Uses) {
+		if !p.NotAfter.IsZero() && (end.IsZero() || p.NotAfter.Before(end)) {
+			end = p.NotAfter
+		}
+	}
+	return end
 }
 
 // since is from when on the member counts as the newest.
@@ -243,11 +281,12 @@ func (m Member[T]) since() time.Time {
 }
 
 // Expiring lists the members that have expired or expire before a time, the earliest first.
+// A PGP key expires with the subkey that its uses need.
 func (s *Set[T]) Expiring(before time.Time) []Member[T] {
 	out := slices.DeleteFunc(s.Members(), func(m Member[T]) bool {
-		end := m.Item.NotAfter()
+		end := m.end()
 		return end.IsZero() || !end.Before(before)
 	})
-	slices.SortStableFunc(out, func(a, b Member[T]) int { return a.Item.NotAfter().Compare(b.Item.NotAfter()) })
+	slices.SortStableFunc(out, func(a, b Member[T]) int { return a.end().Compare(b.end()) })
 	return out
 }
