@@ -21,7 +21,7 @@ var mayImport = map[string][]string{
 	"tlsctx/ftps": {"tlsctx", "truststore"},
 	"cms":         {"truststore"},
 	"forecast":    {"tlsctx", "truststore"},
-	"revocation":  {},
+	"revocation":  {"truststore"},
 	"clamd":       {},
 	"bridge":      {"keystore", "truststore"},
 	// Storages know records, not what is in them.

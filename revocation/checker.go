@@ -1,14 +1,15 @@
 package revocation
 
 import (
-	"bytes"
 	"context"
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/truststore"
 )
 
 // Mode decides about a certificate about which nothing could be learned.
@@ -135,62 +136,83 @@ func setDefault(d *time.Duration, value time.Duration) {
 	}
 }
 
-// CheckRevocation decides on a chain that is trusted otherwise: the peer's
-// certificate first, the anchor last. staple is the OCSP response that came with
-// the handshake, nil for none; at is the time of the decision. The context and
-// Options.Timeout end the fetching. What the end of the context has kept from being learned is
-// refused in every Mode.
+// CheckRevocation decides on a chain that is trusted otherwise; see
+// truststore.RevocationChecker. The context and Options.Timeout end the fetching. What the end
+// of the context has kept from being learned is refused in every Mode.
+//
+// About a self-signed certificate nothing is asked. One whose issuer was not found is refused
+// by HardFail, by RequireStaple and where it promises a staple. In both cases, and before
+// everything else, a list of Options.CRLs that names the certificate counts.
 //
 // The error is an *Error. It wraps trustkeep.ErrRevoked for a certificate that
-// was revoked; any other means that nothing could be learned.
-func (c *Checker) CheckRevocation(ctx context.Context, chain []*x509.Certificate, staple []byte, at time.Time) error {
-	if c == nil || len(chain) == 0 {
-		return &trustkeep.Error{Op: "revocation: nothing to check", Err: trustkeep.ErrInvalid}
+// was revoked; any other means that nothing could be learned. A question without a chain is
+// trustkeep.ErrInvalid.
+func (c *Checker) CheckRevocation(ctx context.Context, q truststore.RevocationQuestion) ([]truststore.RevocationResult, error) {
+	if c == nil || len(q.Chain) == 0 || slices.Contains(q.Chain, nil) {
+		return nil, &trustkeep.Error{Op: "revocation: nothing to check", Err: trustkeep.ErrInvalid}
 	}
 	caller := ctx
 	ctx, cancel := context.WithTimeoutCause(ctx, c.o.Timeout, errSilent)
 	defer cancel()
-	if len(chain) == 1 {
-		return c.checkExact(chain[0], staple, at)
-	}
-	n := len(chain) - 1
-	if c.o.Coverage == LeafOnly {
-		n = 1
-	}
+	results := make([]truststore.RevocationResult, len(q.Chain))
+	var subjects []question
 	left := 0 // places where something can be fetched
-	for _, cert := range chain[:n] {
-		left += c.places(cert)
+	for i, cert := range q.Chain {
+		results[i] = truststore.RevocationResult{Certificate: cert, Status: truststore.RevocationGood}
+		switch {
+		case i > 0 && i == len(q.Chain)-1:
+			results[i].Status = truststore.RevocationAnchor
+		case q.Exempts(cert):
+			results[i].Status = truststore.RevocationExempted
+		case i > 0 && c.o.Coverage == LeafOnly:
+			results[i].Status = truststore.RevocationSkipped
+		default:
+			one := question{cert: cert, issuer: q.Issuer, at: q.At, index: i}
+			if len(q.Chain) > 1 {
+				one.issuer = q.Chain[i+1]
+			}
+			if i == 0 {
+				one.staple = q.Staple
+			}
+			subjects = append(subjects, one)
+			left += c.places(cert)
+		}
 	}
 	// The authorities first: what a revoked one says about others is void.
-	for i := n - 1; i >= 0; i-- {
-		q := question{cert: chain[i], issuer: chain[i+1], at: at, left: left}
-		left -= c.places(chain[i])
-		var s []byte
-		if i == 0 {
-			s = staple
+	for _, one := range slices.Backward(subjects) {
+		one.left = left
+		left -= c.places(one.cert)
+		if q.SelfSigned() {
+			if err := c.namedByLists(one); err != nil {
+				return nil, newError(one.cert, err)
+			}
+			results[one.index].Status = truststore.RevocationSelfSigned
+			continue
 		}
-		err := c.checkOne(ctx, q, s, i == 0)
+		err := c.checkOne(ctx, one)
 		if err == nil {
 			continue
 		}
 		if caller.Err() != nil && !errors.Is(err, caller.Err()) {
 			err = fmt.Errorf("%w: %w", caller.Err(), err)
 		}
-		if !errors.Is(err, trustkeep.ErrRevoked) && c.o.Mode == SoftFail && !errors.Is(err, errStapleMissing) && caller.Err() == nil {
-			if c.o.OnUnknown != nil {
-				c.o.OnUnknown(chain[i], err)
-			}
-			continue
+		if errors.Is(err, trustkeep.ErrRevoked) || c.o.Mode != SoftFail || errors.Is(err, errStapleMissing) || caller.Err() != nil {
+			return nil, newError(one.cert, err)
 		}
-		return newError(chain[i], err)
+		results[one.index] = truststore.RevocationResult{Certificate: one.cert, Status: truststore.RevocationUnknown, Reason: err}
+		if c.o.OnUnknown != nil {
+			c.o.OnUnknown(one.cert, err)
+		}
 	}
-	return nil
+	return results, nil
 }
 
 // question is about one certificate.
 type question struct {
-	cert, issuer *x509.Certificate
+	cert, issuer *x509.Certificate // a nil issuer is not known
 	at           time.Time
+	staple       []byte
+	index        int // of the certificate in its chain
 	left         int // places to fetch from, those of the certificates that come later included
 }
 
@@ -221,7 +243,11 @@ var errStapleMissing = errors.New("no valid OCSP response came with the handshak
 
 // checkOne asks every source until one answers. The error wraps
 // trustkeep.ErrRevoked or says why there is no answer.
-func (c *Checker) checkOne(ctx context.Context, q question, staple []byte, leaf bool) error {
+func (c *Checker) checkOne(ctx context.Context, q question) error {
+	if q.issuer == nil {
+		return c.checkUnsigned(q)
+	}
+	staple, leaf := q.staple, q.index == 0
 	var reasons []error
 	// answered takes what a source says: nil is a clean answer.
 	answered := func(err error) bool {
@@ -287,20 +313,26 @@ func (c *Checker) revokedByLists(q question) error {
 	return nil
 }
 
-// checkExact looks at a certificate whose issuer is not known: it is trusted for
-// itself. A list of the caller that names it counts, although its signature
-// cannot be checked; everything else is silence, which is no reason to refuse
-// what the caller trusts by name. A self-signed certificate is its own issuer.
-func (c *Checker) checkExact(cert *x509.Certificate, staple []byte, at time.Time) error {
-	selfIssued := bytes.Equal(cert.RawIssuer, cert.RawSubject)
-	for _, l := range c.lists[string(cert.RawIssuer)] {
-		if e := l.find(cert.SerialNumber); e != nil && !e.RevocationTime.After(at.Add(c.o.Skew)) {
-			return newError(cert, revoked(e.RevocationTime, e.ReasonCode, "a list of "+l.name()))
-		}
+var errNoIssuer = errors.New("the certificate of its issuer was not found, which no answer can do without")
+
+// checkUnsigned looks at a certificate whose issuer is not known, so that no answer about it
+// can be verified. A list of the caller that names it counts all the same.
+func (c *Checker) checkUnsigned(q question) error {
+	if err := c.namedByLists(q); err != nil {
+		return err
 	}
-	if staple != nil && selfIssued {
-		if err := c.ocspAnswer(question{cert: cert, issuer: cert, at: at}, staple); errors.Is(err, trustkeep.ErrRevoked) {
-			return newError(cert, err)
+	if c.o.RequireStaple || mustStaple(q.cert) {
+		return fmt.Errorf("%w: %w", errStapleMissing, errNoIssuer)
+	}
+	return errNoIssuer
+}
+
+// namedByLists looks for the certificate in the lists of the caller, whose signatures
+// it cannot check.
+func (c *Checker) namedByLists(q question) error {
+	for _, l := range c.lists[string(q.cert.RawIssuer)] {
+		if e := l.find(q.cert.SerialNumber); e != nil && !e.RevocationTime.After(q.at.Add(c.o.Skew)) {
+			return revoked(e.RevocationTime, e.ReasonCode, "a list of "+l.name())
 		}
 	}
 	return nil

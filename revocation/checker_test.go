@@ -6,6 +6,7 @@ import (
 	"crypto/x509/pkix"
 	"errors"
 	"math/big"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/internal/testpki"
+	"github.com/trustkeep/trustkeep/truststore"
 )
 
 func TestStapledResponses(t *testing.T) {
@@ -54,7 +56,7 @@ func TestStapledResponses(t *testing.T) {
 			if mode == SoftFail && want == "unknown" {
 				want = "good"
 			}
-			err := ch.CheckRevocation(context.Background(), w.chain(), c.staple, w.now)
+			err := ch.check(context.Background(), w.chain(), c.staple, w.now)
 			if got := outcome(err); got != want {
 				t.Errorf("%s, %v: %s, want %s: %v", name, mode, got, want, err)
 			}
@@ -72,7 +74,7 @@ func TestResponseOfAnotherIssuerWithTheSameSerial(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := w.checker(Options{Coverage: LeafOnly}).CheckRevocation(context.Background(), w.chain(), der, w.now); outcome(err) != "unknown" || !strings.Contains(err.Error(), "another issuer") {
+	if err := w.checker(Options{Coverage: LeafOnly}).check(context.Background(), w.chain(), der, w.now); outcome(err) != "unknown" || !strings.Contains(err.Error(), "another issuer") {
 		t.Errorf("%v", err)
 	}
 }
@@ -123,7 +125,7 @@ func TestLists(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			supplied := w.checker(Options{CRLs: []*CRL{w.rootList(), w.parsed(c.list)}})
-			if err := supplied.CheckRevocation(context.Background(), w.chain(), nil, w.now); outcome(err) != c.want {
+			if err := supplied.check(context.Background(), w.chain(), nil, w.now); outcome(err) != c.want {
 				t.Errorf("at hand: %v, want %s", err, c.want)
 			}
 			// A fetched list is dropped when it is stale, before its entries are looked at.
@@ -134,7 +136,7 @@ func TestLists(t *testing.T) {
 			f := &fetcher{data: c.list}
 			fetched := w.checker(Options{CRLs: []*CRL{w.rootList()}, FetchCRL: f.crl})
 			for range 3 {
-				if err := fetched.CheckRevocation(context.Background(), w.chain(), nil, w.now); outcome(err) != want {
+				if err := fetched.check(context.Background(), w.chain(), nil, w.now); outcome(err) != want {
 					t.Errorf("fetched: %v, want %s", err, want)
 				}
 			}
@@ -164,7 +166,7 @@ func TestOCSPByHook(t *testing.T) {
 			return w.response(c.status, nil, nil), nil
 		}})
 		for range 2 {
-			if err := ch.CheckRevocation(context.Background(), w.chain(), nil, w.now); outcome(err) != c.want || url != ocspURL {
+			if err := ch.check(context.Background(), w.chain(), nil, w.now); outcome(err) != c.want || url != ocspURL {
 				t.Errorf("%d: %v, want %s; asked %q", c.status, err, c.want, url)
 			}
 		}
@@ -172,7 +174,7 @@ func TestOCSPByHook(t *testing.T) {
 			t.Errorf("asked %d times while the answer was valid", n)
 		}
 		now = now.Add(2 * time.Hour)
-		ch.CheckRevocation(context.Background(), w.chain(), nil, w.now)
+		ch.check(context.Background(), w.chain(), nil, w.now)
 		if n != 2 {
 			t.Errorf("asked %d times after the answer had run out", n)
 		}
@@ -185,7 +187,7 @@ func TestFailedFetchIsNotRepeatedAtOnce(t *testing.T) {
 	down := &fetcher{err: errors.New("down")}
 	ch := w.checker(Options{Coverage: LeafOnly, FetchCRL: down.crl, FetchOCSP: down.ocsp, Clock: func() time.Time { return now }})
 	for range 5 {
-		if err := ch.CheckRevocation(context.Background(), w.chain(), nil, w.now); outcome(err) != "unknown" || !strings.Contains(err.Error(), "down") {
+		if err := ch.check(context.Background(), w.chain(), nil, w.now); outcome(err) != "unknown" || !strings.Contains(err.Error(), "down") {
 			t.Errorf("%v", err)
 		}
 	}
@@ -194,7 +196,7 @@ func TestFailedFetchIsNotRepeatedAtOnce(t *testing.T) {
 	}
 	now = now.Add(time.Minute)
 	down.data, down.err = w.list(w.pki.Intermediate, nil), nil
-	if err := ch.CheckRevocation(context.Background(), w.chain(), nil, w.now); err != nil {
+	if err := ch.check(context.Background(), w.chain(), nil, w.now); err != nil {
 		t.Error(err)
 	}
 }
@@ -204,12 +206,12 @@ func TestAnswerOfOneSourceIsEnough(t *testing.T) {
 	serial := w.leaf.Cert.SerialNumber
 	down := &fetcher{err: errors.New("down")}
 	list := &fetcher{data: w.list(w.pki.Intermediate, nil)}
-	if err := w.checker(Options{Coverage: LeafOnly, FetchOCSP: down.ocsp, FetchCRL: list.crl}).CheckRevocation(context.Background(), w.chain(), nil, w.now); err != nil {
+	if err := w.checker(Options{Coverage: LeafOnly, FetchOCSP: down.ocsp, FetchCRL: list.crl}).check(context.Background(), w.chain(), nil, w.now); err != nil {
 		t.Error(err)
 	}
 	// What is stapled is chosen by the peer: a list at hand overrules it.
 	ch := w.checker(Options{Coverage: LeafOnly, CRLs: []*CRL{w.parsed(w.list(w.pki.Intermediate, nil, serial))}})
-	if err := ch.CheckRevocation(context.Background(), w.chain(), w.response(ocsp.Good, nil, nil), w.now); outcome(err) != "revoked" {
+	if err := ch.check(context.Background(), w.chain(), w.response(ocsp.Good, nil, nil), w.now); outcome(err) != "revoked" {
 		t.Errorf("%v", err)
 	}
 }
@@ -234,10 +236,10 @@ func TestRequiredStaple(t *testing.T) {
 		for _, mode := range []Mode{HardFail, SoftFail} {
 			w.leaf = c.leaf
 			ch := w.checker(Options{Mode: mode, Coverage: LeafOnly, CRLs: []*CRL{list}, RequireStaple: c.require})
-			if err := ch.CheckRevocation(context.Background(), w.chain(), nil, w.now); outcome(err) != c.want {
+			if err := ch.check(context.Background(), w.chain(), nil, w.now); outcome(err) != c.want {
 				t.Errorf("%s, %v, without: %v", c.name, mode, err)
 			}
-			if err := ch.CheckRevocation(context.Background(), w.chain(), w.response(ocsp.Good, nil, nil), w.now); err != nil {
+			if err := ch.check(context.Background(), w.chain(), w.response(ocsp.Good, nil, nil), w.now); err != nil {
 				t.Errorf("%s, %v, with: %v", c.name, mode, err)
 			}
 		}
@@ -259,22 +261,87 @@ func TestIntermediates(t *testing.T) {
 		{"silent", WholeChain, []*CRL{clean}, "unknown"},
 		{"clean", WholeChain, []*CRL{clean, w.rootList()}, "good"},
 	} {
-		if err := w.checker(Options{Coverage: c.scope, CRLs: c.lists}).CheckRevocation(context.Background(), w.chain(), nil, w.now); outcome(err) != c.want {
+		if err := w.checker(Options{Coverage: c.scope, CRLs: c.lists}).check(context.Background(), w.chain(), nil, w.now); outcome(err) != c.want {
 			t.Errorf("%s: %v", c.name, err)
 		}
 	}
 }
 
-// A certificate that is trusted for itself has no issuer to ask.
+// Exact trust says who it is, and not whether it was revoked.
 func TestExactlyTrusted(t *testing.T) {
 	w := newWorld(t)
-	exact := w.chain()[:1]
-	if err := w.checker(Options{}).CheckRevocation(context.Background(), exact, nil, w.now); err != nil {
-		t.Errorf("silence: %v", err)
+	self := w.pki.SelfSigned("self.example")
+	must := w.pki.Issue(testpki.Request{Names: []string{"must.example"}, Edit: func(c *x509.Certificate) {
+		c.ExtraExtensions = append(c.ExtraExtensions, extension(tlsFeature, false, 0x30, 3, 2, 1, 5))
+	}})
+	issuer := w.pki.Intermediate.Cert
+	revoking := []*CRL{w.parsed(w.list(w.pki.Intermediate, nil, w.leaf.Cert.SerialNumber))}
+	clean := []*CRL{w.parsed(w.list(w.pki.Intermediate, nil))}
+	const unknown, good, selfSigned, exempt = truststore.RevocationUnknown, truststore.RevocationGood, truststore.RevocationSelfSigned, truststore.RevocationExempted
+	for _, c := range []struct {
+		name         string
+		cert, issuer *x509.Certificate
+		o            Options
+		want         string
+		status       truststore.RevocationStatus
+	}{
+		{"no issuer", w.leaf.Cert, nil, Options{}, "unknown", ""},
+		{"no issuer, soft", w.leaf.Cert, nil, Options{Mode: SoftFail}, "good", unknown},
+		{"no issuer, staple required", w.leaf.Cert, nil, Options{Mode: SoftFail, RequireStaple: true}, "unknown", ""},
+		{"no issuer, staple promised", must.Cert, nil, Options{Mode: SoftFail}, "unknown", ""},
+		{"no issuer, listed", w.leaf.Cert, nil, Options{Mode: SoftFail, CRLs: revoking}, "revoked", ""},
+		{"silence", w.leaf.Cert, issuer, Options{}, "unknown", ""},
+		{"silence, soft", w.leaf.Cert, issuer, Options{Mode: SoftFail}, "good", unknown},
+		{"staple required", w.leaf.Cert, issuer, Options{Mode: SoftFail, RequireStaple: true}, "unknown", ""},
+		{"staple promised", must.Cert, issuer, Options{Mode: SoftFail}, "unknown", ""},
+		{"listed", w.leaf.Cert, issuer, Options{CRLs: revoking}, "revoked", ""},
+		{"clean", w.leaf.Cert, issuer, Options{CRLs: clean}, "good", good},
+		{"self-signed", self.Cert, self.Cert, Options{RequireStaple: true}, "good", selfSigned},
+		{"exempt", w.leaf.Cert, nil, Options{RequireStaple: true}, "good", exempt},
+	} {
+		ch := w.checker(c.o)
+		q := truststore.RevocationQuestion{Chain: []*x509.Certificate{c.cert}, Issuer: c.issuer, At: w.now}
+		if c.name == "exempt" {
+			q.Exempt = q.Chain
+		}
+		results, err := ch.CheckRevocation(t.Context(), q)
+		if outcome(err) != c.want {
+			t.Errorf("%s: %v", c.name, err)
+		}
+		if err == nil && (len(results) != 1 || results[0].Status != c.status || (results[0].Reason != nil) != (c.status == unknown)) {
+			t.Errorf("%s: %v", c.name, results)
+		}
 	}
-	list := w.parsed(w.list(w.pki.Intermediate, nil, w.leaf.Cert.SerialNumber))
-	if err := w.checker(Options{CRLs: []*CRL{list}}).CheckRevocation(context.Background(), exact, nil, w.now); outcome(err) != "revoked" {
-		t.Errorf("listed: %v", err)
+}
+
+// The results say what was found out about each certificate.
+func TestResults(t *testing.T) {
+	w := newWorld(t)
+	const good, unknown, anchor = truststore.RevocationGood, truststore.RevocationUnknown, truststore.RevocationAnchor
+	clean := []*CRL{w.parsed(w.list(w.pki.Intermediate, nil))}
+	for _, c := range []struct {
+		o      Options
+		exempt []*x509.Certificate
+		want   []truststore.RevocationStatus
+	}{
+		{Options{CRLs: append(clean, w.rootList())}, nil, []truststore.RevocationStatus{good, good, anchor}},
+		{Options{CRLs: clean, Mode: SoftFail}, nil, []truststore.RevocationStatus{good, unknown, anchor}},
+		{Options{CRLs: clean, Coverage: LeafOnly}, nil, []truststore.RevocationStatus{good, truststore.RevocationSkipped, anchor}},
+		{Options{CRLs: clean}, []*x509.Certificate{w.pki.Intermediate.Cert}, []truststore.RevocationStatus{good, truststore.RevocationExempted, anchor}},
+	} {
+		results, err := w.checker(c.o).CheckRevocation(t.Context(), truststore.RevocationQuestion{Chain: w.chain(), Exempt: c.exempt, At: w.now})
+		if err != nil {
+			t.Error(err)
+		}
+		var got []truststore.RevocationStatus
+		for i, r := range results {
+			if got = append(got, r.Status); r.Certificate != w.chain()[i] {
+				t.Errorf("result %d is about another certificate", i)
+			}
+		}
+		if !slices.Equal(got, c.want) {
+			t.Errorf("%v, want %v", got, c.want)
+		}
 	}
 }
 
@@ -284,7 +351,7 @@ func TestSoftFailReports(t *testing.T) {
 	ch := w.checker(Options{Mode: SoftFail, OnUnknown: func(c *x509.Certificate, err error) {
 		told = append(told, c.Subject.CommonName+": "+err.Error())
 	}})
-	if err := ch.CheckRevocation(context.Background(), w.chain(), nil, w.now); err != nil {
+	if err := ch.check(context.Background(), w.chain(), nil, w.now); err != nil {
 		t.Fatal(err)
 	}
 	if len(told) != 2 || !strings.HasPrefix(told[1], "peer.example: no list") {
@@ -303,7 +370,7 @@ func TestManyAskOnce(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 16 {
 		wg.Go(func() {
-			if err := ch.CheckRevocation(context.Background(), w.chain(), nil, w.now); err != nil {
+			if err := ch.check(context.Background(), w.chain(), nil, w.now); err != nil {
 				t.Error(err)
 			}
 		})
@@ -328,10 +395,10 @@ func TestCancelledFetchIsRepeated(t *testing.T) {
 		}
 		return f.crl(c, url)
 	}})
-	if err := ch.CheckRevocation(ctx, w.chain(), nil, w.now); outcome(err) != "unknown" || !errors.Is(err, context.Canceled) {
+	if err := ch.check(ctx, w.chain(), nil, w.now); outcome(err) != "unknown" || !errors.Is(err, context.Canceled) {
 		t.Errorf("%v", err)
 	}
-	if err := ch.CheckRevocation(context.Background(), w.chain(), nil, w.now); err != nil {
+	if err := ch.check(context.Background(), w.chain(), nil, w.now); err != nil {
 		t.Errorf("%v", err)
 	}
 }
@@ -346,7 +413,7 @@ func TestCacheIsBounded(t *testing.T) {
 		leaf := w.pki.Issue(testpki.Request{Names: []string{"peer.example"}, Edit: func(c *x509.Certificate) {
 			c.CRLDistributionPoints = []string{"http://crl.example/" + string(rune('A'+i))}
 		}})
-		if err := ch.CheckRevocation(context.Background(), leaf.Chain, nil, w.now); err != nil {
+		if err := ch.check(context.Background(), leaf.Chain, nil, w.now); err != nil {
 			t.Fatal(err)
 		}
 		if ch.cache.size > limit || len(ch.cache.entries) > 5 {
@@ -368,7 +435,7 @@ func TestMistakes(t *testing.T) {
 		}
 	}
 	var missing *Checker
-	if err := missing.CheckRevocation(context.Background(), nil, nil, time.Time{}); !errors.Is(err, trustkeep.ErrInvalid) {
+	if err := missing.check(context.Background(), nil, nil, time.Time{}); !errors.Is(err, trustkeep.ErrInvalid) {
 		t.Errorf("%v", err)
 	}
 }

@@ -30,12 +30,12 @@ func TestOneCallersEndIsNotThatOfOthers(t *testing.T) {
 			}})
 			go func() {
 				defer func() { _ = recover() }()
-				_ = ch.CheckRevocation(first, w.chain(), nil, w.now)
+				_ = ch.check(first, w.chain(), nil, w.now)
 			}()
 			synctest.Wait()
 			others := make(chan error, 3)
 			for range cap(others) {
-				go func() { others <- ch.CheckRevocation(t.Context(), w.chain(), nil, w.now) }()
+				go func() { others <- ch.check(t.Context(), w.chain(), nil, w.now) }()
 			}
 			synctest.Wait()
 			giveUp()
@@ -64,10 +64,10 @@ func TestSoftFailDoesNotOutliveTheContext(t *testing.T) {
 		for _, ctx := range []context.Context{ended, short} {
 			told := 0
 			ch := w.checker(Options{Mode: SoftFail, Coverage: LeafOnly, FetchCRL: hang, OnUnknown: func(_ *x509.Certificate, _ error) { told++ }})
-			if err := ch.CheckRevocation(ctx, w.chain(), nil, w.now); !errors.Is(err, ctx.Err()) || err == nil || told != 0 {
+			if err := ch.check(ctx, w.chain(), nil, w.now); !errors.Is(err, ctx.Err()) || err == nil || told != 0 {
 				t.Errorf("%v, told %d times", err, told)
 			}
-			if err := ch.CheckRevocation(t.Context(), w.chain(), nil, w.now); err != nil || told != 1 {
+			if err := ch.check(t.Context(), w.chain(), nil, w.now); err != nil || told != 1 {
 				t.Errorf("own bound: %v, told %d times", err, told)
 			}
 		}
@@ -82,10 +82,10 @@ func TestListOfAnotherIssuer(t *testing.T) {
 	stranger := other.Issue(testpki.Request{Names: []string{"stranger.example"}, Edit: func(c *x509.Certificate) { c.CRLDistributionPoints = []string{crlURL} }})
 	f := &fetcher{data: w.list(w.pki.Intermediate, nil, w.leaf.Cert.SerialNumber)}
 	ch := w.checker(Options{Coverage: LeafOnly, FetchCRL: f.crl})
-	if err := ch.CheckRevocation(t.Context(), stranger.Chain, nil, w.now); outcome(err) != "unknown" {
+	if err := ch.check(t.Context(), stranger.Chain, nil, w.now); outcome(err) != "unknown" {
 		t.Errorf("stranger: %v", err)
 	}
-	if err := ch.CheckRevocation(t.Context(), w.chain(), nil, w.now); outcome(err) != "revoked" {
+	if err := ch.check(t.Context(), w.chain(), nil, w.now); outcome(err) != "revoked" {
 		t.Errorf("revoked, and a stranger came before: %v", err)
 	}
 }
@@ -101,7 +101,7 @@ func TestSilentResponderLeavesTimeForTheList(t *testing.T) {
 			FetchOCSP: func(c context.Context, _ string, _ []byte) ([]byte, error) { asked++; <-c.Done(); return nil, c.Err() }})
 		begin := time.Now()
 		for i := range 2 {
-			if err := ch.CheckRevocation(t.Context(), w.chain(), nil, w.now); outcome(err) != "revoked" {
+			if err := ch.check(t.Context(), w.chain(), nil, w.now); outcome(err) != "revoked" {
 				t.Errorf("%d: %v", i, err)
 			}
 		}
@@ -119,7 +119,7 @@ func TestSilentPlaceIsNotAskedAgainAtOnce(t *testing.T) {
 		ch := w.checker(Options{Coverage: LeafOnly, Clock: func() time.Time { return now }, FetchCRL: func(c context.Context, _ string) ([]byte, error) { asked++; <-c.Done(); return nil, c.Err() }})
 		begin := time.Now()
 		for range 100 {
-			if err := ch.CheckRevocation(t.Context(), w.chain(), nil, w.now); outcome(err) != "unknown" {
+			if err := ch.check(t.Context(), w.chain(), nil, w.now); outcome(err) != "unknown" {
 				t.Fatal(err)
 			}
 		}
@@ -127,7 +127,7 @@ func TestSilentPlaceIsNotAskedAgainAtOnce(t *testing.T) {
 			t.Errorf("asked %d times, %s", asked, time.Since(begin))
 		}
 		now = now.Add(time.Minute)
-		if err := ch.CheckRevocation(t.Context(), w.chain(), nil, w.now); outcome(err) != "unknown" || asked != 2 {
+		if err := ch.check(t.Context(), w.chain(), nil, w.now); outcome(err) != "unknown" || asked != 2 {
 			t.Errorf("%v, asked %d times", err, asked)
 		}
 	})

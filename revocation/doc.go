@@ -35,6 +35,9 @@
 // # Anchors
 //
 // The last certificate of a chain, the trust anchor, is not checked: remove it from the store
-// to end trust in it. For a chain of one, a certificate that is trusted exactly, the lists in
-// Options.CRLs still count, found by the name of its issuer.
+// to end trust in it. A chain of one is a certificate that is trusted exactly, and is asked about
+// by its issuer, which truststore looks for in the store, in VerifyOptions.Intermediates and in
+// what was sent. If it is nowhere, HardFail refuses. A self-signed certificate has no issuer to
+// revoke it, so nothing is asked. In both cases, lists in Options.CRLs that name the certificate
+// still count. VerifyOptions.RevocationExempt lists certificates that are not asked about.
 package revocation

@@ -1,7 +1,6 @@
 package revocation_test
 
 import (
-	"context"
 	"crypto/rand"
 	"crypto/x509"
 	"errors"
@@ -74,8 +73,16 @@ func ExampleOptions_softFail() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	fmt.Println(checker.CheckRevocation(context.Background(), pki.Server.Chain(), nil, now))
+	verdict, err := pki.Trust().Verify(pki.Server.Chain(), truststore.VerifyOptions{Name: "localhost", Time: now, Revocation: checker})
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, r := range verdict.Revocation {
+		fmt.Println(r.Certificate.Subject.CommonName+":", r.Status)
+	}
 	// Output:
 	// localhost: no list, no stapled answer, and nowhere to ask
-	// <nil>
+	// localhost: unknown
+	// Test Intermediate CA: skipped
+	// Test Root CA: anchor
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/internal/testpki"
+	"github.com/trustkeep/trustkeep/truststore"
 )
 
 const (
@@ -104,6 +105,12 @@ func (w *world) checker(o Options) *Checker {
 		w.t.Fatal(err)
 	}
 	return c
+}
+
+// check asks about a chain.
+func (c *Checker) check(ctx context.Context, chain []*x509.Certificate, staple []byte, at time.Time) error {
+	_, err := c.CheckRevocation(ctx, truststore.RevocationQuestion{Chain: chain, Staple: staple, At: at})
+	return err
 }
 
 // fetcher counts the fetches of one answer.

@@ -4,10 +4,10 @@ import (
 	"context"
 	"errors"
 	"testing"
-	"time"
 
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/revocation"
+	"github.com/trustkeep/trustkeep/truststore"
 )
 
 // A wrong call is ErrInvalid and nothing else.
@@ -24,11 +24,13 @@ func TestWrongCallsAreInvalid(t *testing.T) {
 	}
 	for name, err := range map[string]error{
 		"Mode": mode, "Coverage": scope, "nil CRL": list, "skew": skew, "size": cached,
-		"nil Checker": none.CheckRevocation(context.Background(), nil, nil, time.Now()),
-		"no chain":    checker.CheckRevocation(context.Background(), nil, nil, time.Now()),
+		"nil Checker": second(none.CheckRevocation(context.Background(), truststore.RevocationQuestion{})),
+		"no chain":    second(checker.CheckRevocation(context.Background(), truststore.RevocationQuestion{})),
 	} {
 		if !errors.Is(err, trustkeep.ErrInvalid) || errors.Is(err, trustkeep.ErrEmpty) || errors.Is(err, trustkeep.ErrUnsupported) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
 }
+
+func second[T any](_ T, err error) error { return err }

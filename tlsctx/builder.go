@@ -3,6 +3,7 @@ package tlsctx
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"io"
 	"slices"
@@ -42,6 +43,9 @@ type Builder struct {
 	// Revocation, if set, can refuse a trusted peer. *revocation.Checker implements it.
 	// A handshake waits while it fetches.
 	Revocation truststore.RevocationChecker
+	// RevocationExempt lists certificates that Revocation is not asked about, for instance
+	// that of a partner whose issuer is nowhere. If nil, none is exempt.
+	RevocationExempt []*x509.Certificate
 	// Authorize, if set, can refuse a trusted peer by returning an error. It is called
 	// on every handshake, resumed ones included, and by several goroutines at once. A
 	// server that accepts clients without a certificate calls it for them too, with a

@@ -119,7 +119,7 @@ func (d *Dialer) handshake(ctx context.Context, raw net.Conn, address string) (_
 	}
 	if err == nil && tracked != nil {
 		s := conn.ConnectionState()
-		err = tracked.accepted(d.b().openPeer(d.b().clientTrust, truststore.Server, name, s.PeerCertificates, s.OCSPResponse))
+		err = tracked.accepted(ctx, d.b().openPeer(d.b().clientTrust, truststore.Server, name, s.PeerCertificates, s.OCSPResponse))
 	}
 	if err != nil {
 		return nil, resumed, d.b().explainError(&HandshakeError{Err: err, ServerName: name, Identity: d.b().identityReport(id, pattern)})

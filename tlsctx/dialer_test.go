@@ -279,9 +279,9 @@ func TestDialerAfterRevocation(t *testing.T) {
 // revokes is a checker by predicate.
 type revokes func(*x509.Certificate) bool
 
-func (r revokes) CheckRevocation(_ context.Context, chain []*x509.Certificate, _ []byte, _ time.Time) error {
-	if r(chain[0]) {
-		return trustkeep.ErrRevoked
+func (r revokes) CheckRevocation(_ context.Context, q truststore.RevocationQuestion) ([]truststore.RevocationResult, error) {
+	if r(q.Chain[0]) {
+		return nil, trustkeep.ErrRevoked
 	}
-	return nil
+	return nil, nil
 }

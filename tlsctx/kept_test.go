@@ -170,8 +170,8 @@ func TestKeptVerdictsCoverWhatDecides(t *testing.T) {
 
 type checker func() error
 
-func (c checker) CheckRevocation(context.Context, []*x509.Certificate, []byte, time.Time) error {
-	return c()
+func (c checker) CheckRevocation(context.Context, truststore.RevocationQuestion) ([]truststore.RevocationResult, error) {
+	return nil, c()
 }
 
 // The memory for verdicts is bounded.

@@ -2,10 +2,8 @@ package tlsctx_test
 
 import (
 	"context"
-	"crypto/x509"
 	"errors"
 	"testing"
-	"time"
 
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/internal/testpki"
@@ -17,8 +15,8 @@ import (
 // nilChecker is somebody else's, who does not look whether it is nil.
 type nilChecker struct{ err error }
 
-func (n *nilChecker) CheckRevocation(context.Context, []*x509.Certificate, []byte, time.Time) error {
-	return n.err
+func (n *nilChecker) CheckRevocation(context.Context, truststore.RevocationQuestion) ([]truststore.RevocationResult, error) {
+	return nil, n.err
 }
 
 // A nil pointer for a checker is refused when something is built, and panics in no handshake.

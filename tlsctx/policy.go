@@ -7,7 +7,6 @@ import (
 	"crypto/x509"
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/trustkeep/trustkeep/internal/certinfo"
 	"github.com/trustkeep/trustkeep/truststore"
@@ -39,6 +38,7 @@ func (b Builder) beyond(trust *truststore.Snapshot) bool {
 // built from it.
 func (b Builder) detached() Builder {
 	b.Allow, b.Pins, b.NextProtos = slices.Clone(b.Allow), slices.Clone(b.Pins), slices.Clone(b.NextProtos)
+	b.RevocationExempt = slices.Clone(b.RevocationExempt)
 	return b
 }
 
@@ -69,15 +69,20 @@ func (d *decider) decide(ctx context.Context, name string, s tls.ConnectionState
 	}
 	keep := d.trust.Plain() // scopes can change their mind with time
 	key := keyOf(name, s.PeerCertificates)
+	o := truststore.VerifyOptions{
+		Purpose: d.purpose, Name: name, Time: now, Allow: d.b.Allow, Pins: d.b.Pins,
+		Revocation: d.b.Revocation, RevocationExempt: d.b.RevocationExempt, Staple: staple, Context: ctx,
+	}
 	if keep && s.DidResume {
-		// What revocation objects to is explained below.
-		if v := d.kept.find(key, now); v != nil && d.b.unrevoked(ctx, v, staple, now) {
+		if v := d.kept.find(key, now); v != nil {
+			v, err := d.trust.CheckRevocation(v, s.PeerCertificates, o)
+			if err != nil {
+				return err
+			}
 			return d.b.authorize(ctx, d.purpose, name, s, v)
 		}
 	}
-	verdict, err := d.trust.Verify(s.PeerCertificates, truststore.VerifyOptions{
-		Purpose: d.purpose, Name: name, Time: now, Allow: d.b.Allow, Pins: d.b.Pins, Revocation: d.b.Revocation, Staple: staple, Context: ctx,
-	})
+	verdict, err := d.trust.Verify(s.PeerCertificates, o)
 	if err != nil {
 		return err
 	}
@@ -85,10 +90,6 @@ func (d *decider) decide(ctx context.Context, name string, s tls.ConnectionState
 		d.kept.keep(key, verdict)
 	}
 	return d.b.authorize(ctx, d.purpose, name, s, verdict)
-}
-
-func (b Builder) unrevoked(ctx context.Context, v *truststore.Verdict, staple []byte, now time.Time) bool {
-	return b.Revocation == nil || b.Revocation.CheckRevocation(ctx, v.Chain, staple, now) == nil
 }
 
 func peerOf(purpose truststore.Purpose, name string, s tls.ConnectionState, verdict *truststore.Verdict) Peer {

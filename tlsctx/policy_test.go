@@ -3,7 +3,6 @@ package tlsctx_test
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"sync"
@@ -135,11 +134,11 @@ func TestPolicyCountsOnResumption(t *testing.T) {
 
 type revoker struct{ err atomic.Pointer[error] }
 
-func (r *revoker) CheckRevocation(context.Context, []*x509.Certificate, []byte, time.Time) error {
+func (r *revoker) CheckRevocation(context.Context, truststore.RevocationQuestion) ([]truststore.RevocationResult, error) {
 	if e := r.err.Load(); e != nil {
-		return *e
+		return nil, *e
 	}
-	return nil
+	return nil, nil
 }
 
 func TestRevocationOfBothSides(t *testing.T) {

@@ -1,6 +1,7 @@
 package tlsctx
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
@@ -33,7 +34,7 @@ type trackedConn struct {
 type openPeer struct {
 	name  string
 	chain []*x509.Certificate
-	still func() error
+	still func(context.Context) error
 }
 
 // StaleConn describes an open connection whose peer would no longer be accepted.
@@ -70,13 +71,13 @@ func (c *trackedConn) Close() error {
 // accepted notes that the peer has been accepted and how to ask again. A recheck that
 // came during the handshake has passed the connection over, so its question is asked
 // now.
-func (c *trackedConn) accepted(peer *openPeer) error {
+func (c *trackedConn) accepted(ctx context.Context, peer *openPeer) error {
 	c.tracker.mu.Lock()
 	c.peer = peer
 	missed := c.tracker.rechecks != c.since
 	c.tracker.mu.Unlock()
 	if missed {
-		return peer.still()
+		return peer.still(ctx)
 	}
 	return nil
 }
@@ -100,7 +101,7 @@ func (t *tracker) peers(recheck bool) map[*trackedConn]*openPeer {
 // recheck closes what would no longer be accepted, and returns how many.
 func (t *tracker) recheck() (closed int) {
 	for c, peer := range t.peers(true) {
-		if peer.still() != nil {
+		if peer.still(context.Background()) != nil {
 			c.Close()
 			closed++
 		}
@@ -112,7 +113,7 @@ func (t *tracker) recheck() (closed int) {
 func (t *tracker) stale() []StaleConn {
 	var out []StaleConn
 	for c, peer := range t.peers(false) {
-		if err := peer.still(); err != nil {
+		if err := peer.still(context.Background()); err != nil {
 			out = append(out, StaleConn{c.RemoteAddr(), peer.name, peer.chain, err})
 		}
 	}
@@ -123,13 +124,13 @@ func (t *tracker) stale() []StaleConn {
 // openPeer makes the question about a peer by the trust of now. Authorize is not asked
 // again: it decides about handshakes.
 func (b Builder) openPeer(source func() (*truststore.Snapshot, error), purpose truststore.Purpose, name string, chain []*x509.Certificate, staple []byte) *openPeer {
-	return &openPeer{name, chain, func() error {
+	return &openPeer{name, chain, func(ctx context.Context) error {
 		trust, err := source()
 		if err != nil {
 			return &setupError{fmt.Errorf("tlsctx: recheck: %w", err)}
 		}
 		_, err = trust.Verify(chain, truststore.VerifyOptions{
-			Purpose: purpose, Name: name, Time: b.now(), Allow: b.Allow, Pins: b.Pins, Revocation: b.Revocation, Staple: staple,
+			Purpose: purpose, Name: name, Time: b.now(), Allow: b.Allow, Pins: b.Pins, Revocation: b.Revocation, RevocationExempt: b.RevocationExempt, Staple: staple, Context: ctx,
 		})
 		return err
 	}}
@@ -177,7 +178,7 @@ func (b Builder) Listen(inner net.Listener) (*Listener, error) {
 				}
 			}
 			if len(s.PeerCertificates) > 0 {
-				return c.accepted(b.openPeer(b.serverTrust, truststore.Client, "", s.PeerCertificates, nil))
+				return c.accepted(hello.Context(), b.openPeer(b.serverTrust, truststore.Client, "", s.PeerCertificates, nil))
 			}
 			return nil
 		}

@@ -115,6 +115,9 @@ func (s *Snapshot) beyond(code trustkeep.Code, chain []*x509.Certificate, o Veri
 	case CodeRevocationUnknown:
 		return Reason{code, "whether it was revoked could not be found out: " + cut(printable(err.Error()), 512),
 			"supply a list, let the checker fetch one, or have the server staple an answer"}, true
+	case CodeRevocationNoIssuer:
+		return Reason{code, "it is trusted for itself, and whether it was revoked could not be found out: " + cut(printable(err.Error()), 512),
+			"supply the certificate of its issuer beside it, or exempt the certificate from the question"}, true
 	}
 	return Reason{}, false
 }

@@ -23,8 +23,8 @@ func (n *noSource) Snapshot() (*truststore.Snapshot, error) { return n.s, nil }
 
 type noChecker struct{ err error }
 
-func (n *noChecker) CheckRevocation(context.Context, []*x509.Certificate, []byte, time.Time) error {
-	return n.err
+func (n *noChecker) CheckRevocation(context.Context, truststore.RevocationQuestion) ([]truststore.RevocationResult, error) {
+	return nil, n.err
 }
 
 // A wrong call is ErrInvalid and nothing else: neither an empty store nor bad data.

@@ -15,15 +15,15 @@ import (
 // revokes refuses chains with one of the certificates.
 type revokes []*x509.Certificate
 
-func (r revokes) CheckRevocation(_ context.Context, chain []*x509.Certificate, _ []byte, _ time.Time) error {
-	for _, c := range chain {
+func (r revokes) CheckRevocation(_ context.Context, q truststore.RevocationQuestion) ([]truststore.RevocationResult, error) {
+	for _, c := range q.Chain {
 		for _, revoked := range r {
 			if c.Equal(revoked) {
-				return trustkeep.ErrRevoked
+				return nil, trustkeep.ErrRevoked
 			}
 		}
 	}
-	return nil
+	return nil, nil
 }
 
 func noError(t *testing.T, err error) {

@@ -2,7 +2,6 @@ package truststore
 
 import (
 	"crypto/x509"
-	"errors"
 
 	"github.com/trustkeep/trustkeep"
 )
@@ -21,12 +20,9 @@ func (s *Snapshot) narrow(chain []*x509.Certificate, verdicts []*Verdict, o Veri
 	if len(allowed) == 0 {
 		return nil, s.explain(code, chain, o, err)
 	}
-	if o.Revocation == nil {
-		return allowed[0], nil
-	}
 	var first error
 	for _, v := range allowed[:min(len(allowed), maxJudged)] {
-		err := o.checkRevocation(v.Chain)
+		v, err := s.CheckRevocation(v, chain, o)
 		if err == nil {
 			return v, nil
 		}
@@ -34,11 +30,7 @@ func (s *Snapshot) narrow(chain []*x509.Certificate, verdicts []*Verdict, o Veri
 			first = err
 		}
 	}
-	code = CodeRevocationUnknown
-	if errors.Is(first, trustkeep.ErrRevoked) {
-		code = CodeRevoked
-	}
-	return nil, s.explain(code, chain, o, first)
+	return nil, first
 }
 
 // admit returns the verdicts that nothing is held against, and, without any, what is held

@@ -304,8 +304,8 @@ func TestScopesAreEditedAndNotLost(t *testing.T) {
 
 type checkerFunc func(chain []*x509.Certificate, staple []byte) error
 
-func (f checkerFunc) CheckRevocation(_ context.Context, chain []*x509.Certificate, staple []byte, _ time.Time) error {
-	return f(chain, staple)
+func (f checkerFunc) CheckRevocation(_ context.Context, q truststore.RevocationQuestion) ([]truststore.RevocationResult, error) {
+	return nil, f(q.Chain, q.Staple)
 }
 
 func TestRevocationHasTheLastWord(t *testing.T) {

@@ -52,6 +52,9 @@ type Verdict struct {
 	Rule Rule
 	// Relaxations that were needed. If empty, crypto/x509 accepted the chain.
 	Relaxations []Relaxation
+	// Revocation is what the RevocationChecker found out, for each certificate of Chain.
+	// If nil, none was asked, or it told nothing.
+	Revocation []RevocationResult
 }
 
 // newVerdicts reports the chains that crypto/x509 accepted, the shortest first.
@@ -74,22 +77,26 @@ func (v *Verdict) String() string {
 	if len(v.Relaxations) > 0 {
 		with = fmt.Sprintf(", although crypto/x509 would refuse it (relaxed: %v)", v.Relaxations)
 	}
+	if slices.ContainsFunc(v.Revocation, func(r RevocationResult) bool { return r.Status == RevocationUnknown }) {
+		with += "; whether it was revoked could not be found out"
+	}
 	switch v.Rule {
 	case RuleExact:
 		return "trusted: the store holds the peer's own certificate " + quoteSubject(v.Anchor) + with
 	case RulePin:
 		return "trusted: the peer's own certificate " + quoteSubject(v.Anchor) + " is pinned" + with
 	}
-	return "trusted: the chain of " + quoteSubject(v.Chain[0]) + " leads to " + quoteSubject(v.Anchor) + " in the store"
+	return "trusted: the chain of " + quoteSubject(v.Chain[0]) + " leads to " + quoteSubject(v.Anchor) + " in the store" + with
 }
 
-// MarshalJSON yields {"rule","anchor","relaxations","chain"}.
+// MarshalJSON yields {"rule","anchor","relaxations","chain","revocation"}.
 func (v *Verdict) MarshalJSON() ([]byte, error) {
 	out := struct {
 		Rule        Rule                    `json:"rule"`
 		Anchor      trustkeep.Certificate   `json:"anchor"`
 		Relaxations []Relaxation            `json:"relaxations"`
 		Chain       []trustkeep.Certificate `json:"chain"`
-	}{v.Rule, certinfo.Brief(v.Anchor), append([]Relaxation{}, v.Relaxations...), summarizeAll(v.Chain)}
+		Revocation  []RevocationResult      `json:"revocation,omitempty"`
+	}{v.Rule, certinfo.Brief(v.Anchor), append([]Relaxation{}, v.Relaxations...), summarizeAll(v.Chain), v.Revocation}
 	return json.Marshal(out)
 }

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/trustkeep/trustkeep"
-	"github.com/trustkeep/trustkeep/internal/given"
 )
 
 // Purpose is what a peer's certificate may be used for. The zero Purpose is
@@ -90,35 +89,17 @@ type VerifyOptions struct {
 	// Pins narrow what is trusted: the peer must also have one of these certificates
 	// or keys. If empty, nothing is pinned. See Pinned for pins that grant trust.
 	Pins []Pin
-	// Revocation, if set, has the last word on a chain that is trusted
-	// otherwise. Staple is the OCSP response that came with the handshake.
+	// Revocation, if set, has the last word on whatever is trusted otherwise, by a
+	// chain or exactly. Staple is the OCSP response that came with the handshake. If
+	// nil, nothing is asked.
 	Revocation RevocationChecker
 	Staple     []byte
+	// RevocationExempt lists certificates that Revocation is not asked about, byte for
+	// byte: those that are trusted although nothing can be learned. If nil, none is exempt.
+	RevocationExempt []*x509.Certificate
 	// Context ends the waiting of Revocation, which is all that Verify may wait for.
 	// If nil, the checker's own bound does.
 	Context context.Context
-}
-
-func (o VerifyOptions) checkRevocation(chain []*x509.Certificate) error {
-	if given.IsNil(o.Revocation) {
-		return &trustkeep.Error{Op: "Revocation", Err: trustkeep.ErrInvalid, Hint: "it is a nil pointer; was the error of making it checked?"}
-	}
-	ctx := o.Context
-	if ctx == nil {
-		ctx = context.Background()
-	}
-	return o.Revocation.CheckRevocation(ctx, chain, o.Staple, o.Time)
-}
-
-// RevocationChecker finds out whether certificates were revoked. A
-// *revocation.Checker is one.
-type RevocationChecker interface {
-	// CheckRevocation looks at the certificates of a verdict, the peer's
-	// first, the anchor last. The error wraps trustkeep.ErrRevoked for one
-	// that was revoked; any other refuses the chain too, because nothing
-	// could be learned. It returns when the context ends, and within a bound of
-	// its own.
-	CheckRevocation(ctx context.Context, chain []*x509.Certificate, staple []byte, at time.Time) error
 }
 
 // Verify decides whether a peer is trusted by this store now. See

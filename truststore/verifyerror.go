@@ -42,6 +42,9 @@ const (
 	CodeOutOfScope        trustkeep.Code = "out-of-scope"       // its anchor does not count for this name, purpose or time
 	CodeRevoked           trustkeep.Code = "revoked"            // revoked by its issuer
 	CodeRevocationUnknown trustkeep.Code = "revocation-unknown" // whether it was revoked could not be found out
+	// CodeRevocationNoIssuer: it is trusted for itself, and who could tell whether it was
+	// revoked is not known.
+	CodeRevocationNoIssuer trustkeep.Code = "revocation-no-issuer"
 )
 
 // Reason is one thing that is wrong.
@@ -133,7 +136,7 @@ func (e *VerifyError) Unwrap() []error {
 	switch e.Code {
 	case CodeExpired, CodeNotYetValid:
 		errs = append(errs, trustkeep.ErrExpired)
-	case CodeRevoked, CodeRevocationUnknown, CodePinMismatch, CodeOutOfScope:
+	case CodeRevoked, CodeRevocationUnknown, CodeRevocationNoIssuer, CodePinMismatch, CodeOutOfScope:
 		// For revocation, Err wraps the sentinel.
 	case CodeNoCertificate:
 		if !errors.Is(e.Err, trustkeep.ErrInvalid) {

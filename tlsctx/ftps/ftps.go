@@ -3,7 +3,6 @@ package ftps
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"fmt"
 	"io"
 	"net"
@@ -95,8 +94,8 @@ type bounded struct {
 }
 
 // CheckRevocation implements truststore.RevocationChecker.
-func (c bounded) CheckRevocation(_ context.Context, chain []*x509.Certificate, staple []byte, at time.Time) error {
-	return c.RevocationChecker.CheckRevocation(c.ctx, chain, staple, at)
+func (c bounded) CheckRevocation(_ context.Context, q truststore.RevocationQuestion) ([]truststore.RevocationResult, error) {
+	return c.RevocationChecker.CheckRevocation(c.ctx, q)
 }
 
 // Config returns a configuration of the session's connections, for FTP libraries that turn the

@@ -265,8 +265,8 @@ func TestHooksHaveTheContext(t *testing.T) {
 
 type checker func(context.Context) error
 
-func (c checker) CheckRevocation(ctx context.Context, _ []*x509.Certificate, _ []byte, _ time.Time) error {
-	return c(ctx)
+func (c checker) CheckRevocation(ctx context.Context, _ truststore.RevocationQuestion) ([]truststore.RevocationResult, error) {
+	return nil, c(ctx)
 }
 
 // A Session prints no key, in whatever it is held.
