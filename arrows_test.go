@@ -32,16 +32,17 @@ var mayImport = map[string][]string{
 // onlyFor lists who may import what, tests apart: an import path of this module
 // without its beginning, or a whole one.
 var onlyFor = map[string][]string{
-	"pgp":                          {"environment", "pkitest/pgptest", "examples/pgp", "examples/deploy"},
-	"internal/testpki":             {"internal/store/javaio/javatest"},
-	"internal/testtool":            {"internal/store/javaio/javatest"},
-	"internal/testleak":            {},
-	"internal/testcpu":             {},
-	"internal/fips/fipstest":       {},
-	"crypto/fips140":               {"internal/fips"},
-	"internal/testnet":             {},
-	"internal/goldentest":          {},
-	"internal/storefile/watchtest": {},
+	"pgp":                                        {"environment", "pkitest/pgptest", "examples/pgp", "examples/deploy"},
+	"internal/testpki":                           {"internal/store/javaio/javatest"},
+	"internal/testtool":                          {"internal/store/javaio/javatest"},
+	"internal/testleak":                          {},
+	"internal/testcpu":                           {},
+	"internal/fips/fipstest":                     {},
+	"crypto/fips140":                             {"internal/fips"},
+	"internal/testnet":                           {},
+	"internal/goldentest":                        {},
+	"internal/storefile/watchtest":               {},
+	"golang.org/x/net/idna":                      {"tlsctx"},
 	"github.com/pavlo-v-chernykh/keystore-go/v4": {"bridge"},
 	"software.sslmate.com/src/go-pkcs12":         {"bridge"},
 }

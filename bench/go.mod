@@ -10,4 +10,9 @@ require (
 
 require github.com/trustkeep/trustkeep v0.0.0
 
+require (
+	golang.org/x/net v0.60.0 // indirect
+	golang.org/x/text v0.43.0 // indirect
+)
+
 replace github.com/trustkeep/trustkeep => ../

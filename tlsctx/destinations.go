@@ -129,10 +129,13 @@ func errNoDestination(destination string) error {
 // anything is sent.
 func (p *Destinations) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
 	host, port, err := net.SplitHostPort(address)
+	if err == nil {
+		host, port, err = dialled(host, port)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("tlsctx: dial: %w", err)
 	}
-	one := p.find(dialled(host, port))
+	one := p.find(host, port)
 	if one == nil {
 		return nil, errNoDestination(address)
 	}
@@ -186,7 +189,10 @@ func (t *destinationTransport) RoundTrip(r *http.Request) (*http.Response, error
 }
 
 func (t *destinationTransport) find(r *http.Request) (*Transport, error) {
-	host, port := destination(r.URL)
+	host, port, err := destination(r.URL)
+	if err != nil {
+		return nil, fmt.Errorf("tlsctx: transport: %w", err)
+	}
 	one := t.destinations.find(host, port)
 	if one == nil {
 		return nil, errNoDestination(net.JoinHostPort(host, port))

@@ -57,6 +57,9 @@ func (b Builder) Dialer() (*Dialer, error) {
 // server must be trusted under Builder.ServerName, else under the host of the
 // address. The context bounds both. A failed handshake is a *HandshakeError.
 //
+// A host beyond ASCII is dialled and verified in its form of IDNA (RFC 5891), as net/http
+// does; one without such a form is trustkeep.ErrInvalid, and nothing is dialled.
+//
 // If a resumed session is refused, because the server's certificate of that session is no
 // longer accepted, the server is dialled once more for a full handshake.
 func (d *Dialer) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
@@ -71,6 +74,10 @@ func (d *Dialer) dial(ctx context.Context, network, address string) (conn net.Co
 	dial := d.Dial
 	if dial == nil {
 		dial = new(net.Dialer).DialContext
+	}
+	address, err = asciiAddress(address)
+	if err != nil {
+		return nil, false, fmt.Errorf("tlsctx: dial: %w", err)
 	}
 	raw, err := dial(ctx, network, address)
 	if err != nil {
@@ -95,6 +102,9 @@ func (d *Dialer) handshake(ctx context.Context, raw net.Conn, address string) (_
 		}
 	}()
 	host, port, err := net.SplitHostPort(address)
+	if err == nil {
+		host, err = asciiHost(host)
+	}
 	if err != nil {
 		return nil, false, fmt.Errorf("tlsctx: dial: %w", err)
 	}
@@ -102,7 +112,7 @@ func (d *Dialer) handshake(ctx context.Context, raw net.Conn, address string) (_
 	if name == "" {
 		name = nameOf(host)
 	}
-	id, pattern := d.b().identityFor(dialled(host, port))
+	id, pattern := d.b().identityFor(plain(host, port))
 	g, err := d.generation(id)
 	if err != nil {
 		return nil, false, fmt.Errorf("tlsctx: dial: %w", err)

@@ -2,7 +2,6 @@ package tlsctx
 
 import (
 	"context"
-	"io"
 	"net"
 	"net/http"
 	"net/netip"
@@ -10,14 +9,28 @@ import (
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"golang.org/x/net/idna"
+
+	"github.com/trustkeep/trustkeep"
 )
 
 // dialled spells a destination in the one way by which patterns are found: the host as
 // asciiHost has it, in small letters and without a dot at the end, IP addresses in the shortest
 // form and the port as a number. Otherwise a destination could be reached in another spelling,
 // under the policy of "*".
-func dialled(host, port string) (string, string) {
-	host = fold(asciiHost(host))
+func dialled(host, port string) (string, string, error) {
+	host, err := asciiHost(host)
+	if err != nil {
+		return "", "", err
+	}
+	host, port = plain(host, port)
+	return host, port, nil
+}
+
+// plain is dialled for a host in ASCII.
+func plain(host, port string) (string, string) {
+	host = fold(host)
 	if addr, err := netip.ParseAddr(host); err == nil {
 		host = addr.Unmap().String() // as net.Dial takes IPv4 addresses within IPv6
 	}
@@ -30,38 +43,75 @@ func dialled(host, port string) (string, string) {
 	return host, port
 }
 
-func fold(host string) string { return strings.ToLower(strings.TrimSuffix(host, ".")) }
+// fold leaves letters beyond ASCII alone, some of which strings.ToLower makes letters of
+// ASCII.
+func fold(host string) string {
+	return strings.Map(func(r rune) rune {
+		if 'A' <= r && r <= 'Z' {
+			r += 'a' - 'A'
+		}
+		return r
+	}, strings.TrimSuffix(host, "."))
+}
 
 // destination returns what a request for the URL dials.
-func destination(u *url.URL) (host, port string) {
+func destination(u *url.URL) (host, port string, err error) {
 	if port = u.Port(); port == "" {
 		port = "443"
 	}
 	return dialled(u.Hostname(), port)
 }
 
-// asciiHost spells a host name as http.Transport does when it dials, in the ASCII of IDNA
-// (RFC 5891). It asks a Transport, since the rules are its own and an import of them would
-// be a dependency; only names beyond ASCII pay for that. A name without such a form stays as
-// it is.
-func asciiHost(host string) string {
-	if !strings.ContainsFunc(host, func(r rune) bool { return r >= utf8.RuneSelf }) {
-		return host
+func isASCII(s string) bool {
+	return !strings.ContainsFunc(s, func(r rune) bool { return r >= utf8.RuneSelf })
+}
+
+// asciiHost maps a host name to the ASCII of IDNA (RFC 5891) as net/http does before it dials.
+// One without such a form, which net/http would dial as it is, is refused: no certificate has
+// it, and another version of the mapping might have a form for it.
+func asciiHost(host string) (string, error) {
+	if isASCII(host) {
+		return host, nil
 	}
-	dialled := make(chan string, 1)
-	ask := &http.Transport{DialTLSContext: func(_ context.Context, _, address string) (net.Conn, error) {
-		dialled <- address
-		return nil, io.EOF // nothing is dialled
-	}}
-	if _, err := ask.RoundTrip(&http.Request{Method: http.MethodGet, URL: &url.URL{Scheme: "https", Host: net.JoinHostPort(host, "443")}, Header: http.Header{}}); err == nil {
-		return host // cannot happen
-	}
-	select {
-	case address := <-dialled:
-		if ascii, _, err := net.SplitHostPort(address); err == nil {
-			return ascii
+	ascii, err := idna.Lookup.ToASCII(host)
+	if err != nil || !isASCII(ascii) {
+		return "", &trustkeep.Error{
+			Op: `host "` + trustkeep.Printable(host) + `"`, Err: trustkeep.ErrInvalid,
+			Hint: "it has no form in ASCII by IDNA (RFC 5891)",
 		}
-	default: // it was refused before
 	}
-	return host
+	return ascii, nil
+}
+
+// asciiAddress is asciiHost for host:port.
+func asciiAddress(address string) (string, error) {
+	if isASCII(address) {
+		return address, nil
+	}
+	host, port, err := net.SplitHostPort(address)
+	if err == nil {
+		host, err = asciiHost(host)
+	}
+	return net.JoinHostPort(host, port), err
+}
+
+// asciiRequest returns the request with a URL whose host is in ASCII, so that net/http, which
+// brings a copy of the mapping of its own, has nothing left to map. The Host header of both is
+// the same.
+func asciiRequest(r *http.Request) (*http.Request, error) {
+	if r.URL == nil || isASCII(r.URL.Host) {
+		return r, nil
+	}
+	host, err := asciiHost(r.URL.Hostname())
+	if err != nil {
+		return nil, err
+	}
+	if port := r.URL.Port(); port != "" {
+		host = net.JoinHostPort(host, port)
+	}
+	u := *r.URL
+	u.Host = host
+	r = r.WithContext(r.Context()) // a copy
+	r.URL = &u
+	return r, nil
 }

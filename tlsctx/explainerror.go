@@ -40,7 +40,7 @@ func (b Builder) explainAt(err error, server bool) error {
 	name := host
 	if !server {
 		if u := urlIn(err); u != nil && host == "" {
-			host, port = destination(u)
+			host, port, _ = destination(u) // one without a form is named by err
 		}
 		switch {
 		case b.ServerName != "":

@@ -62,13 +62,19 @@ func endpointOf(address string) endpoint {
 		if _, err := netip.ParseAddr(host); err != nil {
 			return bad("it is no IPv6 address")
 		}
-		host, port = dialled(host, port)
+		host, port, err := dialled(host, port)
+		if err != nil {
+			return bad("it is no IPv6 address")
+		}
 		return endpoint{host: host, port: port}
 	}
 	if len(host) > 1024 || !utf8.ValidString(host) {
 		return bad("it has no host name or IP address")
 	}
-	folded, port := dialled(host, port)
+	folded, port, err := dialled(host, port)
+	if err != nil {
+		return bad("the host has no form in ASCII by IDNA (RFC 5891)")
+	}
 	if len(folded) > 253 {
 		return bad("a host name has at most 253 characters")
 	}
@@ -107,5 +113,6 @@ func (b Builder) destination() (host, port string) {
 	if b.at.host != "" {
 		return b.at.host, b.at.port
 	}
-	return dialled(b.ServerName, "")
+	host, _, _ = dialled(b.ServerName, "") // what has no form in ASCII fits no route
+	return host, ""
 }

@@ -9,7 +9,6 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"unicode/utf8"
 
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/internal/given"
@@ -27,7 +26,8 @@ import (
 //	*.example:8443       any host one label below, at that port
 //	*.example            any host one label below, at any port
 //
-// Hosts are spelled in ASCII, as they are dialled: xn--… for others. IP addresses, with
+// Hosts are compared as they are dialled: without regard to case or a dot at the end, names
+// beyond ASCII in the form that IDNA maps them to (RFC 5891), xn--…. IP addresses, with
 // brackets where a port follows, and ports fit in every spelling, "https" for 443 included.
 // Servers know no port, so patterns with one fit nothing there.
 //
@@ -170,9 +170,6 @@ func fitting(host, port string) [4]string {
 func routeKey(pattern string) (string, error) {
 	bad := func(hint string) error {
 		return &trustkeep.Error{Op: fmt.Sprintf("tlsctx: route %q", trustkeep.Printable(pattern)), Err: trustkeep.ErrInvalid, Hint: hint}
-	}
-	if strings.ContainsFunc(pattern, func(r rune) bool { return r >= utf8.RuneSelf }) {
-		return "", bad("spell it in ASCII, xn--…")
 	}
 	bare, wild := strings.CutPrefix(pattern, "*.")
 	at := endpointOf(bare)

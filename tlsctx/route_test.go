@@ -28,7 +28,7 @@ func TestRoutes(t *testing.T) {
 	if got := routes.Patterns(); !slices.Equal(got, []string{"*.example", "*.example:8443", "192.0.2.1", "[::1]:8443", "host.example", "host.example:8443"}) {
 		t.Errorf("%q", got)
 	}
-	for _, bad := range []string{"", "*", "*.", "*.*.example", "a*.example", "host:", "host:*", "a b", "bücher.example", "a.example\x00"} {
+	for _, bad := range []string{"", "*", "*.", "*.*.example", "a*.example", "host:", "host:*", "a b", "b\u2100cher.example", "a.example\x00"} {
 		if err := routes.Set(bad, nil); !errors.Is(err, trustkeep.ErrInvalid) {
 			t.Errorf("%q: %v", bad, err)
 		}

@@ -14,15 +14,17 @@ import (
 
 // spelledOtherwise are addresses that lead where the pattern says, in another spelling.
 var spelledOtherwise = map[string][]string{
-	"xn--bcher-kva.example:443": {"b\u00fccher.example:443", "B\u00dcCHER.example.:443", "XN--BCHER-KVA.example:443"},
-	"a.example:443":             {"A.EXAMPLE.:443", "a.example:https", "a.example:0443"},
-	"a.example:https":           {"a.example:443"},
-	"a.example:0443":            {"a.example:443"},
-	"[2001:DB8:0:0::1]:443":     {"[2001:db8::1]:443", "[2001:db8:0:0:0:0:0:1]:443"},
-	"2001:db8:0::1":             {"[2001:db8::1]:443"},
-	"192.0.2.1":                 {"192.0.2.1:443", "[::ffff:192.0.2.1]:443", "[::ffff:c000:201]:443"},
-	"::ffff:192.0.2.1":          {"192.0.2.1:443"},
-	"fe80::1%eth0":              {"[fe80:0::1%eth0]:443"},
+	"xn--bcher-kva.example:443":    {"b\u00fccher.example:443", "B\u00dcCHER.example.:443", "XN--BCHER-KVA.example:443"},
+	"a.example:443":                {"A.EXAMPLE.:443", "a.example:https", "a.example:0443"},
+	"a.example:https":              {"a.example:443"},
+	"a.example:0443":               {"a.example:443"},
+	"[2001:DB8:0:0::1]:443":        {"[2001:db8::1]:443", "[2001:db8:0:0:0:0:0:1]:443"},
+	"2001:db8:0::1":                {"[2001:db8::1]:443"},
+	"B\u00fccher\u3002example:443": {"xn--bcher-kva.example:443"},
+	"*.\u00e4.example":             {"b\u00fccher.xn--4ca.example:443"},
+	"192.0.2.1":                    {"192.0.2.1:443", "[::ffff:192.0.2.1]:443", "[::ffff:c000:201]:443"},
+	"::ffff:192.0.2.1":             {"192.0.2.1:443"},
+	"fe80::1%eth0":                 {"[fe80:0::1%eth0]:443"},
 }
 
 // A destination has one policy and one identity, however its address is spelled.

@@ -82,16 +82,25 @@ func (b Builder) Transport(base *http.Transport) (*Transport, error) {
 	return &Transport{dialer: d, base: redact.Hidden(base)}, nil
 }
 
-// RoundTrip implements http.RoundTripper.
+// RoundTrip implements http.RoundTripper. A host beyond ASCII without a form in IDNA is
+// trustkeep.ErrInvalid.
 func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	pool, err := t.poolFor(r.URL)
+	ascii := r
+	if err == nil {
+		ascii, err = asciiRequest(r)
+	}
 	if err != nil {
 		if r.Body != nil {
 			r.Body.Close()
 		}
 		return nil, fmt.Errorf("tlsctx: transport: %w", err)
 	}
-	return pool.RoundTrip(r)
+	response, err := pool.RoundTrip(ascii)
+	if response != nil {
+		response.Request = r
+	}
+	return response, err
 }
 
 // CloseIdleConnections closes the connections that no request uses. http.Client calls it.
@@ -123,7 +132,10 @@ func (t *Transport) poolFor(u *url.URL) (*http.Transport, error) {
 	}
 	// The generation first: a change after it is seen by the next request.
 	routes := b.Routes.current()
-	host, port := destination(u)
+	host, port, err := destination(u)
+	if err != nil {
+		return nil, err
+	}
 	id, pattern := b.identityFor(host, port)
 	cert, err := presented(id)
 	if err != nil {
