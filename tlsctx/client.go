@@ -1,7 +1,6 @@
 package tlsctx
 
 import (
-	"cmp"
 	"context"
 	"crypto/tls"
 	"fmt"
@@ -18,11 +17,14 @@ import (
 // lists: servers that trust a partner's certificate itself often list others, or none.
 // Sessions are resumed from a cache that only this configuration and its clones use.
 //
-// With Allow, Pins, Revocation, Authorize, scoped or pinned trust, which crypto/tls
-// cannot express, the certificate is verified in VerifyConnection, by
-// truststore.Snapshot.Verify and on resumed handshakes too; ConnectionState.VerifiedChains is
-// then empty, and a server that is dialled by its IP address needs ServerName or a
-// Dialer.
+// Pins, Revocation, Authorize and scopes are decided on top of that, in VerifyConnection, on
+// resumed handshakes too. Whoever replaces that function, or copies RootCAs alone, loses these and
+// not the verification. A ServerName that is set on the result counts.
+//
+// Allow and pinned trust accept what crypto/tls refuses, so with them InsecureSkipVerify is set and
+// truststore.Snapshot.Verify decides in VerifyConnection, which must stay:
+// ConnectionState.VerifiedChains is then empty, and a server that is dialled by its IP address needs
+// Builder.ServerName or a Dialer.
 //
 // Errors wrap trustkeep.ErrInvalid for fields that are wrong or contradict each other: a nil
 // pointer, versions out of range, Routes without a name, an address that For cannot take.
@@ -58,6 +60,18 @@ var errRoutesWithoutName = &trustkeep.Error{
 	Hint: "a tls.Config does not know whom it will be used for: call For or set ServerName, or use Dialer or Transport",
 }
 
+// clientDecider returns what decides about servers in VerifyConnection, nil if crypto/tls does
+// all of it.
+func (b Builder) clientDecider(trust *truststore.Snapshot) *decider {
+	switch {
+	case b.takenOver(trust):
+		return b.decider(trust, truststore.Server)
+	case b.narrowed(trust):
+		return b.narrower(trust, truststore.Server)
+	}
+	return nil
+}
+
 // clientConfig makes the configuration for one trust; Routes are not looked at.
 func (b Builder) clientConfig(trust *truststore.Snapshot) (*tls.Config, error) {
 	cfg, err := b.base()
@@ -66,16 +80,12 @@ func (b Builder) clientConfig(trust *truststore.Snapshot) (*tls.Config, error) {
 	}
 	cfg.ServerName = b.ServerName
 	cfg.ClientSessionCache = tls.NewLRUClientSessionCache(0)
-	if b.beyond(trust) {
-		// Decided below, on every handshake; crypto/tls would look at the
-		// pool alone, and at nothing when it resumes.
-		cfg.InsecureSkipVerify = true
-		d := b.decider(trust, truststore.Server)
-		cfg.VerifyConnection = func(s tls.ConnectionState) error {
-			return d.decide(context.Background(), cmp.Or(b.ServerName, s.ServerName), s)
-		}
-	} else {
+	d := b.clientDecider(trust)
+	if cfg.InsecureSkipVerify = b.takenOver(trust); !cfg.InsecureSkipVerify {
 		cfg.RootCAs = trust.Pool()
+	}
+	if d != nil {
+		cfg.VerifyConnection = func(s tls.ConnectionState) error { return d.decide(context.Background(), b.asked(s), s) }
 	}
 	cfg.VerifyConnection = b.accepting(truststore.Server, b.ServerName, cfg.VerifyConnection)
 	if b.Identity != nil {

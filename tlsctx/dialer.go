@@ -145,7 +145,7 @@ func (d *Dialer) config(ctx context.Context, g *clientGeneration, name string, r
 	// ConnectionState.ServerName is what was sent, which addresses are not and
 	// trailing dots neither.
 	var decide func(tls.ConnectionState) error
-	if cfg.InsecureSkipVerify {
+	if g.decider != nil {
 		decide = func(s tls.ConnectionState) error {
 			err := g.decider.decide(ctx, name, s)
 			*refused = err != nil && s.DidResume
@@ -205,7 +205,7 @@ func (d *Dialer) generation(id trustkeep.Identity) (*clientGeneration, error) {
 		}
 		delete(d.generations, key) // whichever: it costs one full handshake
 	}
-	g := &clientGeneration{trust: trust, cert: cert, config: cfg, decider: d.b().decider(trust, truststore.Server)}
+	g := &clientGeneration{trust: trust, cert: cert, config: cfg, decider: d.b().clientDecider(trust)}
 	d.generations[key] = g
 	return g, nil
 }

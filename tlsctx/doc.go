@@ -43,10 +43,14 @@
 //
 // # Who verifies
 //
-// crypto/tls verifies wherever a pool of authorities can express the trust. Pins, relaxations,
-// scopes, revocation, Authorize and LiveClient need more: for these, InsecureSkipVerify is set
-// and truststore.Snapshot.Verify, which asks crypto/x509 for the path, decides in VerifyConnection. Do not
-// replace that function on a result.
+// crypto/tls verifies wherever it can. Pins, scopes, revocation and Authorize narrow what it has
+// verified, in VerifyConnection and by truststore.Snapshot.Judge: a configuration whose
+// VerifyConnection is replaced loses them and still refuses whoever is not trusted. Five cases
+// accept more than a pool of authorities can express: relaxations, pinned trust, ConcealCAs (and
+// authorities whose names do not fit into a handshake), the platform's roots on a server, and
+// LiveClient. For these, the verification of crypto/tls is switched off, and
+// truststore.Snapshot.Verify, which asks crypto/x509 for the path, decides in VerifyConnection. Do
+// not replace that function on such a result.
 //
 // Session caches are private to one call of Client, and to the trust and the identity of one
 // moment on a Dialer. The session tickets of a server end with the trust and the identity under

@@ -97,7 +97,7 @@ func (b Builder) classify(e *HandshakeError) bool {
 		return true
 	}
 	if v, ok := errors.AsType[*truststore.VerifyError](err); ok {
-		e.verified(v) // here and not by crypto/tls; see Builder.beyond
+		e.verified(v) // here and not by crypto/tls; see Builder.narrowed and takenOver
 		return true
 	}
 	if refused, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {

@@ -1,7 +1,6 @@
 package tlsctx
 
 import (
-	"cmp"
 	"context"
 	"crypto/tls"
 	"fmt"
@@ -52,7 +51,7 @@ func (b Builder) liveClient() (*tls.Config, error) {
 		}
 		d := last
 		mu.Unlock()
-		return d.decide(context.Background(), cmp.Or(b.ServerName, s.ServerName), s)
+		return d.decide(context.Background(), b.asked(s), s)
 	})
 	if b.Routes != nil && b.ServerName == "" {
 		return nil, errRoutesWithoutName

@@ -6,7 +6,9 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
+	"net/netip"
 	"slices"
+	"strings"
 
 	"github.com/trustkeep/trustkeep/internal/certinfo"
 	"github.com/trustkeep/trustkeep/truststore"
@@ -28,10 +30,26 @@ type Peer struct {
 	Resumed bool
 }
 
-// beyond reports whether the policy says more than crypto/tls can decide by a
-// pool of authorities.
-func (b Builder) beyond(trust *truststore.Snapshot) bool {
-	return len(b.Allow) > 0 || len(b.Pins) > 0 || b.Revocation != nil || b.Authorize != nil || trust != nil && !trust.Plain()
+// takenOver reports whether somebody may be accepted whom crypto/tls, with the pool of the
+// trust, refuses. Only then is its verification switched off and replaced.
+func (b Builder) takenOver(trust *truststore.Snapshot) bool {
+	return len(b.Allow) > 0 || trust != nil && !trust.PoolSuffices()
+}
+
+// narrowed reports whether somebody may be refused whom crypto/tls accepts. That is decided in
+// VerifyConnection, on top of its verification: whoever replaces the function loses no more.
+func (b Builder) narrowed(trust *truststore.Snapshot) bool {
+	return len(b.Pins) > 0 || b.Revocation != nil || b.Authorize != nil || trust != nil && !trust.Plain()
+}
+
+// asked returns the name that a client verifies the server under, where all that is known is
+// the state of the connection: the name that was sent, which may have been set on the
+// configuration after it was built. Addresses are not sent. It is empty if nobody knows.
+func (b Builder) asked(s tls.ConnectionState) string {
+	if _, err := netip.ParseAddr(strings.Trim(b.ServerName, "[]")); s.ServerName != "" || err != nil {
+		return s.ServerName
+	}
+	return b.ServerName
 }
 
 // detached is the Builder with slices of its own, so that nobody can change what was
@@ -49,32 +67,54 @@ type decider struct {
 	b       Builder
 	trust   *truststore.Snapshot
 	purpose truststore.Purpose
+	beneath bool // crypto/tls has verified the peer with the pool of the trust
 	kept    keptVerdicts
 }
 
+// decider replaces the verification of crypto/tls.
 func (b Builder) decider(trust *truststore.Snapshot, purpose truststore.Purpose) *decider {
 	return &decider{b: b, trust: trust, purpose: purpose}
 }
 
-// decide is called on every handshake, resumed ones included. Those are spared the work
-// of building the path if a verdict is kept for the very same name and certificates.
-// Revocation and Authorize are asked each time. The context ends what Revocation waits for;
-// crypto/tls hands none to VerifyConnection, so where only a tls.Config is known it is the
-// background, and the checker has its own bound.
+// narrower comes on top of the verification of crypto/tls.
+func (b Builder) narrower(trust *truststore.Snapshot, purpose truststore.Purpose) *decider {
+	return &decider{b: b, trust: trust, purpose: purpose, beneath: true}
+}
+
+// decide is called on every handshake, resumed ones included. Revocation and Authorize are
+// asked each time. The context ends what Revocation waits for; crypto/tls hands none to
+// VerifyConnection, so where only a tls.Config is known it is the background, and the checker
+// has its own bound.
 func (d *decider) decide(ctx context.Context, name string, s tls.ConnectionState) error {
-	now := d.b.now()
-	var staple []byte
-	if d.purpose == truststore.Server {
-		staple = s.OCSPResponse
+	if d.beneath {
+		verdict, err := d.trust.Judge(s.PeerCertificates, s.VerifiedChains, d.question(ctx, name, s))
+		if err != nil {
+			return err
+		}
+		return d.b.authorize(ctx, d.purpose, name, s, verdict)
 	}
+	return d.verify(ctx, name, s)
+}
+
+func (d *decider) question(ctx context.Context, name string, s tls.ConnectionState) truststore.VerifyOptions {
+	o := truststore.VerifyOptions{
+		Purpose: d.purpose, Name: name, Time: d.b.now(), Allow: d.b.Allow, Pins: d.b.Pins,
+		Revocation: d.b.Revocation, RevocationExempt: d.b.RevocationExempt, Context: ctx,
+	}
+	if d.purpose == truststore.Server {
+		o.Staple = s.OCSPResponse
+	}
+	return o
+}
+
+// verify decides where crypto/tls has verified nothing. Resumed handshakes are spared the work
+// of building the path if a verdict is kept for the very same name and certificates.
+func (d *decider) verify(ctx context.Context, name string, s tls.ConnectionState) error {
+	o := d.question(ctx, name, s)
 	keep := d.trust.Plain() // scopes can change their mind with time
 	key := keyOf(name, s.PeerCertificates)
-	o := truststore.VerifyOptions{
-		Purpose: d.purpose, Name: name, Time: now, Allow: d.b.Allow, Pins: d.b.Pins,
-		Revocation: d.b.Revocation, RevocationExempt: d.b.RevocationExempt, Staple: staple, Context: ctx,
-	}
 	if keep && s.DidResume {
-		if v := d.kept.find(key, now); v != nil {
+		if v := d.kept.find(key, o.Time); v != nil {
 			v, err := d.trust.CheckRevocation(v, s.PeerCertificates, o)
 			if err != nil {
 				return err

@@ -27,11 +27,11 @@ import (
 // every client certificate; a source that fails refuses every handshake.
 //
 // The names of all trusted authorities are sent to clients, unless ConcealCAs is set
-// or they take more than the 64 KiB that TLS has room for. Without them, and with
-// Allow, Pins, Revocation, Authorize, scoped or pinned trust, client certificates
-// are verified by truststore.Snapshot.Verify, on resumed handshakes too, and
-// ConnectionState.VerifiedChains is empty; PeerCertificates are there only if they
-// are trusted.
+// or they take more than the 64 KiB that TLS has room for. Pins, Revocation, Authorize and scopes
+// are decided on top of crypto/tls, in VerifyConnection of what GetConfigForClient returns, on
+// resumed handshakes too. Without the names, with Allow and with trust that is pinned or holds the
+// platform's roots, truststore.Snapshot.Verify decides there instead of crypto/tls, and
+// ConnectionState.VerifiedChains is empty; PeerCertificates are there only if they are trusted.
 //
 // Errors wrap trustkeep.ErrInvalid for a missing identity, for client authentication without
 // explicit trust, and for fields that are wrong or contradict each other. They wrap
@@ -50,6 +50,9 @@ func (b Builder) Server() (*tls.Config, error) {
 	// The outer configuration is complete as well, for those who look at
 	// it, such as http.Server.
 	outer := first.config.Clone()
+	if outer.ClientCAs != nil {
+		outer.ClientCAs = outer.ClientCAs.Clone() // what is added to it has no effect either
+	}
 	routed := routedServers{b: b}
 	outer.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
 		chosen := s
@@ -271,22 +274,27 @@ func namesFit(trust *truststore.Snapshot) bool {
 func (b Builder) askForCertificate(cfg *tls.Config, g *generation) {
 	trust := g.trust
 	required := b.ClientAuth == RequireClientAuth
-	if !b.beyond(trust) && !b.ConcealCAs && !trust.Platform() && namesFit(trust) {
-		cfg.ClientCAs = trust.Pool()
-		cfg.ClientAuth = tls.VerifyClientCertIfGiven
-		if required {
-			cfg.ClientAuth = tls.RequireAndVerifyClientCert
-		}
-		return
-	}
-	cfg.ClientAuth = tls.RequestClientCert
-	if required {
-		cfg.ClientAuth = tls.RequireAnyClientCert
-	}
 	if !b.ConcealCAs && namesFit(trust) {
-		cfg.ClientCAs = trust.Pool() // to be sent; the decision is below
+		cfg.ClientCAs = trust.Pool() // to be sent, too
 	}
 	d := b.decider(trust, truststore.Client)
+	// crypto/tls sends the names of all authorities that it verifies with.
+	switch takenOver := b.takenOver(trust) || cfg.ClientCAs == nil || trust.Platform(); {
+	case takenOver && required:
+		cfg.ClientAuth = tls.RequireAnyClientCert
+	case takenOver:
+		cfg.ClientAuth = tls.RequestClientCert
+	case required:
+		cfg.ClientAuth = tls.RequireAndVerifyClientCert
+	default:
+		cfg.ClientAuth = tls.VerifyClientCertIfGiven
+	}
+	if cfg.ClientAuth >= tls.VerifyClientCertIfGiven {
+		if !b.narrowed(trust) {
+			return
+		}
+		d = b.narrower(trust, truststore.Client)
+	}
 	g.decide = func(ctx context.Context, s tls.ConnectionState) error {
 		if len(s.PeerCertificates) == 0 && !required {
 			return b.authorize(ctx, truststore.Client, "", s, nil)

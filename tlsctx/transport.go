@@ -44,9 +44,9 @@ type httpGeneration struct {
 //
 // base, if not nil, supplies limits, timeouts, DialContext and Proxy; its TLS settings
 // and its dialing of TLS connections are replaced. Servers behind a proxy are verified
-// like any other, by LiveClient, which asks for a host name (or ServerName) and knows no
-// Routes: with Proxy and Routes the error is trustkeep.ErrUnsupported. A proxy that is
-// itself spoken to over TLS has to be trusted under the same policy.
+// like any other, but no session with them is resumed, Recheck does not know their connections,
+// and there are no Routes: with Proxy and Routes the error is trustkeep.ErrUnsupported. A proxy
+// that is itself spoken to over TLS has to be trusted under the same policy.
 func (b Builder) Transport(base *http.Transport) (*Transport, error) {
 	if b.NextProtos == nil {
 		b.NextProtos = []string{"h2", "http/1.1"}
@@ -65,16 +65,10 @@ func (b Builder) Transport(base *http.Transport) (*Transport, error) {
 	base = base.Clone()
 	base.TLSNextProto = nil
 	base.DialTLSContext = d.DialContext
-	// For what is dialled through a proxy, where http.Transport makes the
-	// handshake itself. It must never be nil, which is the system's roots.
 	if base.Proxy != nil && b.Routes != nil {
 		return nil, &trustkeep.Error{Op: "tlsctx: transport: routes behind a proxy", Err: trustkeep.ErrUnsupported}
 	}
-	live := b
-	live.Routes = nil
-	if base.TLSClientConfig, err = live.LiveClient(); err != nil {
-		return nil, fmt.Errorf("tlsctx: transport: %w", err)
-	}
+	base.TLSClientConfig = nil // see proxied
 	base.ForceAttemptHTTP2 = slices.Contains(b.NextProtos, "h2")
 	if base.IdleConnTimeout == 0 {
 		base.IdleConnTimeout = 90 * time.Second // as http.DefaultTransport
@@ -147,10 +141,26 @@ func (t *Transport) poolFor(u *url.URL) (*http.Transport, error) {
 		if g != nil {
 			g.pool.CloseIdleConnections()
 		}
-		t.current = &httpGeneration{trust, routes, make(map[string]*tls.Certificate), t.base().Clone()}
+		next := &httpGeneration{trust, routes, make(map[string]*tls.Certificate), t.base().Clone()}
+		if next.pool.TLSClientConfig, err = b.proxied(trust); err != nil {
+			return nil, err
+		}
+		t.current = next
 	}
 	t.current.presented[pattern] = cert
 	return t.current.pool, nil
+}
+
+// proxied makes the configuration for what is dialled through a proxy, where http.Transport
+// makes the handshake itself; it must never be nil, which is the system's roots. There is no
+// second try if a resumed session is refused, so none is resumed.
+func (b Builder) proxied(trust *truststore.Snapshot) (*tls.Config, error) {
+	b.Routes = nil
+	cfg, err := b.clientConfig(trust)
+	if err == nil {
+		cfg.ClientSessionCache = nil
+	}
+	return cfg, err
 }
 
 // presents reports whether the identity is that of the requests before, if there were any.

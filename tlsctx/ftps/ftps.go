@@ -3,6 +3,7 @@ package ftps
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"io"
 	"net"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/given"
 	"github.com/trustkeep/trustkeep/tlsctx"
 	"github.com/trustkeep/trustkeep/truststore"
 )
@@ -21,10 +23,10 @@ import (
 // The identity is that of the moment of New. Trust is followed: each connection, resumed or
 // not, is decided by the trust of its moment.
 type Session struct {
-	b        func() tlsctx.Builder // a closure, since package fmt prints what fields hold
-	identity func(*tls.CertificateRequestInfo) (*tls.Certificate, error)
-	config   *tls.Config
-	cache    tls.ClientSessionCache
+	b          func() tlsctx.Builder // a closure, since package fmt prints what fields hold
+	identity   func(*tls.CertificateRequestInfo) (*tls.Certificate, error)
+	cache      tls.ClientSessionCache
+	serverName string
 }
 
 // New returns a Session with the server whose control connection is at the address,
@@ -49,42 +51,34 @@ func newSession(b tlsctx.Builder, address string) (*Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Session{
+	return &Session{
 		b:        func() tlsctx.Builder { return b },
 		identity: begun.GetClientCertificate,
-		cache:    tls.NewLRUClientSessionCache(1),
-	}
-	s.config, err = s.live(b)
-	return s, err
-}
-
-// live returns a configuration that follows the trust. It has a name: without one, crypto/tls
-// would keep the session under the address with its port, and find none for the port of a
-// data connection.
-func (s *Session) live(b tlsctx.Builder) (*tls.Config, error) {
-	cfg, err := b.LiveClient()
-	if err != nil {
-		return nil, err
-	}
-	cfg.GetClientCertificate, cfg.ClientSessionCache = s.identity, s.cache
-	return cfg, nil
+		// It has a name: without one, crypto/tls would keep the session under the address with its
+		// port, and find none for the port of a data connection.
+		cache: tls.NewLRUClientSessionCache(1), serverName: begun.ServerName,
+	}, nil
 }
 
 // during returns the configuration for a handshake of that context, which ends what the hooks
-// of the Builder wait for.
+// of the Builder wait for. It has the trust of the moment, and so resumes only what crypto/tls
+// once verified and is still trusted.
 func (s *Session) during(ctx context.Context) (*tls.Config, error) {
 	b := s.b()
-	if b.Revocation == nil && b.Authorize == nil {
-		return s.config, nil
-	}
 	if b.Revocation != nil {
 		b.Revocation = bounded{ctx, b.Revocation}
 	}
 	if authorize := b.Authorize; authorize != nil {
 		b.Authorize = func(_ context.Context, p tlsctx.Peer) error { return authorize(ctx, p) }
 	}
-	b.MayBeEmpty = true // trust that has run empty is explained by the handshake
-	return s.live(b)
+	b.Identity, b.Routes = nil, nil // see identity
+	b.MayBeEmpty = true             // trust that has run empty is explained by the handshake
+	cfg, err := b.Client()
+	if err != nil {
+		return nil, err
+	}
+	cfg.GetClientCertificate, cfg.ClientSessionCache = s.identity, s.cache
+	return cfg, nil
 }
 
 // bounded asks a checker under the context of a handshake.
@@ -99,9 +93,53 @@ func (c bounded) CheckRevocation(_ context.Context, q truststore.RevocationQuest
 }
 
 // Config returns a configuration of the session's connections, for FTP libraries that turn the
-// control connection to TLS themselves. Data connections are better made by Data, whose Close
-// loses nothing.
-func (s *Session) Config() *tls.Config { return s.config.Clone() }
+// control connection to TLS themselves. It has the trust of this moment, and VerifyConnection
+// also refuses what is no longer trusted by then. Data connections are better made by Data, whose
+// Close loses nothing. If the trust cannot be loaded, the configuration refuses every server.
+func (s *Session) Config() *tls.Config {
+	began, err := s.trust()
+	cfg := &tls.Config{RootCAs: x509.NewCertPool(), ServerName: s.serverName, MinVersion: tls.VersionTLS12}
+	if err == nil {
+		var built *tls.Config
+		if built, err = s.during(context.Background()); err == nil {
+			cfg = built
+		}
+	}
+	decide := cfg.VerifyConnection
+	cfg.VerifyConnection = func(state tls.ConnectionState) error {
+		if err != nil {
+			return fmt.Errorf("ftps: %w", err)
+		}
+		if decide != nil {
+			if err := decide(state); err != nil {
+				return err
+			}
+		}
+		now, err := s.trust()
+		if err != nil || now == began {
+			return err
+		}
+		b := s.b()
+		o := truststore.VerifyOptions{Name: s.serverName, Allow: b.Allow, Pins: b.Pins}
+		if b.Clock != nil {
+			o.Time = b.Clock()
+		}
+		_, err = now.Verify(state.PeerCertificates, o)
+		return err
+	}
+	return cfg
+}
+
+// trust returns what is trusted now, nil for the system's roots, which do not change.
+func (s *Session) trust() (*truststore.Snapshot, error) {
+	switch b := s.b(); {
+	case b.Trusted != nil:
+		return given.Snapshot(b.Trusted)
+	case b.Global != nil:
+		return given.Snapshot(b.Global)
+	}
+	return nil, nil
+}
 
 // Control makes the handshake on the control connection: at once for implicit FTPS, after the
 // answer to AUTH TLS for explicit. The context bounds it. A failed handshake is a
@@ -124,7 +162,7 @@ func (s *Session) Control(ctx context.Context, raw net.Conn) (*tls.Conn, error) 
 // takes reading from the control connection first, since the server's ticket comes after the
 // handshake; any answer to a command will do. Some servers give no tickets.
 func (s *Session) CanResume() bool {
-	_, ok := s.cache.Get(s.config.ServerName)
+	_, ok := s.cache.Get(s.serverName)
 	return ok
 }
 

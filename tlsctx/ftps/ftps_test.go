@@ -170,6 +170,47 @@ func TestFTPSFollowsTrust(t *testing.T) {
 	}
 }
 
+// A control connection that a library makes by Config begins a session that data connections
+// resume, verified by crypto/tls, and trust that shrinks afterwards counts for it.
+func TestConfigBeginsTheSession(t *testing.T) {
+	pki, other := testpki.New(t, testpki.Options{}), testpki.New(t, testpki.Options{Name: "Other"})
+	for _, version := range versions {
+		leaf := pki.Server(host)
+		s := newFTPSServer(t, mustServer(t, tlsctx.Builder{Identity: identity(leaf), Clock: pki.Now, MaxVersion: version}))
+		trust := store(pki.Root, other.Root)
+		f, err := ftps.New(tlsctx.Builder{Trusted: trust, Clock: pki.Now, Pins: []truststore.Pin{truststore.PinKey(leaf.Cert)}}, host+":21")
+		must(t, err)
+		cfg := f.Config()
+		dial := func() (*tls.Conn, error) {
+			t.Helper()
+			conn, err := tls.Dial("tcp", s.control.Addr().String(), cfg)
+			if err != nil {
+				return nil, err
+			}
+			t.Cleanup(func() { conn.Close() })
+			conn.Write([]byte("x"))
+			_, err = io.ReadFull(conn, make([]byte, 1))
+			return conn, err
+		}
+		conn, err := dial()
+		if err != nil || len(conn.ConnectionState().VerifiedChains) == 0 || cfg.RootCAs == nil {
+			t.Fatalf("%v", err)
+		}
+		if u, err := s.upload(t.Context(), f, []byte("x")); err != nil || !u.state.DidResume {
+			t.Errorf("%v, resumed %v", err, u.state.DidResume)
+		}
+		must(t, trust.RemoveCertificate(pki.Root.Cert))
+		if _, err := dial(); err == nil {
+			t.Error("the configuration does not follow trust that shrinks")
+		}
+		must(t, trust.RemoveCertificate(other.Root.Cert))
+		cfg = f.Config()
+		if _, err := dial(); err == nil {
+			t.Error("accepted without trust")
+		}
+	}
+}
+
 // An aborted download does not hold Close up.
 func TestFTPSAbortedDownload(t *testing.T) {
 	pki := testpki.New(t, testpki.Options{})
