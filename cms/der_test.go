@@ -1,6 +1,7 @@
 package cms_test
 
 import (
+	"encoding/pem"
 	"os"
 	"testing"
 
@@ -46,4 +47,8 @@ func readFile(t testing.TB, path string) []byte {
 		t.Fatal(err)
 	}
 	return data
+}
+
+func pemOf(message []byte) []byte {
+	return pem.EncodeToMemory(&pem.Block{Type: "CMS", Bytes: message})
 }

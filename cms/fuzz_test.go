@@ -3,6 +3,7 @@ package cms_test
 import (
 	"bytes"
 	"io"
+	"strings"
 	"testing"
 
 	"github.com/trustkeep/trustkeep"
@@ -100,6 +101,35 @@ func FuzzRoundTrip(f *testing.F) {
 		got, err := cms.Verify(opened, trust)
 		if err != nil || !bytes.Equal(got.Content, content) {
 			t.Fatalf("%+v, %v", got, err)
+		}
+	})
+}
+
+func FuzzDecompress(f *testing.F) {
+	for _, content := range []string{"", "content", strings.Repeat("0123456789abcdef", 20)} {
+		f.Add(must(cms.Compress([]byte(content))))
+		f.Add(must(cms.Compress(must(cms.CompressOptions{Level: 9}.Compress([]byte(content))))))
+		f.Add(stream(f, []byte(content), cms.CompressOptions{}.Writer))
+	}
+	f.Fuzz(func(t *testing.T, message []byte) {
+		o := cms.DecompressOptions{Limits: fuzzLimits, MaxRatio: 50}
+		got, err := o.Decompress(message)
+		if err != nil && (got != nil || !typed(err)) || len(got) > 1<<20 {
+			t.Fatalf("%d bytes, %v", len(got), err)
+		}
+		var streamed []byte
+		r, again := o.Reader(&drip{r: bytes.NewReader(message)})
+		if again == nil {
+			streamed, again = io.ReadAll(r)
+		}
+		if again == nil && !bytes.Equal(got, streamed) || (again == nil) != (err == nil) || again != nil && !typed(again) {
+			t.Fatalf("Decompress: %d bytes, %v; Reader: %d bytes, %v", len(got), err, len(streamed), again)
+		}
+		if err != nil {
+			return
+		}
+		if got, err := cms.Decompress(must(cms.Compress(got))); err != nil || !bytes.Equal(got, streamed) {
+			t.Fatalf("%d bytes, %v", len(got), err)
 		}
 	})
 }

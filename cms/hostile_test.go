@@ -62,15 +62,24 @@ func reading(p *people, ids ...trustkeep.Identity) map[string]func(message []byt
 			_, err := cms.VerifyDetached(b, strings.NewReader("content"), p.trust)
 			return err
 		},
-		"Unprotect": func(b []byte) error { _, err := cms.Unprotect(b, ids...); return err },
+		"Unprotect":  func(b []byte) error { _, err := cms.Unprotect(b, ids...); return err },
+		"Decompress": func(b []byte) error { _, err := cms.Decompress(b); return err },
+		"decompress Reader": func(b []byte) error {
+			r, err := cms.DecompressOptions{}.Reader(bytes.NewReader(b))
+			if err == nil {
+				_, err = io.Copy(io.Discard, r)
+			}
+			return err
+		},
 	}
 }
 
 // head is a message up to the content of its type.
 func head(contentType string) []byte {
 	oid := map[string][]byte{
-		"signed":    {0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x07, 0x02},
-		"enveloped": {0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x07, 0x03},
+		"signed":     {0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x07, 0x02},
+		"enveloped":  {0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x07, 0x03},
+		"compressed": {0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x09, 0x10, 0x01, 0x09},
 	}[contentType]
 	return join([]byte{0x30, 0x80}, berio.TLV(berio.OID, oid), []byte{0xa0, 0x80, 0x30, 0x80}, berio.TLV(berio.Integer, []byte{1}))
 }
@@ -90,7 +99,14 @@ func TestHostileMessages(t *testing.T) {
 	sha256 := berio.TLV(berio.Sequence, berio.TLV(berio.OID, []byte{0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x01}))
 	upToContent := join(head("signed"), berio.TLV(berio.Set, sha256), []byte{0x30, 0x80}, data, []byte{0xa0, 0x80})
 	upToCerts := join(head("signed"), berio.TLV(berio.Set, sha256), berio.TLV(berio.Sequence, data, berio.TLV(0xa0, berio.TLV(berio.OctetString, []byte("content")))))
+	zlib := berio.TLV(berio.Sequence, berio.TLV(berio.OID, []byte{0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x09, 0x10, 0x03, 0x08}))
+	upToCompressed := join(head("compressed"), zlib, []byte{0x30, 0x80}, data, []byte{0xa0, 0x80})
+	emptyBlock := []byte{0, 0, 0, 0xff, 0xff} // of deflate, stored, with another to follow
 	for name, message := range map[string][]byte{
+		"empty blocks for ever":      join(upToCompressed, []byte{0x04, 0x84, 0x04, 0, 0, 0, 0x78, 0x9c}, bytes.Repeat(emptyBlock, many)),
+		"compressed pieces for ever": join(upToCompressed, []byte{0x24, 0x80}, bytes.Repeat([]byte{0x04, 0x00}, many)),
+		"compressed zeros":           compressedZeros(t, 1<<30),
+		"zlib with a dictionary":     join(upToCompressed, []byte{0x04, 0x06, 0x78, 0xbb, 0, 0, 0, 1, 0, 0, 0, 0}),
 		"nothing":                    {},
 		"text":                       []byte("MIME-Version: 1.0\n"),
 		"zeros":                      make([]byte, 1000),

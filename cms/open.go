@@ -9,6 +9,7 @@ import (
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/cms/internal/berio"
 	"github.com/trustkeep/trustkeep/internal/asn1/ber"
+	"github.com/trustkeep/trustkeep/internal/inflate"
 	"github.com/trustkeep/trustkeep/internal/limits"
 )
 
@@ -87,14 +88,15 @@ func (o OpenOptions) Reader(src io.Reader, identities ...trustkeep.Identity) (io
 	if err != nil {
 		return nil, wrap("open", err)
 	}
-	return &opReader{op: "open", src: s}, nil
+	return &opReader{op: "open", src: s, input: inflated(src)}, nil
 }
 
 // opReader gives the errors of a reader their operation.
 type opReader struct {
 	stream
-	op  string
-	src io.Reader
+	op    string
+	src   io.Reader
+	input *inflate.Input // what the message was decompressed from, if it was
 }
 
 func (r *opReader) Read(p []byte) (int, error) {
@@ -217,6 +219,8 @@ func describe(id oid) string {
 		return "enveloped-data"
 	case oidAuthEnvelopedData:
 		return "authenticated-enveloped-data"
+	case oidCompressedData:
+		return "compressed-data"
 	}
 	return id.String()
 }

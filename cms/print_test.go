@@ -39,8 +39,24 @@ func TestStreamsPrintNoSecret(t *testing.T) {
 		r.Read(make([]byte, 8))
 		quiet(t, r, canary)
 	}
+	var compressed bytes.Buffer
+	w, err := cms.CompressOptions{}.Writer(&compressed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	io.WriteString(w, canary)
+	quiet(t, w, canary)
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	plain, err := cms.DecompressOptions{}.Reader(&compressed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	plain.Read(make([]byte, 8))
+	quiet(t, plain, canary)
 	var signed bytes.Buffer
-	w, err := cms.SignOptions{}.Writer(&signed, own)
+	w, err = cms.SignOptions{}.Writer(&signed, own)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -80,12 +80,8 @@ type pieceWriter struct {
 }
 
 func (w *pieceWriter) Write(p []byte) (int, error) {
-	var header [berio.MaxChunkHeader]byte
 	err := w.signature.digests.beside(p, func() error {
-		if _, err := w.dst.Write(berio.AppendChunkHeader(header[:0], len(p))); err != nil {
-			return err
-		}
-		_, err := w.dst.Write(p)
+		_, err := chunkWriter{w.dst}.Write(p)
 		return err
 	})
 	if err != nil {

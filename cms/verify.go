@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/inflate"
 	"github.com/trustkeep/trustkeep/truststore"
 )
 
@@ -149,15 +150,16 @@ func (o VerifyOptions) Reader(src io.Reader) (*VerifyReader, error) {
 	if v.content == nil {
 		return nil, wrap(op, fmt.Errorf("message without content: %w", trustkeep.ErrEmpty), "a detached signature is for VerifyDetached")
 	}
-	return &VerifyReader{v: v}, nil
+	return &VerifyReader{v: v, input: inflated(src)}, nil
 }
 
 // VerifyReader yields the content of a signed message. It is not safe for
 // concurrent use.
 type VerifyReader struct {
 	stream
-	v   *verifier
-	err error
+	v     *verifier
+	input *inflate.Input // what the message was decompressed from, if it was
+	err   error
 }
 
 // Read implements io.Reader. What it yields is nobody's word before it returns
