@@ -239,6 +239,9 @@ func (t *destinationTransport) CloseIdleConnections() {
 // it asks for; one that asks for no name gets that of "*". See Builder.Server, and note
 // that what is set on the result has no effect. A name that no pattern fits is answered by
 // unrecognized_name (RFC 6066 section 3).
+//
+// The name in the handshake says nothing about the Host of the requests that follow: an HTTP
+// server also needs Handler, unless all Builders have the same trust and policy.
 func (p *Destinations) Server() *tls.Config {
 	nobody := &tls.Config{MinVersion: tls.VersionTLS12}
 	outer := nobody.Clone()

@@ -1,0 +1,44 @@
+package tlsctx
+
+import (
+	"net"
+	"net/http"
+	"strings"
+)
+
+// Handler returns a handler that passes on to next what was asked for under the Builder of its
+// connection, and answers 421 Misdirected Request to all else (RFC 9110 section 15.5.20). Servers
+// with the configuration of Server need it: that chooses a Builder by the name in the handshake
+// (SNI), while handlers go by the request's Host, which a client chooses for itself. Without it,
+// a client that asked for a public name in the handshake gets, by Host, what another Builder
+// keeps for clients with a certificate. Clients that share one HTTP/2 connection among names
+// (RFC 9113 section 9.1.1) repeat a request that got 421 over a connection of its own.
+//
+// A request is passed on if one pattern is the one that fits both names. One that did not come
+// over TLS is answered by 421 too. The patterns are those of the moment of the request.
+func (p *Destinations) Handler(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.TLS == nil || !p.same(r.TLS.ServerName, r.Host) {
+			w.Header().Set("Cache-Control", "no-store")
+			http.Error(w, "421 "+http.StatusText(http.StatusMisdirectedRequest), http.StatusMisdirectedRequest)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// same reports whether the name of a handshake and the Host of a request belong together.
+func (p *Destinations) same(name, authority string) bool {
+	host := authority
+	if h, _, err := net.SplitHostPort(authority); err == nil {
+		host = h
+	} else if inner, ok := strings.CutPrefix(authority, "["); ok {
+		host = strings.TrimSuffix(inner, "]")
+	}
+	host, _, err := dialled(host, "")
+	if err != nil {
+		return false
+	}
+	one := p.find(name, "")
+	return one != nil && one == p.find(host, "")
+}
