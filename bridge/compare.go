@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/errtext"
 )
 
 // equalChains compares DER. The result says what differs, and is empty if nothing does.
@@ -47,7 +48,7 @@ func refused(e trustkeep.Encoded) error {
 	for _, entry := range e.Entries {
 		for _, der := range entry.Chain {
 			if _, err := x509.ParseCertificate(der); err != nil {
-				return fmt.Errorf("entry %q: %w", trustkeep.Printable(entry.Alias), err)
+				return fmt.Errorf("entry %q: %w", trustkeep.Printable(entry.Alias), errtext.Bound(err))
 			}
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/errtext"
 )
 
 // Options configures how a server is asked. The zero value speaks TLS from the first byte.
@@ -128,7 +129,7 @@ func (c *Chain) handshake(ctx context.Context, conn net.Conn, protos []string) e
 	case errors.As(err, &notTLS):
 		return &trustkeep.Error{Op: "not a TLS server", Err: trustkeep.ErrUnsupported, Hint: "does it expect STARTTLS, or is it another port?"}
 	case err != nil:
-		return err
+		return errtext.Bound(err)
 	}
 	return &trustkeep.Error{Op: "no certificate was presented", Err: trustkeep.ErrEmpty}
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/internal/certpath"
+	"github.com/trustkeep/trustkeep/internal/errtext"
 	"github.com/trustkeep/trustkeep/internal/given"
 )
 
@@ -45,7 +46,7 @@ func authorityOf(id trustkeep.Identity) (*authority, error) {
 		c, err := x509.ParseCertificate(der)
 		if err != nil {
 			if i == 0 {
-				return nil, fmt.Errorf("identity's certificate: %w: %v", trustkeep.ErrCorrupt, err)
+				return nil, fmt.Errorf("identity's certificate: %w: %v", trustkeep.ErrCorrupt, errtext.Of(err))
 			}
 			c = &x509.Certificate{Raw: der} // sent all the same
 		}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/internal/certgen"
+	"github.com/trustkeep/trustkeep/internal/errtext"
 )
 
 // maxRequest bounds a certificate request, which comes from a stranger.
@@ -101,7 +102,7 @@ func parseRequest(data []byte) (*x509.CertificateRequest, error) {
 	}
 	asked, err := x509.ParseCertificateRequest(data)
 	if err != nil {
-		return nil, fmt.Errorf("certificate request: %w: %v", trustkeep.ErrCorrupt, err)
+		return nil, fmt.Errorf("certificate request: %w: %v", trustkeep.ErrCorrupt, errtext.Of(err))
 	}
 	if err := asked.CheckSignature(); err != nil {
 		return nil, fmt.Errorf("certificate request not signed by its own key: %w: %v", trustkeep.ErrCorrupt, err)

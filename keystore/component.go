@@ -14,6 +14,7 @@ import (
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/internal/certinfo"
 	"github.com/trustkeep/trustkeep/internal/content"
+	"github.com/trustkeep/trustkeep/internal/errtext"
 	"github.com/trustkeep/trustkeep/internal/given"
 	"github.com/trustkeep/trustkeep/internal/store/entry"
 	"github.com/trustkeep/trustkeep/internal/store/formats"
@@ -84,7 +85,7 @@ func newCertificateContent(chain [][]byte, store []byte) *certificateContent {
 	c.certificate = sync.OnceValues(func() (*x509.Certificate, error) {
 		cert, err := x509.ParseCertificate(chain[0])
 		if err != nil {
-			return nil, fmt.Errorf("certificate: %w: %w", err, trustkeep.ErrUnsupported)
+			return nil, fmt.Errorf("certificate: %w: %w", errtext.Bound(err), trustkeep.ErrUnsupported)
 		}
 		return cert, nil
 	})

@@ -11,6 +11,7 @@ import (
 	"slices"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/errtext"
 	"github.com/trustkeep/trustkeep/internal/given"
 	"github.com/trustkeep/trustkeep/internal/redact"
 )
@@ -86,7 +87,7 @@ func checkPair(c *tls.Certificate) (*x509.Certificate, error) {
 	if leaf == nil {
 		var err error
 		if leaf, err = x509.ParseCertificate(c.Certificate[0]); err != nil {
-			return nil, fmt.Errorf("certificate: %w: %v", trustkeep.ErrCorrupt, err)
+			return nil, fmt.Errorf("certificate: %w: %v", trustkeep.ErrCorrupt, errtext.Of(err))
 		}
 	}
 	key, ok := c.PrivateKey.(crypto.Signer)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/errtext"
 )
 
 // explain makes the error of a refusal. code is set where crypto/x509 was not
@@ -62,7 +63,7 @@ func (e *VerifyError) setReasons(reasons []Reason, err error) {
 	if len(reasons) == 0 {
 		text := "crypto/x509 refused it"
 		if err != nil {
-			text = cut(printable(err.Error()), 512)
+			text = errtext.Of(err)
 		}
 		reasons = []Reason{{CodeRefused, text, ""}}
 	}

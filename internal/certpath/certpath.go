@@ -13,6 +13,7 @@ import (
 
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/internal/certinfo"
+	"github.com/trustkeep/trustkeep/internal/errtext"
 	"github.com/trustkeep/trustkeep/internal/given"
 	"github.com/trustkeep/trustkeep/internal/store/entry"
 )
@@ -73,7 +74,7 @@ func (s Search) explain(err error, index *entry.Index) error {
 		if invalid.Reason == x509.Expired {
 			return OutsideValidity(invalid.Cert)
 		}
-		return fmt.Errorf("certificate of %s: %w: %v", Subject(invalid.Cert), trustkeep.ErrCorrupt, err)
+		return fmt.Errorf("certificate of %s: %w: %v", Subject(invalid.Cert), trustkeep.ErrCorrupt, errtext.Of(err))
 	}
 	chain := index.Chain(entry.FromX509(s.Leaf))
 	for i, wrapped := range chain {
@@ -95,7 +96,7 @@ func (s Search) explain(err error, index *entry.Index) error {
 			return reason
 		}
 	}
-	return err // not reached: a chain has at least its leaf
+	return errtext.Bound(err) // not reached: a chain has at least its leaf
 }
 
 // deadEnd explains why the last certificate of a path leads no further.
@@ -106,7 +107,7 @@ func (s Search) deadEnd(last *x509.Certificate, err error) error {
 	case s.Chosen && !Has(s.Anchors, last):
 		return fmt.Errorf("the chain leads to %s, which is not among the trusted certificates: %w", Subject(last), trustkeep.ErrNotFound)
 	}
-	return fmt.Errorf("chain to %s: %w: %v", Subject(last), trustkeep.ErrCorrupt, err)
+	return fmt.Errorf("chain to %s: %w: %v", Subject(last), trustkeep.ErrCorrupt, errtext.Of(err))
 }
 
 // Link returns the reason why a certificate with the right name did not issue another, nil if

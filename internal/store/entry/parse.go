@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/errtext"
 )
 
 func parseX509(raw []byte) (*x509.Certificate, error) {
@@ -21,7 +22,7 @@ func parseX509(raw []byte) (*x509.Certificate, error) {
 		// any callback, so a store entry is all that can be had of it.
 		return nil, fmt.Errorf("certificate: %w: %v (only GODEBUG=x509negativeserial=1 makes Go accept it)", trustkeep.ErrUnsupported, err)
 	}
-	return nil, fmt.Errorf("certificate: %w: %v", trustkeep.ErrCorrupt, err)
+	return nil, fmt.Errorf("certificate: %w: %v", trustkeep.ErrCorrupt, errtext.Of(err))
 }
 
 // parseInParallel is how many certificates make a second goroutine worth it.
