@@ -12,7 +12,8 @@ type Profile string
 const (
 	// Modern is what current OpenSSL and JDK releases write themselves:
 	// AES-256, PBKDF2-HMAC-SHA256 and an HMAC-SHA256 MAC of 10,000 iterations
-	// each. Today it is the same as Java17.
+	// each. Today it is the same as Java17, and under GODEBUG=fips140=only,
+	// which does not approve of that MAC, as Modern2026.
 	Modern Profile = "modern"
 	// Legacy is what every consumer of the last twenty years reads: SHA-1 and
 	// 3DES. For consumers that need it. Today it is the same as Java8.

@@ -11,6 +11,7 @@ import (
 	keystorego "github.com/pavlo-v-chernykh/keystore-go/v4"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/fips"
 	"github.com/trustkeep/trustkeep/internal/store/entry"
 	"github.com/trustkeep/trustkeep/keystore"
 )
@@ -29,6 +30,9 @@ import (
 func FromKeystoreGo(ks keystorego.KeyStore, password trustkeep.PasswordSource) (*keystore.Keystore, error) {
 	const op = "bridge: from keystore-go"
 	fail := func(err error) (*keystore.Keystore, error) { return nil, &trustkeep.Error{Op: op, Err: err} }
+	if err := fips.Refuse("JKS, which keystore-go writes,"); err != nil {
+		return fail(err)
+	}
 	latin1, err := latin1Password(password)
 	if err != nil {
 		return fail(err)
@@ -131,6 +135,9 @@ func askKeystoreGo(e trustkeep.Encoded, password []byte) (Outcome, string) {
 		return NotAsked, "keystore-go takes passwords in Latin-1 only"
 	}
 	defer clear(narrow)
+	if err := fips.Refuse("JKS"); err != nil {
+		return NotAsked, err.Error()
+	}
 	wanted := make(map[string]trustkeep.EncodedEntry, len(e.Entries))
 	for _, w := range e.Entries {
 		if strings.ContainsFunc(w.Alias, func(r rune) bool { return r == 0 || r > 0xffff }) {

@@ -11,6 +11,7 @@ import (
 	"software.sslmate.com/src/go-pkcs12"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/fips"
 	"github.com/trustkeep/trustkeep/keystore"
 	"github.com/trustkeep/trustkeep/truststore"
 )
@@ -97,6 +98,10 @@ func ToTrustStoreEntries(store *truststore.Truststore) []pkcs12.TrustStoreEntry 
 // askPKCS12 lets go-pkcs12 read a PKCS#12 store: one key with its chain, or trusted
 // certificates alone.
 func askPKCS12(e trustkeep.Encoded, password []byte) (Outcome, string) {
+	// It derives keys before it looks at what is approved.
+	if err := fips.Refuse("go-pkcs12"); err != nil {
+		return NotAsked, err.Error()
+	}
 	if strings.ContainsFunc(string(password), func(r rune) bool { return r > 0xffff }) {
 		return NotAsked, "go-pkcs12 takes passwords of the Basic Multilingual Plane only"
 	}

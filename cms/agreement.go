@@ -12,6 +12,7 @@ import (
 	"github.com/trustkeep/trustkeep/cms/internal/berio"
 	"github.com/trustkeep/trustkeep/cms/internal/keywrap"
 	"github.com/trustkeep/trustkeep/internal/asn1/ber"
+	"github.com/trustkeep/trustkeep/internal/fips"
 	"github.com/trustkeep/trustkeep/internal/redact"
 )
 
@@ -304,6 +305,9 @@ func (a *agreed) contentKey(r agreedRecipient, pub crypto.PublicKey, key crypto.
 	shared, err := exchange.ECDH(ephemeral)
 	if err != nil {
 		return nil, errUndecryptable()
+	}
+	if err := fips.Hash(spec.hash); err != nil {
+		return nil, err
 	}
 	kek := deriveKEK(spec.hash, shared, a.algorithm.params, a.ukm, kekSize)
 	contentKey, err := keywrap.Unwrap(kek, r.wrapped)

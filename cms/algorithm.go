@@ -15,6 +15,7 @@ import (
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/cms/internal/berio"
 	"github.com/trustkeep/trustkeep/internal/asn1/ber"
+	"github.com/trustkeep/trustkeep/internal/fips"
 )
 
 // Cipher encrypts the content of a sealed message.
@@ -187,10 +188,17 @@ var cipherSpecs = [...]cipherSpec{
 	{AES256CBC, "AES-256-CBC", newOID("2.16.840.1.101.3.4.1.42"), 32, aes.BlockSize, aes.NewCipher, false},
 	{AES192CBC, "AES-192-CBC", newOID("2.16.840.1.101.3.4.1.22"), 24, aes.BlockSize, aes.NewCipher, false},
 	{AES128CBC, "AES-128-CBC", newOID("2.16.840.1.101.3.4.1.2"), 16, aes.BlockSize, aes.NewCipher, false},
-	{TripleDESCBC, "3DES-CBC", newOID("1.2.840.113549.3.7"), 24, des.BlockSize, des.NewTripleDESCipher, false},
+	{TripleDESCBC, "3DES-CBC", newOID("1.2.840.113549.3.7"), 24, des.BlockSize, newTripleDES, false},
 	{AES256GCM, "AES-256-GCM", newOID("2.16.840.1.101.3.4.1.46"), 32, gcmNonce, aes.NewCipher, true},
 	{AES192GCM, "AES-192-GCM", newOID("2.16.840.1.101.3.4.1.26"), 24, gcmNonce, aes.NewCipher, true},
 	{AES128GCM, "AES-128-GCM", newOID("2.16.840.1.101.3.4.1.6"), 16, gcmNonce, aes.NewCipher, true},
+}
+
+func newTripleDES(key []byte) (cipher.Block, error) {
+	if err := fips.Refuse("3DES"); err != nil {
+		return nil, err
+	}
+	return des.NewTripleDESCipher(key)
 }
 
 func (c Cipher) spec() (*cipherSpec, error) {
@@ -248,23 +256,18 @@ func (s *cipherSpec) cbcIV(a algorithm) ([]byte, error) {
 }
 
 // aead returns the cipher in GCM mode with the nonce that the message names.
-func (s *cipherSpec) aead(a algorithm, key []byte) (aead cipher.AEAD, nonce []byte, err error) {
+func (s *cipherSpec) aead(a algorithm, key []byte) (aead fips.Opener, nonce []byte, err error) {
 	var p gcmParameters
 	if rest, err := asn1.Unmarshal(a.params, &p); err != nil || len(rest) != 0 {
 		return nil, nil, corrupt("GCM parameters")
 	}
-	block, err := s.block(key)
-	if err != nil {
-		return nil, nil, err
-	}
 	switch {
 	case len(p.Nonce) == gcmNonce && p.Tag >= 12 && p.Tag <= gcmTag:
-		aead, err = cipher.NewGCMWithTagSize(block, p.Tag)
 	case len(p.Nonce) > 0 && len(p.Nonce) <= 64 && p.Tag == gcmTag:
-		aead, err = cipher.NewGCMWithNonceSize(block, len(p.Nonce))
 	default:
 		return nil, nil, unsupported("GCM nonce or tag length")
 	}
+	aead, err = fips.NewOpener(key, len(p.Nonce), p.Tag)
 	return aead, p.Nonce, err
 }
 

@@ -13,6 +13,7 @@ import (
 
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/internal/certinfo"
+	"github.com/trustkeep/trustkeep/internal/fips"
 	"github.com/trustkeep/trustkeep/truststore"
 )
 
@@ -35,6 +36,9 @@ func (v *verifier) signer(info *signerInfo, about *SignerError) (*Signer, error)
 	}
 	if h.hash == crypto.SHA1 && !v.o.AllowSHA1 {
 		return nil, unsupported("digest SHA-1 without VerifyOptions.AllowSHA1")
+	}
+	if err := fips.Hash(h.hash); err != nil {
+		return nil, err
 	}
 	digest := v.digests.sum(h)
 	if digest == nil {

@@ -8,9 +8,11 @@ import (
 	"crypto/x509"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/cms/internal/berio"
+	"github.com/trustkeep/trustkeep/internal/fips"
 	"github.com/trustkeep/trustkeep/internal/limits"
 )
 
@@ -194,12 +196,15 @@ func (e *envelope) seal(content []byte) ([]byte, error) {
 }
 
 func (e *envelope) sealGCM(content []byte) ([]byte, error) {
+	frames := append([]berio.Frame{}, e.frames...)
+	frames[2].After = berio.TLV(berio.OctetString, make([]byte, gcmTag))
+	if fips.Enforced() {
+		return e.sealApprovedGCM(content, frames)
+	}
 	aead, err := cipher.NewGCM(e.block)
 	if err != nil {
 		return nil, err
 	}
-	frames := append([]berio.Frame{}, e.frames...)
-	frames[2].After = berio.TLV(berio.OctetString, make([]byte, gcmTag))
 	head, tail := berio.Definite(len(content), frames...)
 	out := make([]byte, 0, len(head)+len(content)+gcmTag+len(tail))
 	out = aead.Seal(append(out, head...), e.iv, content, nil)
@@ -208,6 +213,25 @@ func (e *envelope) sealGCM(content []byte) ([]byte, error) {
 	end := len(out) - gcmTag
 	copy(tail[len(tail)-gcmTag:], out[end:])
 	return append(out[:end], tail...), nil
+}
+
+// sealApprovedGCM lets the module draw the nonce, which is known only behind the
+// content, and puts it in front.
+func (e *envelope) sealApprovedGCM(content []byte, frames []berio.Frame) ([]byte, error) {
+	aead, err := cipher.NewGCMWithRandomNonce(e.block)
+	if err != nil {
+		return nil, err
+	}
+	sealed := aead.Seal(nil, nil, content, nil)
+	a, err := e.spec.algorithm(sealed[:gcmNonce])
+	if err != nil {
+		return nil, err
+	}
+	frames[3].Before = append(oidData.der(), a.der()...)
+	head, tail := berio.Definite(len(content), frames...)
+	end := len(sealed) - gcmTag
+	copy(tail[len(tail)-gcmTag:], sealed[end:])
+	return slices.Concat(head, sealed[gcmNonce:end], tail), nil
 }
 
 // pad fills what follows block[:n] as RFC 5652 section 6.3 wants it.

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/crypto/scrypt"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/fips"
 	"github.com/trustkeep/trustkeep/internal/storefile"
 )
 
@@ -28,7 +29,8 @@ const (
 type passwordSealer struct{ reveal func() ([]byte, error) }
 
 // PasswordSealer seals by a password, stretched by scrypt. A registry has at most one. Wrap and
-// Unwrap fail with trustkeep.ErrInvalid for an empty password or none.
+// Unwrap fail with trustkeep.ErrInvalid for an empty password or none, and with
+// trustkeep.ErrUnsupported under GODEBUG=fips140=only, which has no scrypt.
 func PasswordSealer(p trustkeep.PasswordSource) Sealer {
 	return passwordSealer{func() ([]byte, error) {
 		if p == nil {
@@ -41,6 +43,9 @@ func PasswordSealer(p trustkeep.PasswordSource) Sealer {
 func (passwordSealer) ID() string { return "password" }
 
 func (k passwordSealer) Wrap(dataKey []byte) ([]byte, error) {
+	if err := fips.Refuse("scrypt, by which passwords seal,"); err != nil {
+		return nil, err
+	}
 	salt := make([]byte, saltSize)
 	rand.Read(salt)
 	aead, err := k.cipher(salt)
@@ -52,6 +57,9 @@ func (k passwordSealer) Wrap(dataKey []byte) ([]byte, error) {
 }
 
 func (k passwordSealer) Unwrap(wrapped []byte) ([]byte, error) {
+	if err := fips.Refuse("scrypt, by which passwords seal,"); err != nil {
+		return nil, err
+	}
 	if len(wrapped) < saltSize {
 		return nil, fmt.Errorf("wrapped key: %w", trustkeep.ErrCorrupt)
 	}
@@ -76,10 +84,6 @@ func (k passwordSealer) cipher(salt []byte) (cipher.AEAD, error) {
 		return nil, err
 	}
 	defer clear(key)
-	return newGCM(key)
-}
-
-func newGCM(key []byte) (cipher.AEAD, error) {
 	block, err := aes.NewCipher(key)
 	if err != nil {
 		return nil, err
@@ -154,9 +158,7 @@ func (k fileSealer) Wrap(dataKey []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	nonce := make([]byte, aead.NonceSize())
-	rand.Read(nonce)
-	return aead.Seal(nonce, nonce, dataKey, nil), nil
+	return aead.Seal(dataKey, nil)
 }
 
 func (k fileSealer) Unwrap(wrapped []byte) ([]byte, error) {
@@ -164,18 +166,17 @@ func (k fileSealer) Unwrap(wrapped []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	n := aead.NonceSize()
-	if len(wrapped) < n {
+	if len(wrapped) < fips.NonceSize {
 		return nil, fmt.Errorf("wrapped key: %w", trustkeep.ErrCorrupt)
 	}
-	return unwrapped(aead.Open(nil, wrapped[:n], wrapped[n:], nil))
+	return unwrapped(aead.Open(wrapped, nil))
 }
 
-func (k fileSealer) cipher() (cipher.AEAD, error) {
+func (k fileSealer) cipher() (*fips.GCM, error) {
 	key, err := k.derive("wrap")
 	if err != nil {
 		return nil, err
 	}
 	defer clear(key)
-	return newGCM(key)
+	return fips.NewGCM(key, rand.Reader)
 }

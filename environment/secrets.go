@@ -2,8 +2,6 @@ package environment
 
 import (
 	"context"
-	"crypto/aes"
-	"crypto/cipher"
 	"crypto/hkdf"
 	"crypto/hmac"
 	"crypto/rand"
@@ -16,6 +14,7 @@ import (
 	"slices"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/fips"
 	"github.com/trustkeep/trustkeep/internal/given"
 )
 
@@ -57,9 +56,8 @@ func (v *vaultRecord) find(id string) int {
 
 // vault encrypts passwords under the data key.
 type vault struct {
-	aead cipher.AEAD
+	aead *fips.GCM
 	mac  func() hash.Hash // of tags; its key is where package fmt does not print it
-	rand io.Reader
 }
 
 // openVault unwraps the data key, or makes one in a storage that has none.
@@ -160,14 +158,11 @@ func newVault(dataKey []byte, random io.Reader) (*vault, error) {
 	if random == nil {
 		random = rand.Reader
 	}
-	block, err := aes.NewCipher(dataKey)
+	aead, err := fips.NewGCM(dataKey, random)
 	if err != nil {
 		return nil, err
 	}
-	v := &vault{rand: random}
-	if v.aead, err = cipher.NewGCM(block); err != nil {
-		return nil, err
-	}
+	v := &vault{aead: aead}
 	key, err := hkdf.Key(sha256.New, dataKey, nil, "trustkeep password tag", 32)
 	v.mac = func() hash.Hash { return hmac.New(sha256.New, key) }
 	return v, err
@@ -262,19 +257,15 @@ type secret struct {
 }
 
 func (v *vault) seal(id string, password []byte) (*secret, error) {
-	nonce := make([]byte, v.aead.NonceSize(), v.aead.NonceSize()+len(password)+v.aead.Overhead())
-	if _, err := io.ReadFull(v.rand, nonce); err != nil {
+	sealed, err := v.aead.Seal(password, []byte(id))
+	if err != nil {
 		return nil, err
 	}
-	return &secret{Sealed: v.aead.Seal(nonce, nonce, password, []byte(id)), Tag: v.tag(id, password)}, nil
+	return &secret{Sealed: sealed, Tag: v.tag(id, password)}, nil
 }
 
 func (v *vault) open(id string, s *secret) ([]byte, error) {
-	n := v.aead.NonceSize()
-	if len(s.Sealed) < n {
-		return nil, fmt.Errorf("encrypted password: %w", trustkeep.ErrCorrupt)
-	}
-	password, err := v.aead.Open(nil, s.Sealed[:n], s.Sealed[n:], []byte(id))
+	password, err := v.aead.Open(s.Sealed, []byte(id))
 	if err != nil {
 		// Under the right data key, so it was changed or is another component's.
 		return nil, fmt.Errorf("encrypted password: %w", trustkeep.ErrCorrupt)

@@ -121,6 +121,9 @@ func (m *message) envelope() *Result {
 
 // check finds wrong calls.
 func (d Decryption) check() error {
+	if err := door(); err != nil {
+		return err
+	}
 	if slices.Contains(d.Passwords, nil) {
 		return fail(trustkeep.ErrInvalid, "Passwords holds nil")
 	}

@@ -128,6 +128,9 @@ type encryptionPlan struct {
 }
 
 func (e Encryption) plan() (encryptionPlan, error) {
+	if err := door(); err != nil {
+		return encryptionPlan{}, err
+	}
 	p := encryptionPlan{
 		aead: e.AEAD, cipher: packet.CipherAES256,
 		suite: packet.CipherSuite{Cipher: packet.CipherAES256, Mode: packet.AEADModeOCB}, // the mode that all have

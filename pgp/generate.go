@@ -134,6 +134,9 @@ type GenerateOptions struct {
 // malformed, an empty passphrase, or an expiry in the past; ErrUnsupported for
 // an expiry more than 136 years away.
 func Generate(o GenerateOptions) (key *Key, revocation []byte, err error) {
+	if err := door(); err != nil {
+		return nil, nil, err
+	}
 	f, err := o.Preset.family()
 	if err != nil {
 		return nil, nil, err

@@ -84,6 +84,9 @@ func (o Options) Read(r io.Reader) (*Keyring, error) {
 //
 // The keyring keeps no reference to data.
 func (o Options) Parse(data []byte) (*Keyring, error) {
+	if err := door(); err != nil {
+		return nil, err
+	}
 	budget := o.budget()
 	if err := budget.Size(int64(len(data))); err != nil {
 		return nil, withPrefix(err)

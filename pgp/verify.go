@@ -58,8 +58,10 @@ const maxSignatureFile = 1 << 20
 
 func (v Verification) message() (*message, error) {
 	m := newMessage(v.Options, v.Signers, v.MaxExpansion)
-	var err error
-	m.expect, err = v.expected()
+	err := door()
+	if err == nil {
+		m.expect, err = v.expected()
+	}
 	return m, err
 }
 

@@ -3,11 +3,14 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/trustkeep/trustkeep/internal/fips/fipstest"
 )
 
 // corpusFile is what the manifest.json of a folder of third-party stores says of
@@ -58,16 +61,9 @@ func TestCorpus(t *testing.T) {
 	if dir == "" {
 		t.Skip("TRUSTKEEP_CORPUS names no folder")
 	}
-	data, err := os.ReadFile(filepath.Join(dir, "manifest.json"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var manifest struct{ Files []corpusFile }
-	if err := json.Unmarshal(data, &manifest); err != nil || len(manifest.Files) == 0 {
-		t.Fatalf("%d files, %v", len(manifest.Files), err)
-	}
+	files := readManifest(t, dir)
 	agree := 0
-	for _, f := range manifest.Files {
+	for _, f := range files {
 		problems := f.compare(dir)
 		reason := differences[f.File]
 		switch {
@@ -81,7 +77,20 @@ func TestCorpus(t *testing.T) {
 			t.Errorf("%s: %s", f.File, strings.Join(problems, "; "))
 		}
 	}
-	t.Logf("%d of %d files read as their own tools do, %d differ for the reasons above", agree, len(manifest.Files), len(manifest.Files)-agree)
+	t.Logf("%d of %d files read as their own tools do, %d differ for the reasons above", agree, len(files), len(files)-agree)
+}
+
+func readManifest(t *testing.T, dir string) []corpusFile {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join(dir, "manifest.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var manifest struct{ Files []corpusFile }
+	if err := json.Unmarshal(data, &manifest); err != nil || len(manifest.Files) == 0 {
+		t.Fatalf("%d files, %v", len(manifest.Files), err)
+	}
+	return manifest.Files
 }
 
 func (f corpusFile) compare(dir string) (problems []string) {
@@ -146,4 +155,38 @@ func (f corpusFile) compare(dir string) (problems []string) {
 		}
 	}
 	return problems
+}
+
+// Under GODEBUG=fips140=only each file is shown or refused: the command ends by
+// itself, whatever algorithms a file needs.
+func TestCorpusUnderFIPSOnly(t *testing.T) {
+	dir := os.Getenv("TRUSTKEEP_CORPUS")
+	if dir == "" {
+		t.Skip("TRUSTKEEP_CORPUS names no folder")
+	}
+	if !fipstest.Only(t) {
+		return
+	}
+	shown, refused := 0, 0
+	for _, f := range readManifest(t, dir) {
+		args := []string{filepath.Join(dir, f.File)}
+		if f.Password != nil {
+			args = append([]string{"-password", *f.Password}, args...)
+		}
+		var errors strings.Builder
+		switch status := run(args, io.Discard, &errors); status {
+		case exitReadable:
+			shown++
+		case exitUnreadable:
+			if strings.Contains(errors.String(), "is not approved while GODEBUG=fips140=only") {
+				refused++
+			}
+		default:
+			t.Errorf("%s: status %d, %s", f.File, status, errors.String())
+		}
+	}
+	t.Logf("%d files are shown, %d refused", shown, refused)
+	if shown < 20 || refused < 20 {
+		t.Errorf("%d files are shown, %d refused", shown, refused)
+	}
 }

@@ -100,20 +100,34 @@ func TestGCM(t *testing.T) { gcm(t) }
 
 func gcm(t *testing.T) {
 	key, plain, additional := make([]byte, 32), []byte("attack at dawn"), []byte("header")
-	nonce, ciphertext, err := fips.SealGCM(key, plain, additional, rand.Reader)
-	if err != nil || len(nonce) != fips.NonceSize || len(ciphertext) != len(plain)+fips.TagSize {
-		t.Fatalf("%d bytes under %x, %v", len(ciphertext), nonce, err)
+	g, err := fips.NewGCM(key, rand.Reader)
+	if err != nil {
+		t.Fatal(err)
 	}
+	sealed, err := g.Seal(plain, additional)
+	if err != nil || len(sealed) != fips.NonceSize+len(plain)+fips.TagSize {
+		t.Fatalf("%d bytes, %v", len(sealed), err)
+	}
+	if got, err := g.Open(sealed, additional); err != nil || !bytes.Equal(got, plain) {
+		t.Errorf("opened as %q, %v", got, err)
+	}
+	nonce, ciphertext := sealed[:fips.NonceSize], sealed[fips.NonceSize:]
 	got, err := fips.OpenGCM(key, nonce, ciphertext, additional, fips.TagSize)
 	if err != nil || !bytes.Equal(got, plain) {
 		t.Errorf("opened as %q, %v", got, err)
 	}
 	ciphertext[0] ^= 1
+	if _, err := g.Open(sealed, additional); !errors.Is(err, fips.ErrOpen) {
+		t.Errorf("a changed octet: %v", err)
+	}
+	if _, err := g.Open(nonce[1:], additional); !errors.Is(err, trustkeep.ErrCorrupt) {
+		t.Errorf("11 bytes: %v", err)
+	}
 	if _, err := fips.OpenGCM(key, nonce, ciphertext, additional, fips.TagSize); !errors.Is(err, fips.ErrOpen) {
 		t.Errorf("a changed octet: %v", err)
 	}
-	if _, err := fips.OpenGCM(key, nonce[1:], ciphertext, additional, fips.TagSize); !errors.Is(err, trustkeep.ErrUnsupported) {
-		t.Errorf("a nonce of 11 bytes: %v", err)
+	if _, err := fips.OpenGCM(key, nonce[1:], ciphertext, additional, 12); !errors.Is(err, trustkeep.ErrUnsupported) {
+		t.Errorf("a nonce of 11 bytes and a tag of 12: %v", err)
 	}
 	if _, err := fips.OpenGCM(key[1:], nonce, ciphertext, additional, fips.TagSize); !errors.Is(err, trustkeep.ErrUnsupported) {
 		t.Errorf("a key of 31 bytes: %v", err)

@@ -17,14 +17,15 @@ import (
 //		return
 //	}
 //
-// The test fails where the other process fails.
-func Only(t *testing.T) bool {
+// The test fails where the other process fails. environment is passed to that
+// process, as "NAME=value".
+func Only(t *testing.T, environment ...string) bool {
 	t.Helper()
 	if fips.Enforced() {
 		return true
 	}
 	command := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v")
-	command.Env = append(os.Environ(), "GODEBUG=fips140=only")
+	command.Env = append(append(os.Environ(), "GODEBUG=fips140=only"), environment...)
 	out, err := command.CombinedOutput()
 	if err != nil || !strings.Contains(string(out), "--- PASS: "+t.Name()) {
 		t.Errorf("under GODEBUG=fips140=only: %v\n%s", err, out)

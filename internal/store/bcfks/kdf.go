@@ -1,6 +1,7 @@
 package bcfks
 
 import (
+	"crypto"
 	"crypto/pbkdf2"
 	"crypto/sha3"
 	"crypto/sha512"
@@ -14,6 +15,7 @@ import (
 	"golang.org/x/crypto/scrypt"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/fips"
 	"github.com/trustkeep/trustkeep/internal/limits"
 	"github.com/trustkeep/trustkeep/internal/store/javaio"
 )
@@ -142,6 +144,13 @@ func (k *kdf) charge(n int, spend limits.Spender) error {
 // charged. BouncyCastle passes the block size r to scrypt a second time where
 // the parallelization p belongs, so p has no say here either.
 func (k *kdf) derive(password []byte, purpose string, n int) ([]byte, error) {
+	if k.scrypt {
+		if err := fips.Refuse("scrypt"); err != nil {
+			return nil, err
+		}
+	} else if err := fips.PBKDF2(crypto.SHA512, len(k.salt), n); err != nil {
+		return nil, err
+	}
 	secret := append(encodePassword(password), encodePassword([]byte(purpose))...)
 	defer clear(secret)
 	if k.scrypt {

@@ -33,6 +33,7 @@ import (
 	cbasn1 "golang.org/x/crypto/cryptobyte/asn1"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/fips"
 	"github.com/trustkeep/trustkeep/internal/limits"
 	"github.com/trustkeep/trustkeep/internal/store/entry"
 	"github.com/trustkeep/trustkeep/internal/store/javaio"
@@ -158,6 +159,9 @@ func parseBKS(h header, rest []byte, opts entry.ReadOptions) (*entry.Store, erro
 // passed the length of the key in bytes where bits were wanted, and so derived
 // two bytes instead of twenty (CVE-2018-5382).
 func (h header) mac(password, content []byte, spend limits.Spender) ([]byte, error) {
+	if err := fips.Refuse("the HMAC-SHA1 of BKS"); err != nil {
+		return nil, err
+	}
 	scheme, err := pbe.ParseMAC(sha1Identifier, make([]byte, sha1.Size), h.salt, h.iterations)
 	if err != nil {
 		return nil, err

@@ -12,6 +12,7 @@ import (
 	cbasn1 "golang.org/x/crypto/cryptobyte/asn1"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/fips"
 	"github.com/trustkeep/trustkeep/internal/store/entry"
 	"github.com/trustkeep/trustkeep/internal/store/javaio"
 	"github.com/trustkeep/trustkeep/internal/store/pbe"
@@ -48,6 +49,9 @@ func encode(s *entry.Store, format entry.Format, opts entry.WriteOptions) ([]byt
 	}
 	if opts.Password == nil {
 		return nil, fmt.Errorf("%s without a password: %w", format, trustkeep.ErrUnsupported)
+	}
+	if err := fips.Refuse("the encryption of BKS and UBER"); err != nil {
+		return nil, err
 	}
 	if opts.Rand == nil {
 		opts.Rand = rand.Reader

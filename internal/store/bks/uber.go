@@ -9,6 +9,7 @@ import (
 	"golang.org/x/crypto/twofish" //lint:ignore SA1019 UBER knows no other cipher
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/fips"
 	"github.com/trustkeep/trustkeep/internal/limits"
 	"github.com/trustkeep/trustkeep/internal/store/entry"
 	"github.com/trustkeep/trustkeep/internal/store/pbe"
@@ -28,6 +29,9 @@ func (h header) twofish(password []byte, spend limits.Spender) (cipher.Block, []
 }
 
 func parseUBER(h header, ciphertext []byte, opts entry.ReadOptions) (*entry.Store, error) {
+	if err := fips.Refuse("Twofish, with which UBER is encrypted,"); err != nil {
+		return nil, err
+	}
 	if h.version == 0 {
 		return nil, fmt.Errorf("UBER version 0: %w", trustkeep.ErrUnsupported)
 	}

@@ -1,6 +1,7 @@
 package entry
 
 import (
+	"bytes"
 	"crypto/x509"
 	"fmt"
 	"runtime"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/internal/errtext"
+	"github.com/trustkeep/trustkeep/internal/fips"
 )
 
 func parseX509(raw []byte) (*x509.Certificate, error) {
@@ -22,7 +24,18 @@ func parseX509(raw []byte) (*x509.Certificate, error) {
 		// any callback, so a store entry is all that can be had of it.
 		return nil, fmt.Errorf("certificate: %w: %v (only GODEBUG=x509negativeserial=1 makes Go accept it)", trustkeep.ErrUnsupported, err)
 	}
+	if outline, ok := NewCertificate(raw).Outline(); ok && isX25519(outline.PublicKey) {
+		if err := fips.Refuse("X25519"); err != nil {
+			return nil, fmt.Errorf("certificate: %w", err)
+		}
+	}
 	return nil, fmt.Errorf("certificate: %w: %v", trustkeep.ErrCorrupt, errtext.Of(err))
+}
+
+// isX25519 looks for the AlgorithmIdentifier of RFC 8410 section 3 in front of a
+// SubjectPublicKeyInfo.
+func isX25519(spki []byte) bool {
+	return len(spki) > 2 && bytes.HasPrefix(spki[2:], []byte{0x30, 5, 6, 3, 0x2b, 0x65, 0x6e})
 }
 
 // parseInParallel is how many certificates make a second goroutine worth it.

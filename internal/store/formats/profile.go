@@ -21,7 +21,9 @@ func checkProfile(profile trustkeep.Profile) error {
 // the algorithms that the store was read with.
 func pkcs12Profile(s *entry.Store, profile trustkeep.Profile) pkcs12.Profile {
 	switch profile {
-	case trustkeep.Modern, trustkeep.Java17:
+	case trustkeep.Modern:
+		return pkcs12.Current()
+	case trustkeep.Java17:
 		return pkcs12.Modern()
 	case trustkeep.Legacy, trustkeep.Java8:
 		return pkcs12.Legacy()

@@ -9,6 +9,7 @@ import (
 	"math"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/fips"
 	"github.com/trustkeep/trustkeep/internal/store/entry"
 	"github.com/trustkeep/trustkeep/internal/store/javaio"
 )
@@ -38,6 +39,9 @@ func Encode(s *entry.Store, format entry.Format, opts entry.WriteOptions) ([]byt
 func encode(s *entry.Store, format entry.Format, opts entry.WriteOptions) ([]byte, error) {
 	if opts.Password == nil {
 		return nil, fmt.Errorf("%s without a password: %w", format, trustkeep.ErrUnsupported)
+	}
+	if err := fips.Refuse("the SHA-1 digest of JKS and JCEKS"); err != nil {
+		return nil, err
 	}
 	if opts.Rand == nil {
 		opts.Rand = rand.Reader

@@ -24,6 +24,7 @@ import (
 	"fmt"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/fips"
 	"github.com/trustkeep/trustkeep/internal/store/entry"
 	"github.com/trustkeep/trustkeep/internal/store/javaio"
 )
@@ -81,6 +82,9 @@ func parse(data []byte, opts entry.ReadOptions) (*entry.Store, error) {
 	body, stored := data[:len(data)-sha1.Size], data[len(data)-sha1.Size:]
 	verified := opts.Password != nil
 	if verified {
+		if err := fips.Refuse("the SHA-1 digest of JKS and JCEKS"); err != nil {
+			return nil, err
+		}
 		computed := digest(opts.Password, body)
 		if subtle.ConstantTimeCompare(computed[:], stored) != 1 {
 			return nil, explainMismatch(body, opts)

@@ -12,6 +12,7 @@ import (
 	cbasn1 "golang.org/x/crypto/cryptobyte/asn1"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/fips"
 	"github.com/trustkeep/trustkeep/internal/limits"
 	"github.com/trustkeep/trustkeep/internal/quickkdf"
 )
@@ -115,6 +116,9 @@ func (p *tripleDES) block(password []byte) (cipher.Block, []byte, error) {
 // open decrypts. Wrong padding is trustkeep.ErrIncorrectPassword; one wrong
 // password in 256 leaves the padding right, so the caller checks what it gets.
 func (p *tripleDES) open(ciphertext, password []byte, spend limits.Spender) ([]byte, error) {
+	if err := fips.Refuse(nameTripleDES); err != nil {
+		return nil, err
+	}
 	if password == nil || checkPassword(password) != nil {
 		return nil, trustkeep.ErrIncorrectPassword
 	}

@@ -10,6 +10,7 @@ import (
 	cbasn1 "golang.org/x/crypto/cryptobyte/asn1"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/fips"
 	"github.com/trustkeep/trustkeep/internal/limits"
 	"github.com/trustkeep/trustkeep/internal/store/entry"
 	"github.com/trustkeep/trustkeep/internal/store/javaio"
@@ -30,7 +31,7 @@ func newPrivateKey(protected []byte, budget *limits.Budget) *entry.PrivateKey {
 		k.Protection = "unreadable"
 		k.Open = neverOpens(fmt.Errorf("no EncryptedPrivateKeyInfo: %w", trustkeep.ErrCorrupt))
 	case oid.Equal(oidSun):
-		k.Protection = "Sun JKS SHA-1"
+		k.Protection = nameSun
 		k.Open = func(password []byte) ([]byte, error) { return named(openSun(encrypted, password)) }
 	case oid.Equal(oidTripleDES):
 		scheme, err := parseTripleDES(params)
@@ -98,9 +99,15 @@ func joinEncrypted(oid asn1.ObjectIdentifier, params, encrypted []byte) ([]byte,
 // Sun's key protection (sun.security.provider.KeyProtector): a random salt of
 // 20 bytes; the plaintext XORed with the chain d1 = SHA-1(password, salt),
 // dn+1 = SHA-1(password, dn); and SHA-1(password, plaintext) as the check.
-const sunOverhead = 2 * sha1.Size
+const (
+	sunOverhead = 2 * sha1.Size
+	nameSun     = "Sun JKS SHA-1"
+)
 
 func openSun(blob, password []byte) ([]byte, error) {
+	if err := fips.Refuse(nameSun); err != nil {
+		return nil, err
+	}
 	if len(blob) < sunOverhead {
 		return nil, fmt.Errorf("protected key of %d bytes: %w", len(blob), trustkeep.ErrCorrupt)
 	}

@@ -20,6 +20,7 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/fips"
 	"github.com/trustkeep/trustkeep/internal/limits"
 	"github.com/trustkeep/trustkeep/internal/store/entry"
 	"github.com/trustkeep/trustkeep/internal/store/pkcs8"
@@ -61,6 +62,9 @@ func NewKey(data []byte, budget *limits.Budget) (key *entry.PrivateKey, comment 
 	key.Open = func(password []byte) ([]byte, error) {
 		if password == nil {
 			return nil, pkcs8.ErrNoPassword
+		}
+		if err := fips.Refuse("bcrypt_pbkdf of OpenSSH"); err != nil {
+			return nil, fmt.Errorf("openssh: %w", err)
 		}
 		if err := f.charge(tab); err != nil {
 			return nil, fmt.Errorf("openssh: %w", err)

@@ -10,6 +10,9 @@ import (
 // B, for ciphers that PKCS#12 does not name. password is UTF-8, nil is none.
 // Costs and errors as for Scheme.Derive.
 func DeriveKeyIV(hash crypto.Hash, password, salt []byte, iterations int64, keyLength, ivLength int, spend limits.Spender) (key, iv []byte, err error) {
+	if err := (Params{KDF: PKCS12, Hash: hash}).approvedKDF(len(salt), keyLength); err != nil {
+		return nil, nil, err
+	}
 	size := hash.Size()
 	if err := spend.Derive(iterations, blocks(keyLength, size)+blocks(ivLength, size)); err != nil {
 		return nil, nil, err

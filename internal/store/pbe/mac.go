@@ -11,6 +11,7 @@ import (
 	tag "golang.org/x/crypto/cryptobyte/asn1"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/fips"
 	"github.com/trustkeep/trustkeep/internal/limits"
 	"github.com/trustkeep/trustkeep/internal/quickkdf"
 )
@@ -149,6 +150,14 @@ func (p MACParams) derive(password, salt []byte, spend limits.Spender) ([]byte, 
 		kdf.Hash = p.Hash
 		n = p.Hash.Size()
 	}
+	if err := fips.HMAC(p.Hash, n); err != nil {
+		return nil, err
+	}
+	if fips.Enforced() {
+		if err := kdf.approvedKDF(len(salt), n); err != nil {
+			return nil, err
+		}
+	}
 	if err := kdf.charge(n, 0, spend); err != nil {
 		return nil, err
 	}
@@ -158,7 +167,7 @@ func (p MACParams) derive(password, salt []byte, spend limits.Spender) ([]byte, 
 		defer clear(encoded)
 		return pkcs12KDF(p.Hash, encoded, salt, p.Iterations, idMAC, n), nil
 	case PBKDF2:
-		return pbkdf2(p.PRF, password, salt, p.Iterations, n), nil
+		return kdf.pbkdf2(password, salt, n)
 	case Scrypt:
 		return kdf.scrypt(password, salt, n)
 	}

@@ -5,11 +5,13 @@ import (
 	"crypto/cipher"
 	"crypto/des"
 	"crypto/rc4"
+	"errors"
 	"fmt"
 	"runtime"
 	"sync"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/fips"
 )
 
 // Open decrypts with key material from Derive. Wrong padding, or a failed tag,
@@ -36,15 +38,11 @@ func (s *Scheme) Open(derived, ciphertext []byte) ([]byte, error) {
 		c.XORKeyStream(out, ciphertext)
 		return out, nil
 	case info.gcm:
-		aead, err := s.gcm(key)
-		if err != nil {
-			return nil, err
+		out, err := fips.OpenGCM(key, iv, ciphertext, nil, s.tag)
+		if errors.Is(err, fips.ErrOpen) {
+			err = fmt.Errorf("decryption: %w", trustkeep.ErrIncorrectPassword)
 		}
-		out, err := aead.Open(nil, iv, ciphertext, nil)
-		if err != nil {
-			return nil, fmt.Errorf("decryption: %w", trustkeep.ErrIncorrectPassword)
-		}
-		return out, nil
+		return out, err
 	}
 	if len(ciphertext) == 0 || len(ciphertext)%info.iv != 0 {
 		return nil, corrupt(fmt.Sprintf("%s text of %d bytes", info.name, len(ciphertext)))
@@ -166,7 +164,11 @@ func (p Params) block(key []byte) (cipher.Block, error) {
 	return block, nil
 }
 
+// gcm is for encryption, with the nonce that the scheme has drawn.
 func (s *Scheme) gcm(key []byte) (cipher.AEAD, error) {
+	if err := fips.Refuse("AES-GCM with a nonce from outside the module"); err != nil {
+		return nil, err
+	}
 	block, err := aes.NewCipher(key)
 	if err == nil {
 		var aead cipher.AEAD

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/fips"
 	"github.com/trustkeep/trustkeep/internal/limits"
 )
 
@@ -58,6 +59,9 @@ func (p Params) derivedIV() int {
 
 // derive returns the key, and for PBES1 the initialisation vector behind it.
 func (p Params) derive(password, salt []byte, spend limits.Spender) ([]byte, error) {
+	if err := p.approved(len(salt)); err != nil {
+		return nil, err
+	}
 	key, iv := p.keyLength(), p.derivedIV()
 	if err := p.charge(key, iv, spend); err != nil {
 		return nil, err
@@ -74,11 +78,18 @@ func (p Params) derive(password, salt []byte, spend limits.Spender) ([]byte, err
 	case PBKDF1:
 		return pbkdf1(p.Hash, password, salt, p.Iterations, key+iv), nil
 	case PBKDF2:
-		return pbkdf2(p.Hash, password, salt, p.Iterations, key), nil
+		return p.pbkdf2(password, salt, key)
 	case Scrypt:
 		return p.scrypt(password, salt, key)
 	}
 	return nil, fmt.Errorf("key derivation function %d: %w", p.KDF, trustkeep.ErrUnsupported)
+}
+
+func (p Params) pbkdf2(password, salt []byte, n int) ([]byte, error) {
+	if fips.Enforced() {
+		return approvedPBKDF2(p, password, salt, n)
+	}
+	return pbkdf2(p.Hash, password, salt, p.Iterations, n), nil
 }
 
 // charge asks for the cost of deriving key and iv bytes.

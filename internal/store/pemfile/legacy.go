@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/fips"
 	"github.com/trustkeep/trustkeep/internal/store/entry"
 	"github.com/trustkeep/trustkeep/internal/store/pkcs8"
 )
@@ -62,6 +63,9 @@ func (b *block) legacyKey(ciphertext []byte) (*entry.PrivateKey, error) {
 			Open: func(password []byte) ([]byte, error) {
 				if password == nil {
 					return nil, pkcs8.ErrNoPassword
+				}
+				if err := fips.Refuse("MD5, from which PEM derives keys,"); err != nil {
+					return nil, fmt.Errorf("pemfile: encrypted key: %w", err)
 				}
 				key := bytesToKey(password, iv[:8], c.key)
 				defer clear(key)

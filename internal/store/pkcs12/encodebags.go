@@ -3,12 +3,14 @@ package pkcs12
 import (
 	"bytes"
 	"crypto/sha1"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"strconv"
 	"time"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/fips"
 	"github.com/trustkeep/trustkeep/internal/store/entry"
 	"github.com/trustkeep/trustkeep/internal/store/pbe"
 	"github.com/trustkeep/trustkeep/internal/store/pkcs8"
@@ -144,22 +146,31 @@ func (w *writer) localKeyID(e *entry.Entry) []byte {
 	case !created.IsZero():
 		id = timeID(created)
 	default:
-		sum := sha1.Sum([]byte(e.Alias))
+		id = hashID([]byte(e.Alias))
 		if len(e.Chain) > 0 {
-			sum = sha1.Sum(e.Chain[0].Raw)
+			id = hashID(e.Chain[0].Raw)
 		}
-		id = sum[:]
 	}
 	for i := 1; w.ids[string(id)]; i++ {
 		if t := javaTime(id); !t.IsZero() {
 			id = timeID(t.Add(time.Millisecond))
 			continue
 		}
-		sum := sha1.Sum(append([]byte(e.Alias), strconv.Itoa(i)...))
-		id = sum[:]
+		id = hashID(append([]byte(e.Alias), strconv.Itoa(i)...))
 	}
 	w.ids[string(id)] = true
 	return id
+}
+
+// hashID is the SHA-1 that OpenSSL takes, or where that is not approved as much
+// of SHA-256: the ID has to be different for each key and nothing else.
+func hashID(of []byte) []byte {
+	if fips.Enforced() {
+		sum := sha256.Sum256(of)
+		return sum[:sha1.Size]
+	}
+	sum := sha1.Sum(of)
+	return sum[:]
 }
 
 func timeID(t time.Time) []byte {

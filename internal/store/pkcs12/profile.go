@@ -3,6 +3,7 @@ package pkcs12
 import (
 	"crypto"
 
+	"github.com/trustkeep/trustkeep/internal/fips"
 	"github.com/trustkeep/trustkeep/internal/store/entry"
 	"github.com/trustkeep/trustkeep/internal/store/pbe"
 )
@@ -52,6 +53,15 @@ func Modern() Profile {
 	}
 }
 
+// Current is Modern, and where fips.Enforced, which has no key derivation of
+// PKCS#12, Modern2026.
+func Current() Profile {
+	if fips.Enforced() {
+		return Modern2026()
+	}
+	return Modern()
+}
+
 // Legacy is SHA-1 and 3DES for everything, which every reader knows; OpenSSL 3
 // without its legacy provider too.
 func Legacy() Profile {
@@ -89,14 +99,14 @@ func Passwordless() Profile { return Profile{Name: "passwordless", MarkTrusted: 
 func FromSource(s *entry.Store) Profile {
 	source, ok := s.Source.(Source)
 	if !ok || s.Format != entry.PKCS12 {
-		return Modern()
+		return Current()
 	}
 	p := Profile{Name: "source", MAC: source.MAC, Certs: source.Certs, Keys: source.Keys}
 	if p.Keys == (pbe.Params{}) {
 		// There was no encrypted key by which to go on.
 		switch {
 		case p.Certs == (pbe.Params{}):
-			p.Keys = Modern().Keys
+			p.Keys = Current().Keys
 		case p.Certs.Cipher == pbe.RC240:
 			p.Keys = pbe.Legacy3DES(p.Certs.Iterations)
 		default:

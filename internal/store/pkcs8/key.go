@@ -10,6 +10,7 @@ import (
 	tag "golang.org/x/crypto/cryptobyte/asn1"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/fips"
 	"github.com/trustkeep/trustkeep/internal/store/entry"
 )
 
@@ -78,6 +79,11 @@ func ParseKey(der []byte) (any, error) {
 	}
 	if !k.standard() {
 		return nil, fmt.Errorf("pkcs8: %s key: %w", name, trustkeep.ErrUnsupported)
+	}
+	if k.oid.Equal(oidX25519) {
+		if err := fips.Refuse("X25519"); err != nil {
+			return nil, fmt.Errorf("pkcs8: %w", err)
+		}
 	}
 	key, err := x509.ParsePKCS8PrivateKey(der)
 	if err != nil {
