@@ -98,6 +98,23 @@ type Builder struct {
 	// none is offered: an HTTP/2 server needs "h2" and "http/1.1" here.
 	NextProtos []string
 
+	// CipherSuites are the suites of TLS 1.2 and lower versions, such as
+	// tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256, in any order: crypto/tls has its own.
+	// They say nothing about TLS 1.3, whose suites cannot be chosen. If empty, they are
+	// those of crypto/tls. An unknown or unsafe one is an error.
+	CipherSuites []uint16
+	// LegacyCipherSuites adds unsafe suites of tls.InsecureCipherSuites to CipherSuites,
+	// or to those of crypto/tls, for a peer that cannot do better. If empty, none is
+	// added. Any other suite is an error.
+	LegacyCipherSuites []uint16
+	// CurvePreferences are the key exchanges of all versions, in any order. If empty,
+	// they are those of crypto/tls. An unknown one is an error.
+	CurvePreferences []tls.CurveID
+	// InsecureKeyLog receives the keys of every session, as Wireshark reads them, so that
+	// whoever has it reads all connections. If nil, none is written. It is for debugging
+	// alone; Explain warns of it.
+	InsecureKeyLog io.Writer
+
 	// Clock is the time by which certificates and sessions are judged. If nil, it is
 	// time.Now.
 	Clock func() time.Time
@@ -160,7 +177,7 @@ func (b Builder) wrong() error {
 			return &trustkeep.Error{Op: `Allow "` + trustkeep.Printable(string(r)) + `"`, Err: trustkeep.ErrInvalid, Hint: "truststore.Relaxations lists what can be allowed"}
 		}
 	}
-	return nil
+	return b.wrongParameters()
 }
 
 // minVersion returns the lowest version of the handshake.
@@ -202,11 +219,13 @@ func (b Builder) base() (*tls.Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &tls.Config{
+	cfg := &tls.Config{
 		MinVersion: low,
 		MaxVersion: b.MaxVersion,
 		NextProtos: slices.Clone(b.NextProtos), // the caller may change the configuration
 		Time:       b.Clock,
 		Rand:       b.Rand,
-	}, nil
+	}
+	b.setParameters(cfg)
+	return cfg, nil
 }

@@ -35,6 +35,12 @@ type Explanation struct {
 	Revocation bool                    `json:"revocation,omitempty"`
 	Authorize  bool                    `json:"authorize,omitempty"`
 	ConcealCAs bool                    `json:"concealCAs,omitempty"`
+	// CipherSuites are those of TLS 1.2 and lower versions, and KeyExchanges those of all;
+	// empty for those of crypto/tls.
+	CipherSuites []string `json:"cipherSuites,omitempty"`
+	KeyExchanges []string `json:"keyExchanges,omitempty"`
+	// Warnings say what makes the connections weaker, such as a log of their keys.
+	Warnings []string `json:"warnings,omitempty"`
 	// Errors are the reasons why building fails.
 	Errors []string `json:"errors,omitempty"`
 }
@@ -107,8 +113,9 @@ func (b Builder) explainFor(host, port string) Explanation {
 		ServerName: trustkeep.Printable(b.ServerName), ClientAuth: b.ClientAuth,
 		MinVersion: tls.VersionName(tls.VersionTLS12), MaxVersion: "the highest of Go", NextProtos: b.NextProtos,
 		Routes: b.Routes.Patterns(), Allow: b.Allow, Pins: b.Pins,
-		Revocation: b.Revocation != nil, Authorize: b.Authorize != nil, ConcealCAs: b.ConcealCAs,
+		Revocation: b.Revocation != nil, Authorize: b.Authorize != nil, ConcealCAs: b.ConcealCAs, Warnings: b.warnings(),
 	}
+	e.CipherSuites, e.KeyExchanges = b.parameterNames()
 	if err := b.wrong(); err != nil {
 		e.Errors = append(e.Errors, err.Error())
 	}
@@ -255,6 +262,15 @@ func (e Explanation) String() string {
 		b.WriteString("client certificates: " + e.ClientAuth.String() + "\n")
 	}
 	fmt.Fprintf(&b, "versions: %s to %s\n", e.MinVersion, e.MaxVersion)
+	if len(e.CipherSuites) > 0 {
+		b.WriteString("cipher suites, of TLS 1.2 and lower: " + strings.Join(e.CipherSuites, ", ") + "\n")
+	}
+	if len(e.KeyExchanges) > 0 {
+		b.WriteString("key exchanges: " + strings.Join(e.KeyExchanges, ", ") + "\n")
+	}
+	for _, w := range e.Warnings {
+		b.WriteString("warning: " + w + "\n")
+	}
 	for _, err := range e.Errors {
 		b.WriteString("error: " + err + "\n")
 	}

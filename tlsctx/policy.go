@@ -56,6 +56,7 @@ func (b Builder) asked(s tls.ConnectionState) string {
 // built from it.
 func (b Builder) detached() Builder {
 	b.Allow, b.Pins, b.NextProtos = slices.Clone(b.Allow), slices.Clone(b.Pins), slices.Clone(b.NextProtos)
+	b.CipherSuites, b.LegacyCipherSuites, b.CurvePreferences = slices.Clone(b.CipherSuites), slices.Clone(b.LegacyCipherSuites), slices.Clone(b.CurvePreferences)
 	b.RevocationExempt = slices.Clone(b.RevocationExempt)
 	return b
 }

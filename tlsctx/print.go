@@ -23,6 +23,9 @@ func (b Builder) String() string {
 	if b.ServerName != "" {
 		parts = append(parts, `server name "`+trustkeep.Printable(b.ServerName)+`"`)
 	}
+	if b.InsecureKeyLog != nil {
+		parts = append(parts, "keys to InsecureKeyLog")
+	}
 	return "tlsctx.Builder(" + strings.Join(parts, ", ") + ")"
 }
 
