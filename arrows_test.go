@@ -35,6 +35,7 @@ var onlyFor = map[string][]string{
 	"pgp":                                        {"environment", "pkitest/pgptest", "examples/pgp", "examples/deploy"},
 	"internal/testpki":                           {"internal/store/javaio/javatest"},
 	"internal/testtool":                          {"internal/store/javaio/javatest"},
+	"internal/certcases":                         {"examples/strict"},
 	"internal/testleak":                          {},
 	"internal/testcpu":                           {},
 	"internal/fips/fipstest":                     {},

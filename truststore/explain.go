@@ -86,6 +86,8 @@ func callerReason(code trustkeep.Code) Reason {
 	case CodeWrongName:
 		r.Text = "the URI or trust domain that was asked for is none"
 		r.Remedy = "set VerifyOptions.URI to a URI with a scheme, TrustDomain to a name such as domain.example, and both for servers and clients only"
+	case CodeWrongPolicy:
+		r.Text = "the policy cannot be applied"
 	case CodeWrongPurpose:
 		r.Text = "the purpose is none of server, client, email and any"
 	}
@@ -94,6 +96,10 @@ func callerReason(code trustkeep.Code) Reason {
 
 // beyond explains what was refused although there is a path.
 func (s *Snapshot) beyond(code trustkeep.Code, chain []*x509.Certificate, o VerifyOptions, err error) (Reason, bool) {
+	if refused, ok := errors.AsType[*policyError](err); ok {
+		return Reason{code, "it is trusted, but the policy refuses it: " + refused.text,
+			"have the certificate issued anew without that, or leave the rule " + string(code) + " out of the policy"}, true
+	}
 	switch code {
 	case CodePinMismatch:
 		return Reason{code, "it is trusted, but neither it (" + PinCertificate(chain[0]).String() + ") nor its key (" + PinKey(chain[0]).String() + ") is pinned",
@@ -101,6 +107,10 @@ func (s *Snapshot) beyond(code trustkeep.Code, chain []*x509.Certificate, o Veri
 	case CodeWrongName:
 		r := callerReason(code)
 		r.Text += ": " + cut(printable(o.checkNames().Error()), 512)
+		return r, true
+	case CodeWrongPolicy:
+		r := callerReason(code)
+		r.Text += ": " + cut(printable(o.Policy.Validate().Error()), 512)
 		return r, true
 	case CodeFIPS:
 		return Reason{code, err.Error(), "the peer needs a certificate with a key that is allowed, from an authority with one"}, true

@@ -72,5 +72,5 @@ func (s *Snapshot) counts(chain []*x509.Certificate, leaf *x509.Certificate, o V
 		}
 	}
 	anchor := chain[len(chain)-1]
-	return bytes.Equal(chain[0].Raw, leaf.Raw) && (s.Platform() || s.Contains(anchor)) && s.inScope(anchor, chain, o)
+	return bytes.Equal(chain[0].Raw, leaf.Raw) && (s.Platform() || s.Contains(anchor)) && s.mayAnchor(anchor, chain, o)
 }

@@ -10,13 +10,14 @@ import (
 const maxJudged = 8
 
 // narrow decides what is decided on top of chains that are trusted otherwise: the pins, the keys
-// that FIPS 140-3 mode allows and revocation. One chain that passes all is enough; verdicts has
-// the shortest first. The error explains what the first chain fails at that came the furthest.
+// that FIPS 140-3 mode allows, the policy and revocation. One chain that passes all is enough;
+// verdicts has the shortest first. The error explains what the first chain fails at that came the
+// furthest.
 func (s *Snapshot) narrow(chain []*x509.Certificate, verdicts []*Verdict, o VerifyOptions) (*Verdict, error) {
 	if len(o.Pins) > 0 && !fitsAny(o.Pins, chain[0]) {
 		return nil, s.explain(CodePinMismatch, chain, o, nil)
 	}
-	allowed, code, err := admit(verdicts)
+	allowed, code, err := admit(verdicts, o.Policy)
 	if len(allowed) == 0 {
 		return nil, s.explain(code, chain, o, err)
 	}
@@ -36,16 +37,21 @@ func (s *Snapshot) narrow(chain []*x509.Certificate, verdicts []*Verdict, o Veri
 // admit returns the verdicts that nothing is held against, and, without any, what is held
 // against the first. Pins, which know no issuer that could have revoked, count only where
 // there is no chain.
-func admit(verdicts []*Verdict) (allowed []*Verdict, code trustkeep.Code, err error) {
+func admit(verdicts []*Verdict, p Policy) (allowed []*Verdict, code trustkeep.Code, err error) {
 	for _, v := range verdicts {
 		if v.Rule == RulePin && len(allowed) > 0 {
 			break
 		}
-		refused := fipsAllows(v.Chain)
-		if refused == nil {
+		if refused := fipsAllows(v.Chain); refused != nil {
+			if err == nil {
+				code, err = CodeFIPS, refused
+			}
+		} else if refused := p.check(v.Chain); refused != nil {
+			if err == nil {
+				code, err = refused.code, refused
+			}
+		} else {
 			allowed = append(allowed, v)
-		} else if err == nil {
-			code, err = CodeFIPS, refused
 		}
 	}
 	return allowed, code, err

@@ -27,11 +27,18 @@ type Scope struct {
 	Purposes []Purpose
 	// Until is when the anchor ceases to count.
 	Until time.Time
+	// DistrustAfter is the moment after which the anchor must not have issued: it does not
+	// count for peers whose certificate begins later, whatever time it is. Browsers
+	// distrust authorities in this way.
+	DistrustAfter time.Time
 }
 
 // allows reports whether the question is within the scope.
 func (s Scope) allows(leaf *x509.Certificate, o VerifyOptions) bool {
 	if !s.Until.IsZero() && o.Time.After(s.Until) {
+		return false
+	}
+	if !s.DistrustAfter.IsZero() && leaf.NotBefore.After(s.DistrustAfter) {
 		return false
 	}
 	if len(s.Purposes) > 0 && !slices.Contains(s.Purposes, o.Purpose) {
@@ -106,7 +113,7 @@ func (s Scope) clone() Scope {
 }
 
 func (s Scope) zero() bool {
-	return len(s.Names)+len(s.TrustDomains)+len(s.Purposes) == 0 && s.Until.IsZero()
+	return len(s.Names)+len(s.TrustDomains)+len(s.Purposes) == 0 && s.Until.IsZero() && s.DistrustAfter.IsZero()
 }
 
 func cloneScopes(m map[string]Scope) map[string]Scope {
@@ -148,16 +155,28 @@ func (s *Snapshot) inScope(c *x509.Certificate, chain []*x509.Certificate, o Ver
 	return !bounded || slices.ContainsFunc(scopes, func(sc Scope) bool { return sc.allows(chain[0], o) })
 }
 
-// poolInScope is Pool without the anchors that are out of scope.
-func (s *Snapshot) poolInScope(chain []*x509.Certificate, o VerifyOptions) *x509.CertPool {
-	pool := x509.NewCertPool()
+// mayAnchor reports whether the certificate counts as the anchor of an answer: it is in
+// scope, and a root where the policy wants one.
+func (s *Snapshot) mayAnchor(c *x509.Certificate, chain []*x509.Certificate, o VerifyOptions) bool {
+	return s.inScope(c, chain, o) && (!o.Policy.rootsOnly() || selfSigned(c))
+}
+
+// withoutBounded takes the anchors that do not count out of the roots. Those that are no
+// roots may still complete a chain.
+func (s *Snapshot) withoutBounded(options *x509.VerifyOptions, chain []*x509.Certificate, o VerifyOptions) {
+	options.Roots = x509.NewCertPool()
 	if s.platform != nil {
-		pool = s.platform.Clone()
+		options.Roots = s.platform.Clone()
+	}
+	if options.Intermediates == nil {
+		options.Intermediates = x509.NewCertPool()
 	}
 	for _, c := range s.certs {
-		if s.inScope(c, chain, o) {
-			pool.AddCert(c)
+		switch {
+		case o.Policy.rootsOnly() && !selfIssued(c):
+			options.Intermediates.AddCert(c)
+		case s.inScope(c, chain, o):
+			options.Roots.AddCert(c)
 		}
 	}
-	return pool
 }

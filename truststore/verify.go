@@ -86,6 +86,8 @@ type VerifyOptions struct {
 	// Allow accepts what crypto/x509 would refuse of a certificate that is itself in
 	// the store or pinned.
 	Allow []Relaxation
+	// Policy refuses more than crypto/x509 does; see Strict. If zero, nothing more is refused.
+	Policy Policy
 	// Pins narrow what is trusted: the peer must also have one of these certificates
 	// or keys. If empty, nothing is pinned. See Pinned for pins that grant trust.
 	Pins []Pin
@@ -198,30 +200,37 @@ func (s *Snapshot) byPath(chain []*x509.Certificate, o VerifyOptions, usage x509
 	if err == nil && len(chains) == 0 {
 		err = errors.New("no chain") // cannot happen; trusts nobody if it does
 	}
-	if err != nil || len(s.scopes) == 0 {
+	if err != nil || len(s.scopes) == 0 && !o.Policy.rootsOnly() {
 		return chains, "", err
 	}
-	// Of several paths, one may end in scope; and a certificate that is in
+	// Of several paths, one may end in an anchor that counts; and a certificate that is in
 	// the store itself hides the path that leads on from it.
-	within := func(chains [][]*x509.Certificate) (in [][]*x509.Certificate) {
-		for _, c := range chains {
-			if s.inScope(c[len(c)-1], chain, o) {
-				in = append(in, c)
-			}
-		}
-		return in
+	if in := s.anchored(chains, chain, o); len(in) > 0 {
+		return in, "", nil
 	}
-	in := within(chains)
-	if len(in) == 0 {
-		options.Roots = s.poolInScope(chain, o)
-		if chains, err = chain[0].Verify(options); err == nil {
-			in = within(chains)
+	s.withoutBounded(&options, chain, o)
+	if longer, err := chain[0].Verify(options); err == nil {
+		if in := s.anchored(longer, chain, o); len(in) > 0 {
+			return in, "", nil
 		}
 	}
-	if len(in) == 0 {
-		return nil, CodeOutOfScope, nil
+	for _, c := range chains {
+		if s.inScope(c[len(c)-1], chain, o) {
+			refused := o.Policy.check(c)
+			return nil, refused.code, refused
+		}
 	}
-	return in, "", nil
+	return nil, CodeOutOfScope, nil
+}
+
+// anchored returns the chains whose anchor counts for the question.
+func (s *Snapshot) anchored(chains [][]*x509.Certificate, sent []*x509.Certificate, o VerifyOptions) (in [][]*x509.Certificate) {
+	for _, c := range chains {
+		if s.mayAnchor(c[len(c)-1], sent, o) {
+			in = append(in, c)
+		}
+	}
+	return in
 }
 
 // precheck refuses what must not get as far as crypto/x509, where an empty name
@@ -239,6 +248,8 @@ func (s *Snapshot) precheck(chain []*x509.Certificate, o VerifyOptions) (x509.Ex
 		return 0, CodeNoName
 	case o.checkNames() != nil:
 		return 0, CodeWrongName
+	case o.Policy.Validate() != nil:
+		return 0, CodeWrongPolicy
 	}
 	for _, certs := range [][]*x509.Certificate{chain, o.Intermediates} {
 		for _, c := range certs {

@@ -19,6 +19,7 @@ const (
 	CodeNoName        trustkeep.Code = "no-name"        // no name given for a server
 	CodeWrongPurpose  trustkeep.Code = "wrong-purpose"  // Purpose out of range
 	CodeWrongName     trustkeep.Code = "wrong-name"     // URI or TrustDomain is none, or not for that Purpose
+	CodeWrongPolicy   trustkeep.Code = "wrong-policy"   // Policy names a rule or key that does not exist
 
 	CodeExpired           trustkeep.Code = "expired"            // a certificate is no longer valid
 	CodeNotYetValid       trustkeep.Code = "not-yet-valid"      // a certificate is not valid yet
@@ -144,7 +145,7 @@ func (e *VerifyError) Unwrap() []error {
 		}
 	case CodeEmptyStore:
 		errs = append(errs, trustkeep.ErrEmpty)
-	case CodeNoName, CodeWrongPurpose, CodeWrongName:
+	case CodeNoName, CodeWrongPurpose, CodeWrongName, CodeWrongPolicy:
 		errs = append(errs, trustkeep.ErrInvalid)
 	case CodeCriticalExtension, CodeWeakSignature, CodeFIPS:
 		errs = append(errs, trustkeep.ErrUnsupported)
