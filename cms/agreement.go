@@ -4,6 +4,7 @@ import (
 	"crypto"
 	"crypto/ecdh"
 	"crypto/ecdsa"
+	"crypto/hkdf"
 	"crypto/rand"
 	"encoding/binary"
 	"fmt"
@@ -16,27 +17,37 @@ import (
 	"github.com/trustkeep/trustkeep/internal/redact"
 )
 
-// agreementSpec is a way of ephemeral-static ECDH: the hash of the key
-// derivation.
+// agreementSpec is a way of ephemeral-static ECDH: the hash of the key derivation, which is
+// that of ANSI X9.63 or HKDF.
 type agreementSpec struct {
 	id   oid
 	hash crypto.Hash
+	hkdf bool
 }
 
 // The dhSinglePass-stdDH schemes, which are written, and the dhSinglePass-cofactorDH ones
-// (RFC 5753 section 7.1.4). The cofactor of the NIST curves is 1, so they are the same.
+// (RFC 5753 section 7.1.4). The cofactor of the NIST curves is 1, so they are the same. Those
+// with HKDF are for X25519 (RFC 8418 section 2.2).
 var agreementSpecs = [...]agreementSpec{
-	{newOID("1.3.132.1.11.1"), crypto.SHA256},
-	{newOID("1.3.132.1.11.2"), crypto.SHA384},
-	{newOID("1.3.132.1.11.3"), crypto.SHA512},
-	{newOID("1.3.132.1.11.0"), crypto.SHA224},
-	{newOID("1.3.133.16.840.63.0.2"), crypto.SHA1},
-	{newOID("1.3.132.1.14.1"), crypto.SHA256},
-	{newOID("1.3.132.1.14.2"), crypto.SHA384},
-	{newOID("1.3.132.1.14.3"), crypto.SHA512},
-	{newOID("1.3.132.1.14.0"), crypto.SHA224},
-	{newOID("1.3.133.16.840.63.0.3"), crypto.SHA1},
+	{newOID("1.3.132.1.11.1"), crypto.SHA256, false},
+	{newOID("1.3.132.1.11.2"), crypto.SHA384, false},
+	{newOID("1.3.132.1.11.3"), crypto.SHA512, false},
+	{newOID("1.3.132.1.11.0"), crypto.SHA224, false},
+	{newOID("1.3.133.16.840.63.0.2"), crypto.SHA1, false},
+	{newOID("1.3.132.1.14.1"), crypto.SHA256, false},
+	{newOID("1.3.132.1.14.2"), crypto.SHA384, false},
+	{newOID("1.3.132.1.14.3"), crypto.SHA512, false},
+	{newOID("1.3.132.1.14.0"), crypto.SHA224, false},
+	{newOID("1.3.133.16.840.63.0.3"), crypto.SHA1, false},
+	{oidHKDFSHA256, crypto.SHA256, true},
+	{newOID("1.2.840.113549.1.9.16.3.20"), crypto.SHA384, true},
+	{newOID("1.2.840.113549.1.9.16.3.21"), crypto.SHA512, true},
 }
+
+var (
+	oidHKDFSHA256 = newOID("1.2.840.113549.1.9.16.3.19")
+	oidX25519     = newOID("1.3.101.110") // RFC 8410 section 3
+)
 
 func agreementByID(id oid) (*agreementSpec, error) {
 	for i := range agreementSpecs {
@@ -47,17 +58,20 @@ func agreementByID(id oid) (*agreementSpec, error) {
 	return nil, unsupported("key agreement " + id.String())
 }
 
-// agreementFor follows RFC 5753 section 8: the hash as strong as the curve.
+// agreementFor follows RFC 5753 section 8, the hash as strong as the curve, and RFC 8551
+// section 2.3.
 func agreementFor(curve ecdh.Curve) *agreementSpec {
-	h := crypto.SHA256
+	h, hkdf := crypto.SHA256, false
 	switch curve {
+	case ecdh.X25519():
+		hkdf = true
 	case ecdh.P384():
 		h = crypto.SHA384
 	case ecdh.P521():
 		h = crypto.SHA512
 	}
 	for i := range agreementSpecs {
-		if agreementSpecs[i].hash == h {
+		if agreementSpecs[i].hash == h && agreementSpecs[i].hkdf == hkdf {
 			return &agreementSpecs[i]
 		}
 	}
@@ -75,13 +89,9 @@ var wrapSpecs = map[oid]int{
 var oidAES256Wrap = newOID("2.16.840.1.101.3.4.1.45")
 
 // agreementInfo returns a KeyAgreeRecipientInfo (RFC 5652 section 6.2.2) that
-// holds the content key for the owner of an EC key: ephemeral-static ECDH (RFC
-// 5753 section 3.1) and AES-256 key wrap.
-func agreementInfo(to ref, recipient *ecdsa.PublicKey, contentKey []byte) ([]byte, error) {
-	pub, err := recipient.ECDH()
-	if err != nil {
-		return nil, fmt.Errorf("recipient's key: %v: %w", err, trustkeep.ErrUnsupported)
-	}
+// holds the content key for the owner of an EC or X25519 key: ephemeral-static ECDH (RFC
+// 5753 section 3.1, RFC 8418) and AES-256 key wrap.
+func agreementInfo(to ref, pub *ecdh.PublicKey, contentKey []byte) ([]byte, error) {
 	ephemeral, err := pub.Curve().GenerateKey(rand.Reader)
 	if err != nil {
 		return nil, err
@@ -91,7 +101,10 @@ func agreementInfo(to ref, recipient *ecdsa.PublicKey, contentKey []byte) ([]byt
 		return nil, fmt.Errorf("recipient's key: %v: %w", err, trustkeep.ErrUnsupported)
 	}
 	spec, wrap := agreementFor(pub.Curve()), algorithm{id: oidAES256Wrap}
-	kek := deriveKEK(spec.hash, shared, wrap.der(), nil, wrapSpecs[wrap.id])
+	kek, err := deriveKEK(spec, shared, wrap.der(), nil, wrapSpecs[wrap.id])
+	if err != nil {
+		return nil, err
+	}
 	wrapped, err := keywrap.Wrap(kek, contentKey)
 	if err != nil {
 		return nil, err
@@ -100,18 +113,22 @@ func agreementInfo(to ref, recipient *ecdsa.PublicKey, contentKey []byte) ([]byt
 	if to.keyID != nil { // RecipientKeyIdentifier, [0] IMPLICIT SEQUENCE
 		rid = berio.TLV(berio.ContextConstructed(0), berio.TLV(berio.OctetString, to.keyID))
 	}
+	kind := oidEC
+	if pub.Curve() == ecdh.X25519() {
+		kind = oidX25519
+	}
 	point := append([]byte{0}, ephemeral.PublicKey().Bytes()...) // no unused bits
 	return berio.TLV(berio.ContextConstructed(1),
 		berio.TLV(berio.Integer, []byte{3}),
 		berio.TLV(berio.ContextConstructed(0), berio.TLV(berio.ContextConstructed(1),
-			algorithm{id: oidEC}.der(), berio.TLV(berio.BitString, point))),
+			algorithm{id: kind}.der(), berio.TLV(berio.BitString, point))),
 		algorithm{spec.id, wrap.der()}.der(),
 		berio.TLV(berio.Sequence, berio.TLV(berio.Sequence, rid, berio.TLV(berio.OctetString, wrapped)))), nil
 }
 
-// deriveKEK is the ANSI X9.63 key derivation over ECC-CMS-SharedInfo (RFC 5753
-// section 7.2) for a key of size bytes.
-func deriveKEK(h crypto.Hash, shared, wrapDER, ukm []byte, size int) []byte {
+// deriveKEK derives a key of size bytes from a shared secret and ECC-CMS-SharedInfo (RFC 5753
+// section 7.2), by ANSI X9.63 or HKDF (RFC 8418 section 2).
+func deriveKEK(spec *agreementSpec, shared, wrapDER, ukm []byte, size int) ([]byte, error) {
 	var bits [4]byte
 	binary.BigEndian.PutUint32(bits[:], uint32(8*size))
 	var entity []byte
@@ -120,15 +137,18 @@ func deriveKEK(h crypto.Hash, shared, wrapDER, ukm []byte, size int) []byte {
 	}
 	info := berio.TLV(berio.Sequence, wrapDER, entity,
 		berio.TLV(berio.ContextConstructed(2), berio.TLV(berio.OctetString, bits[:])))
+	if spec.hkdf {
+		return hkdf.Key(spec.hash.New, shared, nil, string(info), size)
+	}
 	var kek []byte
 	for counter := uint32(1); len(kek) < size; counter++ {
-		d := h.New()
+		d := spec.hash.New()
 		d.Write(shared)
 		d.Write(binary.BigEndian.AppendUint32(nil, counter))
 		d.Write(info)
 		kek = d.Sum(kek)
 	}
-	return kek[:size]
+	return kek[:size], nil
 }
 
 // agreed is a KeyAgreeRecipientInfo of a message, with the recipients that it
@@ -286,19 +306,22 @@ func (a *agreed) contentKey(r agreedRecipient, pub crypto.PublicKey, key crypto.
 	if a.point == nil {
 		return nil, unsupported("key agreement without an ephemeral key")
 	}
-	own, ok := pub.(*ecdsa.PublicKey)
-	if !ok {
+	var own *ecdh.PublicKey
+	switch pub := pub.(type) {
+	case *ecdsa.PublicKey:
+		if own, err = pub.ECDH(); err != nil {
+			return nil, unsupported("the identity's curve")
+		}
+	case *ecdh.PublicKey:
+		own = pub
+	default:
 		return nil, corrupt("key agreement with a recipient whose key is not EC")
-	}
-	curve, err := own.ECDH()
-	if err != nil {
-		return nil, unsupported("the identity's curve")
 	}
 	exchange, ok := exchangerOf(key)
 	if !ok {
 		return nil, unsupported("the identity's key does no ECDH")
 	}
-	ephemeral, err := curve.Curve().NewPublicKey(a.point) // on the curve, or an error
+	ephemeral, err := own.Curve().NewPublicKey(a.point) // on the curve, or an error
 	if err != nil {
 		return nil, errUndecryptable()
 	}
@@ -309,7 +332,10 @@ func (a *agreed) contentKey(r agreedRecipient, pub crypto.PublicKey, key crypto.
 	if err := fips.Hash(spec.hash); err != nil {
 		return nil, err
 	}
-	kek := deriveKEK(spec.hash, shared, a.algorithm.params, a.ukm, kekSize)
+	kek, err := deriveKEK(spec, shared, a.algorithm.params, a.ukm, kekSize)
+	if err != nil {
+		return nil, err
+	}
 	contentKey, err := keywrap.Unwrap(kek, r.wrapped)
 	if err != nil || len(contentKey) != size {
 		return nil, errUndecryptable()

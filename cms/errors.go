@@ -27,6 +27,8 @@ type NoRecipientError struct {
 	// Unsupported is how many recipients are not addressed by certificate,
 	// such as those with a password (RFC 5652 section 6.2.3 to 6.2.5).
 	Unsupported int
+
+	shared, passwords int // offered
 }
 
 // Error names who was expected and who was offered.
@@ -39,6 +41,12 @@ func (e *NoRecipientError) Error() string {
 	}
 	b.WriteString("; offered ")
 	list(&b, e.Offered, len(e.Offered))
+	if e.shared > 0 {
+		fmt.Fprintf(&b, " and %d shared keys of other identifiers", e.shared)
+	}
+	if e.passwords > 0 {
+		fmt.Fprintf(&b, " and %d passwords, which it was not sealed for", e.passwords)
+	}
 	b.WriteString(": ")
 	b.WriteString(trustkeep.ErrNotFound.Error())
 	return b.String()

@@ -71,6 +71,10 @@ func TestFixtures(t *testing.T) {
 			if !errors.As(err, &none) || none.Unsupported != 1 {
 				t.Errorf("%s: %v", name, err)
 			}
+			got, err = cms.OpenOptions{Passwords: passwords("secret")}.Open(message)
+			if err != nil || !bytes.Equal(got, content) {
+				t.Errorf("%s: %q, %v", name, got, err)
+			}
 			continue
 		}
 		if err != nil || !bytes.Equal(got, content) {

@@ -95,16 +95,17 @@ func newIdentity(cert *tls.Certificate) (id identity, err error) {
 // be one for key agreement only.
 func equal(certified, own crypto.PublicKey) bool {
 	if _, ok := own.(*ecdh.PublicKey); ok {
-		ec, ok := certified.(*ecdsa.PublicKey)
-		if !ok {
-			return false
+		if ec, ok := certified.(*ecdsa.PublicKey); ok {
+			converted, err := ec.ECDH()
+			return err == nil && converted.Equal(own)
 		}
-		converted, err := ec.ECDH()
-		return err == nil && converted.Equal(own)
 	}
 	pub, ok := certified.(interface{ Equal(crypto.PublicKey) bool })
 	return ok && pub.Equal(own)
 }
+
+// isNil reports whether a caller gave nothing, such as the nil pointer of an ignored error.
+func isNil(v any) bool { return given.IsNil(v) }
 
 // quoted names a certificate in an error.
 func quoted(c *x509.Certificate) string {

@@ -109,6 +109,7 @@ func TestInteropOpenOpenSSLs(t *testing.T) {
 			{"p256", nil},
 			{"p384", []string{"-keyopt", "ecdh_kdf_md:sha512"}},
 			{"p256", []string{"-aes128-wrap"}},
+			{"p256", []string{"-keyopt", "ecdh_cofactor_mode:1"}},
 		} {
 			if cipher == "-des3" && who.name != "rsa" && len(who.args) != 1 {
 				continue // openssl would take the 3DES key wrap, which is not read

@@ -22,8 +22,13 @@ func Open(data []byte, identities ...trustkeep.Identity) ([]byte, error) {
 // OpenOptions configures opening. The zero value is ready to use. It is a value
 // and safe for concurrent use.
 type OpenOptions struct {
+	// Passwords are tried one after the other where the message is for nobody else of those
+	// given, and was sealed for a password.
+	Passwords []trustkeep.PasswordSource
+	// SharedKeys open what was sealed for one of them, by their identifiers.
+	SharedKeys []*SharedKey
 	// Limits: MaxSize bounds what is held in memory, MaxEntries the
-	// recipients, MaxDepth the nesting. Zero means the defaults.
+	// recipients, MaxDepth the nesting, MaxIterations what trying Passwords may cost. Zero means the defaults.
 	Limits trustkeep.Limits
 }
 
@@ -34,22 +39,23 @@ type OpenOptions struct {
 // bare or in PEM, and is not modified.
 //
 // Read are AES in CBC and GCM with keys of 128, 192 and 256 bits and 3DES-CBC;
-// RSA PKCS #1 v1.5, OAEP with any SHA and any MGF1 hash, and ECDH on the NIST
-// curves with AES key wrap.
+// RSA PKCS #1 v1.5, OAEP with any SHA and any MGF1 hash, ECDH on the NIST
+// curves and X25519 with AES key wrap, SharedKeys with AES key wrap, and Passwords.
 //
 // An EnvelopedData is not authenticated. That it opened says nothing about who
 // made it or whether it was changed on the way: what it holds should be signed.
 //
 // The error is a *NoRecipientError, which wraps trustkeep.ErrNotFound, if the
-// message was sealed for others. A wrong or damaged key and changed content are
+// message was sealed for others, and wraps trustkeep.ErrIncorrectPassword if none of
+// Passwords fits. A wrong or damaged key and changed content are
 // the same trustkeep.ErrCorrupt, and under PKCS #1 v1.5 they also take the same
 // path, so that a service that answers with this error is no oracle for the key
 // (RFC 3218). It is one, unavoidably, for the padding of content in CBC mode,
 // if it answers strangers differently for messages that open and those that do
 // not: check a signature first or answer alike. A changed message can also open
 // to garbage, for one in 256 ways to change it. Further errors wrap
-// trustkeep.ErrUnsupported, trustkeep.ErrLimit, and trustkeep.ErrEmpty without
-// identities.
+// trustkeep.ErrUnsupported, trustkeep.ErrLimit, trustkeep.ErrInvalid for nil
+// elements of the options, and trustkeep.ErrEmpty without identities, Passwords and SharedKeys.
 func (o OpenOptions) Open(data []byte, identities ...trustkeep.Identity) ([]byte, error) {
 	content, _, err := o.open("open", data, identities)
 	return content, err
@@ -147,7 +153,7 @@ func (o OpenOptions) start(src io.Reader, size int64, identities []trustkeep.Ide
 			return nil, err
 		}
 	}
-	ids, err := askAll(identities)
+	ids, err := o.identities(identities)
 	if err != nil {
 		return nil, err
 	}
@@ -172,11 +178,30 @@ func (o OpenOptions) start(src io.Reader, size int64, identities []trustkeep.Ide
 			return nil, err
 		}
 	}
-	contentKey, err := s.readRecipients(ids)
+	contentKey, err := s.readRecipients(ids, o)
 	if err != nil {
 		return nil, err
 	}
 	return s, s.enterContent(id == oidAuthEnvelopedData, contentKey)
+}
+
+// identities asks those who may open a message. There may be none where it can be opened by
+// other means.
+func (o OpenOptions) identities(given []trustkeep.Identity) ([]identity, error) {
+	for i, k := range o.SharedKeys {
+		if k == nil || k.key == nil {
+			return nil, invalid(fmt.Sprintf("shared key %d is nil", i+1))
+		}
+	}
+	for i, p := range o.Passwords {
+		if isNil(p) {
+			return nil, invalid(fmt.Sprintf("password %d is nil", i+1))
+		}
+	}
+	if len(given) == 0 && len(o.SharedKeys)+len(o.Passwords) > 0 {
+		return nil, nil
+	}
+	return askAll(given)
 }
 
 // enterContentInfo reads a ContentInfo (RFC 5652 section 3) up to its content.

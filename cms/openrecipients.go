@@ -1,6 +1,11 @@
 package cms
 
 import (
+	"bytes"
+	"fmt"
+	"slices"
+
+	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/internal/asn1/ber"
 )
 
@@ -10,11 +15,12 @@ import (
 //
 // Only one is tried, and nothing follows from its failure: trying the next would
 // tell that the first was wrong.
-func (s *sealed) readRecipients(ids []identity) (contentKey func(size int) ([]byte, error), err error) {
+func (s *sealed) readRecipients(ids []identity, o OpenOptions) (contentKey func(size int) ([]byte, error), err error) {
 	if err := s.r.Enter(ber.Set); err != nil {
 		return nil, err
 	}
-	none := new(NoRecipientError)
+	none := &NoRecipientError{shared: len(o.SharedKeys), passwords: len(o.Passwords)}
+	var passwords []passworded
 	meet := func(to ref) *identity {
 		for i := range ids {
 			if contentKey == nil && to.matches(ids[i].leaf) {
@@ -58,11 +64,36 @@ func (s *sealed) readRecipients(ids []identity) (contentKey func(size int) ([]by
 			for _, r := range a.to {
 				if id := meet(r.ref); id != nil {
 					contentKey = func(size int) ([]byte, error) {
-						return a.contentKey(r, id.leaf.PublicKey, id.key, size)
+						return a.contentKey(r, keyOf(id.leaf).public, id.key, size)
 					}
 				}
 			}
-		case ber.Context(2), ber.Context(3), ber.Context(4): // KEK, password, other
+		case ber.Context(2):
+			shared, err := parseShared(e)
+			if err != nil {
+				return nil, err
+			}
+			i := slices.IndexFunc(o.SharedKeys, func(k *SharedKey) bool { return bytes.Equal(k.id, shared.id) })
+			if contentKey == nil && i >= 0 {
+				contentKey = func(size int) ([]byte, error) { return shared.contentKey(o.SharedKeys[i], size) }
+			}
+			none.Total++
+			none.Unsupported++
+		case ber.Context(3):
+			if len(o.Passwords) > 0 {
+				if len(passwords) == maxPasswordInfos {
+					return nil, fmt.Errorf("more than %d recipients by password: %w", maxPasswordInfos, trustkeep.ErrLimit)
+				}
+				p, err := parsePassword(e)
+				if err != nil {
+					return nil, err
+				}
+				p.tab = s.budget.Tab()
+				passwords = append(passwords, p)
+			}
+			none.Total++
+			none.Unsupported++
+		case ber.Context(4): // other
 			none.Total++
 			none.Unsupported++
 		default:
@@ -71,6 +102,9 @@ func (s *sealed) readRecipients(ids []identity) (contentKey func(size int) ([]by
 	}
 	if err := s.r.Leave(); err != nil {
 		return nil, err
+	}
+	if contentKey == nil && len(passwords) > 0 {
+		contentKey = byPassword(passwords, o.Passwords)
 	}
 	if contentKey == nil {
 		for _, id := range ids {

@@ -99,11 +99,14 @@ type certifiedKey struct {
 	bound *pssParameters
 }
 
-// keyOf returns the key of a certificate. crypto/x509 leaves out those that are for
-// RSASSA-PSS alone.
+// keyOf returns the key of a certificate. crypto/x509 leaves out X25519 keys and those that
+// are for RSASSA-PSS alone.
 func keyOf(c *x509.Certificate) certifiedKey {
 	if c.PublicKey != nil || len(c.RawSubjectPublicKeyInfo) == 0 {
 		return certifiedKey{public: c.PublicKey}
+	}
+	if pub, err := x509.ParsePKIXPublicKey(c.RawSubjectPublicKeyInfo); err == nil {
+		return certifiedKey{public: pub}
 	}
 	k, err := parsePSSKey(c.RawSubjectPublicKeyInfo)
 	if err != nil {

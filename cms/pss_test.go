@@ -132,6 +132,9 @@ func TestPSSCertificates(t *testing.T) {
 			t.Errorf("%s, trusted itself: %v", name, err)
 		}
 		for i := range message {
+			if name != "bound" && i%17 != 0 {
+				continue
+			}
 			changed := bytes.Clone(message)
 			changed[i] ^= 1
 			if v, err := cms.Verify(changed, p.trust); err == nil && !bytes.Equal(v.Content, content) || err != nil && !typed(err) {

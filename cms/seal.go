@@ -2,6 +2,7 @@ package cms
 
 import (
 	"crypto/cipher"
+	"crypto/ecdh"
 	"crypto/ecdsa"
 	"crypto/rand"
 	"crypto/rsa"
@@ -34,6 +35,12 @@ type SealOptions struct {
 	// serial number, so that a certificate renewed with the same key opens
 	// the message too. Older products read only the latter.
 	KeyIDs bool
+	// Passwords open the message too, each by itself. They are stretched by PBKDF2 (RFC 8018)
+	// with 600,000 rounds of HMAC-SHA256, and still should be long: whoever has the message
+	// can try passwords for ever.
+	Passwords []trustkeep.PasswordSource
+	// SharedKeys open the message too.
+	SharedKeys []*SharedKey
 	// Limits: MaxSize bounds what is held in memory, MaxEntries the
 	// recipients. Zero means the defaults.
 	Limits trustkeep.Limits
@@ -41,7 +48,7 @@ type SealOptions struct {
 
 // Seal encrypts content for the owners of certificates, any of whom can open
 // it, and returns a ContentInfo in DER. Recipients have RSA keys, or EC keys on
-// P-256, P-384 or P-521.
+// P-256, P-384 or P-521, or X25519 keys (RFC 8418). With Passwords or SharedKeys there may be none.
 //
 // Seal does not decide whether a certificate is trusted, valid and meant for
 // encryption: ask truststore.Truststore.Verify first. And in CBC mode, the default, the
@@ -50,7 +57,7 @@ type SealOptions struct {
 //
 // The error wraps trustkeep.ErrEmpty without recipients,
 // trustkeep.ErrUnsupported for keys that cannot encrypt, trustkeep.ErrInvalid for
-// options out of range and nil recipients, and trustkeep.ErrLimit for content over Limits.MaxSize.
+// options out of range, nil recipients and empty passwords, and trustkeep.ErrLimit for content over Limits.MaxSize.
 func (o SealOptions) Seal(content []byte, recipients ...*x509.Certificate) ([]byte, error) {
 	const op = "seal"
 	e, err := o.envelope(recipients)
@@ -107,11 +114,12 @@ func (o SealOptions) envelope(recipients []*x509.Certificate) (*envelope, error)
 	if err != nil {
 		return nil, err
 	}
-	if len(recipients) == 0 {
+	total := len(recipients) + len(o.SharedKeys) + len(o.Passwords)
+	if total == 0 {
 		return nil, fmt.Errorf("no recipient: %w", trustkeep.ErrEmpty)
 	}
 	e := &envelope{budget: limits.New(o.Limits), spec: spec, iv: make([]byte, spec.iv)}
-	if err := e.budget.Entries(len(recipients)); err != nil {
+	if err := e.budget.Entries(total); err != nil {
 		return nil, err
 	}
 	key := make([]byte, spec.key)
@@ -130,10 +138,21 @@ func (o SealOptions) envelope(recipients []*x509.Certificate) (*envelope, error)
 		if infos[i], err = o.recipientInfo(cert, key); err != nil {
 			return nil, fmt.Errorf("recipient %s: %w", quoted(cert), err)
 		}
-		if _, isRSA := cert.PublicKey.(*rsa.PublicKey); !isRSA || o.KeyIDs {
+		if _, isRSA := keyOf(cert).public.(*rsa.PublicKey); !isRSA || o.KeyIDs {
 			version = 2
 		}
 	}
+	if len(o.SharedKeys) > 0 {
+		version = 2
+	}
+	if len(o.Passwords) > 0 {
+		version = 3
+	}
+	more, err := o.otherInfos(key)
+	if err != nil {
+		return nil, err
+	}
+	infos = append(infos, more...)
 	id := oidEnvelopedData
 	if spec.gcm {
 		id, version = oidAuthEnvelopedData, 0 // RFC 5083 section 2.1
@@ -152,16 +171,56 @@ func (o SealOptions) envelope(recipients []*x509.Certificate) (*envelope, error)
 	return e, nil
 }
 
+// otherInfos returns the RecipientInfos of those without a certificate.
+func (o SealOptions) otherInfos(contentKey []byte) (infos [][]byte, err error) {
+	for i, k := range o.SharedKeys {
+		if k == nil || k.key == nil {
+			return nil, invalid(fmt.Sprintf("shared key %d is nil", i+1))
+		}
+		info, err := k.info(contentKey)
+		if err != nil {
+			return nil, fmt.Errorf("%v: %w", k, err)
+		}
+		infos = append(infos, info)
+	}
+	if len(o.Passwords) > maxPasswordInfos {
+		return nil, fmt.Errorf("more than %d passwords: %w", maxPasswordInfos, trustkeep.ErrLimit)
+	}
+	for i, source := range o.Passwords {
+		password, err := reveal(source, i)
+		if err != nil {
+			return nil, err
+		}
+		info, err := passwordInfo(password, contentKey)
+		clear(password)
+		if err != nil {
+			return nil, fmt.Errorf("password %d: %w", i+1, err)
+		}
+		infos = append(infos, info)
+	}
+	return infos, nil
+}
+
 // recipientInfo returns the RecipientInfo for the owner of a certificate.
 func (o SealOptions) recipientInfo(cert *x509.Certificate, contentKey []byte) ([]byte, error) {
 	to, err := newRef(cert, o.KeyIDs)
 	if err != nil {
 		return nil, err
 	}
-	switch pub := cert.PublicKey.(type) {
+	key := keyOf(cert)
+	if key.pss {
+		return nil, unsupported(keyName(cert) + " key, which cannot encrypt")
+	}
+	switch pub := key.public.(type) {
 	case *rsa.PublicKey:
 		return transportInfo(o.KeyTransport, to, pub, contentKey)
 	case *ecdsa.PublicKey:
+		own, err := pub.ECDH()
+		if err != nil {
+			return nil, fmt.Errorf("recipient's key: %v: %w", err, trustkeep.ErrUnsupported)
+		}
+		return agreementInfo(to, own, contentKey)
+	case *ecdh.PublicKey:
 		return agreementInfo(to, pub, contentKey)
 	}
 	return nil, unsupported(keyName(cert) + " key, which cannot encrypt")
