@@ -89,11 +89,11 @@ func (b Builder) clientConfig(trust *truststore.Snapshot) (*tls.Config, error) {
 	}
 	cfg.VerifyConnection = b.accepting(truststore.Server, b.ServerName, cfg.VerifyConnection)
 	if b.Identity != nil {
-		cert, err := certificate(b.Identity)
+		certs, err := certificates(b.Identity)
 		if err != nil {
 			return nil, err
 		}
-		cfg.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return cert, nil }
+		cfg.GetClientCertificate = func(asks *tls.CertificateRequestInfo) (*tls.Certificate, error) { return forServer(certs, asks), nil }
 	}
 	return cfg, nil
 }

@@ -33,7 +33,7 @@ type Dialer struct {
 // of.
 type clientGeneration struct {
 	trust   *truststore.Snapshot
-	cert    *tls.Certificate
+	certs   []*tls.Certificate // nil where nothing is presented
 	config  *tls.Config
 	decider *decider
 }
@@ -174,24 +174,21 @@ func (d *Dialer) generation(id trustkeep.Identity) (*clientGeneration, error) {
 	if err != nil {
 		return nil, err
 	}
-	cert, err := presented(id)
+	certs, err := presented(id)
 	if err != nil {
 		return nil, err
 	}
 	key := ""
-	if cert != nil {
-		key = string(cert.Certificate[0])
+	for _, c := range certs {
+		key += string(c.Certificate[0])
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if g := d.generations[key]; g != nil && g.trust == trust && sameIdentity(g.cert, cert) {
+	if g := d.generations[key]; g != nil && g.trust == trust && sameIdentities(g.certs, certs) {
 		return g, nil
 	}
 	b := d.b()
-	b.Identity, b.Routes = nil, nil
-	if cert != nil {
-		b.Identity = StaticIdentity(*cert)
-	}
+	b.Identity, b.Routes = unchanging(certs), nil
 	cfg, err := b.clientConfig(trust)
 	if err != nil {
 		return nil, err
@@ -205,7 +202,7 @@ func (d *Dialer) generation(id trustkeep.Identity) (*clientGeneration, error) {
 		}
 		delete(d.generations, key) // whichever: it costs one full handshake
 	}
-	g := &clientGeneration{trust: trust, cert: cert, config: cfg, decider: d.b().clientDecider(trust)}
+	g := &clientGeneration{trust: trust, certs: certs, config: cfg, decider: d.b().clientDecider(trust)}
 	d.generations[key] = g
 	return g, nil
 }

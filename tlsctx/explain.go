@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"strconv"
 	"strings"
 	"time"
 
@@ -68,9 +69,11 @@ type TrustReport struct {
 type IdentityReport struct {
 	trustkeep.Certificate
 	// Issuers is how many certificates follow it in the chain that is sent.
-	Issuers int    `json:"issuers"`
-	Why     string `json:"why"`
-	Error   string `json:"error,omitempty"`
+	Issuers int `json:"issuers"`
+	// Alternatives are presented instead to peers that cannot verify the first.
+	Alternatives []trustkeep.Certificate `json:"alternatives,omitempty"`
+	Why          string                  `json:"why"`
+	Error        string                  `json:"error,omitempty"`
 	// Warning is a reason for which peers may refuse it, such as expiry.
 	Warning string `json:"warning,omitempty"`
 }
@@ -198,22 +201,34 @@ func (b Builder) identityReport(id trustkeep.Identity, pattern string) *Identity
 	case b.Routes.any():
 		r.Why = "no route fits, and it is the one for the rest"
 	}
-	c, err := certificate(id)
+	certs, err := certificates(id)
 	if err != nil {
 		r.Error = err.Error()
 		return r
 	}
-	leaf, err := checkPair(c)
-	if err != nil {
-		r.Error = err.Error()
-		return r
+	if len(certs) > 1 {
+		r.Why = strings.Replace(r.Why, "it is the only one, and is presented", "it is the preferred one, and is presented to peers that can verify it,", 1)
 	}
-	r.Certificate, r.Issuers = certinfo.Brief(leaf), len(c.Certificate)-1
-	switch now := b.now(); {
-	case now.After(leaf.NotAfter):
-		r.Warning = "it expired on " + leaf.NotAfter.UTC().Format(time.RFC3339)
-	case now.Before(leaf.NotBefore):
-		r.Warning = "it is not valid before " + leaf.NotBefore.UTC().Format(time.RFC3339)
+	for i, c := range certs {
+		leaf, err := checkPair(c)
+		if err != nil {
+			r.Error = err.Error()
+			return r
+		}
+		it := "it"
+		if i == 0 {
+			r.Certificate, r.Issuers = certinfo.Brief(leaf), len(c.Certificate)-1
+		} else {
+			r.Alternatives = append(r.Alternatives, certinfo.Brief(leaf))
+			it = "alternative " + strconv.Itoa(i+1)
+		}
+		switch now := b.now(); {
+		case r.Warning != "":
+		case now.After(leaf.NotAfter):
+			r.Warning = it + " expired on " + leaf.NotAfter.UTC().Format(time.RFC3339)
+		case now.Before(leaf.NotBefore):
+			r.Warning = it + " is not valid before " + leaf.NotBefore.UTC().Format(time.RFC3339)
+		}
 	}
 	return r
 }
@@ -233,6 +248,9 @@ func (e Explanation) String() string {
 	default:
 		fmt.Fprintf(&b, "identity: %s, issued by %s, valid until %s, sent with %d more in its chain: %s\n",
 			id.Certificate, id.Certificate.Issuer, id.NotAfter.UTC().Format(time.RFC3339), id.Issuers, id.Why)
+		for _, a := range id.Alternatives {
+			fmt.Fprintf(&b, "or: %s (%s), issued by %s, valid until %s, for peers that cannot verify the first\n", a, a.KeyAlgorithm, a.Issuer, a.NotAfter.UTC().Format(time.RFC3339))
+		}
 		if id.Warning != "" {
 			b.WriteString("warning: the identity is not valid now: " + id.Warning + "\n")
 		}

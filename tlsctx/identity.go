@@ -43,30 +43,34 @@ func concealed(c *tls.Certificate) *tls.Certificate {
 	return &other
 }
 
-// certificate asks the identity and checks what it says: peers answer a chain
+// certificates asks the identity and checks what it says: peers answer a chain
 // that does not fit its key with alerts that explain nothing.
-func certificate(id trustkeep.Identity) (*tls.Certificate, error) {
-	if given.IsNil(id) {
-		return nil, &trustkeep.Error{Op: "identity", Err: trustkeep.ErrInvalid, Hint: "it is a nil pointer; was the error of loading it checked?"}
-	}
-	c, err := id.TLSCertificate()
+func certificates(id trustkeep.Identity) ([]*tls.Certificate, error) {
+	all, err := presented(id)
 	if err != nil {
-		return nil, fmt.Errorf("identity: %w", err)
+		return nil, err
 	}
-	if _, err := checkPair(c); err != nil {
-		return nil, fmt.Errorf("identity: %w", err)
+	out := make([]*tls.Certificate, len(all))
+	for i, c := range all {
+		if _, err := checkPair(c); err != nil {
+			return nil, fmt.Errorf("identity: %w", err)
+		}
+		out[i] = concealed(c)
 	}
-	return concealed(c), nil
+	return out, nil
 }
 
-// presented asks an identity for what it presents now; nil for no identity. Whether key
-// and certificate fit is not looked at.
-func presented(id trustkeep.Identity) (*tls.Certificate, error) {
+// presented asks an identity for what it presents now, one certificate unless it is of
+// Alternatives; nil for no identity. Whether key and certificate fit is not looked at.
+func presented(id trustkeep.Identity) ([]*tls.Certificate, error) {
 	if id == nil {
 		return nil, nil
 	}
 	if given.IsNil(id) {
-		return certificate(id) // the error
+		return nil, &trustkeep.Error{Op: "identity", Err: trustkeep.ErrInvalid, Hint: "it is a nil pointer; was the error of loading it checked?"}
+	}
+	if a, ok := id.(*alternatives); ok {
+		return a.all()
 	}
 	c, err := id.TLSCertificate()
 	if err != nil {
@@ -75,7 +79,7 @@ func presented(id trustkeep.Identity) (*tls.Certificate, error) {
 	if c == nil || len(c.Certificate) == 0 {
 		return nil, fmt.Errorf("identity: certificate is missing: %w", trustkeep.ErrEmpty)
 	}
-	return c, nil
+	return []*tls.Certificate{c}, nil
 }
 
 // checkPair returns the parsed certificate of a pair that fits together.
@@ -103,6 +107,10 @@ func checkPair(c *tls.Certificate) (*x509.Certificate, error) {
 	}
 	return leaf, nil
 }
+
+func sameChains(a, b []*tls.Certificate) bool { return slices.EqualFunc(a, b, sameChain) }
+
+func sameIdentities(a, b []*tls.Certificate) bool { return slices.EqualFunc(a, b, sameIdentity) }
 
 // sameChain reports whether two certificates make the same impression on
 // peers.

@@ -59,16 +59,16 @@ func (b Builder) liveClient() (*tls.Config, error) {
 	if b.Identity == nil && b.Routes == nil {
 		return cfg, nil
 	}
-	cfg.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+	cfg.GetClientCertificate = func(asks *tls.CertificateRequestInfo) (*tls.Certificate, error) {
 		id, _ := b.identityFor(b.destination())
 		if id == nil {
 			return new(tls.Certificate), nil // none
 		}
-		cert, err := certificate(id)
+		certs, err := certificates(id)
 		if err != nil {
 			return nil, &setupError{fmt.Errorf("tlsctx: live client: %w", err)}
 		}
-		return cert, nil
+		return forServer(certs, asks), nil
 	}
 	return cfg, nil
 }

@@ -77,7 +77,7 @@ type server struct {
 // generation is a configuration and what it was made of.
 type generation struct {
 	trust  *truststore.Snapshot // nil where clients are not asked
-	cert   *tls.Certificate
+	certs  []*tls.Certificate
 	keys   []ticketKey // newest first
 	config *tls.Config
 	// decide is set where our own verification has the decision.
@@ -103,8 +103,8 @@ const (
 // the size of the store, unless something changed. The context is that of the handshake.
 func (s *server) current(ctx context.Context) (*tls.Config, error) {
 	g := s.state.Load()
-	trust, cert, err := s.sources()
-	if err == nil && !(g.trust == trust && sameIdentity(g.cert, cert) && g.fresh(s.b.now())) {
+	trust, certs, err := s.sources()
+	if err == nil && !(g.trust == trust && sameIdentities(g.certs, certs) && g.fresh(s.b.now())) {
 		g, err = s.renew(false)
 	}
 	if err != nil {
@@ -119,23 +119,19 @@ func (s *server) current(ctx context.Context) (*tls.Config, error) {
 }
 
 // sources asks for trust and identity.
-func (s *server) sources() (trust *truststore.Snapshot, cert *tls.Certificate, err error) {
+func (s *server) sources() (trust *truststore.Snapshot, certs []*tls.Certificate, err error) {
 	if s.b.Identity == nil {
 		return nil, nil, &trustkeep.Error{Op: "identity", Err: trustkeep.ErrInvalid, Hint: "a server needs one: set Builder.Identity"}
 	}
-	if given.IsNil(s.b.Identity) {
-		_, err = certificate(s.b.Identity)
+	if certs, err = presented(s.b.Identity); err != nil {
 		return nil, nil, err
-	}
-	if cert, err = s.b.Identity.TLSCertificate(); err != nil {
-		return nil, nil, fmt.Errorf("identity: %w", err)
 	}
 	if s.b.ClientAuth != NoClientAuth {
 		if trust, err = given.Snapshot(s.b.source()); err != nil {
 			return nil, nil, fmt.Errorf("%s trust: %w", s.b.origin(), err)
 		}
 	}
-	return trust, cert, nil
+	return trust, certs, nil
 }
 
 // fresh reports whether the newest ticket key is of today.
@@ -156,12 +152,12 @@ func (s *server) renew(first bool) (*generation, error) {
 	}
 	old := s.state.Load()
 	// Asked again under the lock, so that generations only go forward.
-	trust, cert, err := s.sources()
+	trust, certs, err := s.sources()
 	if err != nil {
 		return nil, err
 	}
 	now := s.b.now()
-	if old != nil && old.trust == trust && sameIdentity(old.cert, cert) && old.fresh(now) {
+	if old != nil && old.trust == trust && sameIdentities(old.certs, certs) && old.fresh(now) {
 		return old, nil
 	}
 	if first && trust != nil && trust.Empty() && !s.b.MayBeEmpty {
@@ -170,7 +166,7 @@ func (s *server) renew(first bool) (*generation, error) {
 			Hint: "the store has no certificate and would trust no client",
 		}
 	}
-	g := &generation{trust: trust, cert: cert}
+	g := &generation{trust: trust, certs: certs}
 	if g.keys, err = s.ticketKeys(old, g, now); err != nil {
 		return nil, err
 	}
@@ -185,7 +181,7 @@ func (s *server) renew(first bool) (*generation, error) {
 // of before must end, else those of before with the new one of the day.
 func (s *server) ticketKeys(old, g *generation, now time.Time) ([]ticketKey, error) {
 	var keys []ticketKey
-	if old != nil && old.trust == g.trust && sameChain(old.cert, g.cert) {
+	if old != nil && old.trust == g.trust && sameChains(old.certs, g.certs) {
 		if old.fresh(now) {
 			return old.keys, nil
 		}
@@ -212,13 +208,17 @@ func (b Builder) serverConfig(g *generation) (*tls.Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	leaf, err := checkPair(g.cert)
-	if err != nil {
-		return nil, fmt.Errorf("identity: %w", err)
+	var certs []tls.Certificate
+	for _, c := range g.certs {
+		leaf, err := checkPair(c)
+		if err != nil {
+			return nil, fmt.Errorf("identity: %w", err)
+		}
+		cert := *concealed(c)
+		cert.Leaf = leaf // spares crypto/tls parsing it in each handshake
+		certs = append(certs, cert)
 	}
-	cert := *concealed(g.cert)
-	cert.Leaf = leaf // spares crypto/tls parsing it in each handshake
-	cfg.Certificates = []tls.Certificate{cert}
+	presentToClients(cfg, certs)
 	switch b.ClientAuth {
 	case NoClientAuth:
 		if b.Authorize != nil {

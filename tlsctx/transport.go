@@ -31,7 +31,7 @@ type httpGeneration struct {
 	routes uint64 // Routes.current
 	// presented are the identities by the pattern that chooses them, "" for
 	// Builder.Identity; nil for none. Those that no request has used are missing.
-	presented map[string]*tls.Certificate
+	presented map[string][]*tls.Certificate
 	pool      *http.Transport
 }
 
@@ -131,23 +131,23 @@ func (t *Transport) poolFor(u *url.URL) (*http.Transport, error) {
 		return nil, err
 	}
 	id, pattern := b.identityFor(host, port)
-	cert, err := presented(id)
+	certs, err := presented(id)
 	if err != nil {
 		return nil, err
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if g := t.current; g == nil || g.trust != trust || g.routes != routes || !g.presents(pattern, cert) {
+	if g := t.current; g == nil || g.trust != trust || g.routes != routes || !g.presents(pattern, certs) {
 		if g != nil {
 			g.pool.CloseIdleConnections()
 		}
-		next := &httpGeneration{trust, routes, make(map[string]*tls.Certificate), t.base().Clone()}
+		next := &httpGeneration{trust, routes, make(map[string][]*tls.Certificate), t.base().Clone()}
 		if next.pool.TLSClientConfig, err = b.proxied(trust); err != nil {
 			return nil, err
 		}
 		t.current = next
 	}
-	t.current.presented[pattern] = cert
+	t.current.presented[pattern] = certs
 	return t.current.pool, nil
 }
 
@@ -164,7 +164,7 @@ func (b Builder) proxied(trust *truststore.Snapshot) (*tls.Config, error) {
 }
 
 // presents reports whether the identity is that of the requests before, if there were any.
-func (g *httpGeneration) presents(pattern string, cert *tls.Certificate) bool {
+func (g *httpGeneration) presents(pattern string, certs []*tls.Certificate) bool {
 	before, known := g.presented[pattern]
-	return !known || sameChain(before, cert)
+	return !known || sameChains(before, certs)
 }
