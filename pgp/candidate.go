@@ -46,8 +46,12 @@ func (m *message) verify() {
 
 func (m *message) judge(c *signatures.Candidate) SignatureInfo {
 	out := SignatureInfo{State: SignatureUnknown, KeyID: keyID(c.KeyID)}
+	out.Hash = c.HashName
 	if c.Hash != 0 {
 		out.Hash = c.Hash.String()
+	}
+	if !c.Created.IsZero() {
+		out.Created = c.Created.UTC()
 	}
 	if c.Sig != nil {
 		out.Created = c.Sig.CreationTime.UTC()

@@ -107,7 +107,7 @@ func (m *message) readCleartext(r *bufio.Reader, w io.Writer) error {
 	// The hash is announced in a header that nobody signed, and the salt of
 	// version 6 only with the signature: keep the text until that is known.
 	var text bytes.Buffer
-	keep := &limitedBuffer{&text, defaultBuffer}
+	keep := &limitedBuffer{&text, m.buffer}
 	if err := cleartext.Read(r, keep); err != nil {
 		return err
 	}

@@ -152,7 +152,7 @@ func (d Decryption) message(src io.Reader) (*message, error) {
 }
 
 func newMessage(c Options, signers []*Key, expansion int) *message {
-	m := &message{cfg: c, budget: limits.New(c.Limits), expansion: int64(expansion)}
+	m := &message{cfg: c, budget: limits.New(c.Limits), expansion: int64(expansion), buffer: defaultBuffer}
 	if expansion <= 0 {
 		m.expansion = inflate.DefaultExpansion
 	}

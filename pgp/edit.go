@@ -148,12 +148,19 @@ func (ed *edit) addSubkey(o SubkeyOptions) error {
 	if err != nil {
 		return err
 	}
-	lifetime, err := lifetimeSeconds(ed.at, o.Expires)
+	// Not ed.at: edits in quick succession are each dated a second later, and GnuPG
+	// refuses a subkey from the future.
+	made := o.Options.now()
+	if first := e.PrimaryKey.CreationTime; made.Before(first) {
+		made = first
+	}
+	lifetime, err := lifetimeSeconds(made, o.Expires)
 	if err != nil {
 		return err
 	}
 	algorithm.apply(ed.config)
 	ed.config.KeyLifetimeSecs = lifetime
+	ed.config.Time = func() time.Time { return made }
 	var add func(*packet.Config) error
 	switch o.Usage {
 	case UsageEncrypt:

@@ -53,7 +53,7 @@ func fuzzKey(f *testing.F, name string) *Key {
 }
 
 func FuzzKeys(f *testing.F) {
-	seeds(f, "*_pub.*", "*_priv.*")
+	seeds(f, "*_pub.*", "*_priv.*", "*.kbx")
 	f.Fuzz(func(t *testing.T, data []byte) {
 		ring, err := Parse(data)
 		typed(t, err)

@@ -14,6 +14,7 @@ import (
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/pgp/internal/grammar"
 	"github.com/trustkeep/trustkeep/pgp/internal/material"
+	"github.com/trustkeep/trustkeep/pgp/internal/s2kcost"
 )
 
 // Key is one OpenPGP key: a primary key, its user IDs and its subkeys, with
@@ -89,6 +90,9 @@ func readEntity(packets []grammar.Raw) (entity *openpgp.Entity, err error) {
 		// then finds nothing.
 		if _, cause := packets[0].Parsed(); cause != nil {
 			err = cause
+			if named := s2kcost.ProtectedBy(packets[0]); named != nil {
+				err = named
+			}
 		}
 		return nil, classify("key", err)
 	}

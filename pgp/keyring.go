@@ -73,8 +73,8 @@ func (o Options) Read(r io.Reader) (*Keyring, error) {
 	return o.Parse(data)
 }
 
-// Parse reads keys, public and private: armored or binary, told apart by
-// content; any number of armored blocks with text between them, any number of
+// Parse reads keys, public and private: armored, binary or GnuPG's pubring.kbx, told
+// apart by content; any number of armored blocks with text between them, any number of
 // keys in each. No passphrase is needed; private keys stay locked.
 //
 // A key that cannot be read never hides the others: it is reported by
@@ -93,9 +93,12 @@ func (o Options) Parse(data []byte) (*Keyring, error) {
 	}
 	p := parser{ring: new(Keyring), budget: budget}
 	var err error
-	if armor.Is(data) {
+	switch {
+	case grammar.IsKeybox(data):
+		err = p.keybox(bytes.Clone(data))
+	case armor.Is(data):
 		err = p.armored(data)
-	} else {
+	default:
 		err = p.packets(bytes.Clone(data), 0, true)
 	}
 	if err != nil {
@@ -155,6 +158,30 @@ func (p *parser) armored(data []byte) error {
 	}
 }
 
+// keybox reads the keys of GnuPG's pubring.kbx. A damaged record ends the reading,
+// since nothing tells where the next one begins; a damaged key does not.
+func (p *parser) keybox(data []byte) error {
+	for rest := data; len(rest) > 0; {
+		offset := int64(len(data) - len(rest))
+		keys, start, next, err := grammar.NextKeybox(rest)
+		if err := p.budget.Entries(1); err != nil {
+			return err
+		}
+		if err != nil {
+			// Not kept: Marshal writes packets, and these may be none.
+			p.skip(offset, nil, err)
+			if next == nil {
+				return nil
+			}
+		}
+		if err := p.packets(keys, offset+int64(start), true); err != nil {
+			return err
+		}
+		rest = next
+	}
+	return nil
+}
+
 // packets reads keys from a stream of packets that it may keep. The offset is
 // that of the stream in the input; exact tells whether packets can be located
 // in it.
@@ -164,10 +191,6 @@ func (p *parser) packets(data []byte, base int64, exact bool) error {
 			return base + int64(offset)
 		}
 		return base
-	}
-	if len(data) >= 12 && string(data[8:12]) == "KBXf" {
-		p.skip(base, data, fail(trustkeep.ErrUnsupported, "GnuPG keybox; write its keys to a file with gpg --export"))
-		return nil
 	}
 	var current []grammar.Raw
 	flush := func(end int) {
@@ -189,7 +212,7 @@ func (p *parser) packets(data []byte, base int64, exact bool) error {
 		}
 		current = nil
 	}
-	for offset, rest := 0, data; len(rest) > 0; {
+	for offset, rest := 0, data; len(rest) > 0 && (offset == 0 || !grammar.OnlyPadding(rest)); {
 		packet, next, err := grammar.Next(rest, offset)
 		if err != nil {
 			// The key before the damage is whole unless the damage is its own

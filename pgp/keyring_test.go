@@ -123,7 +123,8 @@ func TestParseRefusals(t *testing.T) {
 		"endless headers": {[]byte("-----BEGIN PGP PUBLIC KEY BLOCK-----\n" + strings.Repeat("A: b\n", 1000)), trustkeep.ErrLimit},
 		"not a key":       {grammar.New(grammar.TagLiteral, []byte("b\x00\x00\x00\x00\x00hi")).Data, trustkeep.ErrCorrupt},
 		"random bytes":    {bytes.Repeat([]byte{0xFF}, 100), trustkeep.ErrCorrupt},
-		"keybox":          {append([]byte{0x80, 0, 0, 32, 1, 1, 0, 2}, "KBXf and more"...), trustkeep.ErrUnsupported},
+		"keybox":          {append([]byte{0x80, 0, 0, 32, 1, 1, 0, 2}, "KBXf and more"...), trustkeep.ErrCorrupt},
+		"empty keybox":    {append([]byte{0, 0, 0, 32, 1, 1, 0, 2}, "KBXf and 20 octets more."[:24]...), trustkeep.ErrEmpty},
 	} {
 		if _, err := Parse(tt.data); !errors.Is(err, tt.want) || !strings.HasPrefix(err.Error(), "pgp: ") {
 			t.Errorf("%s: %v, want %v", name, err, tt.want)

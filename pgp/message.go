@@ -35,6 +35,7 @@ type message struct {
 	budget    *limits.Budget
 	open      *Decryption // nil where an encrypted message is not expected
 	expansion int64
+	buffer    int // of cleartext messages
 
 	source     *sourceReader
 	layers     []*layer
@@ -54,6 +55,7 @@ type message struct {
 	next  int
 	ready []byte
 	last  []byte // not yet hashed
+	lines lineEndings
 	done  bool
 	err   error
 }
@@ -63,6 +65,7 @@ type layer struct {
 	r         *bufio.Reader
 	announced []*signatures.Candidate // by one-pass packets of this layer
 	closed    io.Closer               // to be closed when the layer has been read
+	padded    bool                    // a file that may be filled up at its end
 }
 
 // sourceReader keeps errors of the source apart from those of the content.
@@ -83,14 +86,15 @@ func (s *sourceReader) Read(p []byte) (int, error) {
 func (m *message) start(src io.Reader) error {
 	m.source = &sourceReader{r: src}
 	r := bufio.NewReaderSize(m.source, 64<<10)
-	start, err := r.Peek(1)
-	if err == io.EOF {
+	start, err := r.Peek(4) // a byte order mark, and what follows
+	if len(start) == 0 && err == io.EOF {
 		return m.failed(fail(trustkeep.ErrEmpty, "empty message"))
 	}
-	if err != nil {
+	if err != nil && err != io.EOF {
 		return m.failed(err)
 	}
-	if armor.Is(start) {
+	binary := !armor.Is(start)
+	if !binary {
 		d := armor.NewReader(r)
 		kind, _, err := d.Next()
 		switch {
@@ -106,7 +110,7 @@ func (m *message) start(src io.Reader) error {
 		}
 		r = bufio.NewReaderSize(d, 64<<10)
 	}
-	m.layers = append(m.layers, &layer{r: r})
+	m.layers = append(m.layers, &layer{r: r, padded: binary})
 	return m.failed(guard("message", m.descend))
 }
 
@@ -232,6 +236,7 @@ func (m *message) literalHeader() error {
 		return io.ErrUnexpectedEOF
 	}
 	m.result.FileName = string(rest[:head[1]])
+	m.result.Text = head[0] == 't' || head[0] == 'u'
 	t := rest[head[1]:]
 	if s := uint32(t[0])<<24 | uint32(t[1])<<16 | uint32(t[2])<<8 | uint32(t[3]); s != 0 {
 		m.result.ModTime = time.Unix(int64(s), 0).UTC()
@@ -295,6 +300,9 @@ func (m *message) fill() error {
 		m.done = true
 	}
 	m.ready = buf[:n]
+	if m.result.Text {
+		m.ready = m.lines.unix(m.ready, m.done)
+	}
 	return nil
 }
 
@@ -320,6 +328,11 @@ func (m *message) ascend() error {
 func (m *message) signaturesOf(l *layer) error {
 	missing := l.announced
 	for {
+		if l.padded {
+			if err := grammar.SkipPadding(l.r); err != nil {
+				return err
+			}
+		}
 		tag, body, err := grammar.Read(l.r)
 		if err == io.EOF {
 			if len(missing) > 0 {
@@ -341,11 +354,9 @@ func (m *message) signaturesOf(l *layer) error {
 		}
 		c := missing[len(missing)-1]
 		missing = missing[:len(missing)-1]
-		p, _, err := reparse(tag, body)
+		p, data, err := reparse(tag, body)
 		if err != nil {
-			if c.Problem == nil {
-				c.Problem = err
-			}
+			c.CompleteUnread(data, err)
 			continue
 		}
 		c.Complete(p.(*packet.Signature))
@@ -370,10 +381,14 @@ func (m *message) announce(tag byte, body *grammar.Body) error {
 		if err == nil {
 			c.AnnounceWhole(p)
 		} else {
-			c.Problem = err
+			c.AnnounceUnread(data, err)
 		}
 	default:
-		c.Problem = err
+		if tag == grammar.TagSignature {
+			c.AnnounceUnread(data, err)
+		} else {
+			c.Announce(nil, data, err)
+		}
 	}
 	if tag == grammar.TagOnePass {
 		top := m.top()

@@ -62,7 +62,10 @@ type Result struct {
 	// FileName may hold anything: never use it as a path.
 	FileName string
 	ModTime  time.Time
-	Size     int64 // of the content, in bytes
+	// Text reports that the sender marked the content as text. It is sent with lines
+	// that end in CR LF, which are handed out as LF, as GnuPG does.
+	Text bool
+	Size int64 // of the content as handed out, in bytes
 
 	// Allowed are the relaxations that were in force, Needed those of them
 	// without which the message would have been refused.

@@ -11,16 +11,23 @@ import (
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/pgp/internal/grammar"
 	"github.com/trustkeep/trustkeep/pgp/internal/s2kcost"
+	"github.com/trustkeep/trustkeep/pgp/internal/session"
 	"github.com/trustkeep/trustkeep/pgp/internal/symmetric"
 )
 
 // sessionKey is a session key encrypted to a key or a password.
 type sessionKey struct {
 	toKey      *packet.EncryptedKey
-	toPassword *packet.SymmetricKeyEncrypted
+	body       []byte // of toKey
+	toPassword passwordKey
+	version    int          // of toPassword's packet
 	spec       s2kcost.Spec // of the password
 	keySize    int
+	problem    error // why a session key for a password cannot be used
 }
+
+// passwordKey derives a session key from a password.
+type passwordKey func(password []byte) ([]byte, packet.CipherFunction, error)
 
 // sessionKey notes a session key packet. Packets in a version or by an
 // algorithm that is not known are left out, as section 10.3.2 asks.
@@ -36,7 +43,7 @@ func (m *message) sessionKey(tag byte, body *grammar.Body) error {
 		p, err := grammar.New(tag, data).Parsed()
 		s := sessionKey{}
 		if err == nil {
-			s.toKey = p.(*packet.EncryptedKey)
+			s.toKey, s.body = p.(*packet.EncryptedKey), data
 			m.result.Recipients = append(m.result.Recipients, keyID(s.toKey.KeyId))
 		}
 		m.sessions = append(m.sessions, s)
@@ -44,18 +51,33 @@ func (m *message) sessionKey(tag byte, body *grammar.Body) error {
 	}
 	s := sessionKey{}
 	if s.spec, s.keySize, err = s2kcost.OfMessage(data); err == nil {
-		var p packet.Packet
-		if p, err = grammar.New(tag, data).Parsed(); err == nil {
-			s.toPassword = p.(*packet.SymmetricKeyEncrypted)
-		} else {
-			err = classify("session key", err)
-		}
+		s.version = int(data[0])
+		s.toPassword, err = parsePasswordKey(data)
 	}
 	if errors.Is(err, trustkeep.ErrCorrupt) {
 		return err
 	}
+	s.problem = err
 	m.sessions = append(m.sessions, s)
 	return nil
+}
+
+func parsePasswordKey(body []byte) (passwordKey, error) {
+	if body[0] == 5 { // go-crypto reads it only if it is built for that
+		p, err := session.ParsePassword5(body)
+		if err != nil {
+			return nil, err
+		}
+		return func(password []byte) ([]byte, packet.CipherFunction, error) {
+			key, err := p.Open(password)
+			return key, 0, err
+		}, nil
+	}
+	p, err := grammar.New(grammar.TagSKESK, body).Parsed()
+	if err != nil {
+		return nil, classify("session key", err)
+	}
+	return p.(*packet.SymmetricKeyEncrypted).Decrypt, nil
 }
 
 // decrypt finds the session key and pushes the content of the encrypted packet.
@@ -104,7 +126,7 @@ func (m *message) openContainer(c *symmetric.Container) (io.ReadCloser, error) {
 // error means that the message names none of the keys.
 func (m *message) openByKey(c *symmetric.Container) (io.ReadCloser, error) {
 	attempts := 0
-	var failed error
+	var failed, unsupported error
 	pc := Options{Allow: Legacy, Rand: m.cfg.Rand}.packetConfig(m.cfg.now())
 	for _, s := range m.sessions {
 		if s.toKey == nil || (s.toKey.Version == 6) != (c.Version == 2) {
@@ -134,11 +156,15 @@ func (m *message) openByKey(c *symmetric.Container) (io.ReadCloser, error) {
 					// Bleichenbacher's attack on RSA.
 					failed = errDamaged
 				}
-				if err := guard("session key", func() error { return s.toKey.Decrypt(private, pc) }); err != nil {
+				algorithm, key, err := s.decrypt(private, pc)
+				if err != nil {
+					if errors.Is(err, trustkeep.ErrUnsupported) {
+						unsupported = err
+					}
 					continue
 				}
-				r, err := c.Open(s.toKey.CipherFunc, s.toKey.Key, false)
-				clear(s.toKey.Key)
+				r, err := c.Open(algorithm, key, false)
+				clear(key)
 				if err != nil {
 					continue
 				}
@@ -148,7 +174,26 @@ func (m *message) openByKey(c *symmetric.Container) (io.ReadCloser, error) {
 			}
 		}
 	}
+	if unsupported != nil {
+		return nil, unsupported
+	}
 	return nil, failed
+}
+
+// decrypt opens a session key encrypted to a key. An error that wraps ErrUnsupported
+// names a cipher that is not ours; all others are alike.
+func (s sessionKey) decrypt(private *packet.PrivateKey, pc *packet.Config) (c packet.CipherFunction, key []byte, err error) {
+	ours := false
+	err = guard("session key", func() (err error) {
+		if c, key, ours, err = session.Decrypt(s.body, private); ours {
+			return err
+		}
+		return s.toKey.Decrypt(private, pc)
+	})
+	if !ours && err == nil {
+		c, key = s.toKey.CipherFunc, s.toKey.Key
+	}
+	return c, key, err
 }
 
 // decryptionKeys returns the private parts that may decrypt, expired and
@@ -175,8 +220,15 @@ func (m *message) unlock(k *Key, private *packet.PrivateKey) (*packet.PrivateKey
 // openByPassword tries each password once on each session key.
 func (m *message) openByPassword(c *symmetric.Container) (io.ReadCloser, error) {
 	offered := false
+	var problem error
 	for _, s := range m.sessions {
 		offered = offered || s.toPassword != nil
+		if problem == nil {
+			problem = s.problem
+		}
+	}
+	if !offered && problem != nil && (len(m.open.Passwords) > 0 || len(m.result.Recipients) == 0) {
+		return nil, problem
 	}
 	if !offered {
 		return nil, fail(trustkeep.ErrNotFound, "private key for a message to %s", recipients(m.result.Recipients))
@@ -188,13 +240,15 @@ func (m *message) openByPassword(c *symmetric.Container) (io.ReadCloser, error) 
 	passwords := newRevealed(m.open.Passwords)
 	defer passwords.clear()
 	for _, s := range m.sessions {
-		if s.toPassword == nil || (s.toPassword.Version == 6) != (c.Version == 2) {
+		if s.toPassword == nil || (s.version == 6) != (c.Version == 2) {
 			continue
 		}
+		// How many of these there are is up to the sender, how many passwords up to
+		// the caller: they are not counted.
+		if err := s.spec.Charge(m.budget, s.keySize); err != nil {
+			return nil, withPrefix(err)
+		}
 		for i := range m.open.Passwords {
-			if err := s.spec.Charge(m.budget, s.keySize); err != nil {
-				return nil, withPrefix(err)
-			}
 			password, err := passwords.get(i)
 			if err != nil {
 				unrevealed = err
@@ -203,7 +257,7 @@ func (m *message) openByPassword(c *symmetric.Container) (io.ReadCloser, error) 
 			var key []byte
 			var algorithm packet.CipherFunction
 			err = guard("session key", func() (err error) {
-				key, algorithm, err = s.toPassword.Decrypt(password)
+				key, algorithm, err = s.toPassword(password)
 				return err
 			})
 			if err != nil {

@@ -23,7 +23,8 @@ type Verification struct {
 	// Signers are the expected signers. Without any, nil or empty, no signature
 	// is valid and everything is refused.
 	Signers []*Key
-	// MaxExpansion and MaxBuffer are as in Decryption.
+	// MaxExpansion and MaxBuffer are as in Decryption. Cleartext messages are always
+	// held in memory, by MessageFile too.
 	MaxExpansion int
 	MaxBuffer    int
 }
@@ -58,6 +59,9 @@ const maxSignatureFile = 1 << 20
 
 func (v Verification) message() (*message, error) {
 	m := newMessage(v.Options, v.Signers, v.MaxExpansion)
+	if v.MaxBuffer != 0 {
+		m.buffer = v.MaxBuffer
+	}
 	err := door()
 	if err == nil {
 		m.expect, err = v.expected()
@@ -74,7 +78,7 @@ func (m *message) detached(data []byte) error {
 	if len(data) == 0 {
 		return fail(trustkeep.ErrEmpty, "empty signature")
 	}
-	for offset := 0; len(data) > 0; {
+	for offset := 0; len(data) > 0 && (offset == 0 || !grammar.OnlyPadding(data)); {
 		p, rest, err := grammar.Next(data, offset)
 		if err != nil {
 			return err
@@ -94,8 +98,7 @@ func (m *message) detached(data []byte) error {
 		c := new(signatures.Candidate)
 		parsed, err := p.Parsed()
 		if err != nil {
-			c.Problem = err
-			c.WeakHash = len(p.Body) > 3 && p.Body[0] == 4 && signatures.IsWeakHash(p.Body[3])
+			c.AnnounceUnread(p.Body, err)
 		} else {
 			c.AnnounceWhole(parsed.(*packet.Signature))
 		}

@@ -204,3 +204,44 @@ func (b *Body) Discard() error {
 	_, err := io.Copy(io.Discard, b)
 	return err
 }
+
+// maxPadding bounds what may fill up a file behind its last packet: a record of a
+// mainframe, of 32,760 bytes, many times over.
+const maxPadding = 1 << 20
+
+// SkipPadding reads what other systems put behind binary data: line endings, NUL, and
+// 0x1A, the end of a file in CP/M. It does nothing at the beginning of a packet. What
+// follows the padding must be the end.
+func SkipPadding(r *bufio.Reader) error {
+	for n := 0; ; n++ {
+		b, err := r.ReadByte()
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if !isPadding(b) {
+			if n > 0 {
+				return fault.New(trustkeep.ErrCorrupt, "data behind the message")
+			}
+			return r.UnreadByte()
+		}
+		if n == maxPadding {
+			return fault.New(trustkeep.ErrLimit, "more than %d bytes behind the message", maxPadding)
+		}
+	}
+}
+
+// OnlyPadding reports whether all of data is such padding.
+func OnlyPadding(data []byte) bool {
+	for _, b := range data {
+		if !isPadding(b) {
+			return false
+		}
+	}
+	return len(data) <= maxPadding
+}
+
+// isPadding tells bytes that no packet begins with.
+func isPadding(b byte) bool { return b == 0 || b == '\n' || b == '\r' || b == 0x1A }

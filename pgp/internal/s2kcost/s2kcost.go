@@ -8,6 +8,7 @@ import (
 	"github.com/trustkeep/trustkeep/internal/limits"
 	"github.com/trustkeep/trustkeep/pgp/internal/fault"
 	"github.com/trustkeep/trustkeep/pgp/internal/grammar"
+	"github.com/trustkeep/trustkeep/pgp/internal/session"
 )
 
 // A string-to-key specifier (RFC 9580 section 3.7) is read here before
@@ -160,6 +161,33 @@ func OfKey(p grammar.Raw, pub *packet.PublicKey) (s Spec, keySize int, err error
 	return s, max(keySize, 1), err
 }
 
+// ProtectedBy returns an error that names the cipher of a secret-key packet if this
+// library does not have it, else nil.
+func ProtectedBy(p grammar.Raw) error {
+	if p.Tag != grammar.TagSecretKey && p.Tag != grammar.TagSecretSub {
+		return nil
+	}
+	// The public fields come first, and what follows them is passed over.
+	parsed, err := grammar.New(grammar.TagPublicKey, p.Body).Parsed()
+	pub, ok := parsed.(*packet.PublicKey)
+	if err != nil || !ok {
+		return nil
+	}
+	public, err := grammar.Of(pub)
+	if err != nil || len(p.Body) < len(public.Body)+3 {
+		return nil
+	}
+	secret := p.Body[len(public.Body):]
+	if secret[0] < 253 {
+		return nil
+	}
+	cipher := secret[1]
+	if pub.Version == 6 {
+		cipher = secret[2]
+	}
+	return session.CheckCipher(cipher)
+}
+
 // OfMessage finds the string-to-key specifier of a symmetric-key encrypted
 // session key packet, section 5.3.
 func OfMessage(b []byte) (spec Spec, keySize int, err error) {
@@ -176,9 +204,10 @@ func OfMessage(b []byte) (spec Spec, keySize int, err error) {
 	default:
 		return spec, 0, fault.New(trustkeep.ErrUnsupported, "session key packet of version %d", b[0])
 	}
-	if keySize = packet.CipherFunction(algorithm).KeySize(); keySize == 0 {
-		return spec, 0, fault.New(trustkeep.ErrUnsupported, "cipher %d", algorithm)
+	if err := session.CheckCipher(algorithm); err != nil {
+		return spec, 0, err
 	}
+	keySize = packet.CipherFunction(algorithm).KeySize()
 	spec, err = Parse(b[min(at, len(b)):])
 	return spec, keySize, err
 }

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"crypto"
 	"encoding/binary"
+	"time"
 
 	"github.com/ProtonMail/go-crypto/openpgp/packet"
 	"github.com/trustkeep/trustkeep"
@@ -26,6 +27,8 @@ type Candidate struct {
 	Problem     error
 	Sig         *packet.Signature
 	Digest      *Digest
+	HashName    string    // where Hash is zero
+	Created     time.Time // where Sig is nil
 }
 
 // Announce takes over a one-pass packet, section 5.4; data is its body, problem
@@ -44,6 +47,13 @@ func (c *Candidate) Announce(p *packet.OnePassSignature, data []byte, problem er
 	}
 	c.version, c.Kind, c.Hash, c.algorithm = p.Version, p.SigType, p.Hash, p.PubKeyAlgo
 	c.KeyID, c.Fingerprint, c.salt = p.KeyId, p.KeyFingerprint, p.Salt
+}
+
+// AnnounceUnread takes over a signature that stands before its content, or apart from
+// it, and that go-crypto does not read: what can be told of it is told.
+func (c *Candidate) AnnounceUnread(body []byte, problem error) {
+	c.Problem = problem
+	c.sketch(body)
 }
 
 // IsWeakHash tells MD5 and RIPEMD-160 by their OpenPGP numbers.
@@ -67,6 +77,17 @@ func (c *Candidate) AnnounceWhole(sig *packet.Signature) {
 		c.KeyID = binary.BigEndian.Uint64(sig.IssuerFingerprint[12:])
 	}
 	c.Sig = sig
+}
+
+// CompleteUnread takes over the signature that was announced and that go-crypto does
+// not read.
+func (c *Candidate) CompleteUnread(body []byte, problem error) {
+	if c.Problem == nil {
+		c.Problem = problem
+	}
+	if id := c.KeyID; id == 0 {
+		c.sketch(body)
+	}
 }
 
 // Complete takes over the signature that was announced.

@@ -10,6 +10,7 @@ import (
 	"github.com/trustkeep/trustkeep/pgp/internal/fault"
 	"github.com/trustkeep/trustkeep/pgp/internal/grammar"
 	"github.com/trustkeep/trustkeep/pgp/internal/overlap"
+	"github.com/trustkeep/trustkeep/pgp/internal/session"
 )
 
 // Container is an encrypted data packet before its key is known.
@@ -29,6 +30,10 @@ func NewContainer(tag byte, body *grammar.Body) (*Container, error) {
 		return c, nil
 	case grammar.TagOCBEd:
 		c.Protection = "aead"
+		c.rewound() // version, cipher, mode
+		if len(c.prefix) > 1 {
+			return c, session.CheckCipher(c.prefix[1])
+		}
 		return c, nil
 	}
 	version, err := octets(body, 1)
@@ -51,6 +56,9 @@ func NewContainer(tag byte, body *grammar.Body) (*Container, error) {
 			Mode: packet.AEADMode(head[1]), ChunkSizeByte: head[2],
 		}
 		copy(c.aead.Salt[:], head[3:])
+		if err := session.CheckCipher(head[0]); err != nil {
+			return nil, err
+		}
 		if !isAES(c.aead.Cipher) || !c.aead.Mode.IsSupported() {
 			return nil, fault.New(trustkeep.ErrUnsupported, "AEAD %d with cipher %d", head[1], head[0])
 		}
