@@ -19,6 +19,7 @@ var mayImport = map[string][]string{
 	"issue":       {"keystore"},
 	"tlsctx":      {"truststore"},
 	"tlsctx/ftps": {"tlsctx", "truststore"},
+	"sshctx":      {},
 	"cms":         {"truststore"},
 	"forecast":    {"tlsctx", "truststore"},
 	"revocation":  {"truststore"},

@@ -33,6 +33,8 @@
 //     system's roots, and makes the trust decision for all other packages.
 //   - tlsctx builds tls.Configs, dialers, listeners and HTTP transports from both, and explains
 //     failed handshakes; tlsctx/ftps makes the connections of FTPS sessions.
+//   - sshctx builds ssh.ClientConfigs, dialers and ssh.ServerConfigs, for SFTP, with the same
+//     precedence of trust.
 //   - forecast tells which peers a change of trust would refuse, before the change.
 //   - revocation checks by CRL, stapled answer and OCSP whether a certificate is revoked.
 //   - extract fetches the certificates that a server presents, over TLS, STARTTLS and proxies,
