@@ -307,9 +307,8 @@ func TestExplain(t *testing.T) {
 }
 
 type failing struct {
-	mu    sync.Mutex
-	good  int
-	hosts *Hosts
+	mu   sync.Mutex
+	good int
 }
 
 func (f *failing) Snapshot() (*Hosts, error) {

@@ -1,7 +1,6 @@
 package sshctx
 
 import (
-	"bytes"
 	"context"
 	"crypto"
 	"crypto/ecdsa"
@@ -167,15 +166,6 @@ func dial(t testing.TB, b Builder, address string) error {
 }
 
 func keyLine(name string, key ssh.PublicKey) string { return name + " " + keyText(key) }
-
-func contains(keys []ssh.PublicKey, key ssh.PublicKey) bool {
-	for _, k := range keys {
-		if bytes.Equal(k.Marshal(), key.Marshal()) {
-			return true
-		}
-	}
-	return false
-}
 
 // connection is the login of the user "u" from loopback.
 type connection struct{ ssh.ConnMetadata }
