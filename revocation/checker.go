@@ -1,6 +1,7 @@
 package revocation
 
 import (
+	"cmp"
 	"context"
 	"crypto/x509"
 	"errors"
@@ -55,7 +56,8 @@ type Options struct {
 	CRLs []*CRL
 	// FetchCRL gets the list at a URL that a certificate names (RFC 5280
 	// section 4.2.1.13), in DER or PEM. It must bound what it reads. If nil, no
-	// list is fetched.
+	// list is fetched. Several goroutines may call it and FetchOCSP at once, also for
+	// one certificate.
 	FetchCRL func(ctx context.Context, url string) ([]byte, error)
 	// FetchOCSP sends an OCSP request, in DER, to a responder that a
 	// certificate names (RFC 5280 section 4.2.2.1) and returns its response. If
@@ -67,8 +69,9 @@ type Options struct {
 	// promise one (RFC 7633) are held to it in any case.
 	RequireStaple bool
 
-	// Timeout bounds all fetching for one chain. If zero, 10 seconds. Each place that can
-	// still be asked has an equal share of what is left of it.
+	// Timeout bounds all fetching for one chain. If zero, 10 seconds. Each certificate has an
+	// equal share of what is left of it, and all places that it names are asked side by side.
+	// Once one has cleared the certificate, the others have a tenth of that share to object.
 	Timeout time.Duration
 	// MaxAge is for how long an answer counts from when it was given, even if
 	// it names a later end. If zero, until the end that it names, and 1 day
@@ -92,8 +95,9 @@ type Options struct {
 	Clock func() time.Time
 }
 
-// Checker decides on revocation. It keeps what it has fetched for as long as it
-// is valid. It is safe for concurrent use, and several that ask for the same at
+// Checker decides on revocation. It keeps what it has fetched, verified and by the
+// issuer that has signed it, for as long as it is valid, and judges it anew for each
+// question. It is safe for concurrent use, and several that ask for the same at
 // once make one fetch.
 type Checker struct {
 	o     Options
@@ -124,7 +128,7 @@ func New(o Options) (*Checker, error) {
 		if l == nil {
 			return nil, &trustkeep.Error{Op: "revocation: nil CRL", Err: trustkeep.ErrInvalid, Hint: "was the error of loading it checked?"}
 		}
-		issuer := string(l.list.RawIssuer)
+		issuer := string(l.head.RawIssuer)
 		c.lists[issuer] = append(c.lists[issuer], l)
 	}
 	return c, nil
@@ -156,7 +160,6 @@ func (c *Checker) CheckRevocation(ctx context.Context, q truststore.RevocationQu
 	defer cancel()
 	results := make([]truststore.RevocationResult, len(q.Chain))
 	var subjects []question
-	left := 0 // places where something can be fetched
 	for i, cert := range q.Chain {
 		results[i] = truststore.RevocationResult{Certificate: cert, Status: truststore.RevocationGood}
 		switch {
@@ -175,13 +178,10 @@ func (c *Checker) CheckRevocation(ctx context.Context, q truststore.RevocationQu
 				one.staple = q.Staple
 			}
 			subjects = append(subjects, one)
-			left += c.places(cert)
 		}
 	}
 	// The authorities first: what a revoked one says about others is void.
-	for _, one := range slices.Backward(subjects) {
-		one.left = left
-		left -= c.places(one.cert)
+	for left, one := range slices.Backward(subjects) {
 		if q.SelfSigned() {
 			if err := c.namedByLists(one); err != nil {
 				return nil, newError(one.cert, err)
@@ -189,7 +189,7 @@ func (c *Checker) CheckRevocation(ctx context.Context, q truststore.RevocationQu
 			results[one.index].Status = truststore.RevocationSelfSigned
 			continue
 		}
-		err := c.checkOne(ctx, one)
+		err := c.checkShare(ctx, left+1, one)
 		if err == nil {
 			continue
 		}
@@ -207,92 +207,64 @@ func (c *Checker) CheckRevocation(ctx context.Context, q truststore.RevocationQu
 	return results, nil
 }
 
+// checkShare is checkOne within an equal share of the time that is left.
+func (c *Checker) checkShare(ctx context.Context, certificates int, q question) error {
+	if certificates == 1 {
+		return c.checkOne(ctx, q) // whoever ends the context, ends it for all
+	}
+	deadline, _ := ctx.Deadline()
+	ctx, cancel := context.WithTimeoutCause(ctx, time.Until(deadline)/time.Duration(certificates), errSilent)
+	defer cancel()
+	return c.checkOne(ctx, q)
+}
+
 // question is about one certificate.
 type question struct {
 	cert, issuer *x509.Certificate // a nil issuer is not known
+	id           issuerID
 	at           time.Time
 	staple       []byte
 	index        int // of the certificate in its chain
-	left         int // places to fetch from, those of the certificates that come later included
 }
 
-// places counts where an answer about a certificate can be fetched.
-func (c *Checker) places(cert *x509.Certificate) (n int) {
-	if c.o.FetchOCSP != nil {
-		n += len(cert.OCSPServer)
-	}
-	if c.o.FetchCRL != nil {
-		n += len(cert.CRLDistributionPoints)
-	}
-	return n
+// finding is what answers mean for a certificate. Bad news comes before good.
+type finding struct {
+	revoked error // for good
+	onHold  error // by the newest answer
+	lasting bool  // the hold is that of a current answer, which others are not needed for
+	good    bool
+	reasons []error // why answers say nothing
 }
 
-// errSilent is the cause of the end of a context whose place has had its time.
-var errSilent = errors.New("no answer in time")
+func (v *finding) because(err error) { v.reasons = append(v.reasons, err) }
 
-// share is a context for fetching from one place, which leaves time for those that are left:
-// a responder that is kept from answering would otherwise keep the lists from being asked.
-func (q *question) share(ctx context.Context) (context.Context, context.CancelFunc) {
-	deadline, _ := ctx.Deadline()
-	part := time.Until(deadline) / time.Duration(max(1, q.left))
-	q.left--
-	return context.WithTimeoutCause(ctx, part, errSilent)
+// add takes in what other answers mean.
+func (v *finding) add(other finding) {
+	if v.revoked == nil {
+		v.revoked = other.revoked
+	}
+	if v.onHold == nil || other.lasting {
+		v.onHold = cmp.Or(other.onHold, v.onHold)
+	}
+	v.lasting = v.lasting || other.lasting
+	v.good = v.good || other.good
+	v.reasons = append(v.reasons, other.reasons...)
 }
 
-var errStapleMissing = errors.New("no valid OCSP response came with the handshake")
+// bad is the bad news, nil for none.
+func (v *finding) bad() error { return cmp.Or(v.revoked, v.onHold) }
 
-// checkOne asks every source until one answers. The error wraps
-// trustkeep.ErrRevoked or says why there is no answer.
-func (c *Checker) checkOne(ctx context.Context, q question) error {
-	if q.issuer == nil {
-		return c.checkUnsigned(q)
-	}
-	staple, leaf := q.staple, q.index == 0
+// maxReasons bounds how many reasons an error lists.
+const maxReasons = 16
+
+// unknown says why there is no answer.
+func (v *finding) unknown() error {
 	var reasons []error
-	// answered takes what a source says: nil is a clean answer.
-	answered := func(err error) bool {
-		if err == nil || errors.Is(err, trustkeep.ErrRevoked) {
-			reasons = []error{err}
-			return true
-		}
-		reasons = append(reasons, err)
-		return false
-	}
-	if staple != nil && answered(c.ocspAnswer(q, staple)) {
-		// A server can pick an old answer for its staple; a list at hand
-		// that says otherwise is not overruled by it.
-		if err := c.revokedByLists(q); err != nil {
-			return err
-		}
-		return reasons[0]
-	}
-	if leaf && (c.o.RequireStaple || mustStaple(q.cert)) {
-		if err := c.revokedByLists(q); err != nil {
-			return err
-		}
-		return fmt.Errorf("%w: %w", errStapleMissing, errors.Join(reasons...))
-	}
-	for _, l := range c.lists[string(q.cert.RawIssuer)] {
-		if answered(c.listAnswer(q, l)) {
-			return reasons[0]
-		}
-	}
-	if c.o.FetchOCSP != nil {
-		for _, url := range q.cert.OCSPServer {
-			of, cancel := q.share(ctx)
-			err := c.askResponder(of, q, url)
-			if cancel(); answered(err) {
-				return reasons[0]
-			}
-		}
-	}
-	if c.o.FetchCRL != nil {
-		for _, url := range q.cert.CRLDistributionPoints {
-			of, cancel := q.share(ctx)
-			err := c.askList(of, q, url)
-			if cancel(); answered(err) {
-				return reasons[0]
-			}
+	seen := map[string]bool{}
+	for _, err := range v.reasons {
+		if text := err.Error(); !seen[text] && len(reasons) < maxReasons {
+			seen[text] = true
+			reasons = append(reasons, err)
 		}
 	}
 	if len(reasons) == 0 {
@@ -301,19 +273,55 @@ func (c *Checker) checkOne(ctx context.Context, q question) error {
 	return errors.Join(reasons...)
 }
 
-var errNoSource = errors.New("no list, no stapled answer, and nowhere to ask")
+var (
+	errNoSource      = errors.New("no list, no stapled answer, and nowhere to ask")
+	errStapleMissing = errors.New("no valid OCSP response came with the handshake")
+	errNoIssuer      = errors.New("the certificate of its issuer was not found, which no answer can do without")
+)
 
-// revokedByLists reports only bad news.
-func (c *Checker) revokedByLists(q question) error {
-	for _, l := range c.lists[string(q.cert.RawIssuer)] {
-		if err := c.listAnswer(q, l); errors.Is(err, trustkeep.ErrRevoked) {
-			return err
+// checkOne asks about a certificate. The error wraps trustkeep.ErrRevoked or says why
+// there is no answer.
+func (c *Checker) checkOne(ctx context.Context, q question) error {
+	if q.issuer == nil {
+		return c.checkUnsigned(q)
+	}
+	q.id = idOf(q.issuer)
+	var staple finding
+	if q.staple != nil {
+		if r, err := readResponse(q.cert, q.issuer, q.staple); err != nil {
+			staple.because(err)
+		} else {
+			staple = c.judgeResponse(q, r)
 		}
 	}
-	return nil
+	// What is at hand comes first. A server can pick an old answer for its staple, which
+	// overrules nothing.
+	places := c.placesOf(q)
+	all := staple
+	all.add(c.atHand(q, places, nil))
+	switch {
+	case all.revoked != nil || all.lasting:
+		return all.bad()
+	case all.onHold == nil && staple.good:
+		return nil
+	case !staple.good && q.index == 0 && (c.o.RequireStaple || mustStaple(q.cert)):
+		if len(staple.reasons) > 0 {
+			return fmt.Errorf("%w: %w", errStapleMissing, staple.unknown())
+		}
+		return errStapleMissing
+	case all.onHold == nil && all.good:
+		return nil
+	}
+	all = staple
+	all.add(c.askPlaces(ctx, q, places))
+	switch {
+	case all.bad() != nil:
+		return all.bad()
+	case all.good:
+		return nil
+	}
+	return all.unknown()
 }
-
-var errNoIssuer = errors.New("the certificate of its issuer was not found, which no answer can do without")
 
 // checkUnsigned looks at a certificate whose issuer is not known, so that no answer about it
 // can be verified. A list of the caller that names it counts all the same.
@@ -330,10 +338,13 @@ func (c *Checker) checkUnsigned(q question) error {
 // namedByLists looks for the certificate in the lists of the caller, whose signatures
 // it cannot check.
 func (c *Checker) namedByLists(q question) error {
-	for _, l := range c.lists[string(q.cert.RawIssuer)] {
-		if e := l.find(q.cert.SerialNumber); e != nil && !e.RevocationTime.After(q.at.Add(c.o.Skew)) {
-			return revoked(e.RevocationTime, e.ReasonCode, "a list of "+l.name())
+	for _, l := range c.held(q) {
+		if e := l.find(q.cert.SerialNumber, q.at.Add(c.o.Skew)); e != nil && e.reason != removed && !l.scope.attributes {
+			return revoked(e.when, e.reason, "a list of "+l.name())
 		}
 	}
 	return nil
 }
+
+// held returns the lists of the caller that are of the issuer's name.
+func (c *Checker) held(q question) []*CRL { return c.lists[string(q.cert.RawIssuer)] }

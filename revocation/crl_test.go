@@ -53,7 +53,7 @@ func FuzzCRL(f *testing.F) {
 	w := newWorld(f)
 	f.Add(w.list(w.pki.Intermediate, nil, w.leaf.Cert.SerialNumber))
 	c := w.checker(Options{})
-	q := question{cert: w.leaf.Cert, issuer: w.pki.Intermediate.Cert, at: w.now}
+	q := question{cert: w.leaf.Cert, issuer: w.pki.Intermediate.Cert, id: idOf(w.pki.Intermediate.Cert), at: w.now}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		lists, err := ParseCRLs(data)
 		if (err == nil) != (len(lists) > 0) {
@@ -61,7 +61,8 @@ func FuzzCRL(f *testing.F) {
 		}
 		for _, l := range lists {
 			_ = l.String()
-			c.listAnswer(q, l)
+			_ = l.Len()
+			c.judgeLists(q, []*CRL{l})
 		}
 	})
 }
@@ -74,8 +75,8 @@ func FuzzResponse(f *testing.F) {
 	c := w.checker(Options{})
 	q := question{cert: w.leaf.Cert, issuer: w.pki.Root.Cert, at: w.now} // has signed none of them
 	f.Fuzz(func(t *testing.T, data []byte) {
-		if err := c.ocspAnswer(q, data); err == nil || errors.Is(err, trustkeep.ErrRevoked) {
-			t.Fatalf("a response that nobody entitled has signed counts: %v", err)
+		if r, err := readResponse(q.cert, q.issuer, data); err == nil {
+			t.Fatalf("a response that nobody entitled has signed counts: %+v", c.judgeResponse(q, r))
 		}
 	})
 }

@@ -29,8 +29,14 @@
 //
 // A list or a response counts if it is about the certificate, valid at the time, and signed
 // by the issuer of the certificate; an OCSP response also by a responder to which the issuer
-// has delegated it (RFC 6960 section 4.2.2.2). Everything else is no answer. Lists for some
-// reasons only can revoke but not clear. Indirect and delta lists are not read.
+// has delegated it (RFC 6960 section 4.2.2.2). Everything else is no answer.
+//
+// Several answers are judged together, in any order. A revocation for good, that is for any
+// reason but certificateHold and removeFromCRL, counts in every list that the issuer has signed,
+// also in one that has expired, is a delta list, or covers other certificates or some reasons only.
+// A certificate on hold is revoked, unless a newer list that covers it says otherwise. Only the
+// newest current list that covers the certificate clears it. Lists for attribute certificates do
+// not count, nor entries that an indirect list has for other issuers.
 //
 // # Anchors
 //

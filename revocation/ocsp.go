@@ -2,9 +2,8 @@ package revocation
 
 import (
 	"bytes"
-	"context"
 	"crypto"
-	_ "crypto/sha1" // of the names in requests and responses, RFC 6960 section 4.1.1
+	_ "crypto/sha1" // of the names in responses, RFC 6960 section 4.1.1
 	_ "crypto/sha256"
 	_ "crypto/sha512"
 	"crypto/x509"
@@ -17,6 +16,8 @@ import (
 	"time"
 
 	"golang.org/x/crypto/ocsp"
+
+	"github.com/trustkeep/trustkeep/internal/fips"
 )
 
 // maxResponse is more than any honest response to a question about one
@@ -39,60 +40,78 @@ func mustStaple(cert *x509.Certificate) bool {
 	return false
 }
 
-// ocspAnswer reads a response. The error is nil for a good one, wraps
-// trustkeep.ErrRevoked, or says why it does not count.
-func (c *Checker) ocspAnswer(q question, der []byte) error {
-	_, err := c.readResponse(q, der)
-	return err
-}
-
-// readResponse is ocspAnswer that also tells for how long the response counts.
-func (c *Checker) readResponse(q question, der []byte) (until time.Time, err error) {
+// readResponse reads a response that is about the certificate, and checks who has signed it.
+// Whether it counts depends on the time, and is for judgeResponse to say.
+func readResponse(cert, issuer *x509.Certificate, der []byte) (*ocsp.Response, error) {
 	if len(der) > maxResponse {
-		return until, fmt.Errorf("OCSP response of %d bytes", len(der))
+		return nil, fmt.Errorf("OCSP response of %d bytes", len(der))
 	}
-	r, err := parseResponse(der, q)
+	r, err := ocsp.ParseResponseForCert(der, cert, nil)
+	if err == nil {
+		err = signedFor(r, issuer)
+	}
+	if err == nil {
+		err = sameIssuer(r, cert, issuer)
+	}
 	if err != nil {
-		return until, fmt.Errorf("OCSP: %w", err)
+		return nil, fmt.Errorf("OCSP: %w", err)
 	}
-	until, err = c.fresh(r.ThisUpdate, r.NextUpdate, q.at)
-	if err != nil {
-		return until, fmt.Errorf("OCSP response %w", err)
-	}
-	if r.Certificate != nil && !bytes.Equal(r.Certificate.Raw, q.issuer.Raw) {
-		if err := mayRespond(r.Certificate, q.at); err != nil {
-			return time.Time{}, err
-		}
-	}
-	switch r.Status {
-	case ocsp.Good:
-		return until, nil
-	case ocsp.Revoked:
-		return until, revoked(r.RevokedAt, r.RevocationReason, "an OCSP response")
-	}
-	return until, errors.New("the OCSP responder does not know the certificate")
+	return r, nil
 }
 
-// parseResponse checks the signature of a response and that it is about the
-// certificate in question.
-func parseResponse(der []byte, q question) (*ocsp.Response, error) {
-	r, err := ocsp.ParseResponseForCert(der, q.cert, nil)
-	if err != nil {
-		return nil, err
-	}
+// signedFor checks that the issuer has signed a response, or one that it has delegated that to
+// (RFC 6960 section 4.2.2.2): without the extended key usage, every certificate of the issuer,
+// the revoked one included, could vouch for itself. A delegate's own revocation is not asked
+// for, as with the extension id-pkix-ocsp-nocheck.
+func signedFor(r *ocsp.Response, issuer *x509.Certificate) error {
 	// With a certificate in the response, the package has checked that it
 	// made the signature, and leaves to us who it is.
+	var err error
 	switch {
 	case r.Certificate == nil:
-		err = r.CheckSignatureFrom(q.issuer)
-	case bytes.Equal(r.Certificate.Raw, q.issuer.Raw):
+		err = r.CheckSignatureFrom(issuer)
+	case bytes.Equal(r.Certificate.Raw, issuer.Raw):
 	default:
-		err = q.issuer.CheckSignature(r.Certificate.SignatureAlgorithm, r.Certificate.RawTBSCertificate, r.Certificate.Signature)
+		err = issuer.CheckSignature(r.Certificate.SignatureAlgorithm, r.Certificate.RawTBSCertificate, r.Certificate.Signature)
+		if err == nil && !slices.Contains(r.Certificate.ExtKeyUsage, x509.ExtKeyUsageOCSPSigning) {
+			return errors.New("response is signed by a certificate that must not do so")
+		}
 	}
 	if err != nil {
-		return nil, fmt.Errorf("response is not signed by the issuer or for it: %w", err)
+		return fmt.Errorf("response is not signed by the issuer or for it: %w", err)
 	}
-	return r, sameIssuer(r, q)
+	return nil
+}
+
+// judgeResponse says what a response that readResponse has read means for a certificate. Like
+// those of lists, revocations that are not undone outlive the response.
+func (c *Checker) judgeResponse(q question, r *ocsp.Response) (v finding) {
+	bad := revoked(r.RevokedAt, r.RevocationReason, "an OCSP response")
+	if r.Status == ocsp.Revoked && final(r.RevocationReason) && !r.RevokedAt.After(q.at.Add(c.o.Skew)) {
+		v.revoked = bad
+		return v
+	}
+	if _, err := c.fresh(r.ThisUpdate, r.NextUpdate, q.at); err != nil {
+		v.because(fmt.Errorf("OCSP response %w", err))
+		return v
+	}
+	switch r.Status {
+	case ocsp.Revoked:
+		if final(r.RevocationReason) {
+			v.revoked = bad
+		} else {
+			v.onHold, v.lasting = bad, true
+		}
+	case ocsp.Good:
+		if d := r.Certificate; d != nil && !bytes.Equal(d.Raw, q.issuer.Raw) && (q.at.Before(d.NotBefore) || q.at.After(d.NotAfter)) {
+			v.because(errors.New("the certificate of the OCSP responder is not valid now"))
+			return v
+		}
+		v.good = true
+	default:
+		v.because(errors.New("the OCSP responder does not know the certificate"))
+	}
+	return v
 }
 
 // certID is CertID of RFC 6960 section 4.1.1.
@@ -106,7 +125,7 @@ type certID struct {
 // sameIssuer looks at the hashes of the issuer beside the serial number, which
 // golang.org/x/crypto/ocsp does not compare: one responder may speak for several
 // authorities, which number their certificates alike.
-func sameIssuer(r *ocsp.Response, q question) error {
+func sameIssuer(r *ocsp.Response, cert, issuer *x509.Certificate) error {
 	var data struct {
 		Version    int `asn1:"optional,default:0,explicit,tag:0"`
 		Responder  asn1.RawValue
@@ -125,15 +144,18 @@ func sameIssuer(r *ocsp.Response, q question) error {
 		return fmt.Errorf("response: %w", err)
 	}
 	for _, single := range data.Responses {
-		if single.ID.Serial == nil || single.ID.Serial.Cmp(q.cert.SerialNumber) != 0 {
+		if single.ID.Serial == nil || single.ID.Serial.Cmp(cert.SerialNumber) != 0 {
 			continue
 		}
 		// The first of that number is the one that was parsed.
+		if err := fips.Hash(r.IssuerHash); err != nil {
+			return err
+		}
 		h := r.IssuerHash.New()
-		h.Write(q.cert.RawIssuer)
+		h.Write(cert.RawIssuer)
 		name := h.Sum(nil)
 		h.Reset()
-		key, err := publicKeyBits(q.issuer)
+		key, err := publicKeyBits(issuer)
 		if err != nil {
 			return err
 		}
@@ -158,61 +180,61 @@ func publicKeyBits(cert *x509.Certificate) ([]byte, error) {
 	return info.Key.RightAlign(), nil
 }
 
-// mayRespond checks a delegated responder (RFC 6960 section 4.2.2.2): without the
-// extended key usage, every certificate of the issuer, the revoked one included,
-// could vouch for itself. Its own revocation is not asked for, as with the
-// extension id-pkix-ocsp-nocheck.
-func mayRespond(responder *x509.Certificate, at time.Time) error {
-	if !slices.Contains(responder.ExtKeyUsage, x509.ExtKeyUsageOCSPSigning) {
-		return errors.New("OCSP response is signed by a certificate that must not do so")
-	}
-	if at.Before(responder.NotBefore) || at.After(responder.NotAfter) {
-		return errors.New("the certificate of the OCSP responder is not valid now")
-	}
-	return nil
-}
+// requestHash names the issuer in requests. SHA-1, which RFC 5019 asked for, is not approved
+// in FIPS mode.
+const requestHash = crypto.SHA256
 
-// askResponder sends a request, or takes the answer that is kept.
-func (c *Checker) askResponder(ctx context.Context, q question, url string) error {
-	request, err := ocsp.CreateRequest(q.cert, q.issuer, &ocsp.RequestOptions{Hash: crypto.SHA1})
-	if err != nil {
-		return fmt.Errorf("OCSP request: %w", err)
-	}
-	key := "ocsp " + url + " " + string(request)
-	kept, err := c.cache.get(ctx, key, func(ctx context.Context) (*kept, error) {
-		der, err := c.o.FetchOCSP(ctx, url, request)
+// fetchResponse asks a responder. One that knows certificates by SHA-1 alone, as RFC 5019 had
+// it, refuses the question, and is asked once more by that, except under fips140=only.
+func fetchResponse(fetch func(request []byte) ([]byte, error), cert, issuer *x509.Certificate) (*ocsp.Response, error) {
+	ask := func(h crypto.Hash) (*ocsp.Response, error) {
+		if err := fips.Hash(h); err != nil {
+			return nil, fmt.Errorf("OCSP request: %w", err)
+		}
+		request, err := ocsp.CreateRequest(cert, issuer, &ocsp.RequestOptions{Hash: h})
+		if err != nil {
+			return nil, fmt.Errorf("OCSP request: %w", err)
+		}
+		der, err := fetch(request)
 		if err != nil {
 			return nil, fmt.Errorf("OCSP: %w", err)
 		}
-		// Judged once here, so that an answer that does not count is not
-		// kept in the place of one that does.
-		until, err := c.readResponse(q, der)
-		if until.IsZero() {
-			return nil, err
-		}
-		return &kept{ocsp: bytes.Clone(der), size: int64(len(der)), until: until}, nil
-	})
-	if err != nil {
-		return err
+		return readResponse(cert, issuer, bytes.Clone(der))
 	}
-	return c.ocspAnswer(q, kept.ocsp)
+	r, err := ask(requestHash)
+	if refused, ok := errors.AsType[ocsp.ResponseError](err); ok && !fips.Enforced() &&
+		(refused.Status == ocsp.Unauthorized || refused.Status == ocsp.Malformed) {
+		return ask(crypto.SHA1)
+	}
+	return r, err
 }
 
 // fresh reports until when something of that validity counts.
 func (c *Checker) fresh(thisUpdate, nextUpdate, at time.Time) (until time.Time, err error) {
-	maxAge := c.o.MaxAge
+	return validity{c.o.MaxAge, c.o.Skew}.of(thisUpdate, nextUpdate, at)
+}
+
+// validity is for how long answers count: Options.MaxAge and Options.Skew.
+type validity struct{ maxAge, skew time.Duration }
+
+func (v validity) of(thisUpdate, nextUpdate, at time.Time) (until time.Time, err error) {
+	maxAge := v.maxAge
 	if maxAge == 0 {
 		maxAge = 24 * time.Hour
 	}
 	until = thisUpdate.Add(maxAge)
-	if !nextUpdate.IsZero() && (c.o.MaxAge == 0 || nextUpdate.Before(until)) {
+	if !nextUpdate.IsZero() && (v.maxAge == 0 || nextUpdate.Before(until)) {
 		until = nextUpdate
 	}
 	switch {
-	case at.Before(thisUpdate.Add(-c.o.Skew)):
-		return time.Time{}, fmt.Errorf("is not valid before %s", thisUpdate.UTC().Format(time.RFC3339))
-	case at.After(until.Add(c.o.Skew)):
+	case at.Before(thisUpdate.Add(-v.skew)):
+		return time.Time{}, notBefore(thisUpdate)
+	case at.After(until.Add(v.skew)):
 		return time.Time{}, fmt.Errorf("is stale since %s", until.UTC().Format(time.RFC3339))
 	}
 	return until, nil
+}
+
+func notBefore(t time.Time) error {
+	return fmt.Errorf("is not valid before %s", t.UTC().Format(time.RFC3339))
 }
