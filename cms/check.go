@@ -141,7 +141,7 @@ func (v *verifier) accept(c *x509.Certificate, info *signerInfo, h *hashSpec, di
 		purpose = truststore.Any
 	}
 	others := make([]*x509.Certificate, 0, len(v.certificates)+len(v.o.Certificates))
-	for _, list := range [][]*x509.Certificate{v.certificates, v.o.Certificates} {
+	for _, list := range [][]*x509.Certificate{v.o.Certificates, v.certificates} {
 		for _, other := range list {
 			if other != nil && other != c {
 				others = append(others, other)
@@ -150,6 +150,7 @@ func (v *verifier) accept(c *x509.Certificate, info *signerInfo, h *hashSpec, di
 	}
 	verdict, err := v.snapshot.Verify([]*x509.Certificate{c}, truststore.VerifyOptions{
 		Purpose: purpose, Name: v.o.Address, Time: v.now, Intermediates: others,
+		Revocation: v.o.Revocation, RevocationExempt: v.o.RevocationExempt, Context: v.o.Context,
 	})
 	return verdict, v.hint(c, err)
 }

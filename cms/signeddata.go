@@ -64,6 +64,9 @@ func (o VerifyOptions) start(src io.Reader, size int64) (*verifier, error) {
 	if v.snapshot, err = given.Snapshot(o.Trust); err != nil {
 		return nil, err
 	}
+	if given.NilPointer(o.Revocation) {
+		return nil, &trustkeep.Error{Op: "Revocation", Err: trustkeep.ErrInvalid, Hint: "it is a nil pointer; was the error of making it checked?"}
+	}
 	clock := o.Clock
 	if clock == nil {
 		clock = time.Now

@@ -2,6 +2,7 @@ package cms
 
 import (
 	"bytes"
+	"context"
 	"crypto"
 	"crypto/x509"
 	"fmt"
@@ -48,6 +49,15 @@ type VerifyOptions struct {
 	// Certificates may be the signers' or complete their chains, for messages
 	// that do not bring them. They are not trusted by themselves.
 	Certificates []*x509.Certificate
+	// Revocation, if set, can refuse a signer whom Trust trusts. *revocation.Checker
+	// implements it. It is asked once the signature has been found good, and Verify waits
+	// while it fetches. If nil, nobody is asked.
+	Revocation truststore.RevocationChecker
+	// RevocationExempt lists certificates that Revocation is not asked about. If nil, none
+	// is exempt.
+	RevocationExempt []*x509.Certificate
+	// Context ends the waiting of Revocation. If nil, the checker's own bound does.
+	Context context.Context
 	// Clock tells the time at which certificates must be valid; the signing
 	// time that a message states proves nothing. If nil, time.Now.
 	Clock func() time.Time
@@ -96,7 +106,8 @@ type Signer struct {
 //
 // The error for a signature that does not count is a *SignerError, which wraps
 // trustkeep.ErrCorrupt after tampering, trustkeep.ErrNotFound for a missing
-// certificate, or a *truststore.VerifyError for a signer that is not trusted.
+// certificate, or a *truststore.VerifyError for a signer that is not trusted or, with
+// trustkeep.ErrRevoked, was revoked.
 // Other errors wrap trustkeep.ErrInvalid where no trust is given, trustkeep.ErrEmpty for a
 // message without signature or content, trustkeep.ErrUnsupported and trustkeep.ErrLimit.
 func (o VerifyOptions) Verify(data []byte) (*Verified, error) {
