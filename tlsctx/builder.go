@@ -80,6 +80,16 @@ type Builder struct {
 	// not. Clients ignore it.
 	ClientAuth ClientAuth
 
+	// TicketSecret, if set, lets servers that have the same secret resume each other's
+	// sessions, as long as they have the same trust, policy and identity, down to the same
+	// chain; any other ticket leads to a full handshake. The keys change every day by
+	// Clock, and one day before and after counts. If nil, the keys are random and those of
+	// this server alone. The secret has 32 octets at least, made at random, and is asked
+	// for whenever the keys change. Whoever has it can make sessions of any client, and
+	// read those of TLS 1.2. Trust that includes a platform's roots, which cannot be
+	// compared, is trustkeep.ErrUnsupported. Clients ignore it.
+	TicketSecret trustkeep.PasswordSource
+
 	// ConcealCAs keeps a server from sending clients the names of the authorities that
 	// it trusts. It never sends them if they do not fit into a handshake, 64 KiB.
 	ConcealCAs bool
@@ -176,6 +186,9 @@ func (b Builder) wrong() error {
 		if !slices.Contains(truststore.Relaxations(), r) {
 			return &trustkeep.Error{Op: `Allow "` + trustkeep.Printable(string(r)) + `"`, Err: trustkeep.ErrInvalid, Hint: "truststore.Relaxations lists what can be allowed"}
 		}
+	}
+	if given.NilPointer(b.TicketSecret) {
+		return &trustkeep.Error{Op: "TicketSecret", Err: trustkeep.ErrInvalid, Hint: "it is a nil pointer"}
 	}
 	return b.wrongParameters()
 }

@@ -36,6 +36,8 @@ type Explanation struct {
 	Revocation bool                    `json:"revocation,omitempty"`
 	Authorize  bool                    `json:"authorize,omitempty"`
 	ConcealCAs bool                    `json:"concealCAs,omitempty"`
+	// SharedTickets is set if other servers can resume sessions, by Builder.TicketSecret.
+	SharedTickets bool `json:"sharedTickets,omitempty"`
 	// CipherSuites are those of TLS 1.2 and lower versions, and KeyExchanges those of all;
 	// empty for those of crypto/tls.
 	CipherSuites []string `json:"cipherSuites,omitempty"`
@@ -116,7 +118,7 @@ func (b Builder) explainFor(host, port string) Explanation {
 		ServerName: trustkeep.Printable(b.ServerName), ClientAuth: b.ClientAuth,
 		MinVersion: tls.VersionName(tls.VersionTLS12), MaxVersion: "the highest of Go", NextProtos: b.NextProtos,
 		Routes: b.Routes.Patterns(), Allow: b.Allow, Pins: b.Pins,
-		Revocation: b.Revocation != nil, Authorize: b.Authorize != nil, ConcealCAs: b.ConcealCAs, Warnings: b.warnings(),
+		Revocation: b.Revocation != nil, Authorize: b.Authorize != nil, ConcealCAs: b.ConcealCAs, SharedTickets: b.TicketSecret != nil, Warnings: b.warnings(),
 	}
 	e.CipherSuites, e.KeyExchanges = b.parameterNames()
 	if err := b.wrong(); err != nil {
@@ -278,6 +280,9 @@ func (e Explanation) String() string {
 	}
 	if e.ClientAuth != NoClientAuth {
 		b.WriteString("client certificates: " + e.ClientAuth.String() + "\n")
+	}
+	if e.SharedTickets {
+		b.WriteString("sessions: servers with the same secret, trust, policy and identity resume them\n")
 	}
 	fmt.Fprintf(&b, "versions: %s to %s\n", e.MinVersion, e.MaxVersion)
 	if len(e.CipherSuites) > 0 {

@@ -191,6 +191,9 @@ func (s *server) ticketKeys(old, g *generation, now time.Time) ([]ticketKey, err
 			}
 		}
 	}
+	if s.b.TicketSecret != nil {
+		return s.b.sharedKeys(g, now)
+	}
 	k := ticketKey{made: now}
 	random := s.b.Rand
 	if random == nil {
