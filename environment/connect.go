@@ -26,9 +26,11 @@ type scope struct {
 }
 
 // Implicit returns what a connection without any settings is made with: it trusts what
-// is deployed.
+// is deployed. The peers of its Dialer, Transport and Listener, and of package ftps, are
+// remembered for Environment.DryRun. Those of Client, LiveClient and Server are not, since
+// nobody learns when their handshakes are complete.
 func (a *Atom) Implicit() tlsctx.Builder {
-	return tlsctx.Builder{Global: a.Trust(), MayBeEmpty: true, Accepted: a.noting(connectionUse{}), Clock: a.r.o.Clock}
+	return tlsctx.Builder{Global: a.Trust(), MayBeEmpty: true, Accepted: a.noting(connectionUse{}), AcceptedMayMiss: true, Clock: a.r.o.Clock}
 }
 
 // Connection returns what a connection is made with, in the current versions of its

@@ -13,7 +13,7 @@
 //	test, err := registry.Environment(ctx, "test")
 //	atom, err := test.Attach(ctx, "node-1", environment.AtomOptions{})
 //	builder, err := atom.Connection("ftps-partner")
-//	config, err := builder.Client()
+//	dialer, err := builder.Dialer()
 //
 // # What a connection trusts
 //

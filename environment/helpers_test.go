@@ -139,13 +139,15 @@ func dial(t *testing.T, address string, b tlsctx.Builder) error {
 	if b.ServerName == "" {
 		b.ServerName = "localhost"
 	}
-	config, err := b.Client()
+	d, err := b.Dialer()
 	if err != nil {
 		return err
 	}
-	c := check(net.Dial("tcp", address))(t)
-	defer c.Close()
-	return tls.Client(c, config).HandshakeContext(t.Context())
+	c, err := d.DialContext(t.Context(), "tcp", address)
+	if err == nil {
+		c.Close()
+	}
+	return err
 }
 
 // settled waits until the atom has seen what the registry has now.

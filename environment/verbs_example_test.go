@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"crypto/x509/pkix"
 	"fmt"
-	"net"
 	"time"
 
 	"github.com/trustkeep/trustkeep"
@@ -164,12 +163,13 @@ func exampleHandshake(atom *environment.Atom, component string) error {
 	}()
 	b := atom.Implicit()
 	b.ServerName = "localhost"
-	config, err := b.Client()
+	d, err := b.Dialer()
 	fatal(err)
-	c, err := net.Dial("tcp", l.Addr().String())
-	fatal(err)
-	defer c.Close()
-	return tls.Client(c, config).Handshake()
+	c, err := d.DialContext(context.Background(), "tcp", l.Addr().String())
+	if err != nil {
+		return err
+	}
+	return c.Close()
 }
 
 // What has expired or will within 30 days, wherever it is used.

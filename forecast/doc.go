@@ -7,7 +7,7 @@
 //	plan, err := seen.Plan(b, next)
 //	fmt.Print(plan)
 //
-// A [Seen] records the peers that connections have accepted. [Seen.Plan] replays them against
-// other trust. Neither needs a registry; environment.Environment.DryRun does the same for all
-// programs of an environment.
+// A [Seen] records the peers that connections of a Dialer, Transport, Listener or FTPS session have
+// accepted. [Seen.Plan] replays them against other trust. Neither needs a registry;
+// environment.Environment.DryRun does the same for all programs of an environment.
 package forecast

@@ -12,7 +12,8 @@ import (
 	"github.com/trustkeep/trustkeep/truststore"
 )
 
-// Seen records peers that were accepted recently. Set Builder.Accepted to its method Note. The
+// Seen records peers that were accepted recently and have proved to have their keys. Set
+// Builder.Accepted to its method Note. The
 // zero Seen is ready for use; do not copy it. It is safe for concurrent use.
 //
 // Plan replays all peers of a Seen in the same way, so share one only among Builders with the

@@ -52,13 +52,20 @@ type Builder struct {
 	// nil Verdict. The context is that of the handshake. With the configurations of
 	// Client and LiveClient it never ends, since crypto/tls provides none: a callback
 	// that waits needs a bound of its own.
+	//
+	// It decides in the midst of the handshake. On a full one, the peer has shown a certificate
+	// and proved nothing yet: whoever sends another's certificate gets this far, and fails
+	// afterwards. Do not record peers here; see Accepted.
 	Authorize func(context.Context, Peer) error
 
-	// Accepted, if set, is called when a peer that sent certificates has been accepted,
-	// on resumed handshakes too. The peer may not have proved its key yet. Verdict of the
-	// Peer is nil. Accepted must not block, and several goroutines call it at once.
-	// Package forecast uses it.
+	// Accepted, if set, is called when a handshake with a peer that sent certificates is
+	// complete, resumed ones included: the peer is trusted, authorized and has proved to have
+	// its key. Verdict of the Peer is nil. Accepted must not block, and several goroutines call
+	// it at once. Dialer, Transport, Listener and package ftps call it. Package forecast uses it.
 	Accepted func(Peer)
+	// AcceptedMayMiss permits Client, LiveClient and Server although Accepted is set, which
+	// hears nothing of their connections. If false, they fail with trustkeep.ErrInvalid.
+	AcceptedMayMiss bool
 
 	// Identity is presented to the peer. If nil, a client presents none, and a server
 	// cannot be built unless it has Routes.

@@ -28,9 +28,14 @@ import (
 //
 // Errors wrap trustkeep.ErrInvalid for fields that are wrong or contradict each other: a nil
 // pointer, versions out of range, Routes without a name, an address that For cannot take.
+// The same goes for Accepted without AcceptedMayMiss.
 // They wrap trustkeep.ErrEmpty for trust or an identity without content, and
 // trustkeep.ErrKeyMismatch for an identity whose key does not fit.
 func (b Builder) Client() (*tls.Config, error) {
+	err := b.bare()
+	if err != nil {
+		return nil, fmt.Errorf("tlsctx: client: %w", err)
+	}
 	cfg, err := b.detached().client()
 	if err != nil {
 		return nil, fmt.Errorf("tlsctx: client: %w", err)
@@ -87,7 +92,6 @@ func (b Builder) clientConfig(trust *truststore.Snapshot) (*tls.Config, error) {
 	if d != nil {
 		cfg.VerifyConnection = func(s tls.ConnectionState) error { return d.decide(context.Background(), b.asked(s), s) }
 	}
-	cfg.VerifyConnection = b.accepting(truststore.Server, b.ServerName, cfg.VerifyConnection)
 	if b.Identity != nil {
 		certs, err := certificates(b.Identity)
 		if err != nil {

@@ -134,6 +134,9 @@ func (d *Dialer) handshake(ctx context.Context, raw net.Conn, address string) (_
 	if err != nil {
 		return nil, resumed, d.b().explainError(&HandshakeError{Err: err, ServerName: name, Identity: d.b().identityReport(id, pattern)})
 	}
+	if d.b().Accepted != nil {
+		d.b().tellAccepted(truststore.Server, name, conn.ConnectionState())
+	}
 	return conn, false, nil
 }
 
@@ -144,15 +147,13 @@ func (d *Dialer) config(ctx context.Context, g *clientGeneration, name string, r
 	cfg.ServerName = name
 	// ConnectionState.ServerName is what was sent, which addresses are not and
 	// trailing dots neither.
-	var decide func(tls.ConnectionState) error
 	if g.decider != nil {
-		decide = func(s tls.ConnectionState) error {
+		cfg.VerifyConnection = func(s tls.ConnectionState) error {
 			err := g.decider.decide(ctx, name, s)
 			*refused = err != nil && s.DidResume
 			return err
 		}
 	}
-	cfg.VerifyConnection = d.b().accepting(truststore.Server, name, decide)
 	return cfg
 }
 

@@ -140,6 +140,15 @@ func (b Builder) classify(e *HandshakeError) bool {
 	return true
 }
 
+// refusedHere reports whether the error is a refusal of the peer by this side.
+func refusedHere(err error) bool {
+	_, verify := errors.AsType[*truststore.VerifyError](err)
+	_, crypto := errors.AsType[*tls.CertificateVerificationError](err)
+	_, authorize := errors.AsType[*authorizeError](err)
+	_, setup := errors.AsType[*setupError](err)
+	return verify || crypto || authorize || setup
+}
+
 // wasReset recognises a reset connection by its text, since the numbers behind
 // it differ between systems and do not compare equal to those of package
 // syscall on all of them.

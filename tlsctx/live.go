@@ -21,6 +21,10 @@ import (
 //
 // Errors are those of Client.
 func (b Builder) LiveClient() (*tls.Config, error) {
+	err := b.bare()
+	if err != nil {
+		return nil, fmt.Errorf("tlsctx: live client: %w", err)
+	}
 	cfg, err := b.detached().liveClient()
 	if err != nil {
 		return nil, fmt.Errorf("tlsctx: live client: %w", err)
@@ -40,7 +44,7 @@ func (b Builder) liveClient() (*tls.Config, error) {
 	cfg.InsecureSkipVerify = true
 	var mu sync.Mutex
 	var last *decider // of the trust of the last connection, with its verdicts
-	cfg.VerifyConnection = b.accepting(truststore.Server, b.ServerName, func(s tls.ConnectionState) error {
+	cfg.VerifyConnection = func(s tls.ConnectionState) error {
 		trust, err := b.trustNow() // one that has run empty explains itself
 		if err != nil {
 			return &setupError{fmt.Errorf("tlsctx: live client: %w", err)}
@@ -52,7 +56,7 @@ func (b Builder) liveClient() (*tls.Config, error) {
 		d := last
 		mu.Unlock()
 		return d.decide(context.Background(), b.asked(s), s)
-	})
+	}
 	if b.Routes != nil && b.ServerName == "" {
 		return nil, errRoutesWithoutName
 	}

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/internal/certinfo"
 	"github.com/trustkeep/trustkeep/truststore"
 )
@@ -28,6 +29,10 @@ type Peer struct {
 	ServerName string
 	// Resumed is set if the handshake resumed a session.
 	Resumed bool
+	// Proved is set if the handshake is complete, so that the peer has proved to have the key
+	// of its certificate. It is never set for Authorize, which decides in the midst of the
+	// handshake, and always for Accepted.
+	Proved bool
 }
 
 // takenOver reports whether somebody may be accepted whom crypto/tls, with the pool of the
@@ -137,21 +142,24 @@ func peerOf(purpose truststore.Purpose, name string, s tls.ConnectionState, verd
 	return Peer{Purpose: purpose, Certificates: s.PeerCertificates, Verdict: verdict, ServerName: cmp.Or(name, s.ServerName), Resumed: s.DidResume}
 }
 
-// accepting wraps the last decision about a peer: what passes it is told to Accepted.
-func (b Builder) accepting(purpose truststore.Purpose, name string, decide func(tls.ConnectionState) error) func(tls.ConnectionState) error {
-	if b.Accepted == nil {
-		return decide
+// tellAccepted tells Accepted, if it is set, about the peer of a complete handshake.
+func (b Builder) tellAccepted(purpose truststore.Purpose, name string, s tls.ConnectionState) {
+	if b.Accepted != nil && len(s.PeerCertificates) > 0 {
+		p := peerOf(purpose, name, s, nil)
+		p.Proved = true
+		b.Accepted(p)
 	}
-	return func(s tls.ConnectionState) error {
-		if decide != nil {
-			if err := decide(s); err != nil {
-				return err
-			}
-		}
-		if len(s.PeerCertificates) > 0 {
-			b.Accepted(peerOf(purpose, name, s, nil))
-		}
+}
+
+// bare refuses to make a bare tls.Config of a Builder with Accepted: crypto/tls calls nobody when
+// a handshake is complete.
+func (b Builder) bare() error {
+	if b.Accepted == nil || b.AcceptedMayMiss {
 		return nil
+	}
+	return &trustkeep.Error{
+		Op: "Accepted", Err: trustkeep.ErrInvalid,
+		Hint: "nobody learns when a handshake by a bare tls.Config is complete: use Dialer, Transport or Listen, or set AcceptedMayMiss",
 	}
 }
 

@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -286,48 +285,6 @@ func TestAuthorizeWithoutCertificate(t *testing.T) {
 		accept(t, client, server, true)
 		if asked != 2 {
 			t.Errorf("%v: asked %d times", auth, asked)
-		}
-	}
-}
-
-// Servers are told their clients, and every kind of configuration its peers.
-func TestAcceptedByAll(t *testing.T) {
-	pki := testpki.New(t, testpki.Options{})
-	type told struct {
-		purpose truststore.Purpose
-		name    string
-		leaf    string
-		resumed bool
-	}
-	for kind, client := range asLive {
-		for _, pins := range [][]truststore.Pin{nil, {truststore.PinKey(pki.Root.Cert)}} {
-			var mu sync.Mutex
-			peers := make(map[told]int)
-			note := func(p tlsctx.Peer) {
-				mu.Lock()
-				defer mu.Unlock()
-				peers[told{p.Purpose, p.ServerName, p.Certificates[0].Subject.CommonName, p.Resumed}]++
-			}
-			id := pki.Server(host)
-			if pins != nil {
-				pins[0] = truststore.PinKey(id.Cert)
-			}
-			server := mustServer(t, tlsctx.Builder{Identity: identity(id), Clock: pki.Now, ClientAuth: tlsctx.RequireClientAuth, Trusted: store(pki.Root), Accepted: note})
-			cfg := client(t, tlsctx.Builder{Trusted: store(pki.Root), ServerName: host, Clock: pki.Now, Identity: identity(pki.Client("me")), Accepted: note, Pins: pins})
-			for range 2 {
-				connect(t, cfg, server)
-			}
-			refused := client(t, tlsctx.Builder{Trusted: store(pki.Root), ServerName: "wrong.example", Clock: pki.Now, Identity: identity(pki.Client("me")), Accepted: note, Pins: pins})
-			connect(t, refused, server)
-			full := told{truststore.Server, host, id.Cert.Subject.CommonName, false}
-			again := full
-			again.resumed = true
-			if n := peers[full] + peers[again]; n != 2 || (kind == "Client") != (peers[again] == 1) {
-				t.Errorf("%s: %+v", kind, peers)
-			}
-			if peers[told{truststore.Client, host, "me", false}] == 0 {
-				t.Errorf("%s: the server was not told: %+v", kind, peers)
-			}
 		}
 	}
 }

@@ -2,7 +2,6 @@ package tlsctx
 
 import (
 	"context"
-	"crypto/tls"
 	"crypto/x509"
 	"fmt"
 	"net"
@@ -10,7 +9,6 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/trustkeep/trustkeep/internal/given"
 	"github.com/trustkeep/trustkeep/truststore"
 )
 
@@ -143,65 +141,3 @@ func (d *Dialer) Recheck() int { return d.tracker.recheck() }
 
 // Stale returns the connections that Recheck would close, and closes none.
 func (d *Dialer) Stale() []StaleConn { return d.tracker.stale() }
-
-// Listener accepts TLS connections with the configuration of Builder.Server and remembers
-// those that are open. It is safe for concurrent use.
-type Listener struct {
-	net.Listener // the one below TLS
-	config       *tls.Config
-	tracker      tracker
-}
-
-// Listen returns a Listener that accepts connections from inner. The errors are those of
-// Server.
-func (b Builder) Listen(inner net.Listener) (*Listener, error) {
-	b = b.detached()
-	cfg, err := b.Server()
-	if err != nil {
-		return nil, err
-	}
-	l := &Listener{Listener: inner}
-	l.config = cfg.Clone()
-	choose := cfg.GetConfigForClient
-	l.config.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
-		chosen, err := choose(hello)
-		c, ok := hello.Conn.(*trackedConn)
-		if err != nil || !ok || b.ClientAuth == NoClientAuth {
-			return chosen, err
-		}
-		decide := chosen.VerifyConnection
-		chosen = chosen.Clone()
-		chosen.VerifyConnection = func(s tls.ConnectionState) error {
-			if decide != nil {
-				if err := decide(s); err != nil {
-					return err
-				}
-			}
-			if len(s.PeerCertificates) > 0 {
-				return c.accepted(hello.Context(), b.openPeer(b.serverTrust, truststore.Client, "", s.PeerCertificates, nil))
-			}
-			return nil
-		}
-		return chosen, nil
-	}
-	return l, nil
-}
-
-func (b Builder) serverTrust() (*truststore.Snapshot, error) { return given.Snapshot(b.source()) }
-
-// Accept returns a *tls.Conn. The handshake takes place when it is first used.
-func (l *Listener) Accept() (net.Conn, error) {
-	raw, err := l.Listener.Accept()
-	if err != nil {
-		return nil, fmt.Errorf("tlsctx: %w", err)
-	}
-	return tls.Server(l.tracker.wrap(raw), l.config), nil
-}
-
-// Recheck closes the open connections whose clients would no longer be accepted, and
-// returns how many. Connections of clients without a certificate stay open. Handshakes in
-// progress are checked when they end.
-func (l *Listener) Recheck() int { return l.tracker.recheck() }
-
-// Stale returns the connections that Recheck would close, and closes none.
-func (l *Listener) Stale() []StaleConn { return l.tracker.stale() }

@@ -34,10 +34,18 @@ import (
 // ConnectionState.VerifiedChains is empty; PeerCertificates are there only if they are trusted.
 //
 // Errors wrap trustkeep.ErrInvalid for a missing identity, for client authentication without
-// explicit trust, and for fields that are wrong or contradict each other. They wrap
+// explicit trust, for Accepted without AcceptedMayMiss, and for fields that are wrong or
+// contradict each other. They wrap
 // trustkeep.ErrEmpty for trust or an identity without content, and trustkeep.ErrKeyMismatch
 // for an identity whose key does not fit.
 func (b Builder) Server() (*tls.Config, error) {
+	if err := b.bare(); err != nil {
+		return nil, fmt.Errorf("tlsctx: server: %w", err)
+	}
+	return b.server()
+}
+
+func (b Builder) server() (*tls.Config, error) {
 	b = b.detached()
 	s := &server{b: b}
 	if b.Identity == nil && b.Routes != nil {
@@ -114,7 +122,7 @@ func (s *server) current(ctx context.Context) (*tls.Config, error) {
 		return g.config, nil
 	}
 	cfg := g.config.Clone() // what waits ends with the handshake
-	cfg.VerifyConnection = s.b.accepting(truststore.Client, "", func(state tls.ConnectionState) error { return g.decide(ctx, state) })
+	cfg.VerifyConnection = func(state tls.ConnectionState) error { return g.decide(ctx, state) }
 	return cfg, nil
 }
 
@@ -235,7 +243,6 @@ func (b Builder) serverConfig(g *generation) (*tls.Config, error) {
 	default:
 		return nil, fmt.Errorf("ClientAuth %d: %w", b.ClientAuth, trustkeep.ErrInvalid)
 	}
-	cfg.VerifyConnection = b.accepting(truststore.Client, "", cfg.VerifyConnection)
 	b.sealTickets(cfg, g.keys)
 	return cfg, nil
 }

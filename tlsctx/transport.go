@@ -1,12 +1,17 @@
 package tlsctx
 
 import (
+	"cmp"
+	"context"
 	"crypto/tls"
 	"fmt"
+	"net"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/trustkeep/trustkeep"
@@ -64,7 +69,12 @@ func (b Builder) Transport(base *http.Transport) (*Transport, error) {
 	}
 	base = base.Clone()
 	base.TLSNextProto = nil
-	base.DialTLSContext = d.DialContext
+	base.DialTLSContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+		if t, ok := ctx.Value(tripKey{}).(*trip); ok {
+			t.direct.Store(true)
+		}
+		return d.DialContext(ctx, network, address)
+	}
 	if base.Proxy != nil && b.Routes != nil {
 		return nil, &trustkeep.Error{Op: "tlsctx: transport: routes behind a proxy", Err: trustkeep.ErrUnsupported}
 	}
@@ -90,11 +100,51 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 		}
 		return nil, fmt.Errorf("tlsctx: transport: %w", err)
 	}
-	response, err := pool.RoundTrip(ascii)
+	response, err := pool.RoundTrip(t.told(ascii))
 	if response != nil {
 		response.Request = r
 	}
+	if err != nil {
+		err = t.explain(ascii.URL, err)
+	}
 	return response, err
+}
+
+// trip is a request that Accepted is told about if it opens a connection through a proxy.
+type trip struct{ direct atomic.Bool } // the Dialer opens it, and tells
+
+type tripKey struct{}
+
+// told returns a request that tells Accepted about the server of a connection through a proxy. The
+// handshake is that of http.Transport, which reports its end to nobody but a trace.
+func (t *Transport) told(r *http.Request) *http.Request {
+	b := t.dialer.b()
+	if b.Accepted == nil || t.base().Proxy == nil {
+		return r
+	}
+	one := new(trip)
+	ctx := context.WithValue(r.Context(), tripKey{}, one)
+	return r.WithContext(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		TLSHandshakeDone: func(s tls.ConnectionState, err error) {
+			if err == nil && !one.direct.Load() {
+				b.tellAccepted(truststore.Server, b.asked(s), s)
+			}
+		},
+	}))
+}
+
+// explain makes a *HandshakeError of a refusal that does not come from the Dialer: of a handshake
+// through a proxy, or by a server that objects to the identity after the handshake, as with TLS 1.3.
+func (t *Transport) explain(u *url.URL, err error) error {
+	if _, alert := alertOf(err); !alert && !refusedHere(err) {
+		return err
+	}
+	host, port, bad := destination(u)
+	if bad != nil {
+		return err
+	}
+	b := t.dialer.b()
+	return b.explainError(&HandshakeError{Err: err, ServerName: cmp.Or(b.ServerName, host), Identity: b.identityReport(b.identityFor(host, port))})
 }
 
 // CloseIdleConnections closes the connections that no request uses. http.Client calls it.

@@ -47,7 +47,9 @@ func newSession(b tlsctx.Builder, address string) (*Session, error) {
 	}
 	b = b.For(address)
 	b.Allow, b.Pins, b.NextProtos = slices.Clone(b.Allow), slices.Clone(b.Pins), slices.Clone(b.NextProtos)
-	begun, err := b.Client()
+	bare := b
+	bare.Accepted = nil // Control tells it
+	begun, err := bare.Client()
 	if err != nil {
 		return nil, err
 	}
@@ -71,8 +73,8 @@ func (s *Session) during(ctx context.Context) (*tls.Config, error) {
 	if authorize := b.Authorize; authorize != nil {
 		b.Authorize = func(_ context.Context, p tlsctx.Peer) error { return authorize(ctx, p) }
 	}
-	b.Identity, b.Routes = nil, nil // see identity
-	b.MayBeEmpty = true             // trust that has run empty is explained by the handshake
+	b.Identity, b.Routes, b.Accepted = nil, nil, nil // see identity and Control
+	b.MayBeEmpty = true                              // trust that has run empty is explained by the handshake
 	cfg, err := b.Client()
 	if err != nil {
 		return nil, err
@@ -95,7 +97,8 @@ func (c bounded) CheckRevocation(_ context.Context, q truststore.RevocationQuest
 // Config returns a configuration of the session's connections, for FTP libraries that turn the
 // control connection to TLS themselves. It has the trust of this moment, and VerifyConnection
 // also refuses what is no longer trusted by then. Data connections are better made by Data, whose
-// Close loses nothing. If the trust cannot be loaded, the configuration refuses every server.
+// Close loses nothing. Builder.Accepted hears nothing of handshakes by it. If the trust cannot be
+// loaded, the configuration refuses every server.
 func (s *Session) Config() *tls.Config {
 	began, err := s.trust()
 	cfg := &tls.Config{RootCAs: x509.NewCertPool(), ServerName: s.serverName, MinVersion: tls.VersionTLS12}
@@ -154,6 +157,12 @@ func (s *Session) Control(ctx context.Context, raw net.Conn) (*tls.Conn, error) 
 	if err := conn.HandshakeContext(ctx); err != nil {
 		raw.Close()
 		return nil, s.b().ExplainError(err)
+	}
+	if accepted := s.b().Accepted; accepted != nil {
+		state := conn.ConnectionState()
+		accepted(tlsctx.Peer{
+			Purpose: truststore.Server, Certificates: state.PeerCertificates, ServerName: s.serverName, Resumed: state.DidResume, Proved: true,
+		})
 	}
 	return conn, nil
 }

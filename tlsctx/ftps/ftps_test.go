@@ -3,6 +3,7 @@ package ftps_test
 import (
 	"bytes"
 	"context"
+	"crypto"
 	"crypto/ed25519"
 	"crypto/tls"
 	"crypto/x509"
@@ -210,6 +211,43 @@ func TestConfigBeginsTheSession(t *testing.T) {
 		}
 	}
 }
+
+// Accepted is told about connections whose handshake is complete, and about no other.
+func TestFTPSTellsAccepted(t *testing.T) {
+	pki := testpki.New(t, testpki.Options{})
+	leaf := pki.Server(host)
+	var peers []tlsctx.Peer
+	b := tlsctx.Builder{Trusted: store(pki.Root), Clock: pki.Now, Accepted: func(p tlsctx.Peer) { peers = append(peers, p) }}
+	s := newFTPSServer(t, mustServer(t, tlsctx.Builder{Identity: identity(leaf), Clock: pki.Now}))
+	f := s.session(t, b)
+	if _, err := s.upload(t.Context(), f, []byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	if len(peers) != 2 || peers[0].Resumed || !peers[1].Resumed || !peers[0].Proved || peers[0].ServerName != host || !peers[1].Certificates[0].Equal(leaf.Cert) {
+		t.Errorf("%+v", peers)
+	}
+	peers = nil
+	for _, version := range versions {
+		stolen := leaf.TLSCertificate()
+		stolen.PrivateKey = thief{pki.Server(host).Key, leaf.Key.Public()}
+		s := newFTPSServer(t, &tls.Config{Certificates: []tls.Certificate{stolen}, MaxVersion: version})
+		f, err := ftps.New(b, host+":21")
+		must(t, err)
+		raw, err := net.Dial("tcp", s.control.Addr().String())
+		must(t, err)
+		if _, err := f.Control(t.Context(), raw); err == nil || len(peers) > 0 {
+			t.Errorf("%s: another's certificate: %v, %+v", tls.VersionName(version), err, peers)
+		}
+	}
+}
+
+// thief signs with a key of his own and claims another's.
+type thief struct {
+	crypto.Signer
+	claims crypto.PublicKey
+}
+
+func (t thief) Public() crypto.PublicKey { return t.claims }
 
 // An aborted download does not hold Close up.
 func TestFTPSAbortedDownload(t *testing.T) {

@@ -1,0 +1,183 @@
+package tlsctx
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/trustkeep/trustkeep/internal/given"
+	"github.com/trustkeep/trustkeep/internal/redact"
+	"github.com/trustkeep/trustkeep/truststore"
+)
+
+// Listener accepts TLS connections with the configuration of Builder.Server. It completes
+// handshakes before Accept returns the connection, many at a time, so that a slow client delays no
+// other. It remembers the connections that are open, for Stale and Recheck. It is safe for
+// concurrent use. Set its fields before the first call of Accept, and call Close in the end.
+type Listener struct {
+	net.Listener // the one below TLS
+
+	// HandshakeTimeout bounds the handshake of one client, hooks of the Builder included. If
+	// zero, 10 seconds.
+	HandshakeTimeout time.Duration
+	// MaxHandshakes is how many handshakes may be under way at once, counting connections that
+	// wait for Accept. Further clients wait in the listener below. If zero, 1,000.
+	MaxHandshakes int
+	// OnError, if set, is told why a client was turned away: a *HandshakeError, unless the
+	// reason is not about TLS. Several goroutines call it at once.
+	OnError func(client net.Addr, err error)
+
+	b       func() Builder // see redact.Hidden
+	config  *tls.Config
+	tracker tracker
+
+	once  sync.Once
+	ctx   context.Context // ends with Close
+	end   context.CancelFunc
+	ready chan net.Conn
+	fails chan error // of the listener below
+}
+
+const (
+	defaultHandshakeTimeout = 10 * time.Second
+	defaultMaxHandshakes    = 1000
+)
+
+// Listen returns a Listener that accepts connections from inner. The errors are those of
+// Server, except that Accepted may be set.
+func (b Builder) Listen(inner net.Listener) (*Listener, error) {
+	b = b.detached()
+	cfg, err := b.server()
+	if err != nil {
+		return nil, err
+	}
+	l := &Listener{Listener: inner, b: redact.Hidden(b), config: cfg, ready: make(chan net.Conn), fails: make(chan error)}
+	l.ctx, l.end = context.WithCancel(context.Background())
+	return l, nil
+}
+
+func (b Builder) serverTrust() (*truststore.Snapshot, error) { return given.Snapshot(b.source()) }
+
+// Accept returns the next connection, a *tls.Conn whose handshake is complete. Clients that
+// fail are told to OnError and are no error of Accept. Errors of the listener below are
+// returned as they are; after Close, the error is net.ErrClosed.
+func (l *Listener) Accept() (net.Conn, error) {
+	l.once.Do(func() { go l.serve() })
+	select {
+	case conn := <-l.ready:
+		return conn, nil
+	case err := <-l.fails:
+		return nil, err
+	case <-l.ctx.Done():
+		return nil, &net.OpError{Op: "accept", Net: l.Addr().Network(), Addr: l.Addr(), Err: net.ErrClosed}
+	}
+}
+
+// Close closes the listener below and ends all handshakes that are under way. Connections that
+// Accept has returned stay open.
+func (l *Listener) Close() error {
+	l.end()
+	return l.Listener.Close()
+}
+
+// serve accepts from the listener below until it is closed.
+func (l *Listener) serve() {
+	defer l.end()
+	limit := l.MaxHandshakes
+	if limit <= 0 {
+		limit = defaultMaxHandshakes
+	}
+	slots := make(chan struct{}, limit)
+	for {
+		select {
+		case slots <- struct{}{}:
+		case <-l.ctx.Done():
+			return
+		}
+		raw, err := l.Listener.Accept()
+		if err == nil {
+			go func() {
+				defer func() { <-slots }()
+				l.take(raw)
+			}()
+			continue
+		}
+		<-slots
+		if errors.Is(err, net.ErrClosed) {
+			return
+		}
+		select {
+		case l.fails <- err:
+		case <-l.ctx.Done():
+			return
+		}
+	}
+}
+
+// take makes the handshake with one client and hands the connection over.
+func (l *Listener) take(raw net.Conn) {
+	tracked := l.tracker.wrap(raw)
+	conn := tls.Server(tracked, l.config)
+	if err := l.handshake(conn, tracked); err != nil {
+		tracked.Close()
+		if l.OnError != nil && l.ctx.Err() == nil {
+			l.OnError(raw.RemoteAddr(), l.explain(conn, err))
+		}
+		return
+	}
+	select {
+	case l.ready <- conn:
+	case <-l.ctx.Done():
+		tracked.Close()
+	}
+}
+
+// handshake completes one. Hooks of the Builder run here, and a panic in one of them must not
+// end the program, as it does not in a handler of package net/http.
+func (l *Listener) handshake(conn *tls.Conn, tracked *trackedConn) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = &setupError{fmt.Errorf("tlsctx: a hook of the Builder has panicked: %v", p)}
+		}
+	}()
+	timeout := l.HandshakeTimeout
+	if timeout <= 0 {
+		timeout = defaultHandshakeTimeout
+	}
+	ctx, cancel := context.WithTimeout(l.ctx, timeout)
+	defer cancel()
+	if err := conn.HandshakeContext(ctx); err != nil {
+		return err
+	}
+	b, s := l.b(), conn.ConnectionState()
+	if len(s.PeerCertificates) > 0 {
+		if err := tracked.accepted(ctx, b.openPeer(b.serverTrust, truststore.Client, "", s.PeerCertificates, nil)); err != nil {
+			return err
+		}
+	}
+	b.tellAccepted(truststore.Client, "", s)
+	return nil
+}
+
+// explain makes a *HandshakeError, with the identity of the name that the client asked for.
+func (l *Listener) explain(conn *tls.Conn, err error) error {
+	b := l.b()
+	if name := conn.ConnectionState().ServerName; name != "" {
+		if named := b.For(name); named.at.err == nil {
+			b = named
+		}
+	}
+	return b.ExplainServerError(err)
+}
+
+// Recheck closes the open connections whose clients would no longer be accepted, and
+// returns how many. Connections of clients without a certificate stay open. Handshakes in
+// progress are checked when they end.
+func (l *Listener) Recheck() int { return l.tracker.recheck() }
+
+// Stale returns the connections that Recheck would close, and closes none.
+func (l *Listener) Stale() []StaleConn { return l.tracker.stale() }
