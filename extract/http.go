@@ -10,7 +10,8 @@ import (
 
 // HTTP fetches the certificates of issuers. The URLs come from certificates that
 // nobody has verified: use a Client that cannot reach what strangers should not
-// make this program reach.
+// make this program reach. Redirects are followed to the same host and port alone, or from http to
+// https at their own ports; the CheckRedirect of a Client replaces this rule.
 type HTTP struct {
 	// Client sends the requests. If nil, http.DefaultClient does.
 	Client *http.Client

@@ -2,6 +2,7 @@ package revocation
 
 import (
 	"context"
+	"crypto"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"errors"
@@ -69,7 +70,7 @@ func TestStapledResponses(t *testing.T) {
 func TestResponseOfAnotherIssuerWithTheSameSerial(t *testing.T) {
 	w := newWorld(t)
 	twin := w.pki.Issue(testpki.Request{CommonName: "Twin CA", CA: true, KeyOf: w.pki.Intermediate, Issuer: w.pki.Root})
-	r := ocsp.Response{Status: ocsp.Good, SerialNumber: w.leaf.Cert.SerialNumber, ThisUpdate: w.now, NextUpdate: w.now.Add(time.Hour)}
+	r := ocsp.Response{Status: ocsp.Good, IssuerHash: crypto.SHA256, SerialNumber: w.leaf.Cert.SerialNumber, ThisUpdate: w.now, NextUpdate: w.now.Add(time.Hour)}
 	der, err := ocsp.CreateResponse(twin.Cert, twin.Cert, r, twin.Key)
 	if err != nil {
 		t.Fatal(err)

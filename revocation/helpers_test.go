@@ -2,6 +2,7 @@ package revocation
 
 import (
 	"context"
+	"crypto"
 	"crypto/rand"
 	"crypto/x509"
 	"crypto/x509/pkix"
@@ -14,6 +15,7 @@ import (
 	"golang.org/x/crypto/ocsp"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/fips"
 	"github.com/trustkeep/trustkeep/internal/testpki"
 	"github.com/trustkeep/trustkeep/truststore"
 )
@@ -73,6 +75,9 @@ func (w *world) rootList() *CRL { return w.parsed(w.list(w.pki.Root, nil)) }
 func (w *world) response(status int, responder *testpki.Identity, edit func(*ocsp.Response)) []byte {
 	w.t.Helper()
 	r := ocsp.Response{Status: status, SerialNumber: w.leaf.Cert.SerialNumber, ThisUpdate: w.now.Add(-time.Hour), NextUpdate: w.now.Add(time.Hour)}
+	if fips.Enforced() {
+		r.IssuerHash = crypto.SHA256
+	}
 	if status == ocsp.Revoked {
 		r.RevokedAt, r.RevocationReason = w.now.Add(-2*time.Hour), ocsp.KeyCompromise
 	}

@@ -10,8 +10,11 @@ import (
 
 // HTTP fetches lists and OCSP responses. Its methods are what Options.FetchCRL
 // and Options.FetchOCSP take. The URLs come from certificates that a trusted
-// authority has signed; a Client with a transport of one's own can restrict where
-// they may lead.
+// authority has signed, or that are trusted themselves, and may lead anywhere, into one's own
+// network too: a Client with a transport of one's own can restrict that.
+//
+// Redirects are followed to the same host and port alone, or from http to https at their own
+// ports, 5 at most; the CheckRedirect of a Client replaces this rule.
 //
 // Only http and https are spoken: revocation data is signed, and is published over
 // http so that fetching it needs no other certificate to be checked.
@@ -23,7 +26,7 @@ type HTTP struct {
 }
 
 // FetchCRL gets a list. It fails with trustkeep.ErrLimit for one that is too long
-// and trustkeep.ErrUnsupported for a URL of another scheme.
+// and trustkeep.ErrUnsupported for a URL of another scheme and a redirect to another host.
 func (h HTTP) FetchCRL(ctx context.Context, url string) ([]byte, error) {
 	limit := h.MaxSize
 	if limit == 0 {

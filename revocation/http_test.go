@@ -2,6 +2,7 @@ package revocation
 
 import (
 	"bytes"
+	"crypto"
 	"errors"
 	"io"
 	"net/http"
@@ -37,7 +38,7 @@ func TestHTTP(t *testing.T) {
 	if got, err := h.FetchCRL(t.Context(), server.URL+"/list"); err != nil || !bytes.Equal(got, list) {
 		t.Errorf("%x, %v", got, err)
 	}
-	request, err := ocsp.CreateRequest(w.leaf.Cert, w.pki.Intermediate.Cert, nil)
+	request, err := ocsp.CreateRequest(w.leaf.Cert, w.pki.Intermediate.Cert, &ocsp.RequestOptions{Hash: crypto.SHA256})
 	if err != nil {
 		t.Fatal(err)
 	}
