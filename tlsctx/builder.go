@@ -138,7 +138,8 @@ type Builder struct {
 	// Rand is the source of randomness, for tests. If nil, it is crypto/rand.
 	Rand io.Reader
 
-	at endpoint // see For
+	at     endpoint             // see For
+	system *truststore.Snapshot // see remembering
 }
 
 // ClientAuth is whether a server asks clients for a certificate. A certificate that a client

@@ -43,7 +43,11 @@ const maxIdentities = 256
 
 // Dialer returns a Dialer. The errors are those of Client.
 func (b Builder) Dialer() (*Dialer, error) {
-	d := &Dialer{b: redact.Hidden(b.detached())}
+	b, err := b.detached().remembering()
+	if err != nil {
+		return nil, fmt.Errorf("tlsctx: dialer: %w", err)
+	}
+	d := &Dialer{b: redact.Hidden(b)}
 	if _, err := b.clientTrust(); err != nil {
 		return nil, fmt.Errorf("tlsctx: dialer: %w", err)
 	}

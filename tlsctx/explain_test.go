@@ -1,9 +1,11 @@
 package tlsctx_test
 
 import (
+	"context"
 	"crypto/tls"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -13,6 +15,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -268,6 +271,46 @@ func TestSystemRoots(t *testing.T) {
 	server := mustServer(t, tlsctx.Builder{Identity: identity(pki.Server(host))})
 	accept(t, mustClient(t, tlsctx.Builder{ServerName: host}), server, false)
 	refuse(t, mustClient(t, tlsctx.Builder{ServerName: host}), mustServer(t, tlsctx.Builder{Identity: identity(other.Server(host))}))
+
+	// They are the same trust for each request and connection: connections are kept, and
+	// sessions resumed.
+	var opened atomic.Int64
+	web := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprint(w, r.TLS.DidResume)
+	}))
+	web.TLS = &tls.Config{Certificates: []tls.Certificate{pki.Server(host).TLSCertificate()}}
+	web.Config.ConnState = func(_ net.Conn, s http.ConnState) {
+		if s == http.StateNew {
+			opened.Add(1)
+		}
+	}
+	web.StartTLS()
+	defer web.Close()
+	at := func(ctx context.Context, network, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, network, web.Listener.Addr().String())
+	}
+	transport, err := tlsctx.Builder{}.Transport(&http.Transport{DialContext: at})
+	must(t, err)
+	defer transport.CloseIdleConnections()
+	get := func() string {
+		t.Helper()
+		r, err := (&http.Client{Transport: transport}).Get("https://" + host)
+		must(t, err)
+		defer r.Body.Close()
+		body, err := io.ReadAll(r.Body)
+		must(t, err)
+		return string(body)
+	}
+	for range 10 {
+		get()
+	}
+	if n := opened.Load(); n != 1 {
+		t.Errorf("10 requests opened %d connections", n)
+	}
+	transport.CloseIdleConnections()
+	if got := get(); got != "true" {
+		t.Errorf("the second connection resumed: %s", got)
+	}
 
 	// Any trust that is set replaces the system's.
 	b := tlsctx.Builder{ServerName: host, Global: store(other.Root)}

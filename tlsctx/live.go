@@ -25,7 +25,11 @@ func (b Builder) LiveClient() (*tls.Config, error) {
 	if err != nil {
 		return nil, fmt.Errorf("tlsctx: live client: %w", err)
 	}
-	cfg, err := b.detached().liveClient()
+	b, err = b.detached().remembering()
+	if err != nil {
+		return nil, fmt.Errorf("tlsctx: live client: %w", err)
+	}
+	cfg, err := b.liveClient()
 	if err != nil {
 		return nil, fmt.Errorf("tlsctx: live client: %w", err)
 	}

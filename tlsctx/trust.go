@@ -64,16 +64,35 @@ func snapshotOf(origin Origin, source truststore.Source, mayBeEmpty bool) (*trus
 // clientTrust returns what a client trusts now.
 func (b Builder) clientTrust() (*truststore.Snapshot, error) {
 	if b.origin() == FromSystem {
-		return truststore.Platform()
+		return b.platform()
 	}
 	return snapshotOf(b.origin(), b.source(), b.MayBeEmpty)
+}
+
+// platform returns the system's roots, the same snapshot each time if they are remembered.
+func (b Builder) platform() (*truststore.Snapshot, error) {
+	if b.system != nil {
+		return b.system, nil
+	}
+	return truststore.Platform()
+}
+
+// remembering is the Builder with the system's roots as they are now, for what lasts: each
+// snapshot of them is another, and connections and sessions are kept by snapshot. Go reads
+// them once for each process, so nothing is missed.
+func (b Builder) remembering() (Builder, error) {
+	var err error
+	if b.origin() == FromSystem {
+		b.system, err = truststore.Platform()
+	}
+	return b, err
 }
 
 // trustNow is clientTrust for explanations, which also want to see an empty
 // store.
 func (b Builder) trustNow() (*truststore.Snapshot, error) {
 	if b.origin() == FromSystem {
-		return truststore.Platform()
+		return b.platform()
 	}
 	return given.Snapshot(b.source())
 }
