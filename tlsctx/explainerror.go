@@ -185,8 +185,8 @@ func (e *HandshakeError) verified(v *truststore.VerifyError) {
 	e.Code, e.Text, e.Remedy = v.Code, v.Sentence(), v.Remedy
 }
 
-// refused explains a certificate that crypto/tls did not accept, by asking
-// truststore about it again, under the policy of the Builder. Revocation and Authorize,
+// refused explains a certificate that crypto/tls did not accept, by what
+// truststore says of it now, under the policy of the Builder. Revocation and Authorize,
 // which come after what crypto/tls looks at, are not asked.
 func (b Builder) refused(e *HandshakeError, refused *tls.CertificateVerificationError) {
 	e.Chain = refused.UnverifiedCertificates
@@ -199,11 +199,10 @@ func (b Builder) refused(e *HandshakeError, refused *tls.CertificateVerification
 	}
 	snapshot, err := b.trustNow()
 	if err == nil {
-		_, err = snapshot.Verify(e.Chain, o)
-	}
-	if v, ok := errors.AsType[*truststore.VerifyError](err); ok {
-		e.verified(v)
-		return
+		if v := snapshot.Explain(e.Chain, o, refused.Err); v != nil {
+			e.verified(v)
+			return
+		}
 	}
 	e.Code, e.Text = CodeChanged, "the peer's certificate was refused, but would be accepted now"
 	e.Remedy = "connect again: the trust changed since, or the certificate was refused for what is not known here"
@@ -239,8 +238,7 @@ func (b Builder) wouldAccept(o Origin, v *truststore.VerifyError) bool {
 	if err != nil {
 		return false
 	}
-	_, err = s.Verify(v.Chain, truststore.VerifyOptions{Purpose: v.Purpose, Name: v.Name, Time: v.Time, Allow: b.Allow, Pins: b.Pins})
-	return err == nil
+	return v.AcceptedBy(s)
 }
 
 // hungUp explains a connection that ended without an alert.

@@ -20,7 +20,9 @@ func (s *Snapshot) explain(code trustkeep.Code, chain []*x509.Certificate, o Ver
 	e := &VerifyError{
 		Chain: slices.Clone(chain), Purpose: o.Purpose, Name: o.asked(), Time: o.Time,
 		Store: s.String(), Generation: s.generation, Err: err,
+		asked: o, checks: newChecks(),
 	}
+	e.asked.Revocation, e.asked.Context = nil, nil
 	if code != "" {
 		e.Reason = callerReason(code)
 		if r, ok := s.beyond(code, chain, o, err); ok {
@@ -35,13 +37,15 @@ func (s *Snapshot) explain(code trustkeep.Code, chain []*x509.Certificate, o Ver
 	leaf := chain[0]
 	own := leafReasons(leaf, o)
 	if s.Contains(leaf) {
+		e.path = &path{certs: []*x509.Certificate{leaf}, anchored: true}
 		e.setReasons(append(own, s.rest(own, []*x509.Certificate{leaf}, o, err)...), err)
 		e.Rules = []Attempt{
 			{RuleExact, e.Code, "the peer's own certificate is in the store, but " + e.Text},
 		}
 		return e
 	}
-	p := s.follow(chain, o)
+	p := s.follow(chain, o, e.checks)
+	e.path = p
 	e.MissingIssuer = p.missing
 	e.setReasons(append(append(own, p.reasons...), s.rest(append(own, p.reasons...), p.certs, o, err)...), err)
 	e.Rules = []Attempt{
@@ -61,6 +65,7 @@ func (s *Snapshot) explain(code trustkeep.Code, chain []*x509.Certificate, o Ver
 
 func (e *VerifyError) setReasons(reasons []Reason, err error) {
 	if len(reasons) == 0 {
+		e.unexplained = true
 		text := "crypto/x509 refused it"
 		if err != nil {
 			text = errtext.Of(err)

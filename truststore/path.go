@@ -20,6 +20,9 @@ type path struct {
 	missing  *Issuer             // of the last one, when not anchored
 }
 
+// good reports whether nothing is wrong with the path.
+func (p *path) good() bool { return p.anchored && len(p.reasons) == 0 }
+
 // better tells which of two paths makes the better explanation.
 func (p *path) better(q *path) bool {
 	switch {
@@ -33,22 +36,18 @@ func (p *path) better(q *path) bool {
 	return len(p.certs) > len(q.certs)
 }
 
-// finder looks for the best path. Its budget of signature checks keeps a
-// hostile set of certificates from costing more than the refusal itself did.
+// finder looks for the best path.
 type finder struct {
-	store *Snapshot
-	sent  []*x509.Certificate
-	now   time.Time
-	left  int // signature checks
+	store  *Snapshot
+	sent   []*x509.Certificate
+	now    time.Time
+	checks *checks
 }
 
-const (
-	maxExplainChecks = 64
-	maxExplainDepth  = 12
-)
+const maxExplainDepth = 12
 
-func (s *Snapshot) follow(chain []*x509.Certificate, o VerifyOptions) *path {
-	f := &finder{store: s, now: o.Time, left: maxExplainChecks}
+func (s *Snapshot) follow(chain []*x509.Certificate, o VerifyOptions, k *checks) *path {
+	f := &finder{store: s, now: o.Time, checks: k}
 	f.sent = append(slices.Clone(chain[1:]), o.Intermediates...)
 	return f.from([]*x509.Certificate{chain[0]}, nil)
 }
@@ -63,30 +62,42 @@ func (f *finder) from(certs []*x509.Certificate, reasons []Reason) *path {
 		}
 	}
 	var near namesakes
-	for _, group := range []struct {
-		issuers []*x509.Certificate
-		anchors bool
-	}{{f.store.named(c.RawIssuer), true}, {f.sentAs(c.RawIssuer), false}} {
-		for _, issuer := range group.issuers {
-			if len(certs) >= maxExplainDepth || f.left == 0 || containsCert(certs, issuer) {
-				continue
+	try := func(issuer *x509.Certificate, anchor bool) {
+		if len(certs) >= maxExplainDepth || containsCert(certs, issuer) || best != nil && best.good() {
+			return
+		}
+		found, ok := f.checks.ask(c, issuer)
+		if !ok {
+			near.unknown = true
+			return
+		}
+		if found.err != nil {
+			r, signed := issuerReason(c, issuer, anchor, found)
+			if !signed {
+				near.add(r, anchor)
+				return
 			}
-			f.left--
-			if err := c.CheckSignatureFrom(issuer); err != nil {
-				r, signed := issuerReason(c, issuer, group.anchors, err)
-				if !signed {
-					near.add(r, group.anchors)
-					continue
-				}
-				// The signature may be good, but does not count.
-				take(&path{certs: join(certs, issuer), anchored: group.anchors, reasons: join(reasons, r)})
-				continue
+			// The signature may be good, but does not count.
+			take(&path{certs: join(certs, issuer), anchored: anchor, reasons: join(reasons, r)})
+			return
+		}
+		next := join(reasons, f.check(issuer, len(certs), anchor)...)
+		if anchor {
+			take(&path{certs: join(certs, issuer), anchored: true, reasons: next})
+		} else {
+			take(f.from(join(certs, issuer), next))
+		}
+	}
+	// Those that the key identifier means come first, since not all can be checked.
+	for _, byKeyID := range []bool{true, false} {
+		for _, issuer := range f.store.named(c.RawIssuer) {
+			if meant(c, issuer) == byKeyID {
+				try(issuer, true)
 			}
-			next := join(reasons, f.check(issuer, len(certs), group.anchors)...)
-			if group.anchors {
-				take(&path{certs: join(certs, issuer), anchored: true, reasons: next})
-			} else {
-				take(f.from(join(certs, issuer), next))
+		}
+		for _, issuer := range f.sentAs(c.RawIssuer) {
+			if meant(c, issuer) == byKeyID {
+				try(issuer, false)
 			}
 		}
 	}
@@ -103,6 +114,7 @@ func (f *finder) from(certs []*x509.Certificate, reasons []Reason) *path {
 // signed.
 type namesakes struct {
 	inStore, sent []Reason
+	unknown       bool // there are some that were not asked
 }
 
 func (n *namesakes) add(r Reason, anchor bool) {
@@ -121,6 +133,8 @@ func (n namesakes) explain(r Reason) []Reason {
 		return n.inStore[:1]
 	case len(n.sent) > 0:
 		return []Reason{r, n.sent[0]}
+	case n.unknown:
+		r.Text, r.Remedy = "its issuer was not found among the many certificates of that name that were sent or are in the store", ""
 	}
 	return []Reason{r}
 }
@@ -177,7 +191,7 @@ func notAuthority(issuer *x509.Certificate, where string) Reason {
 
 // issuerReason explains why a certificate of the issuer's name does not vouch.
 // signed is false where its key did not make the signature.
-func issuerReason(c, issuer *x509.Certificate, anchor bool, err error) (r Reason, signed bool) {
+func issuerReason(c, issuer *x509.Certificate, anchor bool, found checked) (r Reason, signed bool) {
 	where := "sent by the peer"
 	if anchor {
 		where = "in the store"
@@ -185,14 +199,14 @@ func issuerReason(c, issuer *x509.Certificate, anchor bool, err error) (r Reason
 	var constraint x509.ConstraintViolationError
 	var weak x509.InsecureAlgorithmError
 	switch {
-	case errors.As(err, &constraint):
+	case errors.As(found.err, &constraint):
 		// A namesake with another key is no more interesting for being no
 		// authority either.
-		if issuer.CheckSignature(c.SignatureAlgorithm, c.RawTBSCertificate, c.Signature) != nil {
+		if !found.signed {
 			break
 		}
 		return notAuthority(issuer, where), true
-	case errors.As(err, &weak):
+	case errors.As(found.err, &weak):
 		return Reason{
 			CodeWeakSignature,
 			"the signature on " + quoteSubject(c) + " uses " + c.SignatureAlgorithm.String() + ", which no longer proves anything",

@@ -100,6 +100,13 @@ type VerifyError struct {
 	// Err is the error of crypto/x509, nil where it was not asked; that of the
 	// RevocationChecker; or trustkeep.ErrInvalid for a chain that was not parsed.
 	Err error
+
+	// What AcceptedBy goes on with.
+	asked  VerifyOptions
+	checks *checks
+	path   *path // nil where none was followed
+
+	unexplained bool // nothing was found but that crypto/x509 refuses it
 }
 
 // maxErrorText bounds an error's line, whatever a certificate says.
