@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/hex"
+	"math/big"
 	"strconv"
 	"time"
 )
@@ -40,7 +41,7 @@ func DescribeCertificate(c *x509.Certificate) Certificate {
 		KeyAlgorithm: keyAlgorithm(c), Usable: true,
 	}
 	if c.SerialNumber != nil {
-		d.Serial = Printable(c.SerialNumber.Text(16))
+		d.Serial = printableSerial(c.SerialNumber)
 	}
 	for _, name := range c.DNSNames {
 		d.Names = append(d.Names, Printable(name))
@@ -68,6 +69,14 @@ func (c Certificate) String() string {
 		return "serial " + c.Serial
 	}
 	return ""
+}
+
+// printableSerial prints a serial number in hex, of one that is too long its beginning.
+func printableSerial(n *big.Int) string {
+	if over := (n.BitLen()+3)/4 - maxPrintable; over > 0 {
+		return new(big.Int).Rsh(n, 4*uint(over)).Text(16) + "…"
+	}
+	return Printable(n.Text(16))
 }
 
 func keyAlgorithm(c *x509.Certificate) string {

@@ -133,5 +133,5 @@ func name(c *x509.Certificate) string {
 			return trustkeep.Printable(names[0])
 		}
 	}
-	return fmt.Sprintf("serial number %x", c.SerialNumber)
+	return "serial number " + certinfo.Brief(c).Serial
 }

@@ -21,7 +21,7 @@ func newError(cert *x509.Certificate, err error) error { return &Error{cert, err
 
 // Error names the certificate by its subject and serial number.
 func (e *Error) Error() string {
-	return fmt.Sprintf("revocation: certificate %q (serial %x): %v", certinfo.Subject(e.Certificate), e.Certificate.SerialNumber, e.Err)
+	return fmt.Sprintf("revocation: certificate %q (serial %s): %v", certinfo.Subject(e.Certificate), certinfo.Brief(e.Certificate).Serial, e.Err)
 }
 
 // Unwrap returns Err.

@@ -145,7 +145,7 @@ func leafReasons(c *x509.Certificate, o VerifyOptions) []Reason {
 	if len(c.UnhandledCriticalExtensions) > 0 {
 		out = append(out, Reason{
 			CodeCriticalExtension,
-			"it has a critical extension that is not understood (" + c.UnhandledCriticalExtensions[0].String() + ")",
+			"it has a critical extension that is not understood (" + oidText(c.UnhandledCriticalExtensions[0]) + ")",
 			"have it issued anew without that extension",
 		})
 	}
@@ -185,7 +185,7 @@ func naming(c *x509.Certificate, o VerifyOptions) (Reason, bool) {
 	if r, ok := namingURI(c, o); ok {
 		return r, true
 	}
-	if o.Name == "" || o.Purpose == Email && hasAddress(c, o.Name) || o.Purpose != Email && c.VerifyHostname(o.Name) == nil {
+	if o.Name == "" || o.Purpose == Email && hasAddress(c, o.Name) || o.Purpose != Email && hostFits(c, o.Name) {
 		return Reason{}, false
 	}
 	name := `"` + printable(o.Name) + `"`
@@ -196,8 +196,8 @@ func naming(c *x509.Certificate, o VerifyOptions) (Reason, bool) {
 			"have it issued anew with the subject alternative name " + name,
 		}, true
 	}
-	names := altNames(c, o.Purpose)
-	if len(names) == 0 {
+	names, n := altNames(c, o.Purpose)
+	if n == 0 {
 		kind := "host"
 		if o.Purpose == Email {
 			kind = "e-mail address"
@@ -210,7 +210,7 @@ func naming(c *x509.Certificate, o VerifyOptions) (Reason, bool) {
 	}
 	return Reason{
 		CodeNameMismatch,
-		"it is made out to " + listNames(names) + ", not to " + name,
+		"it is made out to " + listNames(names, n) + ", not to " + name,
 		"ask for the peer by one of these names, or have the certificate issued anew for " + name,
 	}, true
 }
@@ -229,7 +229,7 @@ func namingURI(c *x509.Certificate, o VerifyOptions) (Reason, bool) {
 	case len(have) > 1 && (o.TrustDomain != "" || strings.HasPrefix(o.URI, spiffe)):
 		text = "it has " + count(len(have), "URI") + ", and a SPIFFE ID must be the only one"
 	case len(have) > 0:
-		text = "it is made out to " + listNames(have) + " and not to " + want
+		text = "it is made out to " + listNames(have, len(have)) + " and not to " + want
 	}
 	return Reason{CodeNameMismatch, text, "ask for the peer by the URI that it has, or have the certificate issued anew with " + want}, true
 }
@@ -302,4 +302,4 @@ func (s *Snapshot) notExact(leaf *x509.Certificate) string {
 	return text + "; it holds one for the same subject " + key + ", valid until " + date(c.NotAfter) + ", so the peer may have changed its certificate"
 }
 
-func hexID(id []byte) string { return cut(hex.EncodeToString(id), maxName) }
+func hexID(id []byte) string { return cut(hex.EncodeToString(id[:min(len(id), maxName)]), maxName) }

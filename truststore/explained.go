@@ -2,8 +2,11 @@ package truststore
 
 import (
 	"bytes"
+	"crypto/ecdsa"
+	"crypto/rsa"
 	"crypto/x509"
 	"errors"
+	"math/bits"
 	"sync"
 	"time"
 
@@ -12,7 +15,8 @@ import (
 
 // Explain explains why crypto/tls or crypto/x509, with the Pool of this snapshot, refused a
 // peer: chain is what the peer sent, o what was asked, err their error. Unlike Verify it builds
-// no path: it checks at most 8 signatures, whatever the peer sent. It returns nil if the
+// no path: it checks at most 8 signatures, fewer of slow keys such as those on P-521, whatever
+// the peer sent. It returns nil if the
 // peer would be accepted now, because the trust has changed or o is not what was asked.
 func (s *Snapshot) Explain(chain []*x509.Certificate, o VerifyOptions, err error) *VerifyError {
 	if s == nil {
@@ -57,8 +61,12 @@ func (e *VerifyError) AcceptedBy(s *Snapshot) bool {
 	if _, code := s.precheck(e.Chain, o); code != "" {
 		return false
 	}
+	leaf := e.Chain[0]
 	p := &path{certs: e.Chain[:1], anchored: true}
-	if !s.Contains(e.Chain[0]) {
+	if !s.Contains(leaf) {
+		if !fitsAny(s.pins, leaf) && len(leafReasons(leaf, o)) > 0 {
+			return false // whoever issued it
+		}
 		p = s.follow(e.Chain, o, k)
 	}
 	found, _, _ := s.along(p, o, k)
@@ -73,7 +81,7 @@ func (e *VerifyError) AcceptedBy(s *Snapshot) bool {
 // as many signature checks as it has links. It returns false if they may not be made.
 func (s *Snapshot) along(p *path, o VerifyOptions, k *checks) (found []*Verdict, code trustkeep.Code, ok bool) {
 	alone := &Snapshot{generation: s.generation, pins: s.pins, scopes: s.scopes}
-	sent, links := p.certs, len(p.certs)-1
+	sent := p.certs
 	switch {
 	case p.anchored && len(p.certs) > 1:
 		alone.certs, sent = p.certs[len(p.certs)-1:], p.certs[:len(p.certs)-1]
@@ -81,9 +89,8 @@ func (s *Snapshot) along(p *path, o VerifyOptions, k *checks) (found []*Verdict,
 		alone.certs = p.certs
 	default: // it may lead to where the platform knows on, or be pinned
 		alone.platform = s.platform
-		links++
 	}
-	if alone.Empty() || !k.take(links) {
+	if alone.Empty() || !k.takeAll(p.certs, p.anchored) {
 		return nil, "", false
 	}
 	o.Intermediates = nil
@@ -93,8 +100,22 @@ func (s *Snapshot) along(p *path, o VerifyOptions, k *checks) (found []*Verdict,
 }
 
 // maxExplainChecks bounds the signatures that an explanation checks, so that it does not cost a
-// multiple of the refusal.
+// multiple of the refusal. Those of slow keys count as several.
 const maxExplainChecks = 8
+
+// priceOf returns for how many signatures one of that key counts: about its milliseconds.
+func priceOf(key any) int {
+	switch key := key.(type) {
+	case *ecdsa.PublicKey:
+		if key.Params().BitSize > 384 {
+			return 4
+		}
+	case *rsa.PublicKey:
+		k := key.N.BitLen() / 1024
+		return 1 + k*k*bits.Len(uint(key.E))/640
+	}
+	return 1
+}
 
 // checks are the signatures that were checked for an explanation. It is safe for concurrent
 // use.
@@ -122,10 +143,9 @@ func (k *checks) ask(c, issuer *x509.Certificate) (checked, bool) {
 	if found, ok := k.done[link]; ok {
 		return found, true
 	}
-	if k.left == 0 {
+	if !k.take(issuer) {
 		return checked{}, false
 	}
-	k.left--
 	found := checked{err: c.CheckSignatureFrom(issuer)}
 	var constraint x509.ConstraintViolationError
 	if found.signed = found.err == nil; errors.As(found.err, &constraint) { // then it was not looked at
@@ -135,14 +155,26 @@ func (k *checks) ask(c, issuer *x509.Certificate) (checked, bool) {
 	return found, true
 }
 
-// take accounts for signatures that crypto/x509 checks.
-func (k *checks) take(n int) bool {
+// takeAll accounts for the signatures of a path that crypto/x509 checks, of which the last
+// certificate may be checked by an issuer that is not known.
+func (k *checks) takeAll(certs []*x509.Certificate, anchored bool) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if n > k.left {
+	for _, issuer := range certs[1:] {
+		if !k.take(issuer) {
+			return false
+		}
+	}
+	return anchored || k.take(certs[0])
+}
+
+// take accounts for one signature of an issuer.
+func (k *checks) take(issuer *x509.Certificate) bool {
+	price := priceOf(issuer.PublicKey)
+	if price > k.left {
 		return false
 	}
-	k.left -= n
+	k.left -= price
 	return true
 }
 

@@ -27,3 +27,7 @@ func JavaPath() (string, error) { return javaCacertsPath() }
 
 // AsDirectory is Load of what must be a directory.
 func AsDirectory(path string) (*Truststore, error) { return Options{}.loadDirectory(path) }
+
+// SignaturesChecked counts the signatures of an explanation, as far as they were not of a path
+// that crypto/x509 was asked about.
+func SignaturesChecked(e *VerifyError) int { return len(e.checks.done) }

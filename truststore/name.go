@@ -47,16 +47,38 @@ func lowerASCII(s string) string {
 	}, s)
 }
 
-// altNames lists the names that the certificate has for the purpose.
-func altNames(c *x509.Certificate, p Purpose) []string {
+// altNames lists the first names that the certificate has for the purpose, as many as texts
+// show, and counts them all.
+func altNames(c *x509.Certificate, p Purpose) (names []string, n int) {
+	all := c.DNSNames
 	if p == Email {
-		return c.EmailAddresses
+		all = c.EmailAddresses
 	}
-	names := append([]string(nil), c.DNSNames...)
-	for _, ip := range c.IPAddresses {
+	n = len(all)
+	names = slices.Clone(all[:min(n, maxNames)])
+	if p == Email {
+		return names, n
+	}
+	for _, ip := range c.IPAddresses[:min(len(c.IPAddresses), maxNames-len(names))] {
 		names = append(names, ip.String())
 	}
-	return names
+	return names, n + len(c.IPAddresses)
+}
+
+// hostFits is Certificate.VerifyHostname, which takes a megabyte to look at ten thousand names.
+func hostFits(c *x509.Certificate, host string) bool {
+	few := &x509.Certificate{IPAddresses: c.IPAddresses}
+	bare := strings.TrimSuffix(host, ".")
+	domain := bare[max(strings.IndexByte(bare, '.'), 0):]
+	for _, name := range c.DNSNames {
+		if strings.EqualFold(name, bare) || strings.EqualFold(name, host) || strings.HasPrefix(name, "*") && strings.EqualFold(name[1:], domain) {
+			few.DNSNames = append(few.DNSNames, name)
+		}
+		if len(few.DNSNames) == maxNames { // of one spelling; the rest says no more
+			break
+		}
+	}
+	return few.VerifyHostname(host) == nil
 }
 
 // commonNameFits reports whether the common name, which no longer counts, is

@@ -62,11 +62,18 @@ func (f *finder) from(certs []*x509.Certificate, reasons []Reason) *path {
 		}
 	}
 	var near namesakes
+	var key []byte // that made the signature, once it is known
 	try := func(issuer *x509.Certificate, anchor bool) {
 		if len(certs) >= maxExplainDepth || containsCert(certs, issuer) || best != nil && best.good() {
 			return
 		}
+		if key != nil && !bytes.Equal(key, issuer.RawSubjectPublicKeyInfo) {
+			return
+		}
 		found, ok := f.checks.ask(c, issuer)
+		if found.signed {
+			key = issuer.RawSubjectPublicKeyInfo
+		}
 		if !ok {
 			near.unknown = true
 			return
@@ -88,14 +95,20 @@ func (f *finder) from(certs []*x509.Certificate, reasons []Reason) *path {
 			take(f.from(join(certs, issuer), next))
 		}
 	}
+	named, sent := f.store.named(c.RawIssuer), f.sentAs(c.RawIssuer)
+	if len(certs) > 1 && len(named)+len(sent) > 1 && selfIssued(c) {
+		if own, _ := f.checks.ask(c, c); own.signed {
+			named, sent = nil, nil // its namesakes need not be asked
+		}
+	}
 	// Those that the key identifier means come first, since not all can be checked.
 	for _, byKeyID := range []bool{true, false} {
-		for _, issuer := range f.store.named(c.RawIssuer) {
+		for _, issuer := range named {
 			if meant(c, issuer) == byKeyID {
 				try(issuer, true)
 			}
 		}
-		for _, issuer := range f.sentAs(c.RawIssuer) {
+		for _, issuer := range sent {
 			if meant(c, issuer) == byKeyID {
 				try(issuer, false)
 			}

@@ -3,6 +3,7 @@ package truststore
 import (
 	"crypto/sha256"
 	"crypto/x509"
+	"encoding/asn1"
 	"encoding/hex"
 	"fmt"
 	"strings"
@@ -41,24 +42,27 @@ func subject(c *x509.Certificate) string {
 	if s := certinfo.Subject(c); s != "" {
 		return cut(s, maxName)
 	}
-	if names := append(altNames(c, Server), c.EmailAddresses...); len(names) > 0 {
-		return printable(names[0])
+	for _, p := range []Purpose{Server, Email} {
+		if names, n := altNames(c, p); n > 0 {
+			return printable(names[0])
+		}
 	}
-	return "serial " + cut(fmt.Sprintf("%x", c.SerialNumber), maxName)
+	return "serial " + certinfo.Brief(c).Serial
 }
 
 func quoteSubject(c *x509.Certificate) string { return `"` + subject(c) + `"` }
 
-// listNames names at most maxNames names: "a, b and 3 more".
-func listNames(names []string) string {
+// listNames names at most maxNames of n names: "a, b and 3 more".
+func listNames(names []string, n int) string {
 	var b strings.Builder
-	for i, n := range names[:min(len(names), maxNames)] {
+	shown := names[:min(len(names), maxNames)]
+	for i, name := range shown {
 		if i > 0 {
 			b.WriteString(", ")
 		}
-		b.WriteString(cut(trustkeep.Printable(n), 80))
+		b.WriteString(cut(trustkeep.Printable(name), 80))
 	}
-	if more := len(names) - maxNames; more > 0 {
+	if more := n - len(shown); more > 0 {
 		fmt.Fprintf(&b, " and %d more", more)
 	}
 	return b.String()
@@ -89,19 +93,29 @@ var usageNames = map[x509.ExtKeyUsage]string{
 	x509.ExtKeyUsageOCSPSigning:     "OCSPSigning",
 }
 
+// oidText prints the first arcs of an object identifier, which can have any number.
+func oidText(oid asn1.ObjectIdentifier) string {
+	const most = 40
+	if len(oid) > most {
+		return oid[:most].String() + "…"
+	}
+	return oid.String()
+}
+
 // usages lists the extended key usages by the names of RFC 5280 section
 // 4.2.1.12.
 func usages(c *x509.Certificate) string {
 	var names []string
-	for _, u := range c.ExtKeyUsage {
+	n := len(c.ExtKeyUsage) + len(c.UnknownExtKeyUsage)
+	for _, u := range c.ExtKeyUsage[:min(len(c.ExtKeyUsage), maxNames)] {
 		if n, ok := usageNames[u]; ok {
 			names = append(names, n)
 		} else {
 			names = append(names, fmt.Sprintf("usage %d", u))
 		}
 	}
-	for _, oid := range c.UnknownExtKeyUsage {
-		names = append(names, oid.String())
+	for _, oid := range c.UnknownExtKeyUsage[:min(len(c.UnknownExtKeyUsage), maxNames-len(names))] {
+		names = append(names, oidText(oid))
 	}
-	return listNames(names)
+	return listNames(names, n)
 }

@@ -16,7 +16,13 @@ const (
 // content, so texts are cut to 160 bytes and the list of names to five. For nil it returns the
 // zero Certificate.
 func Brief(c *x509.Certificate) trustkeep.Certificate {
-	d := trustkeep.DescribeCertificate(c)
+	if c == nil {
+		return trustkeep.Certificate{}
+	}
+	few := *c // since all that is left out costs as well
+	few.DNSNames, few.IPAddresses = first(c.DNSNames), first(c.IPAddresses)
+	few.EmailAddresses, few.URIs = first(c.EmailAddresses), first(c.URIs)
+	d := trustkeep.DescribeCertificate(&few)
 	for _, text := range []*string{&d.Subject, &d.Issuer, &d.Serial} {
 		*text = Cut(*text, maxText)
 	}
@@ -26,6 +32,8 @@ func Brief(c *x509.Certificate) trustkeep.Certificate {
 	}
 	return d
 }
+
+func first[T any](list []T) []T { return list[:min(len(list), maxNames)] }
 
 // Cut shortens a text to at most n bytes, on a rune boundary.
 func Cut(s string, n int) string {
