@@ -54,6 +54,8 @@ type Options struct {
 
 	// CRLs are lists at hand. See LoadCRLs.
 	CRLs []*CRL
+	// Watched are lists at hand that follow files and folders. See WatchCRLs.
+	Watched []*WatchedCRLs
 	// FetchCRL gets the list at a URL that a certificate names (RFC 5280
 	// section 4.2.1.13), in DER or PEM. It must bound what it reads. If nil, no
 	// list is fetched. Several goroutines may call it and FetchOCSP at once, also for
@@ -106,7 +108,7 @@ type Checker struct {
 }
 
 // New returns a Checker. It fails with trustkeep.ErrInvalid for a Mode or Coverage out of
-// range, for a negative duration or size and for a nil CRL.
+// range, for a negative duration or size and for a nil CRL or WatchedCRLs.
 func New(o Options) (*Checker, error) {
 	if min(o.Timeout, o.MaxAge, o.Skew, o.RetryAfter) < 0 || o.MaxCached < 0 {
 		return nil, fmt.Errorf("revocation: negative bound: %w", trustkeep.ErrInvalid)
@@ -123,6 +125,10 @@ func New(o Options) (*Checker, error) {
 	if o.Clock == nil {
 		o.Clock = time.Now
 	}
+	if slices.Contains(o.Watched, nil) {
+		return nil, &trustkeep.Error{Op: "revocation: nil WatchedCRLs", Err: trustkeep.ErrInvalid, Hint: "was the error of watching checked?"}
+	}
+	o.Watched = slices.Clone(o.Watched)
 	c := &Checker{o: o, lists: map[string][]*CRL{}, cache: newCache(o.MaxCached, o.RetryAfter, o.Clock)}
 	for _, l := range o.CRLs {
 		if l == nil {
@@ -347,4 +353,10 @@ func (c *Checker) namedByLists(q question) error {
 }
 
 // held returns the lists of the caller that are of the issuer's name.
-func (c *Checker) held(q question) []*CRL { return c.lists[string(q.cert.RawIssuer)] }
+func (c *Checker) held(q question) []*CRL {
+	lists := c.lists[string(q.cert.RawIssuer)]
+	for _, w := range c.o.Watched {
+		lists = slices.Concat(lists, w.of(q.cert.RawIssuer))
+	}
+	return lists
+}

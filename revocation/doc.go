@@ -15,6 +15,9 @@
 //	}
 //	cfg, err := tlsctx.Builder{Trusted: partners, Revocation: checker}.Client()
 //
+// Lists that others put into a file or a folder are followed by [WatchCRLs], for
+// Options.Watched.
+//
 // A Checker uses the network only through [Options.FetchCRL] and [Options.FetchOCSP], for
 // which HTTP has implementations.
 //
