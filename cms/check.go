@@ -62,11 +62,14 @@ func (v *verifier) signer(info *signerInfo, about *SignerError) (*Signer, error)
 		if v.attempts++; v.attempts > maxAttempts {
 			return nil, fmt.Errorf("more than %d signatures and certificates to try: %w", maxAttempts, trustkeep.ErrLimit)
 		}
-		verdict, err := v.accept(c, info, h, digest)
+		s := &Signer{Certificate: c, Hash: h.hash}
+		err := v.accept(s, info, h, digest)
 		if err == nil {
-			s := &Signer{Certificate: c, Verdict: verdict, Hash: h.hash}
 			if info.signed != nil {
 				s.SigningTime = info.signed.signingTime
+				for _, a := range info.signed.others {
+					s.Attributes = append(s.Attributes, a.public())
+				}
 			}
 			return s, nil
 		}
@@ -98,8 +101,10 @@ func (v *verifier) candidates(to ref) []*x509.Certificate {
 	for _, c := range v.o.Certificates {
 		add(c)
 	}
-	for c := range v.snapshot.All() {
-		add(c)
+	if v.snapshot != nil { // a time stamp has none: see verifyToken
+		for c := range v.snapshot.All() {
+			add(c)
+		}
 	}
 	return found
 }
@@ -125,38 +130,53 @@ func (v *verifier) checkContent(info *signerInfo, digest []byte) error {
 }
 
 // accept checks the signature with the key of a certificate and asks whether
-// that certificate is trusted.
-func (v *verifier) accept(c *x509.Certificate, info *signerInfo, h *hashSpec, digest []byte) (*truststore.Verdict, error) {
+// that certificate is trusted, now or at the time of a time stamp.
+func (v *verifier) accept(s *Signer, info *signerInfo, h *hashSpec, digest []byte) error {
+	c := s.Certificate
 	if !bearable(c) {
-		return nil, unsupported("RSA key of extraordinary size")
+		return unsupported("RSA key of extraordinary size")
 	}
 	if err := info.checkSignature(keyOf(c), h, digest); err != nil {
-		return nil, err
+		return err
 	}
 	if !signs(c) {
-		return nil, unsupported("certificate whose key usage excludes signatures")
+		return unsupported("certificate whose key usage excludes signatures")
 	}
-	purpose := truststore.Email
+	purpose, at := truststore.Email, v.now
 	if v.o.AnyPurpose {
 		purpose = truststore.Any
 	}
-	others := make([]*x509.Certificate, 0, len(v.certificates)+len(v.o.Certificates))
-	for _, list := range [][]*x509.Certificate{v.o.Certificates, v.certificates} {
+	if v.stamps != nil {
+		s.TimeStamp, s.TimeStampError = v.timeStamp(info)
+	}
+	if s.TimeStamp != nil {
+		// At the latest, which is the stricter reading.
+		if stamped := s.TimeStamp.Time.Add(s.TimeStamp.Accuracy); stamped.Before(at) {
+			at = stamped
+		}
+	}
+	var err error
+	s.Verdict, err = v.judge(v.snapshot, c, v.certificates, truststore.VerifyOptions{Purpose: purpose, Name: v.o.Address, Time: at})
+	return v.hint(c, info, s, err)
+}
+
+// judge asks whether a certificate is trusted. Those of the message and of the caller may
+// complete its chain.
+func (v *verifier) judge(by *truststore.Snapshot, c *x509.Certificate, sent []*x509.Certificate, o truststore.VerifyOptions) (*truststore.Verdict, error) {
+	o.Intermediates = make([]*x509.Certificate, 0, len(sent)+len(v.o.Certificates))
+	for _, list := range [][]*x509.Certificate{v.o.Certificates, sent} {
 		for _, other := range list {
 			if other != nil && other != c {
-				others = append(others, other)
+				o.Intermediates = append(o.Intermediates, other)
 			}
 		}
 	}
-	verdict, err := v.snapshot.Verify([]*x509.Certificate{c}, truststore.VerifyOptions{
-		Purpose: purpose, Name: v.o.Address, Time: v.now, Intermediates: others,
-		Revocation: v.o.Revocation, RevocationExempt: v.o.RevocationExempt, Context: v.o.Context,
-	})
-	return verdict, v.hint(c, err)
+	o.Revocation, o.RevocationExempt, o.Context = v.o.Revocation, v.o.RevocationExempt, v.o.Context
+	return by.Verify([]*x509.Certificate{c}, o)
 }
 
 // hint adds to the refusal of a certificate what this package knows about it.
-func (v *verifier) hint(c *x509.Certificate, err error) error {
+func (v *verifier) hint(c *x509.Certificate, info *signerInfo, s *Signer, err error) error {
 	var refused *truststore.VerifyError
 	if !errors.As(err, &refused) {
 		return err
@@ -166,6 +186,12 @@ func (v *verifier) hint(c *x509.Certificate, err error) error {
 	}
 	if is(truststore.CodeWrongUsage) && !v.o.AnyPurpose {
 		err = fmt.Errorf("%w; VerifyOptions.AnyPurpose accepts certificates that are not for e-mail", err)
+	}
+	switch {
+	case s.TimeStampError != nil:
+		err = fmt.Errorf("%w; judged now, since its time stamp does not count: %v", err, s.TimeStampError)
+	case is(truststore.CodeExpired) && v.stamps == nil && info.isStamped():
+		err = fmt.Errorf("%w; it has a time stamp, which counts under VerifyOptions.TimeStampTrust", err)
 	}
 	if is(truststore.CodeUnknownIssuer) || is(truststore.CodeIncompleteChain) {
 		for _, u := range v.unread {

@@ -3,6 +3,8 @@ package cms_test
 import (
 	"bytes"
 	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"os"
 	"path/filepath"
@@ -61,6 +63,16 @@ func fixtureTrust(t testing.TB) *truststore.Truststore {
 	return trust
 }
 
+func fixtureStamps(t testing.TB) *truststore.Truststore {
+	t.Helper()
+	block, _ := pem.Decode(fixture(t, "tsa.crt"))
+	c, err := x509.ParseCertificate(block.Bytes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return truststore.New(c)
+}
+
 func TestFixtures(t *testing.T) {
 	content := fixture(t, "content.txt")
 	rsa, ec, trust := fixtureIdentity(t, "rsa"), fixtureIdentity(t, "ec"), fixtureTrust(t)
@@ -91,6 +103,10 @@ func TestFixtures(t *testing.T) {
 		if got, err := cms.VerifyDetached(message, bytes.NewReader(content), trust); err != nil || len(got.Signers) != 1 {
 			t.Errorf("%s: %+v, %v", name, got, err)
 		}
+	}
+	o := cms.VerifyOptions{Trust: trust, TimeStampTrust: fixtureStamps(t)}
+	if got, err := o.Verify(fixture(t, "stamped.der")); err != nil || got.Signers[0].TimeStamp == nil || got.Signers[0].TimeStamp.Policy != "1.2.3.4" || got.Signers[0].TimeStamp.Serial.Int64() != 2 {
+		t.Errorf("stamped: %+v, %v", got, err)
 	}
 	// Certificates alone are nobody's signature.
 	if got, err := cms.VerifyDetached(fixture(t, "certificates.p7b"), bytes.NewReader(content), trust); !errors.Is(err, trustkeep.ErrEmpty) || got != nil {

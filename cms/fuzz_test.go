@@ -2,6 +2,7 @@ package cms_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"strings"
@@ -16,7 +17,7 @@ var fuzzLimits = trustkeep.Limits{MaxSize: 1 << 20, MaxIterations: 5000}
 
 // seeds adds the fixtures.
 func seeds(f *testing.F) {
-	for _, pattern := range []string{"sealed-*", "signed*", "detached.*", "*.p7b"} {
+	for _, pattern := range []string{"sealed-*", "signed*", "detached.*", "*.p7b", "stamped.der"} {
 		for _, message := range fixtures(f, pattern) {
 			f.Add(message)
 		}
@@ -52,9 +53,9 @@ func FuzzOpen(f *testing.F) {
 
 func FuzzVerify(f *testing.F) {
 	seeds(f)
-	trust, content := fixtureTrust(f), fixture(f, "content.txt")
+	trust, stamps, content := fixtureTrust(f), fixtureStamps(f), fixture(f, "content.txt")
 	f.Fuzz(func(t *testing.T, message []byte) {
-		o := cms.VerifyOptions{Trust: trust, Limits: fuzzLimits}
+		o := cms.VerifyOptions{Trust: trust, TimeStampTrust: stamps, Limits: fuzzLimits}
 		got, err := o.Verify(message)
 		if err != nil && (got != nil || !typed(err)) {
 			t.Fatalf("%+v, %v", got, err)
@@ -62,6 +63,9 @@ func FuzzVerify(f *testing.F) {
 		// Whatever else the message says, only what was signed can be in it.
 		if err == nil && (len(got.Signers) == 0 || !bytes.Equal(got.Content, content)) {
 			t.Fatalf("forged: %+v", got)
+		}
+		if err == nil && got.Signers[0].TimeStamp != nil && got.Signers[0].TimeStamp.Serial.Int64() != 2 {
+			t.Fatalf("forged: %+v", got.Signers[0].TimeStamp)
 		}
 		r, again := o.Reader(&drip{r: bytes.NewReader(message)})
 		if again == nil {
@@ -132,6 +136,19 @@ func FuzzDecompress(f *testing.F) {
 			return
 		}
 		if got, err := cms.Decompress(must(cms.Compress(got))); err != nil || !bytes.Equal(got, streamed) {
+			t.Fatalf("%d bytes, %v", len(got), err)
+		}
+	})
+}
+
+// No answer of an authority but that to the request, which has a new nonce each time, is taken.
+func FuzzTimeStampReply(f *testing.F) {
+	f.Add(fixture(f, "reply.tsr"))
+	f.Add([]byte("0\x1e0\x1c\x02\x01\x020\x13\x0c\x11bad request, sorry\x03\x02\x05\x20"))
+	ec := fixtureIdentity(f, "ec")
+	f.Fuzz(func(t *testing.T, reply []byte) {
+		o := cms.SignOptions{TimeStamp: func(context.Context, []byte) ([]byte, error) { return reply, nil }}
+		if got, err := o.Sign([]byte("content"), ec); err == nil || got != nil || !typed(err) && !errors.Is(err, trustkeep.ErrRejected) {
 			t.Fatalf("%d bytes, %v", len(got), err)
 		}
 	})

@@ -2,6 +2,7 @@ package cms
 
 import (
 	"bytes"
+	"context"
 	"crypto"
 	"fmt"
 	"io"
@@ -53,6 +54,16 @@ type SignOptions struct {
 	// KeyIDs names signers by subject key identifier instead of issuer and
 	// serial number.
 	KeyIDs bool
+	// Attributes are signed besides content type, digest and signing time.
+	Attributes []Attribute
+	// TimeStamp asks a time-stamp authority (RFC 3161) about each signature, so that it can be
+	// judged by its time when certificates have expired. If nil, there is no time stamp.
+	TimeStamp TimeStampFunc
+	// TimeStampPolicy is the object identifier of the policy that the authority must follow.
+	// If empty, any will do.
+	TimeStampPolicy string
+	// Context is handed to TimeStamp. If nil, context.Background.
+	Context context.Context
 	// Clock tells the signing time that is stated in the signature. If nil, time.Now.
 	Clock func() time.Time
 }
@@ -64,7 +75,8 @@ type SignOptions struct {
 // The error wraps trustkeep.ErrEmpty without identities,
 // trustkeep.ErrKeyMismatch, trustkeep.ErrUnsupported for keys and hashes that cannot
 // be used, trustkeep.ErrInvalid for options out of range and nil identities, or is that
-// of a key in hardware.
+// of a key in hardware. With TimeStamp it can be its error, trustkeep.ErrRejected where the
+// authority refuses, or trustkeep.ErrCorrupt for an answer to another question.
 func (o SignOptions) Sign(content []byte, identities ...trustkeep.Identity) ([]byte, error) {
 	const op = "sign"
 	s, err := o.signature(identities)
@@ -127,7 +139,9 @@ type signature struct {
 	signers      []*signer
 	digests      digests
 	certificates [][]byte
+	attributes   [][]byte
 	time         time.Time
+	stamp        func(h *hashSpec, signature []byte) ([]byte, error) // nil for none
 }
 
 func (o SignOptions) signature(identities []trustkeep.Identity) (*signature, error) {
@@ -139,6 +153,12 @@ func (o SignOptions) signature(identities []trustkeep.Identity) (*signature, err
 		return nil, invalid(fmt.Sprintf("inclusion %d", uint8(o.Include)))
 	}
 	s := new(signature)
+	if s.attributes, err = encodeAttributes(o.Attributes); err != nil {
+		return nil, err
+	}
+	if s.stamp, err = o.stamping(); err != nil {
+		return nil, err
+	}
 	for _, id := range ids {
 		sg, err := o.signer(id)
 		if err != nil {
@@ -209,7 +229,7 @@ func (s *signature) frames(after []byte) []berio.Frame {
 func (s *signature) after() ([]byte, error) {
 	var infos [][]byte
 	for _, sg := range s.signers {
-		info, err := sg.info(s.digests.sum(sg.hash), s.time)
+		info, err := sg.info(s.digests.sum(sg.hash), s.time, s.attributes, s.stamp)
 		if err != nil {
 			return nil, fmt.Errorf("identity %s: %w", quoted(sg.leaf), err)
 		}

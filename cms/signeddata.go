@@ -35,6 +35,7 @@ type verifier struct {
 	o        VerifyOptions
 	now      time.Time
 	snapshot *truststore.Snapshot
+	stamps   *truststore.Snapshot // VerifyOptions.TimeStampTrust; nil for none
 	r        *berio.Reader
 	content  io.Reader // nil where the message holds none
 	kind     oid
@@ -46,8 +47,10 @@ type verifier struct {
 	certificates []*x509.Certificate
 	unread       []unread
 	attempts     int
-	result       *Verified
-	err          error
+
+	stampAttempts int
+	result        *Verified
+	err           error
 }
 
 // start reads up to the content. size is that of the input, negative if
@@ -66,6 +69,11 @@ func (o VerifyOptions) start(src io.Reader, size int64) (*verifier, error) {
 	}
 	if given.NilPointer(o.Revocation) {
 		return nil, &trustkeep.Error{Op: "Revocation", Err: trustkeep.ErrInvalid, Hint: "it is a nil pointer; was the error of making it checked?"}
+	}
+	if o.TimeStampTrust != nil {
+		if v.stamps, err = given.Snapshot(o.TimeStampTrust); err != nil {
+			return nil, fmt.Errorf("TimeStampTrust: %w", err)
+		}
 	}
 	clock := o.Clock
 	if clock == nil {
@@ -198,27 +206,33 @@ func (v *verifier) looksLikeAttributes() bool {
 	return err == nil && h.Tag == ber.Set && h.Constructed && (h.Indefinite || h.Size()+h.Length == v.size)
 }
 
-// finish reads what follows the content and checks the signatures.
-func (v *verifier) finish() error {
+// readTail reads what follows the content.
+func (v *verifier) readTail() ([]*signerInfo, error) {
 	if ok, err := v.r.EnterOptional(ber.Context(0)); err != nil {
-		return err
+		return nil, err
 	} else if ok {
 		if err := v.readCertificates(); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	if ok, err := v.r.Has(ber.Context(1)); err != nil {
-		return err
+		return nil, err
 	} else if ok { // CRLs
 		if err := v.r.Skip(); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	infos, err := v.readSigners()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if err := leaveContentInfo(v.r); err != nil {
+	return infos, leaveContentInfo(v.r)
+}
+
+// finish reads what follows the content and checks the signatures.
+func (v *verifier) finish() error {
+	infos, err := v.readTail()
+	if err != nil {
 		return err
 	}
 	result := &Verified{ContentType: v.kind.String()}

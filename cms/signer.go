@@ -89,16 +89,18 @@ func isRoot(der []byte) bool {
 	return err == nil && bytes.Equal(c.RawIssuer, c.RawSubject)
 }
 
-// info returns the SignerInfo (RFC 5652 section 5.3) for content of that digest.
-func (s *signer) info(digest []byte, at time.Time) ([]byte, error) {
+// info returns the SignerInfo (RFC 5652 section 5.3) for content of that digest, with more
+// signed attributes. stamp, if set, yields a time stamp for the signature.
+func (s *signer) info(digest []byte, at time.Time, more [][]byte, stamp func(h *hashSpec, signature []byte) ([]byte, error)) ([]byte, error) {
 	when, err := signingTime(at)
 	if err != nil {
 		return nil, err
 	}
-	attributes := berio.SetOf(berio.Set,
+	attributes := berio.SetOf(berio.Set, append([][]byte{
 		attribute(oidContentType, oidData.der()),
 		attribute(oidSigningTime, when),
-		attribute(oidMessageDigest, berio.TLV(berio.OctetString, digest)))
+		attribute(oidMessageDigest, berio.TLV(berio.OctetString, digest)),
+	}, more...)...)
 	message := attributes
 	if !s.whole {
 		h := s.hash.hash.New()
@@ -109,6 +111,14 @@ func (s *signer) info(digest []byte, at time.Time) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	var unsigned []byte
+	if stamp != nil {
+		token, err := stamp(s.hash, signature)
+		if err != nil {
+			return nil, fmt.Errorf("time stamp: %w", err)
+		}
+		unsigned = berio.SetOf(berio.ContextConstructed(1), attribute(oidTimeStampToken, token))
+	}
 	version := byte(1)
 	if s.ref.keyID != nil {
 		version = 3
@@ -118,11 +128,7 @@ func (s *signer) info(digest []byte, at time.Time) ([]byte, error) {
 	attributes[0] = berio.ContextConstructed(0)
 	return berio.TLV(berio.Sequence,
 		berio.TLV(berio.Integer, []byte{version}), s.ref.der(), algorithm{id: s.hash.id}.der(),
-		attributes, s.algorithm.der(), berio.TLV(berio.OctetString, signature)), nil
-}
-
-func attribute(id oid, value []byte) []byte {
-	return berio.TLV(berio.Sequence, id.der(), berio.TLV(berio.Set, value))
+		attributes, s.algorithm.der(), berio.TLV(berio.OctetString, signature), unsigned), nil
 }
 
 // signingTime encodes a Time as RFC 5652 section 11.3 wants it: UTCTime through

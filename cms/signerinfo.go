@@ -17,6 +17,7 @@ type signerInfo struct {
 	signed    *signedAttributes // nil where absent
 	algorithm algorithm         // of the signature
 	signature []byte
+	unsigned  *ber.Element // the unsigned attributes, not looked into; nil where absent
 }
 
 func parseSignerInfo(e ber.Element) (*signerInfo, error) {
@@ -52,8 +53,12 @@ func parseSignerInfo(e ber.Element) (*signerInfo, error) {
 	if s.signature, err = readOctets(&in); err != nil {
 		return nil, err
 	}
-	if _, _, err = in.ReadOptional(ber.Context(1)); err != nil { // unsigned attributes do not count
+	unsigned, present, err := in.ReadOptional(ber.Context(1))
+	if err != nil {
 		return nil, err
+	}
+	if present {
+		s.unsigned = &unsigned
 	}
 	return s, in.End()
 }
@@ -67,6 +72,7 @@ type signedAttributes struct {
 	contentType   oid
 	messageDigest []byte
 	signingTime   time.Time // zero where there is none that can be read
+	others        []foundAttribute
 }
 
 func parseAttributes(e ber.Element) (*signedAttributes, error) {
@@ -92,7 +98,11 @@ func parseAttributes(e ber.Element) (*signedAttributes, error) {
 			return nil, err
 		}
 		elements = append(elements, e.Full)
-		if err := a.readAttribute(e, seen); err != nil {
+		f, err := readAttribute(e)
+		if err != nil {
+			return nil, err
+		}
+		if err := a.take(f, seen); err != nil {
 			return nil, err
 		}
 	}
@@ -110,50 +120,45 @@ func parseAttributes(e ber.Element) (*signedAttributes, error) {
 // bound can be.
 const maxAttributeDepth = 1 << 10
 
-func (a *signedAttributes) readAttribute(e ber.Element, seen map[oid]bool) error {
-	in, err := e.Children()
-	if err != nil {
-		return err
-	}
-	id, err := readOID(&in)
-	if err != nil {
-		return err
-	}
-	set, err := in.Read(ber.Set)
-	if err != nil {
-		return err
-	}
-	if err := in.End(); err != nil {
-		return err
-	}
-	if id != oidContentType && id != oidMessageDigest && id != oidSigningTime {
+func (a *signedAttributes) take(f foundAttribute, seen map[oid]bool) error {
+	if f.id != oidContentType && f.id != oidMessageDigest && f.id != oidSigningTime {
+		a.others = append(a.others, f)
 		return nil
 	}
-	if seen[id] {
+	if seen[f.id] {
 		return corrupt("signed attribute given twice")
 	}
-	seen[id] = true
-	values, err := set.Children()
-	if err != nil {
-		return err
+	seen[f.id] = true
+	if len(f.values) != 1 {
+		return corrupt("signed attribute of other than one value")
 	}
-	switch id {
+	value := ber.New(f.values[0], ber.Rules{MaxDepth: maxAttributeDepth})
+	var err error
+	switch f.id {
 	case oidContentType:
-		a.contentType, err = readOID(&values)
+		a.contentType, err = readOID(&value)
 	case oidMessageDigest:
-		a.messageDigest, err = readOctets(&values)
+		a.messageDigest, err = readOctets(&value)
 	case oidSigningTime:
-		var value ber.Element
-		if value, err = values.Next(); err == nil {
-			// Stated only, so an odd spelling is no reason to refuse.
-			var t time.Time
-			if _, bad := asn1.Unmarshal(value.Full, &t); bad == nil {
-				a.signingTime = t
-			}
+		// Stated only, so an odd spelling is no reason to refuse.
+		var t time.Time
+		if _, bad := asn1.Unmarshal(f.values[0], &t); bad == nil {
+			a.signingTime = t
 		}
 	}
-	if err != nil {
-		return err
+	return err
+}
+
+// find returns the attribute of that type, an error for several, and no values for none.
+func (a *signedAttributes) find(id oid) (found foundAttribute, err error) {
+	for _, f := range a.others {
+		if f.id != id {
+			continue
+		}
+		if found.values != nil {
+			return found, corrupt("signed attribute given twice")
+		}
+		found = f
 	}
-	return values.End()
+	return found, nil
 }

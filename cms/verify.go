@@ -51,13 +51,18 @@ type VerifyOptions struct {
 	Certificates []*x509.Certificate
 	// Revocation, if set, can refuse a signer whom Trust trusts. *revocation.Checker
 	// implements it. It is asked once the signature has been found good, and Verify waits
-	// while it fetches. If nil, nobody is asked.
+	// while it fetches; about the authority of a time stamp, and about a signer who is judged
+	// by one, it is asked for the time of the stamp. If nil, nobody is asked.
 	Revocation truststore.RevocationChecker
 	// RevocationExempt lists certificates that Revocation is not asked about. If nil, none
 	// is exempt.
 	RevocationExempt []*x509.Certificate
 	// Context ends the waiting of Revocation. If nil, the checker's own bound does.
 	Context context.Context
+	// TimeStampTrust decides which time-stamp authorities (RFC 3161) count. Where one of
+	// them has stamped a signature, its signer is judged by that time and not by now, so
+	// that a signature outlives its certificate. If nil, time stamps do not count.
+	TimeStampTrust truststore.Source
 	// Clock tells the time at which certificates must be valid; the signing
 	// time that a message states proves nothing. If nil, time.Now.
 	Clock func() time.Time
@@ -93,6 +98,14 @@ type Signer struct {
 	// SigningTime is what the signer states; zero where nothing readable is
 	// stated. It proves nothing about when the signature was made.
 	SigningTime time.Time
+	// Attributes are the signed attributes besides content type, message digest and
+	// signing time, in the order of the message.
+	Attributes []Attribute
+	// TimeStamp is the time stamp by whose time the signer was judged; nil where none counts
+	// and it was judged now. TimeStampError then says why not; nil where there is none or
+	// VerifyOptions.TimeStampTrust is nil.
+	TimeStamp      *TimeStamp
+	TimeStampError error
 }
 
 // Verify checks a SignedData (RFC 5652 section 5) that holds its content, and
