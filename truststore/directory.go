@@ -88,6 +88,7 @@ func readDirectory(path string, l trustkeep.Limits) ([]namedFile, error) {
 
 func (o Options) openDirectory(files []namedFile) (*Truststore, error) {
 	var certs []*x509.Certificate
+	var bounds []*Snapshot
 	var findings []trustkeep.Finding
 	limits := o.Limits.WithDefaults()
 	for _, f := range files {
@@ -104,6 +105,7 @@ func (o Options) openDirectory(files []namedFile) (*Truststore, error) {
 			continue
 		}
 		certs = append(certs, one.Certificates()...)
+		bounds = append(bounds, one.current().snapshot)
 		if len(certs) > limits.MaxEntries {
 			return nil, fmt.Errorf("more than %d certificates: %w", limits.MaxEntries, trustkeep.ErrLimit)
 		}
@@ -117,6 +119,7 @@ func (o Options) openDirectory(files []namedFile) (*Truststore, error) {
 	}
 	t := New(certs...)
 	s := t.current()
+	s.adopt(mergeScopes(bounds))
 	s.findings, s.origin.format = findings, trustkeep.PEM
 	t.clock, t.limits = o.Clock, o.Limits
 	return t, nil

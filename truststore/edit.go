@@ -91,9 +91,9 @@ func (t *Truststore) RemoveCertificate(cert *x509.Certificate) error {
 }
 
 // Set trusts these certificates in place of all that the store trusts, in one step: no
-// handshake sees a part of the change. Each gets an alias as in New; scopes end. Nothing
-// happens where the certificates are what the store has, in this order. It
-// fails with trustkeep.ErrInvalid on a nil store.
+// handshake sees a part of the change. Certificates that stay keep their aliases and
+// scopes; others get an alias as in New, and no scope. Nothing happens where the certificates are
+// what the store has, in this order. It fails with trustkeep.ErrInvalid on a nil store.
 func (t *Truststore) Set(certs ...*x509.Certificate) error {
 	if t == nil {
 		return errNil("set")
@@ -104,13 +104,44 @@ func (t *Truststore) Set(certs ...*x509.Certificate) error {
 	}
 	defer release()
 	old := t.current()
-	fresh := New(certs...).current()
-	if len(old.scopes) == 0 && slices.EqualFunc(trustedOf(old.entries), trustedOf(fresh.entries), (*x509.Certificate).Equal) {
-		return nil
+	had := make(map[fingerprint][]*entry.Entry)
+	for _, e := range old.entries {
+		if c := trusted(e); c != nil {
+			sum := sha256.Sum256(c.Raw)
+			had[sum] = append(had[sum], e)
+		}
 	}
 	b := newEditor(old)
-	b.entries, b.scopes = fresh.entries, nil
-	t.advance(old, b.state(old.snapshot.generation+1))
+	b.entries, b.aliases, b.certs = nil, make(map[string]bool), make(map[[32]byte]bool)
+	stays := make(map[string]bool) // aliases, by entry.Fold
+	for _, c := range certs {
+		if c != nil {
+			for _, e := range had[sha256.Sum256(c.Raw)] {
+				stays[entry.Fold(e.Alias)], b.aliases[entry.Fold(e.Alias)] = true, true
+			}
+		}
+	}
+	for _, c := range certs {
+		if c == nil || b.has(c) {
+			continue
+		}
+		sum := sha256.Sum256(c.Raw)
+		if kept := had[sum]; len(kept) > 0 {
+			b.entries, b.certs[sum] = append(b.entries, kept...), true
+			continue
+		}
+		b.add(b.freeAlias(c), c, time.Time{})
+	}
+	for folded := range b.scopes {
+		if !stays[folded] {
+			b.dropScope(folded)
+		}
+	}
+	next := b.state(old.snapshot.generation + 1)
+	if slices.EqualFunc(next.snapshot.certs, old.snapshot.certs, (*x509.Certificate).Equal) {
+		return nil
+	}
+	t.advance(old, next)
 	return nil
 }
 

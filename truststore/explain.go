@@ -107,6 +107,10 @@ func (s *Snapshot) beyond(code trustkeep.Code, chain []*x509.Certificate, o Veri
 	}
 	switch code {
 	case CodePinMismatch:
+		if slices.ContainsFunc(o.Pins, func(p Pin) bool { return p.Fits(chain[0]) }) {
+			return Reason{code, "it is trusted and pinned, but the pin is bound to another name than the one asked for",
+				"find out why the peer answers under that name, and pin it for that name as well if it may"}, true
+		}
 		return Reason{code, "it is trusted, but neither it (" + PinCertificate(chain[0]).String() + ") nor its key (" + PinKey(chain[0]).String() + ") is pinned",
 			"find out why the peer has changed its certificate, and pin the new one"}, true
 	case CodeWrongName:

@@ -64,7 +64,7 @@ func (e *VerifyError) AcceptedBy(s *Snapshot) bool {
 	leaf := e.Chain[0]
 	p := &path{certs: e.Chain[:1], anchored: true}
 	if !s.Contains(leaf) {
-		if !fitsAny(s.pins, leaf) && len(leafReasons(leaf, o)) > 0 {
+		if !o.fitsAny(s.pins, leaf) && len(leafReasons(leaf, o)) > 0 {
 			return false // whoever issued it
 		}
 		p = s.follow(e.Chain, o, k)

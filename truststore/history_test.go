@@ -58,3 +58,62 @@ func TestActivate(t *testing.T) {
 		t.Errorf("%+v", d)
 	}
 }
+
+// Going back restores the scopes of the generation, wider and narrower ones.
+func TestActivateRestoresScopes(t *testing.T) {
+	pki := testpki.New(t, testpki.Options{})
+	store := truststore.New(pki.Root.Cert)
+	alias, leaf := store.Aliases()[0], pki.Server(host)
+	accepted := func() bool {
+		_, err := store.Verify(leaf.Chain, truststore.VerifyOptions{Name: host, Time: pki.Now()})
+		return err == nil
+	}
+	unbounded := store.Generation()
+	noError(t, store.SetScope(alias, truststore.Scope{Purposes: []truststore.Purpose{truststore.Client}}))
+	forClients := store.Generation()
+	noError(t, store.SetScope(alias, truststore.Scope{Names: []string{host}}))
+	forHost := store.Generation()
+	noError(t, store.Remove(alias))
+	for generation, want := range map[uint64]bool{unbounded: true, forClients: false, forHost: true} {
+		noError(t, store.Activate(generation))
+		if accepted() != want {
+			t.Errorf("generation %d: accepted %v, want %v", generation, !want, want)
+		}
+		if s, _ := store.Snapshot(); s.Plain() != (generation == unbounded) {
+			t.Errorf("generation %d: plain %v", generation, s.Plain())
+		}
+	}
+}
+
+// Set keeps the alias and the scope of what stays, and gives them to nothing else.
+func TestSetKeepsScopes(t *testing.T) {
+	pki, other := testpki.New(t, testpki.Options{}), testpki.New(t, testpki.Options{Name: "Other"})
+	store := truststore.New()
+	noError(t, store.Add("mine", pki.Root.Cert))
+	noError(t, store.Add("other", other.Root.Cert))
+	noError(t, store.SetScope("mine", truststore.Scope{Purposes: []truststore.Purpose{truststore.Client}}))
+	leaf := pki.Server(host)
+	refused := func(when string) {
+		t.Helper()
+		if _, err := store.Verify(leaf.Chain, truststore.VerifyOptions{Name: host, Time: pki.Now()}); code(err) != truststore.CodeOutOfScope {
+			t.Errorf("%s: %v", when, err)
+		}
+	}
+	generation := store.Generation()
+	noError(t, store.Set(pki.Root.Cert, other.Root.Cert, pki.Root.Cert, nil))
+	if store.Generation() != generation {
+		t.Error("nothing changed, and there is a new generation")
+	}
+	refused("the same certificates")
+	noError(t, store.Set(other.Intermediate.Cert, pki.Root.Cert))
+	refused("another certificate beside it")
+	if got := store.Aliases(); len(got) != 2 || got[1] != "mine" {
+		t.Errorf("aliases %q", got)
+	}
+	// What goes takes its scope along.
+	noError(t, store.Set(other.Root.Cert))
+	noError(t, store.Add("mine", pki.Root.Cert))
+	if _, err := store.Verify(leaf.Chain, truststore.VerifyOptions{Name: host, Time: pki.Now()}); err != nil {
+		t.Error(err)
+	}
+}

@@ -40,7 +40,8 @@ type Options struct {
 // (see Authenticated).
 //
 // Only certificates that the store offers for trusting count: trusted entries of
-// Java's formats, and all certificates of a file without private keys. The
+// Java's formats, and all certificates of a file without private keys. OpenSSL's TRUSTED
+// CERTIFICATE counts for the purposes that it allows and does not reject, as a Scope. The
 // certificates of a private key's chain never do. A store that holds nothing at
 // all is loaded and trusts nobody until something is added; one that holds
 // something, but no certificate to trust, is an error, since it is most likely
@@ -148,16 +149,18 @@ func fromStore(store *entry.Store) *state {
 	}}
 	var certs []*entry.Certificate
 	for _, e := range store.Entries {
-		if e.Kind == entry.Trusted {
+		if e.Kind == entry.Trusted || e.Trust != nil {
 			certs = append(certs, e.Chain...)
 		}
 	}
 	entry.ParseAll(certs)
-	s.snapshot = newSnapshot(1, trustedOf(store.Entries), nil)
+	s.entries, s.scopes = bounded(s.entries)
+	s.snapshot = newSnapshot(1, trustedOf(s.entries), nil)
+	s.snapshot.scopes = scopesOf(s.entries, s.scopes)
 	for _, f := range store.Findings {
 		s.findings = append(s.findings, trustkeep.Finding{Alias: f.Alias, Code: trustkeep.Code(f.Code), Text: trustkeep.Printable(f.Text)})
 	}
-	for _, e := range store.Entries {
+	for _, e := range s.entries {
 		if p, ok := findingOf(e); ok {
 			s.findings = append(s.findings, p)
 		}

@@ -179,6 +179,55 @@ func TestPins(t *testing.T) {
 	}
 }
 
+// The holder of a pinned key can name itself as it likes: a pin that is bound to a name counts
+// for no other.
+func TestPinsAreBoundToNames(t *testing.T) {
+	pki := testpki.New(t, testpki.Options{})
+	const a, b = "a.example", "b.example"
+	ofA, ofB := pki.SelfSigned(a), pki.SelfSigned(b)
+	posing := pki.Issue(testpki.Request{Names: []string{a, b}, SelfSigned: true, KeyOf: ofA})
+	bound := []truststore.Pin{truststore.PinKey(ofA.Cert).For(a), truststore.PinKey(ofB.Cert).For("*.example")}
+	store := truststore.New(posing.Cert, ofB.Cert)
+	for _, c := range []struct {
+		peer   *testpki.Identity
+		o      truststore.VerifyOptions
+		pins   []truststore.Pin
+		accept bool
+	}{
+		{ofA, truststore.VerifyOptions{Name: a}, bound, true},
+		{ofB, truststore.VerifyOptions{Name: b}, bound, true},
+		{posing, truststore.VerifyOptions{Name: a}, bound, true},
+		{posing, truststore.VerifyOptions{Name: b}, bound, false},
+		{posing, truststore.VerifyOptions{Purpose: truststore.Client}, bound, false},
+		{posing, truststore.VerifyOptions{Allow: truststore.Relaxations()}, bound, false},
+		{posing, truststore.VerifyOptions{Name: b}, []truststore.Pin{truststore.PinKey(ofA.Cert)}, true}, // the fault, where nothing is bound
+		{posing, truststore.VerifyOptions{Name: b}, []truststore.Pin{truststore.PinCertificate(posing.Cert).For(a)}, false},
+	} {
+		c.o.Time = pki.Now()
+		if v, err := truststore.Pinned(c.pins...).Verify(c.peer.Chain, c.o); (err == nil) != c.accept {
+			t.Errorf("%v for %q, alone: %v, %v", c.peer.Cert.DNSNames, c.o.Name, v, err)
+		}
+		if c.peer == ofA {
+			continue
+		}
+		c.o.Pins = c.pins
+		if _, err := store.Verify(c.peer.Chain, c.o); (err == nil) != c.accept || err != nil && code(err) != truststore.CodePinMismatch {
+			t.Errorf("%v for %q, besides a store: %v", c.peer.Cert.DNSNames, c.o.Name, err)
+		}
+	}
+	for _, p := range append(bound, truststore.PinCertificate(ofA.Cert).For("spiffe://a.example/x y")) {
+		if again, err := truststore.ParsePin(p.String()); err != nil || again != p || again.Name() != p.Name() {
+			t.Errorf("%q: %v, %v", p, again, err)
+		}
+	}
+	if _, err := truststore.ParsePin(bound[0].For("").String() + " for "); !errors.Is(err, trustkeep.ErrInvalid) {
+		t.Error(err)
+	}
+	if (truststore.Pin{}).For(a) != (truststore.Pin{}) || !bound[0].Fits(ofA.Cert) || bound[0].Fits(ofB.Cert) {
+		t.Error("For of the zero Pin, or Fits")
+	}
+}
+
 func TestParsePin(t *testing.T) {
 	leaf := testpki.New(t, testpki.Options{}).Server(host).Cert
 	cert, key := truststore.PinCertificate(leaf), truststore.PinKey(leaf)

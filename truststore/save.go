@@ -115,8 +115,18 @@ func (t *Truststore) encode(s *state, o trustkeep.SaveOptions) ([]byte, *redact.
 	if s.origin.keys > 0 {
 		return nil, nil, fmt.Errorf("the store was read from a file with keys: %w", trustkeep.ErrUnsupported)
 	}
-	if len(s.scopes) > 0 {
-		return nil, nil, fmt.Errorf("some certificates are trusted within a scope, which no format can hold: %w", trustkeep.ErrUnsupported)
+	entries := s.entries
+	if s.format(o) == trustkeep.PEM {
+		var err error
+		if entries, err = withSettings(s.entries, s.scopes); err != nil {
+			return nil, nil, err
+		}
+	} else {
+		for _, e := range entries {
+			if _, ok := s.scopes[entry.Fold(e.Alias)]; ok {
+				return nil, nil, errScopes(e.Alias)
+			}
+		}
 	}
 	if s.snapshot.platform != nil {
 		return nil, nil, fmt.Errorf("the platform's roots cannot be listed: %w", trustkeep.ErrUnsupported)
@@ -136,7 +146,7 @@ func (t *Truststore) encode(s *state, o trustkeep.SaveOptions) ([]byte, *redact.
 	case password == nil:
 		password = redact.NewSecret(s.origin.password.Bytes())
 	}
-	store := &entry.Store{Format: format, Entries: s.entries}
+	store := &entry.Store{Format: format, Entries: entries}
 	if format == s.origin.format && profile == "" {
 		store.Source = s.origin.source
 	}

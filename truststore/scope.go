@@ -2,6 +2,7 @@ package truststore
 
 import (
 	"crypto/x509"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -82,9 +83,10 @@ func nameInScope(pattern, name string) bool {
 }
 
 // SetScope bounds what the certificate of that alias may be the anchor of. The
-// zero Scope removes the bounds. Scopes belong to the program and not to the store's
-// format: saving a store that has some is trustkeep.ErrUnsupported, since reading
-// it again would widen the trust. It fails with trustkeep.ErrNotFound.
+// zero Scope removes the bounds. PEM holds scopes that bound purposes, but Any by itself, as
+// OpenSSL's TRUSTED CERTIFICATE. Saving another scope or in another format is
+// trustkeep.ErrUnsupported, since reading it again would widen the trust. It fails with
+// trustkeep.ErrNotFound.
 //
 // A certificate under two aliases has the scopes of both. One that two parts of a
 // Union trust in different scopes counts in each of them.
@@ -114,6 +116,15 @@ func (s Scope) clone() Scope {
 
 func (s Scope) zero() bool {
 	return len(s.Names)+len(s.TrustDomains)+len(s.Purposes) == 0 && s.Until.IsZero() && s.DistrustAfter.IsZero()
+}
+
+func (s Scope) equal(o Scope) bool {
+	return slices.Equal(s.Names, o.Names) && slices.Equal(s.TrustDomains, o.TrustDomains) && slices.Equal(s.Purposes, o.Purposes) &&
+		s.Until.Equal(o.Until) && s.DistrustAfter.Equal(o.DistrustAfter)
+}
+
+func sameScopes(a, b map[string][]Scope) bool {
+	return maps.EqualFunc(a, b, func(a, b []Scope) bool { return slices.EqualFunc(a, b, Scope.equal) })
 }
 
 func cloneScopes(m map[string]Scope) map[string]Scope {
@@ -146,6 +157,20 @@ func scopesOf(entries []*entry.Entry, byAlias map[string]Scope) map[string][]Sco
 		}
 	}
 	return out
+}
+
+// adopt gives the entries of a new state the scopes of certificates.
+func (s *state) adopt(scopes map[string][]Scope) {
+	for _, e := range s.entries {
+		if c := trusted(e); c != nil && len(scopes[string(c.Raw)]) > 0 {
+			if s.scopes == nil {
+				s.scopes = make(map[string]Scope)
+			}
+			// Several would each count; one alias has one.
+			s.scopes[entry.Fold(e.Alias)] = scopes[string(c.Raw)][0]
+		}
+	}
+	s.snapshot.scopes = scopesOf(s.entries, s.scopes)
 }
 
 // inScope reports whether the certificate may be the anchor of an answer.

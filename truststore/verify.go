@@ -155,7 +155,7 @@ func (s *Snapshot) candidates(chain []*x509.Certificate, o VerifyOptions, usage 
 	switch {
 	case len(found) == 0 && s.Contains(leaf) && s.inScope(leaf, chain, o):
 		rule = RuleExact
-	case fitsAny(s.pins, leaf):
+	case o.fitsAny(s.pins, leaf):
 		rule = RulePin
 	default:
 		return found, code, err

@@ -113,11 +113,12 @@ func (t *Watched) take(next *Truststore) trustkeep.Change {
 		return trustkeep.Change{Generation: fresh.generation}
 	}
 	after := newSnapshot(old.generation+1, fresh.certs, fresh.platform)
+	after.scopes = fresh.scopes
 	c := trustkeep.Change{
 		Generation: after.generation,
 		Added:      missing(after, old, aliases), Removed: missing(old, after, before),
 	}
-	if c.Empty() && old.platform == after.platform {
+	if c.Empty() && old.platform == after.platform && sameScopes(old.scopes, after.scopes) {
 		return c // the generation too stays
 	}
 	t.snapshot.Store(after)

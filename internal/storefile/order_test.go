@@ -27,6 +27,8 @@ func TestOrderOfCalls(t *testing.T) {
 	}{
 		{"atomic", false, false, func(path string, o Options) error { return Write(path, []byte("new"), o) },
 			slices.Concat(locked, []string{"create temp", "write temp"}, settled)},
+		{"store", false, false, func(path string, o Options) error { _, err := Save(path, Origin{}, []byte("new"), o); return err },
+			slices.Concat(locked, []string{"create temp", "write temp"}, settled)},
 		{"stream", false, false, stream,
 			slices.Concat([]string{"unnamed", "write unnamed", "fsync"}, locked, []string{"name temp"}, settled)},
 		{"stream without /proc", false, true, stream,

@@ -97,6 +97,8 @@ type Entry struct {
 	// Marked: the format says explicitly that this certificate is trusted
 	// (JKS trusted entry, Java's PKCS#12 attribute).
 	Marked bool
+	// Trust bounds what a certificate is trusted for; nil bounds nothing.
+	Trust *TrustSettings
 	// Attributes are what the codec does not interpret, in order, to be
 	// written again.
 	Attributes []Attribute

@@ -54,13 +54,17 @@ func newCertificate(b *block, der []byte) (*entry.Entry, error) {
 	}
 	e.Alias, e.Unnamed = aux.alias, aux.alias == ""
 	e.Attributes = []entry.Attribute{entry.Attribute(in)}
+	if aux.Limited || len(aux.Deny) > 0 {
+		e.Trust = &aux.TrustSettings
+	}
 	return e, nil
 }
 
 // trustSettings is an X509_CERT_AUX.
 type trustSettings struct {
-	trust, reject []string
-	alias         string
+	entry.TrustSettings
+	alias string
+	rest  []byte // keyid and other
 }
 
 func parseAux(der []byte) (t trustSettings, ok bool) {
@@ -70,17 +74,17 @@ func parseAux(der []byte) (t trustSettings, ok bool) {
 	if !in.ReadASN1(&aux, tag.SEQUENCE) || !in.Empty() {
 		return t, false
 	}
-	if !aux.ReadOptionalASN1(&field, &present, tag.SEQUENCE) {
+	if !aux.ReadOptionalASN1(&field, &t.Limited, tag.SEQUENCE) {
 		return t, false
 	}
-	if t.trust, ok = readUsages(field); !ok {
+	if t.Allow, ok = readUsages(field); !ok {
 		return t, false
 	}
 	if !aux.ReadOptionalASN1(&field, &present, tag.Tag(0).ContextSpecific().Constructed()) {
 		return t, false
 	}
 	if present {
-		if t.reject, ok = readUsages(field); !ok {
+		if t.Deny, ok = readUsages(field); !ok {
 			return t, false
 		}
 	}
@@ -90,6 +94,7 @@ func parseAux(der []byte) (t trustSettings, ok bool) {
 	if present {
 		t.alias = strings.ToValidUTF8(string(field), "\ufffd")
 	}
+	t.rest = aux
 	ok = aux.SkipOptionalASN1(tag.OCTET_STRING) &&
 		aux.SkipOptionalASN1(tag.Tag(1).ContextSpecific().Constructed()) && aux.Empty()
 	return t, ok
@@ -109,12 +114,21 @@ var usageNames = []struct {
 	{asn1.ObjectIdentifier{2, 5, 29, 37, 0}, "any purpose"},
 }
 
-func readUsages(in cryptobyte.String) (names []string, ok bool) {
+func readUsages(in cryptobyte.String) (usages []asn1.ObjectIdentifier, ok bool) {
 	for !in.Empty() {
 		var oid asn1.ObjectIdentifier
 		if !in.ReadASN1ObjectIdentifier(&oid) {
 			return nil, false
 		}
+		usages = append(usages, oid)
+	}
+	return usages, true
+}
+
+// nameUsages names the usages for people.
+func nameUsages(usages []asn1.ObjectIdentifier) string {
+	var names []string
+	for _, oid := range usages {
 		name := oid.String()
 		for _, u := range usageNames {
 			if u.oid.Equal(oid) {
@@ -123,7 +137,53 @@ func readUsages(in cryptobyte.String) (names []string, ok bool) {
 		}
 		names = append(names, name)
 	}
-	return names, true
+	if len(names) == 0 {
+		return "nothing"
+	}
+	return strings.Join(names, ", ")
+}
+
+// WithTrust returns the attributes of a certificate with other trust settings, nil for none,
+// under which it is written as OpenSSL's TRUSTED CERTIFICATE. An alias and what else the file
+// had there stay.
+func WithTrust(attributes []entry.Attribute, t *entry.TrustSettings) ([]entry.Attribute, error) {
+	var out []entry.Attribute
+	var old trustSettings
+	for _, a := range attributes {
+		if s, ok := parseAux(a); ok {
+			old = s
+		} else {
+			out = append(out, a)
+		}
+	}
+	if t == nil && old.alias == "" && len(old.rest) == 0 {
+		return out, nil
+	}
+	var b cryptobyte.Builder
+	b.AddASN1(tag.SEQUENCE, func(aux *cryptobyte.Builder) {
+		list := func(usages []asn1.ObjectIdentifier) cryptobyte.BuilderContinuation {
+			return func(b *cryptobyte.Builder) {
+				for _, u := range usages {
+					b.AddASN1ObjectIdentifier(u)
+				}
+			}
+		}
+		if t != nil && t.Limited {
+			aux.AddASN1(tag.SEQUENCE, list(t.Allow))
+		}
+		if t != nil && len(t.Deny) > 0 {
+			aux.AddASN1(tag.Tag(0).ContextSpecific().Constructed(), list(t.Deny))
+		}
+		if old.alias != "" {
+			aux.AddASN1(tag.UTF8String, func(b *cryptobyte.Builder) { b.AddBytes([]byte(old.alias)) })
+		}
+		aux.AddBytes(old.rest)
+	})
+	der, err := b.Bytes()
+	if err != nil {
+		return nil, err
+	}
+	return append(out, entry.Attribute(der)), nil
 }
 
 // settingsOf returns the trust settings of a certificate entry, if it has any.

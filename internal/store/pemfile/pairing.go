@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/internal/store/entry"
@@ -110,12 +109,16 @@ func (r *reader) review(entries []*entry.Entry) {
 		case e.Kind == entry.Key && len(e.Chain) == 0 && len(r.certs) > 0:
 			r.find(e.Alias, "unpaired-key", fmt.Sprintf("private key %q matches no certificate of the file", trustkeep.Printable(e.Alias)))
 		case e.Kind == entry.Trusted:
-			_, settings := settingsOf(e.Attributes)
-			if len(settings.reject) > 0 {
+			if e.Trust == nil {
+				continue
+			}
+			if len(e.Trust.Deny) > 0 {
+				// Who knows nothing of settings must not trust it.
 				e.Kind = entry.Opaque
-				r.find(e.Alias, "rejected-certificate", "the file rejects the certificate for "+strings.Join(settings.reject, ", ")+"; it is not counted as trusted")
-			} else if len(settings.trust) > 0 {
-				r.find(e.Alias, "limited-trust", "the file trusts the certificate for "+strings.Join(settings.trust, ", ")+" only; that is kept but not enforced")
+				r.find(e.Alias, "rejected-certificate", "the file rejects the certificate for "+nameUsages(e.Trust.Deny))
+			}
+			if e.Trust.Limited {
+				r.find(e.Alias, "limited-trust", "the file trusts the certificate for "+nameUsages(e.Trust.Allow)+" only")
 			}
 		}
 	}
