@@ -169,7 +169,7 @@ func (f *finder) check(c *x509.Certificate, below int, anchor bool) []Reason {
 	if anchor {
 		where = "in the store"
 	}
-	var out []Reason
+	out := criticalReasons(c, where)
 	if r, ok := validity(c, f.now, "the authority "+quoteSubject(c)+" "+where); ok {
 		switch {
 		case r.Code == CodeNotYetValid:
