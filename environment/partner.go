@@ -39,7 +39,7 @@ type PartnerMember struct {
 const private = partner.Sign | partner.Decrypt | partner.SignMDN | partner.ClientTLS
 
 // lastUse is the last of package partner.
-const lastUse = partner.ClientTLS
+const lastUse = partner.VerifyTLS
 
 // MarshalJSON spells uses by their names.
 func (m PartnerMember) MarshalJSON() ([]byte, error) {

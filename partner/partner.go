@@ -63,6 +63,8 @@ const (
 	VerifyMDN
 	// ClientTLS proves our identity to the partner's server.
 	ClientTLS
+	// VerifyTLS verifies the partner's TLS servers and clients: their certificates.
+	VerifyTLS
 )
 
 // sends are the uses for which one item has to be chosen.
@@ -71,7 +73,7 @@ const sends = Encrypt | Sign | SignMDN | ClientTLS
 // String returns the names of the uses joined by "|".
 func (u Use) String() string {
 	var names []string
-	for i, name := range []string{"encrypt", "sign", "decrypt", "verify", "sign-mdn", "verify-mdn", "client-tls"} {
+	for i, name := range []string{"encrypt", "sign", "decrypt", "verify", "sign-mdn", "verify-mdn", "client-tls", "verify-tls"} {
 		if u&(1<<i) != 0 {
 			names = append(names, name)
 		}
@@ -167,7 +169,7 @@ func (s *Set[T]) Variant(name string) *Set[T] {
 // valid items are before their PreferredFrom, it returns the one with the earliest. If every
 // item has expired, the error is ErrNoneValid.
 //
-// For receiving (Decrypt, Verify, VerifyMDN) it returns all items, the most likely one first:
+// For receiving (Decrypt, Verify, VerifyMDN, VerifyTLS) it returns all items, the most likely one first:
 // those valid at the time, then the rest, each from the newest on. Expired keys must still
 // decrypt what was sent before; the verification judges signatures by expired keys.
 //
@@ -232,7 +234,7 @@ func (s *Set[T]) Send(u Use, at time.Time) (T, error) {
 }
 
 func (m Member[T]) valid(u Use, at time.Time) bool {
-	if r, ok := any(m.Item).(revocable); ok && r.Revoked() {
+	if m.revoked() {
 		return false
 	}
 	within := func(start, end time.Time) bool { return !at.Before(start) && (end.IsZero() || at.Before(end)) }
@@ -241,6 +243,11 @@ func (m Member[T]) valid(u Use, at time.Time) bool {
 	}
 	parts := m.parts(u)
 	return parts == nil || slices.ContainsFunc(parts, func(p trustkeep.Part) bool { return within(p.NotBefore, p.NotAfter) })
+}
+
+func (m Member[T]) revoked() bool {
+	r, ok := any(m.Item).(revocable)
+	return ok && r.Revoked()
 }
 
 // parts returns the parts of the item for the uses; nil if it has none of their own for them.
