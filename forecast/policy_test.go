@@ -53,6 +53,8 @@ func TestPlanWithPolicy(t *testing.T) {
 		"later": {good, store(pki.Root), func(b *tlsctx.Builder) {
 			b.Clock = func() time.Time { return pki.Now().Add(48 * time.Hour) }
 		}, truststore.CodeExpired},
+		"strict":                    {good, store(pki.Root), func(b *tlsctx.Builder) { b.Policy = truststore.Strict() }, ""},
+		"strict, a CA as server":    {pki.CALeaf(name), store(pki.Root), func(b *tlsctx.Builder) { b.Policy = truststore.Strict() }, truststore.CodePeerIsAuthority},
 		"scope":                     {good, scoped(truststore.Scope{Names: []string{name}}), func(*tlsctx.Builder) {}, ""},
 		"scope of others":           {good, scoped(truststore.Scope{Names: []string{"two.example"}}), func(*tlsctx.Builder) {}, truststore.CodeOutOfScope},
 		"scope of clients":          {good, scoped(truststore.Scope{Purposes: []truststore.Purpose{truststore.Client}}), func(*tlsctx.Builder) {}, truststore.CodeOutOfScope},

@@ -36,6 +36,9 @@ type Builder struct {
 	// Allow lists faults that are accepted in the certificate of an exactly trusted or
 	// pinned peer; see truststore.Relaxation. If nil, none is. One that does not exist is an error.
 	Allow []truststore.Relaxation
+	// Policy refuses peers that crypto/x509 accepts; see truststore.Strict. If zero, nobody is
+	// refused besides.
+	Policy truststore.Policy
 	// Pins narrow the trust: a trusted peer must also have one of these certificates or
 	// keys. If nil, every trusted peer is accepted. The zero Pin is an error. For pins that
 	// are the trust, set Trusted to truststore.Pinned.
@@ -189,6 +192,9 @@ func (b Builder) wrong() error {
 		return &trustkeep.Error{Op: "Revocation", Err: trustkeep.ErrInvalid, Hint: "it is a nil pointer; was the error of making it checked?"}
 	case slices.Contains(b.Pins, truststore.Pin{}):
 		return &trustkeep.Error{Op: "Pins", Err: trustkeep.ErrInvalid, Hint: "one is the zero Pin, which fits nobody; was it made of a nil certificate?"}
+	}
+	if err := b.Policy.Validate(); err != nil {
+		return err
 	}
 	for _, r := range b.Allow {
 		if !slices.Contains(truststore.Relaxations(), r) {

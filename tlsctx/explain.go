@@ -30,6 +30,8 @@ type Explanation struct {
 	NextProtos []string        `json:"nextProtos,omitempty"`
 	// Routes are the patterns that choose among identities.
 	Routes []string `json:"routes,omitempty"`
+	// Policy lists what Builder.Policy refuses.
+	Policy []string `json:"policy,omitempty"`
 	// Allow, Pins, Revocation and Authorize decide besides the trust.
 	Allow      []truststore.Relaxation `json:"allow,omitempty"`
 	Pins       []truststore.Pin        `json:"pins,omitempty"`
@@ -58,6 +60,9 @@ type TrustReport struct {
 	// Platform is set if roots take part that cannot be listed.
 	Platform   bool   `json:"platform,omitempty"`
 	Generation uint64 `json:"generation,omitempty"`
+	// Scopes describe the certificates that count within bounds, at most 16: "CN=Partner CA:
+	// purposes client".
+	Scopes []string `json:"scopes,omitempty"`
 	// Why is the reason why it counts or is ignored.
 	Why string `json:"why"`
 	// Error of the source, empty when it works.
@@ -117,7 +122,7 @@ func (b Builder) explainFor(host, port string) Explanation {
 		Trust: b.trustReport(), Ignored: b.ignored(),
 		ServerName: trustkeep.Printable(b.ServerName), ClientAuth: b.ClientAuth,
 		MinVersion: tls.VersionName(tls.VersionTLS12), MaxVersion: "the highest of Go", NextProtos: b.NextProtos,
-		Routes: b.Routes.Patterns(), Allow: b.Allow, Pins: b.Pins,
+		Routes: b.Routes.Patterns(), Allow: b.Allow, Pins: b.Pins, Policy: b.Policy.Describe(),
 		Revocation: b.Revocation != nil, Authorize: b.Authorize != nil, ConcealCAs: b.ConcealCAs, SharedTickets: b.TicketSecret != nil, Warnings: b.warnings(),
 	}
 	e.CipherSuites, e.KeyExchanges = b.parameterNames()
@@ -186,8 +191,27 @@ func report(o Origin, why string, ask func() (*truststore.Snapshot, error)) Trus
 	}
 	if s != nil {
 		r.Store, r.Anchors, r.Platform, r.Generation = s.String(), s.Len(), s.Platform(), s.Generation()
+		r.Scopes = scopesOf(s)
 	}
 	return r
+}
+
+// maxScopes bounds the list of a report.
+const maxScopes = 16
+
+func scopesOf(s *truststore.Snapshot) (out []string) {
+	if s.Plain() {
+		return nil
+	}
+	for c := range s.All() {
+		for _, scope := range s.Scopes(c) {
+			if len(out) == maxScopes {
+				return append(out, "more")
+			}
+			out = append(out, certinfo.Brief(c).String()+": "+scope.String())
+		}
+	}
+	return out
 }
 
 // identityReport describes an identity that the pattern has chosen; see identityFor. It
@@ -239,6 +263,9 @@ func (b Builder) identityReport(id trustkeep.Identity, pattern string) *Identity
 func (e Explanation) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "trust: %s: %s\n", e.Trust.name(), e.Trust.Why)
+	for _, scope := range e.Trust.Scopes {
+		b.WriteString("scope: " + scope + "\n")
+	}
 	for _, t := range e.Ignored {
 		fmt.Fprintf(&b, "ignored: %s: %s\n", t.name(), t.Why)
 	}
@@ -262,6 +289,9 @@ func (e Explanation) String() string {
 	}
 	if len(e.Allow) > 0 {
 		fmt.Fprintf(&b, "allowed of exactly trusted certificates: %v\n", e.Allow)
+	}
+	if len(e.Policy) > 0 {
+		fmt.Fprintf(&b, "policy: refuses %s\n", strings.Join(e.Policy, ", "))
 	}
 	if len(e.Pins) > 0 {
 		fmt.Fprintf(&b, "pins: %v\n", e.Pins)

@@ -190,7 +190,7 @@ func (e *HandshakeError) verified(v *truststore.VerifyError) {
 // which come after what crypto/tls looks at, are not asked.
 func (b Builder) refused(e *HandshakeError, refused *tls.CertificateVerificationError) {
 	e.Chain = refused.UnverifiedCertificates
-	o := truststore.VerifyOptions{Purpose: truststore.Server, Name: e.ServerName, Time: b.now(), Allow: b.Allow, Pins: b.Pins}
+	o := truststore.VerifyOptions{Purpose: truststore.Server, Name: e.ServerName, Time: b.now(), Allow: b.Allow, Policy: b.Policy, Pins: b.Pins}
 	switch {
 	case e.Server:
 		o.Purpose, o.Name = truststore.Client, ""

@@ -44,7 +44,7 @@ func (b Builder) takenOver(trust *truststore.Snapshot) bool {
 // narrowed reports whether somebody may be refused whom crypto/tls accepts. That is decided in
 // VerifyConnection, on top of its verification: whoever replaces the function loses no more.
 func (b Builder) narrowed(trust *truststore.Snapshot) bool {
-	return len(b.Pins) > 0 || b.Revocation != nil || b.Authorize != nil || trust != nil && !trust.Plain()
+	return len(b.Pins) > 0 || !b.Policy.IsZero() || b.Revocation != nil || b.Authorize != nil || trust != nil && !trust.Plain()
 }
 
 // asked returns the name that a client verifies the server under, where all that is known is
@@ -62,7 +62,7 @@ func (b Builder) asked(s tls.ConnectionState) string {
 func (b Builder) detached() Builder {
 	b.Allow, b.Pins, b.NextProtos = slices.Clone(b.Allow), slices.Clone(b.Pins), slices.Clone(b.NextProtos)
 	b.CipherSuites, b.LegacyCipherSuites, b.CurvePreferences = slices.Clone(b.CipherSuites), slices.Clone(b.LegacyCipherSuites), slices.Clone(b.CurvePreferences)
-	b.RevocationExempt = slices.Clone(b.RevocationExempt)
+	b.RevocationExempt, b.Policy = slices.Clone(b.RevocationExempt), b.Policy.Clone()
 	return b
 }
 
@@ -104,7 +104,7 @@ func (d *decider) decide(ctx context.Context, name string, s tls.ConnectionState
 
 func (d *decider) question(ctx context.Context, name string, s tls.ConnectionState) truststore.VerifyOptions {
 	o := truststore.VerifyOptions{
-		Purpose: d.purpose, Name: name, Time: d.b.now(), Allow: d.b.Allow, Pins: d.b.Pins,
+		Purpose: d.purpose, Name: name, Time: d.b.now(), Allow: d.b.Allow, Policy: d.b.Policy, Pins: d.b.Pins,
 		Revocation: d.b.Revocation, RevocationExempt: d.b.RevocationExempt, Context: ctx,
 	}
 	if d.purpose == truststore.Server {

@@ -3,8 +3,10 @@ package tlsctx_test
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -61,6 +63,11 @@ func TestClientPolicy(t *testing.T) {
 		{"another name, allowed", other, tlsctx.Builder{Trusted: store(other), Allow: allow(truststore.AllowAnyName)}, ""},
 		{"in scope", a, tlsctx.Builder{Trusted: scoped(host)}, ""},
 		{"out of scope", a, tlsctx.Builder{Trusted: scoped("elsewhere.example")}, "out-of-scope"},
+		{"strict", a, tlsctx.Builder{Trusted: store(pki.Root), Policy: truststore.Strict()}, ""},
+		{"strict, an authority as the server", pki.CALeaf(host), tlsctx.Builder{Trusted: store(pki.Root), Policy: truststore.Strict()}, "peer-is-authority"},
+		{"strict, pins alone", pki.CALeaf(host), tlsctx.Builder{Trusted: truststore.Union(store(pki.Root), truststore.Pinned(truststore.PinKey(a.Cert))), Policy: truststore.Strict()}, "peer-is-authority"},
+		{"roots only", a, tlsctx.Builder{Trusted: store(pki.Intermediate), Policy: truststore.Policy{Refuse: []trustkeep.Code{truststore.CodeAnchorNotRoot}}}, "anchor-not-self-signed"},
+		{"roots only, root and intermediate trusted", a, tlsctx.Builder{Trusted: store(pki.Intermediate, pki.Root), Policy: truststore.Policy{Refuse: []trustkeep.Code{truststore.CodeAnchorNotRoot}}}, ""},
 		{"A runs, A is deployed, B is the connection's own", a, tlsctx.Builder{Global: store(a), Trusted: store(other), Allow: truststore.Relaxations()}, "unknown-issuer"},
 	} {
 		for kind, client := range asLive {
@@ -286,5 +293,50 @@ func TestAuthorizeWithoutCertificate(t *testing.T) {
 		if asked != 2 {
 			t.Errorf("%v: asked %d times", auth, asked)
 		}
+	}
+}
+
+// A server applies the policy to clients, and a policy that cannot be applied builds nothing.
+func TestServerRefusesByPolicy(t *testing.T) {
+	pki := testpki.New(t, testpki.Options{})
+	good := pki.Client("me")
+	ca := pki.Issue(testpki.Request{CommonName: "authority", CA: true, Issuer: pki.Root, Usages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}})
+	b := tlsctx.Builder{Identity: identity(pki.Server(host)), Trusted: store(pki.Root), ClientAuth: tlsctx.RequireClientAuth, Clock: pki.Now, Policy: truststore.Strict()}
+	for _, version := range versions {
+		b.MaxVersion = version
+		server := mustServer(t, b)
+		client := func(id *testpki.Identity) *tls.Config {
+			return mustClient(t, tlsctx.Builder{Identity: identity(id), Trusted: store(pki.Root), ServerName: host, Clock: pki.Now})
+		}
+		cfg := client(good)
+		accept(t, cfg, server, false)
+		accept(t, cfg, server, true)
+		refuse(t, client(ca), server)
+	}
+	b.Policy.KeyTypes = []string{"P256"}
+	_, serverErr := b.Server()
+	_, clientErr := tlsctx.Builder{Policy: b.Policy}.Client()
+	if !errors.Is(serverErr, trustkeep.ErrInvalid) || !errors.Is(clientErr, trustkeep.ErrInvalid) {
+		t.Errorf("%v, %v", serverErr, clientErr)
+	}
+}
+
+// What bounds the trust is part of the explanation.
+func TestExplainPolicyAndScopes(t *testing.T) {
+	pki := testpki.New(t, testpki.Options{})
+	trust := store(pki.Root)
+	if err := trust.SetScope(trust.Aliases()[0], truststore.Scope{Purposes: []truststore.Purpose{truststore.Client}, Names: []string{"*.partner.example\x1b[2J"}}); err != nil {
+		t.Fatal(err)
+	}
+	b := tlsctx.Builder{Trusted: trust, ServerName: host, Clock: pki.Now, Policy: truststore.Policy{MinRSABits: 3072, Refuse: []trustkeep.Code{truststore.CodeOddKey}}}
+	text := b.Explain().String()
+	for _, want := range []string{"scope: CN=Test Root CA", `names *.partner.example\x1b[2J; purposes client`, "policy: refuses odd-key, RSA keys below 3072 bits", "1 certificate, 1 of them within a scope"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("no %q in\n%s", want, text)
+		}
+	}
+	_, err := trust.Verify(pki.Server(host).Chain, truststore.VerifyOptions{Name: host, Time: pki.Now()})
+	if err == nil || !strings.Contains(err.Error(), "Test Root CA") || !strings.Contains(err.Error(), "which counts only for names *.partner.example") {
+		t.Errorf("%v", err)
 	}
 }

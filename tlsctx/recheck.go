@@ -128,7 +128,7 @@ func (b Builder) openPeer(source func() (*truststore.Snapshot, error), purpose t
 			return &setupError{fmt.Errorf("tlsctx: recheck: %w", err)}
 		}
 		_, err = trust.Verify(chain, truststore.VerifyOptions{
-			Purpose: purpose, Name: name, Time: b.now(), Allow: b.Allow, Pins: b.Pins, Revocation: b.Revocation, RevocationExempt: b.RevocationExempt, Staple: staple, Context: ctx,
+			Purpose: purpose, Name: name, Time: b.now(), Allow: b.Allow, Policy: b.Policy, Pins: b.Pins, Revocation: b.Revocation, RevocationExempt: b.RevocationExempt, Staple: staple, Context: ctx,
 		})
 		return err
 	}}

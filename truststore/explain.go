@@ -128,7 +128,11 @@ func (s *Snapshot) beyond(code trustkeep.Code, chain []*x509.Certificate, o Veri
 		if o.named() {
 			what += ` "` + printable(o.asked()) + `"`
 		}
-		return Reason{code, "its chain leads to the store, but to nothing there that counts for the " + what + " now",
+		text := "its chain leads to the store, but to nothing there that counts for the " + what + " now"
+		if bound, ok := errors.AsType[*scopeError](err); ok {
+			text = "its chain leads to " + bound.anchor + " in the store, which counts only for " + bound.scopes + ", not for the " + what + " now"
+		}
+		return Reason{code, cut(text, maxErrorText/2),
 			"widen the scope of the anchor, or have the certificate issued by another authority"}, true
 	case CodeRevoked:
 		return Reason{code, cut(printable(err.Error()), 512), "the peer must get another certificate"}, true
@@ -138,6 +142,9 @@ func (s *Snapshot) beyond(code trustkeep.Code, chain []*x509.Certificate, o Veri
 	case CodeRevocationNoIssuer:
 		return Reason{code, "it is trusted for itself, and whether it was revoked could not be found out: " + cut(printable(err.Error()), 512),
 			"supply the certificate of its issuer beside it, or exempt the certificate from the question"}, true
+	}
+	if o.Policy.rootsOnly() && code == CodeAnchorNotRoot {
+		return Reason{code, "its chain ends in a certificate of the store that is not self-signed, which the policy refuses", "put the root into the store"}, true
 	}
 	return Reason{}, false
 }

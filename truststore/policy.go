@@ -52,6 +52,26 @@ func Strict() Policy {
 	return Policy{Refuse: refuse, MinRSABits: 2048, KeyTypes: []string{"RSA", "P-256", "P-384", "P-521", "Ed25519"}, NoSHA1: true}
 }
 
+// Describe returns what the policy refuses, for people: codes of rules, and what else bounds.
+func (p Policy) Describe() (out []string) {
+	for _, code := range p.Refuse {
+		out = append(out, printable(string(code)))
+	}
+	if p.MinRSABits != 0 {
+		out = append(out, fmt.Sprintf("RSA keys below %d bits", p.MinRSABits))
+	}
+	if len(p.KeyTypes) > 0 {
+		out = append(out, "keys other than "+strings.Join(p.KeyTypes, ", "))
+	}
+	if p.NoSHA1 {
+		out = append(out, "SHA-1")
+	}
+	if !p.DistrustAfter.IsZero() {
+		out = append(out, "what begins after "+date(p.DistrustAfter))
+	}
+	return out
+}
+
 // IsZero reports whether the policy refuses nothing.
 func (p Policy) IsZero() bool {
 	return len(p.Refuse)+len(p.KeyTypes) == 0 && p.MinRSABits == 0 && !p.NoSHA1 && p.DistrustAfter.IsZero()

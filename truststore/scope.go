@@ -34,6 +34,64 @@ type Scope struct {
 	DistrustAfter time.Time
 }
 
+// String describes the scope: "names host.example; purposes server, client".
+func (s Scope) String() string {
+	var out []string
+	list := func(what string, names []string) {
+		if len(names) > 0 {
+			out = append(out, what+" "+listNames(names, len(names)))
+		}
+	}
+	list("names", s.Names)
+	list("trust domains", s.TrustDomains)
+	var purposes []string
+	for _, p := range s.Purposes {
+		purposes = append(purposes, p.String())
+	}
+	list("purposes", purposes)
+	if !s.Until.IsZero() {
+		out = append(out, "until "+date(s.Until))
+	}
+	if !s.DistrustAfter.IsZero() {
+		out = append(out, "peers that begin until "+date(s.DistrustAfter))
+	}
+	if len(out) == 0 {
+		return "everything"
+	}
+	return strings.Join(out, "; ")
+}
+
+// Scopes returns the scopes within each of which a certificate of the snapshot counts; nil for
+// one that counts everywhere.
+func (s *Snapshot) Scopes(c *x509.Certificate) (out []Scope) {
+	if c == nil {
+		return nil
+	}
+	for _, scope := range s.scopes[string(c.Raw)] {
+		out = append(out, scope.clone())
+	}
+	return out
+}
+
+// scopeError is a chain to an anchor that is out of scope.
+type scopeError struct{ anchor, scopes string }
+
+func (e *scopeError) Error() string { return "out of scope: " + e.anchor }
+
+func (s *Snapshot) outOfScope(anchor *x509.Certificate) error {
+	e := &scopeError{anchor: quoteSubject(anchor)}
+	for i, scope := range s.scopes[string(anchor.Raw)] {
+		if i == maxNames {
+			break
+		}
+		if i > 0 {
+			e.scopes += ", or for "
+		}
+		e.scopes += scope.String()
+	}
+	return e
+}
+
 // allows reports whether the question is within the scope.
 func (s Scope) allows(leaf *x509.Certificate, o VerifyOptions) bool {
 	if !s.Until.IsZero() && o.Time.After(s.Until) {

@@ -125,11 +125,19 @@ func (s *Snapshot) named(rawSubject []byte) []*x509.Certificate {
 	return s.bySubject[string(rawSubject)]
 }
 
-// String summarises the snapshot: "144 certificates".
+// String summarises the snapshot: "144 certificates", "2 certificates, 1 of them within a scope".
 func (s *Snapshot) String() string {
-	switch {
-	case s == nil:
+	if s == nil {
 		return "no trust store"
+	}
+	if n := len(s.scopes); n > 0 {
+		return s.summary() + fmt.Sprintf(", %d of them within a scope", n)
+	}
+	return s.summary()
+}
+
+func (s *Snapshot) summary() string {
+	switch {
 	case len(s.pins) > 0 && len(s.certs) == 0 && s.platform == nil:
 		return count(len(s.pins), "pin")
 	case len(s.pins) > 0:

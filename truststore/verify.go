@@ -220,7 +220,7 @@ func (s *Snapshot) byPath(chain []*x509.Certificate, o VerifyOptions, usage x509
 			return nil, refused.code, refused
 		}
 	}
-	return nil, CodeOutOfScope, nil
+	return nil, CodeOutOfScope, s.outOfScope(chains[0][len(chains[0])-1])
 }
 
 // anchored returns the chains whose anchor counts for the question.
