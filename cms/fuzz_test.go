@@ -153,3 +153,23 @@ func FuzzTimeStampReply(f *testing.F) {
 		}
 	})
 }
+
+func FuzzParseCertificates(f *testing.F) {
+	for _, message := range fixtures(f, "*.p7b") {
+		f.Add(message)
+	}
+	f.Add(fixture(f, "signed.der"))
+	f.Fuzz(func(t *testing.T, message []byte) {
+		got, err := cms.ParseCertificates(message)
+		if err != nil && (got != nil || !typed(err)) || err == nil && len(got) == 0 {
+			t.Fatalf("%d certificates, %v", len(got), err)
+		}
+		if err != nil {
+			return
+		}
+		again, err := cms.ParseCertificates(must(cms.MarshalCertificates(got...)))
+		if err != nil || len(again) > len(got) {
+			t.Fatalf("%d certificates of %d, %v", len(again), len(got), err)
+		}
+	})
+}

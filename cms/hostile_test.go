@@ -62,8 +62,9 @@ func reading(p *people, ids ...trustkeep.Identity) map[string]func(message []byt
 			_, err := cms.VerifyDetached(b, strings.NewReader("content"), p.trust)
 			return err
 		},
-		"Unprotect":  func(b []byte) error { _, err := cms.Unprotect(b, ids...); return err },
-		"Decompress": func(b []byte) error { _, err := cms.Decompress(b); return err },
+		"Unprotect":         func(b []byte) error { _, err := cms.Unprotect(b, ids...); return err },
+		"ParseCertificates": func(b []byte) error { _, err := cms.ParseCertificates(b); return err },
+		"Decompress":        func(b []byte) error { _, err := cms.Decompress(b); return err },
 		"decompress Reader": func(b []byte) error {
 			r, err := cms.DecompressOptions{}.Reader(bytes.NewReader(b))
 			if err == nil {

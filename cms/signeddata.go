@@ -46,6 +46,7 @@ type verifier struct {
 
 	certificates []*x509.Certificate
 	unread       []unread
+	unbearable   int // certificates left out for the size of their keys
 	attempts     int
 
 	stampAttempts int
@@ -251,6 +252,9 @@ func (v *verifier) finish() error {
 		if len(result.Rejected) > 0 {
 			return result.Rejected[0]
 		}
+		if len(v.certificates) > 0 {
+			return fmt.Errorf("no signature, only certificates, which are for ParseCertificates: %w", trustkeep.ErrEmpty)
+		}
 		return fmt.Errorf("no signature: %w", trustkeep.ErrEmpty)
 	}
 	v.result = result
@@ -294,6 +298,8 @@ func (v *verifier) readCertificates() error {
 			v.unread = append(v.unread, unread{der, err})
 		case bearable(c):
 			v.certificates = append(v.certificates, c)
+		default:
+			v.unbearable++
 		}
 	}
 }

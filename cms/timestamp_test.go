@@ -535,3 +535,52 @@ func TestTimeStampRequests(t *testing.T) {
 		t.Errorf("two signers: %v", err)
 	}
 }
+
+// asked is a revocation checker that remembers what it was asked, and refuses some.
+type asked struct {
+	refuse []*x509.Certificate
+	at     map[string]time.Time
+}
+
+func (a *asked) CheckRevocation(_ context.Context, q truststore.RevocationQuestion) ([]truststore.RevocationResult, error) {
+	a.at[q.Chain[0].Subject.CommonName] = q.At
+	for _, c := range a.refuse {
+		if c.Equal(q.Chain[0]) {
+			return nil, trustkeep.ErrRevoked
+		}
+	}
+	return nil, nil
+}
+
+// Whether somebody was revoked is asked for the time of the stamp, about the authority and
+// about the signer.
+func TestTimeStampsAndRevocation(t *testing.T) {
+	p := newStampedPKI(t, nil)
+	message := must(cms.SignOptions{TimeStamp: p.tsa.reply}.Sign([]byte("content"), p.signer))
+	later := p.Now().AddDate(0, 1, 0)
+	for name, test := range map[string]struct {
+		refuse []*x509.Certificate
+		now    time.Time
+		code   trustkeep.Code // of the refusal; empty for none
+		stamp  bool
+	}{
+		"nobody":                  {nil, later, "", true},
+		"authority":               {[]*x509.Certificate{p.tsa.id.Cert}, later, truststore.CodeExpired, false},
+		"authority, signer lasts": {[]*x509.Certificate{p.tsa.id.Cert}, p.Now(), "", false},
+		"signer":                  {[]*x509.Certificate{p.signer.Cert}, later, truststore.CodeRevoked, true},
+	} {
+		a := &asked{test.refuse, map[string]time.Time{}}
+		o := cms.VerifyOptions{Trust: p.trust, TimeStampTrust: p.trustTS, Clock: at(test.now), Revocation: a}
+		got, err := o.Verify(message)
+		refused, _ := errors.AsType[*truststore.VerifyError](err)
+		if test.code == "" && (err != nil || (got.Signers[0].TimeStamp != nil) != test.stamp) || test.code != "" && (refused == nil || refused.Code != test.code) {
+			t.Errorf("%s: %+v, %v", name, got, err)
+		}
+		if !a.at["TSA"].Equal(p.Now()) {
+			t.Errorf("%s: the authority was judged at %v", name, a.at["TSA"])
+		}
+		if when, ok := a.at["p256@example.com"]; ok && test.stamp && !when.Equal(p.Now()) {
+			t.Errorf("%s: the signer was judged at %v", name, when)
+		}
+	}
+}
