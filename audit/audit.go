@@ -9,6 +9,7 @@ import (
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/internal/given"
 	"github.com/trustkeep/trustkeep/internal/redact"
+	"github.com/trustkeep/trustkeep/internal/sigcheck"
 	"github.com/trustkeep/trustkeep/issue"
 	"github.com/trustkeep/trustkeep/keystore"
 	"github.com/trustkeep/trustkeep/truststore"
@@ -74,7 +75,7 @@ func Run(targets ...Target) *Report { return Options{}.Run(targets...) }
 // Run audits the targets together and finds problems between them, such as a key in two
 // stores.
 func (o Options) Run(targets ...Target) *Report {
-	a := &auditor{Options: o.withDefaults(), report: &Report{}}
+	a := &auditor{Options: o.withDefaults(), report: &Report{}, checks: sigcheck.NewBudget(maxSignatures, maxTenths)}
 	a.report.Time, a.report.Window = a.Clock(), a.Window
 	a.report.Targets = len(targets)
 	defer a.revealPasswords()()
@@ -144,12 +145,20 @@ func named(t Target, i int) Target {
 }
 
 // auditor is one run.
+// How many signatures one run checks, and how many tenths of a millisecond that takes: enough for
+// the chains of some thousand keys. Beyond, names are believed.
+const (
+	maxSignatures = 20_000
+	maxTenths     = 10_000
+)
+
 type auditor struct {
 	Options
 	report *Report
 	keys   []heldKey           // private keys met so far
 	known  []*redact.Secret    // those of Options.Passwords
-	roots  []*x509.Certificate // self-signed certificates of all targets
+	roots  []*x509.Certificate // certificates of all targets that name themselves as issuer
+	checks *sigcheck.Budget
 }
 
 // revealPasswords asks the sources once. The returned function wipes the passwords.
@@ -191,7 +200,7 @@ func (a *auditor) collectRoots(targets []Target) {
 			certs = chainOf(t.Component)
 		}
 		for _, c := range certs {
-			if c != nil && signed(c, c) {
+			if c != nil && selfIssued(c) {
 				a.roots = append(a.roots, c)
 			}
 		}

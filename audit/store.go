@@ -208,13 +208,13 @@ func (a *auditor) unlock(ks *keystore.Keystore, entries []keystore.Entry) []erro
 // chain looks at the order and the completeness of a private key's chain.
 func (a *auditor) chain(t Target, alias string, chain []*x509.Certificate) {
 	leaf := chain[0]
-	if len(chain) == 1 && signed(leaf, leaf) {
+	if len(chain) == 1 && a.signed(leaf, leaf) {
 		a.add(t, trustkeep.Finding{Alias: alias, Subject: name(leaf), Code: SelfSigned, Severity: trustkeep.Note,
 			Text: name(leaf) + " is self-signed: partners must trust this very certificate", Remedy: "have it signed by a CA where that is not agreed on"})
 		return
 	}
 	linked := 1
-	for linked < len(chain) && signed(chain[linked-1], chain[linked]) {
+	for linked < len(chain) && a.signed(chain[linked-1], chain[linked]) {
 		linked++
 	}
 	if linked < len(chain) {
@@ -222,8 +222,8 @@ func (a *auditor) chain(t Target, alias string, chain []*x509.Certificate) {
 			Text:   fmt.Sprintf("certificate %d of the chain, %s, did not sign the one before it", linked+1, name(chain[linked])),
 			Remedy: "put the chain in order with CompleteChain or SetChain"})
 	}
-	last := end(chain)
-	if signed(last, last) {
+	last := a.end(chain)
+	if a.signed(last, last) {
 		return
 	}
 	if root := a.rootOf(last); root != nil {
@@ -235,18 +235,21 @@ func (a *auditor) chain(t Target, alias string, chain []*x509.Certificate) {
 		Text: fmt.Sprintf("the chain lacks %s, which signed %s", certinfo.Issuer(last), name(last)), Remedy: "add it with CompleteChain"})
 }
 
+// maxChain bounds how far a chain is followed.
+const maxChain = 32
+
 // end follows a chain in whatever order from its leaf as far as it leads.
-func end(chain []*x509.Certificate) *x509.Certificate {
+func (a *auditor) end(chain []*x509.Certificate) *x509.Certificate {
 	last := chain[0]
-	for range chain {
+	for range min(len(chain), maxChain) {
 		next := last
 		for _, c := range chain {
-			if c != last && signed(last, c) {
+			if c != last && a.signed(last, c) {
 				next = c
 				break
 			}
 		}
-		if next == last || signed(last, last) {
+		if next == last || a.signed(last, last) {
 			break
 		}
 		last = next
@@ -257,7 +260,7 @@ func end(chain []*x509.Certificate) *x509.Certificate {
 // rootOf finds a self-signed issuer among everything that is audited.
 func (a *auditor) rootOf(c *x509.Certificate) *x509.Certificate {
 	for _, candidate := range a.roots {
-		if signed(c, candidate) {
+		if a.signed(c, candidate) && a.signed(candidate, candidate) {
 			return candidate
 		}
 	}
@@ -266,11 +269,10 @@ func (a *auditor) rootOf(c *x509.Certificate) *x509.Certificate {
 
 // signed reports whether child names parent as its issuer and carries its
 // signature. SHA-1 counts here: the question is what belongs together.
-func signed(child, parent *x509.Certificate) bool {
+func (a *auditor) signed(child, parent *x509.Certificate) bool {
 	if !bytes.Equal(child.RawIssuer, parent.RawSubject) {
 		return false
 	}
-	err := parent.CheckSignature(child.SignatureAlgorithm, child.RawTBSCertificate, child.Signature)
-	var insecure x509.InsecureAlgorithmError
-	return err == nil || errors.As(err, &insecure)
+	found, ok := a.checks.Ask(child, parent)
+	return !ok || found.Signed || found.Weak
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/internal/certinfo"
+	"github.com/trustkeep/trustkeep/internal/sigcheck"
 	"github.com/trustkeep/trustkeep/truststore"
 )
 
@@ -78,10 +79,14 @@ func (c *Chain) All() []*x509.Certificate { return slices.Concat(c.Certificates,
 func (c *Chain) order() {
 	ordered := c.Certificates[:1:1]
 	rest := slices.Clone(c.Certificates[1:])
+	checks := fewChecks()
 	for {
 		last := ordered[len(ordered)-1]
-		i := slices.IndexFunc(rest, func(issuer *x509.Certificate) bool { return signed(issuer, last) })
-		if i < 0 || bytes.Equal(last.RawIssuer, last.RawSubject) {
+		if bytes.Equal(last.RawIssuer, last.RawSubject) {
+			break
+		}
+		i := issuerAmong(rest, last, checks)
+		if i < 0 {
 			break
 		}
 		ordered = append(ordered, rest[i])
@@ -97,18 +102,22 @@ const maxCompleted = 8
 // the chain are left alone: the chain continues where it is last connected.
 func (c *Chain) complete(ctx context.Context, fetch func(context.Context, string) ([]byte, error)) error {
 	last := c.Certificates[0]
+	checks := sigcheck.NewBudget(32, 160)
 	for range c.Certificates { // at most: two may have issued each other
-		i := slices.IndexFunc(c.Certificates, func(issuer *x509.Certificate) bool { return issuer != last && signed(issuer, last) })
-		if i < 0 || selfSigned(last) {
+		if selfSigned(last, checks) {
+			break
+		}
+		i := issuerAmong(c.Certificates, last, checks)
+		if i < 0 {
 			break
 		}
 		last = c.Certificates[i]
 	}
-	for !selfSigned(last) {
+	for !selfSigned(last, checks) {
 		if len(c.Completed) == maxCompleted {
 			return fmt.Errorf("more than %d issuers: %w", maxCompleted, trustkeep.ErrLimit)
 		}
-		issuer, err := fetchIssuer(ctx, last, fetch)
+		issuer, err := fetchIssuer(ctx, last, fetch, checks)
 		if err != nil {
 			return err
 		}
@@ -121,8 +130,35 @@ func (c *Chain) complete(ctx context.Context, fetch func(context.Context, string
 	return nil
 }
 
-func selfSigned(c *x509.Certificate) bool {
-	return bytes.Equal(c.RawIssuer, c.RawSubject) && c.CheckSignature(c.SignatureAlgorithm, c.RawTBSCertificate, c.Signature) == nil
+// selfSigned also takes the name for it if the signature may not be checked.
+func selfSigned(c *x509.Certificate, checks *sigcheck.Budget) bool {
+	if !bytes.Equal(c.RawIssuer, c.RawSubject) {
+		return false
+	}
+	found, ok := checks.Ask(c, c)
+	return found.Signed || !ok
+}
+
+// fewChecks is what putting a chain in order may cost, however many certificates of the
+// issuers' names a server sends.
+func fewChecks() *sigcheck.Budget { return sigcheck.NewBudget(8, 80) }
+
+// issuerAmong returns the index of the certificate that issued another, -1 for none. The one
+// that the key identifier means is looked at first, and believed if no more signatures may be
+// checked: nothing is verified here.
+func issuerAmong(certs []*x509.Certificate, of *x509.Certificate, checks *sigcheck.Budget) int {
+	for _, meant := range []bool{true, false} {
+		for i, c := range certs {
+			if c == of || !bytes.Equal(c.RawSubject, of.RawIssuer) || sigcheck.Meant(of, c) != meant {
+				continue
+			}
+			found, ok := checks.Ask(of, c)
+			if ok && found.Err == nil || !ok && meant {
+				return i
+			}
+		}
+	}
+	return -1
 }
 
 // maxURLs bounds how many places of one certificate are tried.
@@ -130,7 +166,7 @@ const maxURLs = 4
 
 // fetchIssuer gets the issuer's certificate. What is fetched counts only if its
 // key made the signature, so it does not matter who delivers it.
-func fetchIssuer(ctx context.Context, cert *x509.Certificate, fetch func(context.Context, string) ([]byte, error)) (*x509.Certificate, error) {
+func fetchIssuer(ctx context.Context, cert *x509.Certificate, fetch func(context.Context, string) ([]byte, error), checks *sigcheck.Budget) (*x509.Certificate, error) {
 	var reasons []error
 	for _, url := range cert.IssuingCertificateURL[:min(len(cert.IssuingCertificateURL), maxURLs)] {
 		data, err := fetch(ctx, url)
@@ -138,7 +174,10 @@ func fetchIssuer(ctx context.Context, cert *x509.Certificate, fetch func(context
 			var store *truststore.Truststore
 			if store, err = truststore.Parse(data, nil); err == nil {
 				for _, issuer := range store.Certificates() {
-					if signed(issuer, cert) {
+					if !bytes.Equal(issuer.RawSubject, cert.RawIssuer) {
+						continue
+					}
+					if found, _ := checks.Ask(cert, issuer); found.Signed && found.Err == nil {
 						return issuer, nil
 					}
 				}

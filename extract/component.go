@@ -3,7 +3,6 @@ package extract
 import (
 	"bytes"
 	"context"
-	"crypto/x509"
 	"encoding/pem"
 	"slices"
 
@@ -23,18 +22,16 @@ func (c *Chain) Component(ctx context.Context, name, fingerprint string, o compo
 	}
 	rest := c.All()
 	var file bytes.Buffer
-	for cert != nil {
+	checks := fewChecks()
+	for {
 		pem.Encode(&file, &pem.Block{Type: "CERTIFICATE", Bytes: cert.Raw}) // a Buffer takes everything
 		rest = slices.DeleteFunc(rest, cert.Equal)
-		cert = issuerAmong(rest, cert)
+		i := issuerAmong(rest, cert, checks)
+		if i < 0 {
+			break
+		}
+		cert = rest[i]
 	}
 	o.Kinds = []component.Kind{keystore.ComponentKind()}
 	return component.Import(ctx, name, file.Bytes(), o)
-}
-
-func issuerAmong(certs []*x509.Certificate, of *x509.Certificate) *x509.Certificate {
-	if i := slices.IndexFunc(certs, func(c *x509.Certificate) bool { return signed(c, of) }); i >= 0 {
-		return certs[i]
-	}
-	return nil
 }

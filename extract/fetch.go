@@ -3,7 +3,6 @@ package extract
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
@@ -147,6 +146,3 @@ func orContext(ctx context.Context, err error) error {
 	}
 	return err
 }
-
-// signed reports whether issuer has signed cert.
-func signed(issuer, cert *x509.Certificate) bool { return cert.CheckSignatureFrom(issuer) == nil }

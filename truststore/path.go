@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/trustkeep/trustkeep/internal/certinfo"
+	"github.com/trustkeep/trustkeep/internal/sigcheck"
 )
 
 // path is how far a chain leads when it is followed for the sake of an
@@ -41,12 +42,12 @@ type finder struct {
 	store  *Snapshot
 	sent   []*x509.Certificate
 	now    time.Time
-	checks *checks
+	checks *sigcheck.Budget
 }
 
 const maxExplainDepth = 12
 
-func (s *Snapshot) follow(chain []*x509.Certificate, o VerifyOptions, k *checks) *path {
+func (s *Snapshot) follow(chain []*x509.Certificate, o VerifyOptions, k *sigcheck.Budget) *path {
 	f := &finder{store: s, now: o.Time, checks: k}
 	f.sent = append(slices.Clone(chain[1:]), o.Intermediates...)
 	return f.from([]*x509.Certificate{chain[0]}, nil)
@@ -70,15 +71,15 @@ func (f *finder) from(certs []*x509.Certificate, reasons []Reason) *path {
 		if key != nil && !bytes.Equal(key, issuer.RawSubjectPublicKeyInfo) {
 			return
 		}
-		found, ok := f.checks.ask(c, issuer)
-		if found.signed {
+		found, ok := f.checks.Ask(c, issuer)
+		if found.Signed {
 			key = issuer.RawSubjectPublicKeyInfo
 		}
 		if !ok {
 			near.unknown = true
 			return
 		}
-		if found.err != nil {
+		if found.Err != nil {
 			r, signed := issuerReason(c, issuer, anchor, found)
 			if !signed {
 				near.add(r, anchor)
@@ -97,19 +98,19 @@ func (f *finder) from(certs []*x509.Certificate, reasons []Reason) *path {
 	}
 	named, sent := f.store.named(c.RawIssuer), f.sentAs(c.RawIssuer)
 	if len(certs) > 1 && len(named)+len(sent) > 1 && selfIssued(c) {
-		if own, _ := f.checks.ask(c, c); own.signed {
+		if own, _ := f.checks.Ask(c, c); own.Signed {
 			named, sent = nil, nil // its namesakes need not be asked
 		}
 	}
 	// Those that the key identifier means come first, since not all can be checked.
 	for _, byKeyID := range []bool{true, false} {
 		for _, issuer := range named {
-			if meant(c, issuer) == byKeyID {
+			if sigcheck.Meant(c, issuer) == byKeyID {
 				try(issuer, true)
 			}
 		}
 		for _, issuer := range sent {
-			if meant(c, issuer) == byKeyID {
+			if sigcheck.Meant(c, issuer) == byKeyID {
 				try(issuer, false)
 			}
 		}
@@ -204,7 +205,7 @@ func notAuthority(issuer *x509.Certificate, where string) Reason {
 
 // issuerReason explains why a certificate of the issuer's name does not vouch.
 // signed is false where its key did not make the signature.
-func issuerReason(c, issuer *x509.Certificate, anchor bool, found checked) (r Reason, signed bool) {
+func issuerReason(c, issuer *x509.Certificate, anchor bool, found sigcheck.Result) (r Reason, signed bool) {
 	where := "sent by the peer"
 	if anchor {
 		where = "in the store"
@@ -212,14 +213,14 @@ func issuerReason(c, issuer *x509.Certificate, anchor bool, found checked) (r Re
 	var constraint x509.ConstraintViolationError
 	var weak x509.InsecureAlgorithmError
 	switch {
-	case errors.As(found.err, &constraint):
+	case errors.As(found.Err, &constraint):
 		// A namesake with another key is no more interesting for being no
 		// authority either.
-		if !found.signed {
+		if !found.Signed {
 			break
 		}
 		return notAuthority(issuer, where), true
-	case errors.As(found.err, &weak):
+	case errors.As(found.Err, &weak):
 		return Reason{
 			CodeWeakSignature,
 			"the signature on " + quoteSubject(c) + " uses " + c.SignatureAlgorithm.String() + ", which no longer proves anything",

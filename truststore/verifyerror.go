@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/sigcheck"
 )
 
 // The codes of a VerifyError. The first group are mistakes of the caller or the store, the
@@ -103,7 +104,7 @@ type VerifyError struct {
 
 	// What AcceptedBy goes on with.
 	asked  VerifyOptions
-	checks *checks
+	checks *sigcheck.Budget
 	path   *path // nil where none was followed
 
 	unexplained bool // nothing was found but that crypto/x509 refuses it

@@ -2,30 +2,33 @@ package entry
 
 import (
 	"bytes"
-	"sync/atomic"
+
+	"github.com/trustkeep/trustkeep/internal/sigcheck"
 )
 
 // maxChain bounds a chain; crypto/x509 gives up far earlier.
 const maxChain = 32
 
 // What a hostile file full of certificates of one subject may cost: how many of
-// them are looked at for one link, and how many signatures are checked in all.
+// them are looked at for one link, how many signatures are checked in all, and how many
+// tenths of a millisecond that takes.
 const (
 	maxCandidates = 1000
 	maxSignatures = 4096
+	maxTenths     = 5000
 )
 
 // Index finds issuers among a set of certificates. Build it once per store:
 // building is linear, each chain costs its own length.
 type Index struct {
 	bySubject  map[string][]*Certificate
-	signatures atomic.Int64 // checked so far
+	signatures *sigcheck.Budget
 }
 
 // NewIndex indexes the certificates by subject. Certificates without a
 // readable subject are left out.
 func NewIndex(certs []*Certificate) *Index {
-	x := &Index{bySubject: make(map[string][]*Certificate, len(certs))}
+	x := &Index{bySubject: make(map[string][]*Certificate, len(certs)), signatures: sigcheck.NewBudget(maxSignatures, maxTenths)}
 	for _, c := range certs {
 		if o, ok := c.Outline(); ok {
 			x.bySubject[string(o.Subject)] = append(x.bySubject[string(o.Subject)], c)
@@ -80,13 +83,10 @@ func (x *Index) Issuer(c *Certificate) *Certificate {
 				otherwise = candidate // more likely than one whose key did not sign
 				continue
 			}
-			if byKeyID && (len(child.AuthorityKeyId) == 0 || !bytes.Equal(child.AuthorityKeyId, parent.SubjectKeyId)) {
+			if byKeyID && !sigcheck.Meant(child, parent) {
 				continue
 			}
-			if x.signatures.Add(1) > maxSignatures {
-				return candidate
-			}
-			if child.CheckSignatureFrom(parent) == nil {
+			if found, ok := x.signatures.Ask(child, parent); !ok || found.Err == nil {
 				return candidate
 			}
 		}
