@@ -187,10 +187,10 @@ func newKeyContent(key *Key, l trustkeep.Limits) (*keyContent, error) {
 	return c, nil
 }
 
-// forget returns the key without what passphrases have opened.
+// forget returns the key without what passphrases have opened, and without keys elsewhere.
 func (k *Key) forget() *Key {
 	out := *k.state()
-	out.unlocked = nil
+	out.unlocked, out.elsewhere = nil, nil
 	return keyOf(&out)
 }
 

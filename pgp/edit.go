@@ -7,6 +7,7 @@ import (
 	"github.com/ProtonMail/go-crypto/openpgp/packet"
 	openpgp "github.com/ProtonMail/go-crypto/openpgp/v2"
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/pgp/internal/elsewhere"
 	"github.com/trustkeep/trustkeep/pgp/internal/grammar"
 	"github.com/trustkeep/trustkeep/pgp/internal/selfsig"
 )
@@ -20,13 +21,15 @@ type edit struct {
 	config  *packet.Config
 	at      time.Time
 	packets []grammar.Raw
+	// elsewhere are private keys to be added to those of the key.
+	elsewhere []*packet.PrivateKey
 }
 
 func newEdit(k *Key, e *openpgp.Entity, o Options) *edit {
 	at := evaluationTime(e, o)
 	pc := o.packetConfig(at)
 	pc.V6Keys = k.Version() == 6
-	return &edit{k, e, pc, at, slices.Clone(k.state().packets)}
+	return &edit{key: k, entity: e, config: pc, at: at, packets: slices.Clone(k.state().packets)}
 }
 
 // done reads the packets back. Private parts that were open stay open.
@@ -35,7 +38,10 @@ func (ed *edit) done() (*Key, error) {
 	if err != nil {
 		return nil, err
 	}
-	k.state().unlocked = ed.key.state().unlocked
+	k.state().unlocked, k.state().elsewhere = ed.key.state().unlocked, ed.key.state().elsewhere
+	if len(ed.elsewhere) > 0 {
+		k.state().elsewhere = withElsewhere(k.state().elsewhere, ed.elsewhere...)
+	}
 	return k, nil
 }
 
@@ -128,14 +134,16 @@ func (ed *edit) rebind(s *openpgp.Subkey, old *packet.Signature, expires time.Ti
 			return err
 		}
 	}
-	sign := func(sig *packet.Signature) error { return sig.SignKey(s.PublicKey, e.PrivateKey, ed.config) }
+	sign := func(sig *packet.Signature) error {
+		return selfsig.OverSubkey(sig, e.PrimaryKey, s.PublicKey, e.PrivateKey, ed.config)
+	}
 	return ed.add(sig, sign, isSubkey(s))
 }
 
 // crossSign makes the signing subkey confirm that it belongs to the key.
 func crossSign(sig *packet.Signature, s *openpgp.Subkey, e *openpgp.Entity, c *packet.Config) error {
 	sig.EmbeddedSignature = selfsig.New(s.PublicKey, packet.SigTypePrimaryKeyBinding, sig.CreationTime)
-	if err := sig.EmbeddedSignature.CrossSignKey(s.PublicKey, e.PrimaryKey, s.PrivateKey, c); err != nil {
+	if err := selfsig.OverSubkey(sig.EmbeddedSignature, e.PrimaryKey, s.PublicKey, s.PrivateKey, c); err != nil {
 		return classify("sign", err)
 	}
 	return nil
@@ -143,11 +151,10 @@ func crossSign(sig *packet.Signature, s *openpgp.Subkey, e *openpgp.Entity, c *p
 
 // addSubkey makes a subkey at the end of the key.
 func (ed *edit) addSubkey(o SubkeyOptions) error {
-	e := ed.entity
-	algorithm, err := familyOf(e.PrimaryKey)
-	if err != nil {
-		return err
+	if o.Usage != UsageEncrypt && (o.Usage == 0 || o.Usage&^(UsageSign|UsageAuthenticate) != 0) {
+		return fail(trustkeep.ErrInvalid, "subkey for %q", o.Usage)
 	}
+	e := ed.entity
 	// Not ed.at: edits in quick succession are each dated a second later, and GnuPG
 	// refuses a subkey from the future.
 	made := o.Options.now()
@@ -158,30 +165,107 @@ func (ed *edit) addSubkey(o SubkeyOptions) error {
 	if err != nil {
 		return err
 	}
-	algorithm.apply(ed.config)
-	ed.config.KeyLifetimeSecs = lifetime
-	ed.config.Time = func() time.Time { return made }
-	var add func(*packet.Config) error
-	switch o.Usage {
-	case UsageEncrypt:
-		add = e.AddEncryptionSubkey
-	case UsageSign:
-		add = e.AddSigningSubkey
-	default:
-		return fail(trustkeep.ErrInvalid, "subkey for %q", o.Usage)
+	private, err := ed.newSubkey(o, made)
+	if err != nil {
+		return err
 	}
-	if err := guard("subkey", func() error { return add(ed.config) }); err != nil {
-		return classify("subkey", err)
+	// Senders choose the subkey that was bound last.
+	bound := made
+	for _, s := range e.Subkeys {
+		for _, b := range s.Bindings {
+			if !b.Packet.CreationTime.Before(bound) {
+				bound = b.Packet.CreationTime.Add(time.Second)
+			}
+		}
 	}
-	s := &e.Subkeys[len(e.Subkeys)-1]
-	secret, err := grammar.Of(s.PrivateKey)
+	if latest := o.Options.now().Add(o.Options.skew()); bound.After(latest) {
+		bound = made
+	}
+	s := &openpgp.Subkey{Primary: e, PublicKey: &private.PublicKey, PrivateKey: private}
+	binding, err := bind(e, s, o.Usage, lifetime, bound, ed.config)
+	if err != nil {
+		return err
+	}
+	e.Subkeys = append(e.Subkeys, *s)
+	raw, err := grammar.Of(binding)
 	if err != nil {
 		return classify("subkey", err)
 	}
-	binding, err := grammar.Of(s.Bindings[0].Packet)
+	head, err := keyPacket(private)
 	if err != nil {
 		return classify("subkey", err)
 	}
-	ed.packets = append(ed.packets, secret, binding)
+	ed.packets = append(ed.packets, head, raw)
+	if o.Private != nil {
+		ed.elsewhere = append(ed.elsewhere, private)
+	}
 	return nil
+}
+
+// newSubkey makes the key material, or takes that which is elsewhere.
+func (ed *edit) newSubkey(o SubkeyOptions, made time.Time) (*packet.PrivateKey, error) {
+	if o.Private != nil {
+		if ed.key.state().secret {
+			// GnuPG does not import a private key with public subkeys.
+			return nil, fail(trustkeep.ErrUnsupported, "a subkey elsewhere for a key whose private parts are here")
+		}
+		return elsewhere.Private(o.Private, made, ed.key.Version() == 6, true, o.Usage == UsageEncrypt)
+	}
+	if !ed.key.state().secret {
+		return nil, fail(trustkeep.ErrUnsupported, "a subkey with a private part here for a key whose private parts are elsewhere")
+	}
+	algorithm, err := familyOf(ed.entity.PrimaryKey)
+	if err != nil {
+		return nil, err
+	}
+	pc := *ed.config
+	pc.Time = func() time.Time { return made }
+	algorithm.apply(&pc)
+	return newSubkeyMaterial(o.Usage, &pc)
+}
+
+// newSubkeyMaterial lets go-crypto make a subkey, within a key of its own, cheap, that is
+// thrown away: go-crypto binds it at once, and not every primary key is in memory.
+func newSubkeyMaterial(u Usage, pc *packet.Config) (*packet.PrivateKey, error) {
+	var private *packet.PrivateKey
+	err := guard("subkey", func() error {
+		cheap := *pc
+		family{algorithm: packet.PubKeyAlgoEd25519, v6: pc.V6Keys}.apply(&cheap)
+		e, err := openpgp.NewEntity("", "", "", &cheap)
+		if err != nil {
+			return err
+		}
+		if u == UsageEncrypt {
+			err = e.AddEncryptionSubkey(pc)
+		} else {
+			err = e.AddSigningSubkey(pc)
+		}
+		if err == nil {
+			private = e.Subkeys[len(e.Subkeys)-1].PrivateKey
+		}
+		return err
+	})
+	return private, classify("subkey", err)
+}
+
+// keyPacket is the packet of a key: the public one if the private part is elsewhere.
+func keyPacket(p *packet.PrivateKey) (grammar.Raw, error) {
+	if elsewhere.Is(p) {
+		return grammar.Of(&p.PublicKey)
+	}
+	return grammar.Of(p)
+}
+
+// bind makes the signature by which a subkey belongs to its key.
+func bind(e *openpgp.Entity, s *openpgp.Subkey, u Usage, lifetime uint32, at time.Time, c *packet.Config) (*packet.Signature, error) {
+	sig := selfsig.New(e.PrimaryKey, packet.SigTypeSubkeyBinding, at)
+	sig.KeyLifetimeSecs, sig.FlagsValid = &lifetime, true
+	sig.FlagEncryptStorage, sig.FlagEncryptCommunications = u&UsageEncrypt != 0, u&UsageEncrypt != 0
+	sig.FlagSign, sig.FlagAuthenticate = u&UsageSign != 0, u&UsageAuthenticate != 0
+	if sig.FlagSign {
+		if err := crossSign(sig, s, e, c); err != nil {
+			return nil, err
+		}
+	}
+	return sig, classify("sign", selfsig.OverSubkey(sig, e.PrimaryKey, s.PublicKey, e.PrivateKey, c))
 }

@@ -225,7 +225,7 @@ func generate(o GenerateOptions, lifetime uint32, pc *packet.Config) ([]grammar.
 	if pc.V6() { // section 10.1.1: properties of version 6 keys go into a direct-key signature
 		s := selfsig.New(e.PrimaryKey, packet.SigTypeDirectSignature, now)
 		selfsig.SetProperties(s, lifetime)
-		if err := s.SignDirectKeyBinding(e.PrimaryKey, e.PrivateKey, pc); err != nil {
+		if err := selfsig.OverKey(s, e.PrimaryKey, e.PrivateKey, pc); err != nil {
 			return nil, err
 		}
 		if err := add(s); err != nil {
@@ -240,7 +240,7 @@ func generate(o GenerateOptions, lifetime uint32, pc *packet.Config) ([]grammar.
 		}
 		first := i == 0
 		s.IsPrimaryId = &first
-		if err := s.SignUserId(id, e.PrimaryKey, e.PrivateKey, pc); err != nil {
+		if err := selfsig.OverUserID(s, id, e.PrimaryKey, e.PrivateKey, pc); err != nil {
 			return nil, err
 		}
 		if err := add(s); err != nil {

@@ -38,7 +38,9 @@ type keyState struct {
 	// unlocked holds the private keys that a passphrase has opened, by
 	// fingerprint. The packets stay locked.
 	unlocked map[string]*packet.PrivateKey
-	parsed   *parsedKey
+	// elsewhere holds the private keys that are not in memory, see WithPrivate.
+	elsewhere map[string]*packet.PrivateKey
+	parsed    *parsedKey
 }
 
 func keyOf(s *keyState) *Key { return &Key{func() *keyState { return s }} }
@@ -225,7 +227,10 @@ func (k *Key) view(allow Relaxations) *openpgp.Entity {
 		}
 		return out
 	}
-	private := func(p *packet.PrivateKey) *packet.PrivateKey {
+	private := func(public *packet.PublicKey, p *packet.PrivateKey) *packet.PrivateKey {
+		if e, ok := k.state().elsewhere[string(public.Fingerprint)]; ok {
+			return e
+		}
 		if p == nil {
 			return nil
 		}
@@ -236,7 +241,7 @@ func (k *Key) view(allow Relaxations) *openpgp.Entity {
 	}
 	e := &openpgp.Entity{
 		PrimaryKey:       t.PrimaryKey,
-		PrivateKey:       private(t.PrivateKey),
+		PrivateKey:       private(t.PrimaryKey, t.PrivateKey),
 		Identities:       make(map[string]*openpgp.Identity, len(t.Identities)),
 		Revocations:      wrap(t.Revocations),
 		DirectSignatures: wrap(t.DirectSignatures),
@@ -255,7 +260,7 @@ func (k *Key) view(allow Relaxations) *openpgp.Entity {
 		e.Subkeys = append(e.Subkeys, openpgp.Subkey{
 			Primary:     e,
 			PublicKey:   s.PublicKey,
-			PrivateKey:  private(s.PrivateKey),
+			PrivateKey:  private(s.PublicKey, s.PrivateKey),
 			Bindings:    wrap(s.Bindings),
 			Revocations: wrap(s.Revocations),
 		})

@@ -2,6 +2,7 @@ package pgp
 
 import (
 	"bytes"
+	"crypto"
 	"encoding/hex"
 	"slices"
 	"strings"
@@ -45,7 +46,7 @@ func (k *Key) SetExpiry(expires time.Time, o Options) (*Key, error) {
 	}
 	if direct := directSignature(e); direct != nil {
 		sign := func(s *packet.Signature) error {
-			return s.SignDirectKeyBinding(e.PrimaryKey, e.PrivateKey, ed.config)
+			return selfsig.OverKey(s, e.PrimaryKey, e.PrivateKey, ed.config)
 		}
 		if err := renew(direct, sign, isPrimary); err != nil {
 			return nil, err
@@ -55,7 +56,7 @@ func (k *Key) SetExpiry(expires time.Time, o Options) (*Key, error) {
 		for _, id := range validIdentities(e, ed.config) {
 			sig, _ := id.LatestValidSelfCertification(time.Time{}, ed.config)
 			sign := func(s *packet.Signature) error {
-				return s.SignUserId(id.Name, e.PrimaryKey, e.PrivateKey, ed.config)
+				return selfsig.OverUserID(s, id.Name, e.PrimaryKey, e.PrivateKey, ed.config)
 			}
 			if err := renew(sig, sign, isUserID(id.Name)); err != nil {
 				return nil, err
@@ -101,9 +102,12 @@ func (k *Key) SetSubkeyExpiry(fingerprint string, expires time.Time, o Options) 
 type SubkeyOptions struct {
 	// Options are the clock and the randomness.
 	Options Options
-	// Usage is UsageEncrypt or UsageSign. RotateSubkey takes that of the old
-	// subkey if it is zero.
+	// Usage is UsageEncrypt, or UsageSign, UsageAuthenticate or both. RotateSubkey
+	// takes that of the old subkey if it is zero.
 	Usage Usage
+	// Private is the private key of the subkey if that is elsewhere, as those of the
+	// key are; see Key.WithPrivate. If nil, a key is made.
+	Private crypto.PrivateKey
 	// Expires is when the subkey expires. Zero means with the key.
 	Expires time.Time
 	// RevokeOld makes RotateSubkey revoke the old subkey as superseded. What
@@ -115,7 +119,8 @@ type SubkeyOptions struct {
 
 // AddSubkey adds a subkey of the same family of algorithms as the key. Its
 // private part has no passphrase; lock the key again before MarshalPrivate.
-// The error wraps ErrInvalid for any other Usage.
+// The error wraps ErrInvalid for any other Usage, ErrUnsupported for a private part here in
+// a key whose other ones are elsewhere, and the other way round.
 func (k *Key) AddSubkey(o SubkeyOptions) (*Key, error) {
 	e, err := k.certifier()
 	if err != nil {
@@ -146,7 +151,7 @@ func (k *Key) RotateSubkey(fingerprint string, o SubkeyOptions) (*Key, error) {
 		if err != nil {
 			return nil, fail(trustkeep.ErrRejected, "subkey %s is not bound to its key", hex.EncodeToString(old.PublicKey.Fingerprint))
 		}
-		o.Usage = usage(sig, old.PublicKey, ed.config) & (UsageEncrypt | UsageSign)
+		o.Usage = usage(sig, old.PublicKey, ed.config) & (UsageEncrypt | UsageSign | UsageAuthenticate)
 	}
 	if o.RevokeOld {
 		if err := ed.revokeSubkey(old, ReasonSuperseded, ""); err != nil {
@@ -188,7 +193,9 @@ func (k *Key) AddUserID(id string, o Options) (*Key, error) {
 		}
 		s.SigType, s.IsPrimaryId = packet.SigTypePositiveCert, nil
 	}
-	sign := func(s *packet.Signature) error { return s.SignUserId(id, e.PrimaryKey, e.PrivateKey, ed.config) }
+	sign := func(s *packet.Signature) error {
+		return selfsig.OverUserID(s, id, e.PrimaryKey, e.PrivateKey, ed.config)
+	}
 	if old != nil { // revoked: a newer self-signature brings it back, as in GnuPG
 		err = ed.add(s, sign, isUserID(id))
 	} else {

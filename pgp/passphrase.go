@@ -204,6 +204,9 @@ func (k *Key) lock(passphrase []byte, o Options) (*Key, error) {
 		if p.Encrypted {
 			return nil, k.lockedError()
 		}
+		if k.state().elsewhere[string(p.Fingerprint)] != nil {
+			continue // it has its own protection
+		}
 		part := *p
 		parts = append(parts, &part)
 	}
@@ -216,7 +219,11 @@ func (k *Key) lock(passphrase []byte, o Options) (*Key, error) {
 	if err := guard("lock", func() error { return packet.EncryptPrivateKeys(parts, passphrase, pc) }); err != nil {
 		return nil, classify("lock", err)
 	}
-	return k.replaceSecrets(parts)
+	locked, err := k.replaceSecrets(parts)
+	if err == nil {
+		locked.state().elsewhere = k.state().elsewhere
+	}
+	return locked, err
 }
 
 // replaceSecrets writes private parts in place of those that the packets hold.

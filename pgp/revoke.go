@@ -76,7 +76,9 @@ func (k *Key) RevokeUserID(id, text string, o Options) (*Key, error) {
 		return nil, fail(trustkeep.ErrRejected, "%q is the only valid user ID", trustkeep.Printable(id))
 	}
 	s := ed.revocation(packet.SigTypeCertificationRevocation, ReasonUserIDInvalid, text)
-	sign := func(s *packet.Signature) error { return s.SignUserId(id, e.PrimaryKey, e.PrivateKey, ed.config) }
+	sign := func(s *packet.Signature) error {
+		return selfsig.OverUserID(s, id, e.PrimaryKey, e.PrivateKey, ed.config)
+	}
 	if err := ed.add(s, sign, isUserID(id)); err != nil {
 		return nil, err
 	}
@@ -147,7 +149,7 @@ func (ed *edit) revocation(kind packet.SignatureType, reason RevocationReason, t
 }
 
 func (ed *edit) signRevocation(s *packet.Signature) error {
-	return s.RevokeKey(ed.entity.PrimaryKey, ed.entity.PrivateKey, ed.config)
+	return selfsig.OverKey(s, ed.entity.PrimaryKey, ed.entity.PrivateKey, ed.config)
 }
 
 func (ed *edit) revokeSubkey(s *openpgp.Subkey, reason RevocationReason, text string) error {
@@ -156,7 +158,7 @@ func (ed *edit) revokeSubkey(s *openpgp.Subkey, reason RevocationReason, text st
 	}
 	sig := ed.revocation(packet.SigTypeSubkeyRevocation, reason, text)
 	sign := func(sig *packet.Signature) error {
-		return sig.RevokeSubkey(s.PublicKey, ed.entity.PrivateKey, ed.config)
+		return selfsig.OverSubkey(sig, ed.entity.PrimaryKey, s.PublicKey, ed.entity.PrivateKey, ed.config)
 	}
 	return ed.add(sig, sign, isSubkey(s))
 }

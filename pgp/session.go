@@ -126,7 +126,7 @@ func (m *message) openContainer(c *symmetric.Container) (io.ReadCloser, error) {
 // error means that the message names none of the keys.
 func (m *message) openByKey(c *symmetric.Container) (io.ReadCloser, error) {
 	attempts := 0
-	var failed, unsupported error
+	var failed, told error
 	pc := Options{Allow: Legacy, Rand: m.cfg.Rand}.packetConfig(m.cfg.now())
 	for _, s := range m.sessions {
 		if s.toKey == nil || (s.toKey.Version == 6) != (c.Version == 2) {
@@ -158,8 +158,8 @@ func (m *message) openByKey(c *symmetric.Container) (io.ReadCloser, error) {
 				}
 				algorithm, key, err := s.decrypt(private, pc)
 				if err != nil {
-					if errors.Is(err, trustkeep.ErrUnsupported) {
-						unsupported = err
+					if errors.Is(err, trustkeep.ErrUnsupported) || errors.Is(err, trustkeep.ErrRejected) {
+						told = err
 					}
 					continue
 				}
@@ -174,14 +174,15 @@ func (m *message) openByKey(c *symmetric.Container) (io.ReadCloser, error) {
 			}
 		}
 	}
-	if unsupported != nil {
-		return nil, unsupported
+	if told != nil {
+		return nil, told
 	}
 	return nil, failed
 }
 
 // decrypt opens a session key encrypted to a key. An error that wraps ErrUnsupported
-// names a cipher that is not ours; all others are alike.
+// names a cipher that is not ours, one that wraps ErrRejected is of a key elsewhere; all
+// others are alike.
 func (s sessionKey) decrypt(private *packet.PrivateKey, pc *packet.Config) (c packet.CipherFunction, key []byte, err error) {
 	ours := false
 	err = guard("session key", func() (err error) {

@@ -9,6 +9,7 @@ import (
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/pgp/internal/armor"
 	"github.com/trustkeep/trustkeep/pgp/internal/compose"
+	"github.com/trustkeep/trustkeep/pgp/internal/elsewhere"
 	"github.com/trustkeep/trustkeep/pgp/internal/overlap"
 )
 
@@ -101,7 +102,7 @@ func (s Signing) Detached(dst io.Writer, src io.Reader) error {
 	var packets bytes.Buffer
 	for _, p := range pending {
 		err := guard("sign", func() error {
-			if err := p.Sig.Sign(p.H, p.Key, pc); err != nil {
+			if err := elsewhere.Sign(p.Sig, p.H, p.Key, pc); err != nil {
 				return err
 			}
 			return p.Sig.Serialize(&packets)

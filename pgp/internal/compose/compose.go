@@ -10,6 +10,7 @@ import (
 
 	"github.com/ProtonMail/go-crypto/openpgp/packet"
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/pgp/internal/elsewhere"
 	"github.com/trustkeep/trustkeep/pgp/internal/fault"
 	"github.com/trustkeep/trustkeep/pgp/internal/grammar"
 	"github.com/trustkeep/trustkeep/pgp/internal/overlap"
@@ -147,7 +148,7 @@ func (m *Message) finish() error {
 	}
 	for _, s := range slices.Backward(m.signatures) { // the first announced comes last
 		s.Sig.IntendedRecipients = m.intended
-		if err := s.Sig.Sign(s.H, s.Key, m.config); err != nil {
+		if err := elsewhere.Sign(s.Sig, s.H, s.Key, m.config); err != nil {
 			return fault.Classify("sign", err)
 		}
 		if err := s.Sig.Serialize(m.sink); err != nil {

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"context"
 	"crypto"
 	"crypto/aes"
 	stdecdh "crypto/ecdh"
@@ -8,6 +9,7 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/sha256"
+	"errors"
 	"math/big"
 
 	"github.com/ProtonMail/go-crypto/openpgp/aes/keywrap"
@@ -15,6 +17,7 @@ import (
 	"github.com/ProtonMail/go-crypto/openpgp/elgamal"
 	"github.com/ProtonMail/go-crypto/openpgp/packet"
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/pgp/internal/elsewhere"
 	"github.com/trustkeep/trustkeep/pgp/internal/fault"
 	"github.com/trustkeep/trustkeep/pgp/internal/grammar"
 )
@@ -27,7 +30,9 @@ import (
 // The cipher is zero in version 6, where the data says it. An error that wraps
 // ErrUnsupported names a cipher that this library does not have; it is returned only if
 // the checksum of the session key is right, so that it says nothing to whoever makes
-// session keys up (RFC 9580 section 5.1.3).
+// session keys up (RFC 9580 section 5.1.3). One that wraps ErrRejected is of a private
+// part elsewhere: of a key exchange, which fails before anything is decrypted, or of a
+// context that ended. Any other error of RSA could tell about the padding.
 func Decrypt(body []byte, private *packet.PrivateKey) (c packet.CipherFunction, key []byte, ok bool, err error) {
 	b := reader{rest: body}
 	version := b.octet()
@@ -46,7 +51,9 @@ func Decrypt(body []byte, private *packet.PrivateKey) (c packet.CipherFunction, 
 	var plain []byte
 	switch algorithm {
 	case packet.PubKeyAlgoRSA, packet.PubKeyAlgoRSAEncryptOnly:
-		plain, err = openRSA(&b, private)
+		if plain, err = openRSA(&b, private); errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+			return 0, nil, true, elsewhere.Failed(err) // whatever the padding
+		}
 	case packet.PubKeyAlgoElGamal:
 		key, isElGamal := private.PrivateKey.(*elgamal.PrivateKey)
 		c1, c2 := b.integer(), b.integer()
@@ -55,13 +62,15 @@ func Decrypt(body []byte, private *packet.PrivateKey) (c packet.CipherFunction, 
 		}
 		plain, err = elgamal.Decrypt(key, new(big.Int).SetBytes(c1), new(big.Int).SetBytes(c2))
 	case packet.PubKeyAlgoECDH:
-		plain, err = openECDH(&b, private)
+		if plain, err = openECDH(&b, private); errors.Is(err, trustkeep.ErrRejected) {
+			return 0, nil, true, err
+		}
 	case packet.PubKeyAlgoX25519:
 		exchanger, elsewhere := private.PrivateKey.(stdecdh.KeyExchanger)
 		if !elsewhere {
 			return 0, nil, false, nil
 		}
-		if c, key, err = openX25519(&b, private, exchanger, version); err != nil {
+		if c, key, err = openX25519(&b, private, exchanger, version); err != nil && !errors.Is(err, trustkeep.ErrRejected) {
 			err = errDamaged
 		}
 		return c, key, true, err
@@ -143,7 +152,7 @@ func openECDH(b *reader, private *packet.PrivateKey) ([]byte, error) {
 		}
 		shared, err := key.ECDH(ephemeral)
 		if err != nil {
-			return nil, err
+			return nil, elsewhere.Failed(err)
 		}
 		defer clear(shared)
 		kek, err := params.kek(shared, private.Fingerprint)
@@ -226,7 +235,7 @@ func openX25519(b *reader, private *packet.PrivateKey, key stdecdh.KeyExchanger,
 	}
 	shared, err := key.ECDH(ephemeral)
 	if err != nil {
-		return 0, nil, err
+		return 0, nil, elsewhere.Failed(err)
 	}
 	defer clear(shared)
 	secret := append(append(append([]byte(nil), point...), key.PublicKey().Bytes()...), shared...)
