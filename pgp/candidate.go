@@ -55,6 +55,10 @@ func (m *message) judge(c *signatures.Candidate) SignatureInfo {
 	}
 	if c.Sig != nil {
 		out.Created = c.Sig.CreationTime.UTC()
+		out.Notations = notationsOf(c.Sig)
+		if life := c.Sig.SigLifetimeSecs; life != nil && *life != 0 {
+			out.Expires = out.Created.Add(time.Duration(*life) * time.Second)
+		}
 	}
 	signers := m.signers.knows(c)
 	if len(signers) == 0 {
@@ -124,10 +128,8 @@ func (m *message) judgeGood(c *signatures.Candidate, k *Key, e *openpgp.Entity, 
 	if created.After(now.Add(m.cfg.skew())) {
 		return invalid("signature is from the future: %s", created.UTC().Format(time.DateTime))
 	}
-	for _, n := range c.Sig.Notations {
-		if n.IsCritical {
-			return invalid("signature with the critical notation %q", trustkeep.Printable(n.Name))
-		}
+	if err := m.expect.checkNotations(c.Sig); err != nil {
+		return SignatureInvalid, err
 	}
 	revocation := validRevocation(e.Revocations)
 	if revocation == nil && sub != nil {
@@ -163,6 +165,9 @@ func (m *message) judgeGood(c *signatures.Candidate, k *Key, e *openpgp.Entity, 
 		if when := created.Add(time.Duration(*life) * time.Second); expiredAt(when, now) {
 			return SignatureExpired, fail(trustkeep.ErrExpired, "signature ended on %s", when.UTC().Format(time.DateTime))
 		}
+	}
+	if oldest := now.Add(-m.expect.maxAge); m.expect.maxAge > 0 && created.Before(oldest) {
+		return SignatureExpired, fail(trustkeep.ErrExpired, "signature of %s is older than %s", created.UTC().Format(time.DateTime), m.expect.maxAge)
 	}
 	if err := m.checkIntended(c.Sig); err != nil {
 		return SignatureInvalid, err

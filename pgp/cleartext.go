@@ -12,7 +12,6 @@ import (
 	"github.com/trustkeep/trustkeep/pgp/internal/armor"
 	"github.com/trustkeep/trustkeep/pgp/internal/cleartext"
 	"github.com/trustkeep/trustkeep/pgp/internal/compose"
-	"github.com/trustkeep/trustkeep/pgp/internal/elsewhere"
 )
 
 // errCleartext is internal: start found a cleartext message.
@@ -24,7 +23,7 @@ var errCleartext = fail(trustkeep.ErrUnsupported, "cleartext signature; verify i
 // tab and line endings, or lines of more than 64 KiB, is an error that wraps
 // ErrUnsupported.
 func (s Signing) Cleartext(dst io.Writer, src io.Reader) error {
-	keys, err := s.keys()
+	keys, how, err := s.keys()
 	if err != nil {
 		return err
 	}
@@ -32,7 +31,7 @@ func (s Signing) Cleartext(dst io.Writer, src io.Reader) error {
 	var pending []*compose.Signature
 	var hashes []string
 	for _, key := range keys {
-		p, err := compose.NewSignature(key, packet.SigTypeText, pc)
+		p, err := compose.NewSignature(key, packet.SigTypeText, how, pc)
 		if err != nil {
 			return classify("sign", err)
 		}
@@ -47,7 +46,7 @@ func (s Signing) Cleartext(dst io.Writer, src io.Reader) error {
 		out.WriteString("Hash: " + strings.Join(hashes, ",") + "\n")
 	}
 	out.WriteByte('\n')
-	lines := bufio.NewReaderSize(src, cleartext.MaxTextLine)
+	lines := bufio.NewReaderSize(s.Options.watched(src), cleartext.MaxTextLine)
 	for first := true; ; first = false {
 		line, err := cleartext.Line(lines)
 		if err == io.EOF {
@@ -68,19 +67,11 @@ func (s Signing) Cleartext(dst io.Writer, src io.Reader) error {
 		out.Write(line)
 		out.WriteByte('\n')
 	}
-	var packets bytes.Buffer
-	for _, p := range pending {
-		err := guard("sign", func() error {
-			if err := elsewhere.Sign(p.Sig, p.H, p.Key, pc); err != nil {
-				return err
-			}
-			return p.Sig.Serialize(&packets)
-		})
-		if err != nil {
-			return classify("sign", err)
-		}
+	packets, err := serialized(pending, pc)
+	if err != nil {
+		return err
 	}
-	armored, err := armor.Encode(armor.BlockSignature, packets.Bytes(), s.checksum())
+	armored, err := armor.Encode(armor.BlockSignature, packets, s.checksum())
 	if err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"io"
 	"slices"
+	"time"
 
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/internal/limits"
@@ -25,6 +26,9 @@ type Decryption struct {
 	// for in order, only for such a message, and at most once each. None may
 	// be nil.
 	Passwords []trustkeep.PasswordSource
+	// SessionKeys open messages whose session key is known, in the form that SessionKey
+	// and gpg --show-session-key give. They are tried before Keys. None may be nil.
+	SessionKeys []trustkeep.PasswordSource
 	// Signers are the expected signers. If there are any, a message without
 	// a valid signature by one of them is refused. If nil, signatures are not
 	// verified. An empty list that is not nil is an error: nobody is left of
@@ -33,6 +37,15 @@ type Decryption struct {
 	// MustBeSigned makes a call without Signers an error. Set it where the list
 	// is computed and could come out as nil.
 	MustBeSigned bool
+	// AlsoSignedBy are further lists of expected signers: beside one of Signers, one of
+	// each list must have signed validly. "Signed by X and Y" is Signers X and
+	// AlsoSignedBy {{Y}}.
+	AlsoSignedBy [][]*Key
+	// Notations must all be in a signature, by name and value, or it is invalid; so is
+	// one with a critical notation that is not listed.
+	Notations []Notation
+	// MaxAge refuses signatures that were made longer ago, as expired. Zero is any age.
+	MaxAge time.Duration
 	// AllowUnsigned accepts messages without any signature even if Signers is
 	// set. A message that is signed must still be signed validly.
 	AllowUnsigned bool
@@ -127,22 +140,24 @@ func (d Decryption) check() error {
 	if slices.Contains(d.Passwords, nil) {
 		return fail(trustkeep.ErrInvalid, "Passwords holds nil")
 	}
+	if slices.Contains(d.SessionKeys, nil) {
+		return fail(trustkeep.ErrInvalid, "SessionKeys holds nil")
+	}
 	return noNil("Keys", d.Keys)
 }
 
 // message reads a message up to its content. It returns one also with an error,
 // for its envelope.
 func (d Decryption) message(src io.Reader) (*message, error) {
-	m := newMessage(d.Options, d.Signers, d.MaxExpansion)
+	m := newMessage(d.Options, d.MaxExpansion)
 	m.open = &d
 	if err := d.check(); err != nil {
 		return m, err
 	}
-	var err error
-	if m.expect, err = d.expected(); err != nil {
+	if err := m.expects(d.expected()); err != nil {
 		return m, err
 	}
-	if err := m.start(src); err != nil {
+	if err := m.start(d.Options.watched(src)); err != nil {
 		return m, err
 	}
 	if !m.result.Encrypted && !d.AllowUnencrypted {
@@ -151,12 +166,20 @@ func (d Decryption) message(src io.Reader) (*message, error) {
 	return m, nil
 }
 
-func newMessage(c Options, signers []*Key, expansion int) *message {
+// expects sets whose signatures are computed and what is asked of them.
+func (m *message) expects(x expectation, err error) error {
+	if err != nil {
+		return err
+	}
+	m.expect, m.signers.keys = x, x.everybody()
+	return nil
+}
+
+func newMessage(c Options, expansion int) *message {
 	m := &message{cfg: c, budget: limits.New(c.Limits), expansion: int64(expansion), buffer: defaultBuffer}
 	if expansion <= 0 {
 		m.expansion = inflate.DefaultExpansion
 	}
-	m.signers.keys = signers
 	m.result.Allowed = c.Allow
 	return m
 }

@@ -1,6 +1,7 @@
 package pgp
 
 import (
+	"crypto"
 	"slices"
 	"time"
 
@@ -150,7 +151,7 @@ func crossSign(sig *packet.Signature, s *openpgp.Subkey, e *openpgp.Entity, c *p
 }
 
 // addSubkey makes a subkey at the end of the key.
-func (ed *edit) addSubkey(o SubkeyOptions) error {
+func (ed *edit) addSubkey(o SubkeyOptions, private []crypto.PrivateKey) error {
 	if o.Usage != UsageEncrypt && (o.Usage == 0 || o.Usage&^(UsageSign|UsageAuthenticate) != 0) {
 		return fail(trustkeep.ErrInvalid, "subkey for %q", o.Usage)
 	}
@@ -165,7 +166,7 @@ func (ed *edit) addSubkey(o SubkeyOptions) error {
 	if err != nil {
 		return err
 	}
-	private, err := ed.newSubkey(o, made)
+	part, err := ed.newSubkey(o, private, made)
 	if err != nil {
 		return err
 	}
@@ -181,7 +182,7 @@ func (ed *edit) addSubkey(o SubkeyOptions) error {
 	if latest := o.Options.now().Add(o.Options.skew()); bound.After(latest) {
 		bound = made
 	}
-	s := &openpgp.Subkey{Primary: e, PublicKey: &private.PublicKey, PrivateKey: private}
+	s := &openpgp.Subkey{Primary: e, PublicKey: &part.PublicKey, PrivateKey: part}
 	binding, err := bind(e, s, o.Usage, lifetime, bound, ed.config)
 	if err != nil {
 		return err
@@ -191,25 +192,25 @@ func (ed *edit) addSubkey(o SubkeyOptions) error {
 	if err != nil {
 		return classify("subkey", err)
 	}
-	head, err := keyPacket(private)
+	head, err := keyPacket(part)
 	if err != nil {
 		return classify("subkey", err)
 	}
 	ed.packets = append(ed.packets, head, raw)
-	if o.Private != nil {
-		ed.elsewhere = append(ed.elsewhere, private)
+	if len(private) > 0 {
+		ed.elsewhere = append(ed.elsewhere, part)
 	}
 	return nil
 }
 
 // newSubkey makes the key material, or takes that which is elsewhere.
-func (ed *edit) newSubkey(o SubkeyOptions, made time.Time) (*packet.PrivateKey, error) {
-	if o.Private != nil {
+func (ed *edit) newSubkey(o SubkeyOptions, private []crypto.PrivateKey, made time.Time) (*packet.PrivateKey, error) {
+	if len(private) > 0 {
 		if ed.key.state().secret {
 			// GnuPG does not import a private key with public subkeys.
 			return nil, fail(trustkeep.ErrUnsupported, "a subkey elsewhere for a key whose private parts are here")
 		}
-		return elsewhere.Private(o.Private, made, ed.key.Version() == 6, true, o.Usage == UsageEncrypt)
+		return elsewhere.Private(private[0], made, ed.key.Version() == 6, true, o.Usage == UsageEncrypt)
 	}
 	if !ed.key.state().secret {
 		return nil, fail(trustkeep.ErrUnsupported, "a subkey with a private part here for a key whose private parts are elsewhere")

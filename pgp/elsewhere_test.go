@@ -19,7 +19,6 @@ import (
 	"github.com/ProtonMail/go-crypto/openpgp/ecdsa"
 	"github.com/ProtonMail/go-crypto/openpgp/ed25519"
 	"github.com/ProtonMail/go-crypto/openpgp/eddsa"
-	"github.com/ProtonMail/go-crypto/openpgp/packet"
 	"github.com/ProtonMail/go-crypto/openpgp/x25519"
 	"github.com/trustkeep/trustkeep"
 )
@@ -165,6 +164,23 @@ func TestPrivateKeysElsewhere(t *testing.T) {
 		if info := mustParse(t, changed.Marshal()).Keys()[0].Info(o); !info.Revoked || info.Expires.IsZero() || !info.UserIDs[1].Revoked || !info.Subkeys[0].Revoked {
 			t.Errorf("%s: %+v", p, info)
 		}
+		more := onCard(t, newKeyAsIs(t, GenerateOptions{Preset: PresetNISTP256, UserIDs: []string{"x"}}))
+		withSubkeys, err := k.AddSubkey(SubkeyOptions{Usage: UsageSign}, more[0])
+		if err == nil {
+			withSubkeys, err = withSubkeys.AddSubkey(SubkeyOptions{Usage: UsageEncrypt}, more[1])
+		}
+		if err != nil {
+			t.Errorf("%s: subkeys elsewhere: %v", p, err)
+			continue
+		}
+		message = encrypted(t, Encryption{To: []*Key{withSubkeys}, Signers: []*Key{withSubkeys}}, []byte(content))
+		res, err := Decryption{Keys: []*Key{withSubkeys}, Signers: []*Key{mustParse(t, withSubkeys.Marshal()).Keys()[0]}}.Decrypt(io.Discard, bytes.NewReader(message))
+		if subkeys := withSubkeys.Info(Options{}).Subkeys; err != nil || res.Recipients[0] != subkeys[len(subkeys)-1].KeyID {
+			t.Errorf("%s: to subkeys elsewhere: %v, %v", p, err, res)
+		}
+		if _, err := k.AddSubkey(SubkeyOptions{Usage: UsageEncrypt}, more[0]); !invalidCall(err) {
+			t.Errorf("%s: what signs does not decrypt: %v", p, err)
+		}
 		if _, err := k.AddSubkey(SubkeyOptions{Usage: UsageSign}); !isSentinel(err, trustkeep.ErrUnsupported) {
 			t.Errorf("%s: subkey in memory of a public key: %v", p, err)
 		}
@@ -176,10 +192,6 @@ func TestPrivateKeysElsewhere(t *testing.T) {
 		// Nothing of it is written.
 		if _, err := k.MarshalPrivate(); !isSentinel(err, trustkeep.ErrNotFound) {
 			t.Errorf("%s: %v", p, err)
-		}
-		if err := k.Public().CanSign(Options{}); p != "" && err == nil && !k.Public().IsPrivate() {
-			// Public of a public key is the key itself, cards included.
-			_ = err
 		}
 	}
 }
@@ -283,5 +295,81 @@ func TestStubWithCard(t *testing.T) {
 	if cards[0].(*card).calls == 0 {
 		t.Error("not asked")
 	}
-	_ = packet.PubKeyAlgoRSA
+}
+
+// TestGenerateElsewhere makes keys of private keys that never were in memory.
+func TestGenerateElsewhere(t *testing.T) {
+	for _, p := range elsewherePresets {
+		cards := onCard(t, testKeys()[p])
+		preset := PresetGnuPG22
+		if p == PresetRFC9580 {
+			preset = p
+		}
+		at := testKeys()[p].NotBefore()
+		o := GenerateOptions{Options: Options{Clock: func() time.Time { return at }}, Preset: preset, UserIDs: []string{"KMS <kms@example.com>"}, Expires: at.AddDate(1, 0, 0)}
+		k, revocation, err := Generate(o, cards...)
+		if err != nil {
+			t.Errorf("%s: %v", p, err)
+			continue
+		}
+		if k.Fingerprint() != testKeys()[p].Fingerprint() { // same material, time and algorithm
+			t.Errorf("%s: %s, %s", p, k.Fingerprint(), testKeys()[p].Fingerprint())
+		}
+		public := mustParse(t, k.Marshal()).Keys()[0]
+		if info := public.Info(o.Options); info.Problem != nil || info.Expires.IsZero() || len(info.Subkeys) != 1 || info.Subkeys[0].Problem != nil || info.Subkeys[0].Usage != UsageEncrypt {
+			t.Errorf("%s: %+v", p, info)
+		}
+		message := encrypted(t, Encryption{To: []*Key{public}, Signers: []*Key{k}}, []byte("x"))
+		if _, err := (Decryption{Keys: []*Key{k}, Signers: []*Key{public}}).Decrypt(io.Discard, bytes.NewReader(message)); err != nil {
+			t.Errorf("%s: %v", p, err)
+		}
+		if revoked, err := public.ApplyRevocation(revocation); err != nil || !revoked.Revoked() {
+			t.Errorf("%s: %v", p, err)
+		}
+		if single, _, err := Generate(o, cards[0]); err != nil || single.CanSign(o.Options) != nil || single.CanEncrypt(o.Options) == nil {
+			t.Errorf("%s, signing alone: %v", p, err)
+		}
+	}
+	cards := onCard(t, testKeys()[PresetGnuPG22])
+	ids := []string{"x"}
+	for name, f := range map[string]func() error{
+		"three": func() error {
+			_, _, err := Generate(GenerateOptions{UserIDs: ids}, cards[0], cards[1], cards[1])
+			return err
+		},
+		"nil":          func() error { _, _, err := Generate(GenerateOptions{UserIDs: ids}, nil); return err },
+		"no signer":    func() error { _, _, err := Generate(GenerateOptions{UserIDs: ids}, cards[1]); return err },
+		"no decrypter": func() error { _, _, err := Generate(GenerateOptions{UserIDs: ids}, cards[0], cards[0]); return err },
+		"passphrase": func() error {
+			_, _, err := Generate(GenerateOptions{UserIDs: ids, Passphrase: pw("x")}, cards...)
+			return err
+		},
+		"another subkey": func() error {
+			_, _, err := Generate(GenerateOptions{UserIDs: ids, SigningSubkey: true}, cards...)
+			return err
+		},
+	} {
+		if err := f(); !invalidCall(err) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// TestSecp256k1 has a relaxation of its own.
+func TestSecp256k1(t *testing.T) {
+	k := fixtureKey(t, "gpg-secp256k1_pub.asc")
+	for allow, want := range map[Relaxations]SignatureState{Strict: SignatureWeak, Legacy &^ LegacySecp256k1: SignatureWeak, LegacySecp256k1: SignatureValid} {
+		o := Options{Allow: allow}
+		res, err := Verification{Options: o, Signers: []*Key{k}}.Detached(bytes.NewReader(fixture(t, "hello.txt")), bytes.NewReader(fixture(t, "gpg-secp256k1.sig")))
+		var weak *WeaknessError
+		if res == nil || res.Signature != want || (err == nil) != (want == SignatureValid) || err != nil && (!asError(res.Signatures[0].Err, &weak) || weak.Needs != LegacySecp256k1) {
+			t.Errorf("%s: %v, %+v", allow, err, res)
+		}
+		if err == nil && res.Needed != LegacySecp256k1 {
+			t.Errorf("needed %s", res.Needed)
+		}
+		if err := k.CanEncrypt(o); (err == nil) != (want == SignatureValid) {
+			t.Errorf("%s: %v", allow, err)
+		}
+	}
 }

@@ -2,6 +2,7 @@ package pgp
 
 import (
 	"bufio"
+	"crypto"
 	"io"
 	"slices"
 	"time"
@@ -38,16 +39,31 @@ type Encryption struct {
 	ToHidden []*Key
 	// Passwords each open the message as well. They must not be nil or empty.
 	Passwords []trustkeep.PasswordSource
-	// Signers sign the content; they must be unlocked.
+	// Signers sign the content; they must be unlocked or elsewhere.
 	Signers []*Key
+	// Hash, Lifetime, Notations and Text are as in Signing.
+	Hash      crypto.Hash
+	Lifetime  time.Duration
+	Notations []Notation
+	Text      bool
+	// AllSubkeys encrypts to every subkey of each recipient that may encrypt, and not
+	// only to the newest, for recipients with subkeys on several devices.
+	AllSubkeys bool
 	// Armor writes text instead of binary.
 	Armor bool
+	// Cipher is used if all recipients' keys state it, else the strongest that they all
+	// state, as with zero. For passwords alone, zero is AES-256.
+	Cipher Cipher
 	// Compression is used if all recipients' keys state it.
 	Compression Compression
 	// AEAD uses the encryption of RFC 9580 (version 2 of the packet) for
 	// messages to passwords alone. With recipients, their keys decide: it is
 	// used if all of them state it, with AES-256-GCM where all state that.
 	AEAD bool
+	// IgnorePreferences uses Cipher (AES-256 if zero), Compression and AEAD as they are
+	// set here, whatever the recipients' keys state: for one partner whose software can
+	// do less, or more, than their key says.
+	IgnorePreferences bool
 	// FileName and ModTime go into the message as a hint for the recipient.
 	// They are not signed.
 	FileName string
@@ -65,7 +81,7 @@ func (e Encryption) Encrypt(dst io.Writer, src io.Reader) error {
 	if err := e.begin(out); err != nil {
 		return err
 	}
-	return out.CopyAll(src)
+	return out.CopyAll(e.Options.watched(src))
 }
 
 // EncryptFile is Encrypt into the file at path, which is replaced as a whole when
@@ -98,6 +114,10 @@ func (e Encryption) begin(out *compose.Message) error {
 	if err != nil {
 		return err
 	}
+	how, err := howToSign(e.Hash, e.Lifetime, e.Notations)
+	if err != nil {
+		return err
+	}
 	signers, err := signingKeys(e.Signers, e.Options)
 	if err != nil {
 		return err
@@ -115,7 +135,7 @@ func (e Encryption) begin(out *compose.Message) error {
 		}
 		passwords = append(passwords, p)
 	}
-	return classify("encrypt", guard("encrypt", func() error { return e.start(out, plan, signers, passwords) }))
+	return classify("encrypt", guard("encrypt", func() error { return e.start(out, plan, signers, how, passwords) }))
 }
 
 // encryptionPlan is what the recipients' keys lead to.
@@ -150,15 +170,24 @@ func (e Encryption) plan() (encryptionPlan, error) {
 		}
 	}
 	for i, k := range slices.Concat(e.To, e.ToHidden) {
-		r, err := k.recipient(e.Options)
+		found, err := k.recipients(e.Options, e.AllSubkeys)
 		if err != nil {
 			return p, err
 		}
-		r.hidden = i >= len(e.To)
-		p.recipients = append(p.recipients, r)
+		for _, r := range found {
+			r.hidden = i >= len(e.To)
+			p.recipients = append(p.recipients, r)
+		}
+	}
+	if err := e.Cipher.check(); err != nil {
+		return p, err
 	}
 	p.compression = packet.CompressionAlgo(e.Compression)
-	if len(p.recipients) == 0 {
+	if len(p.recipients) == 0 || e.IgnorePreferences {
+		if e.Cipher != 0 {
+			p.cipher = packet.CipherFunction(e.Cipher)
+			p.suite.Cipher = p.cipher
+		}
 		return p, nil
 	}
 	all := func(f func(*packet.Signature) bool) bool {
@@ -171,14 +200,19 @@ func (e Encryption) plan() (encryptionPlan, error) {
 	// recipient must not be used, except for the one that all must have.
 	p.aead = all(func(s *packet.Signature) bool { return s.SEIPDv2 })
 	p.suite.Cipher = packet.CipherAES128
-	for _, s := range selfsig.PreferredSuites() {
+	suites, ciphers := selfsig.PreferredSuites(), selfsig.PreferredCiphers()
+	if e.Cipher != 0 {
+		slices.SortStableFunc(suites, func(a, b [2]uint8) int { return e.Cipher.first(a[0], b[0]) })
+		slices.SortStableFunc(ciphers, e.Cipher.first)
+	}
+	for _, s := range suites {
 		if all(func(sig *packet.Signature) bool { return slices.Contains(sig.PreferredCipherSuites, s) }) {
 			p.suite = packet.CipherSuite{Cipher: packet.CipherFunction(s[0]), Mode: packet.AEADMode(s[1])}
 			break
 		}
 	}
 	p.cipher = packet.CipherAES128
-	for _, c := range selfsig.PreferredCiphers() {
+	for _, c := range ciphers {
 		if all(func(s *packet.Signature) bool { return slices.Contains(s.PreferredSymmetric, c) }) {
 			p.cipher = packet.CipherFunction(c)
 			break
@@ -188,7 +222,7 @@ func (e Encryption) plan() (encryptionPlan, error) {
 }
 
 // start writes everything before the content.
-func (e Encryption) start(out *compose.Message, plan encryptionPlan, signers []*packet.PrivateKey, passwords [][]byte) error {
+func (e Encryption) start(out *compose.Message, plan encryptionPlan, signers []*packet.PrivateKey, how compose.How, passwords [][]byte) error {
 	pc := e.Options.packetConfig(e.Options.now())
 	pc.DefaultCipher = plan.cipher
 	pc.S2KConfig = e.Options.iterated()
@@ -242,14 +276,18 @@ func (e Encryption) start(out *compose.Message, plan encryptionPlan, signers []*
 		w = c
 	}
 	var intended []*packet.Recipient
+	named := make(map[string]bool)
 	if !slices.ContainsFunc(plan.recipients, func(r recipient) bool { return r.hidden }) {
 		// A list without the hidden ones would make the signature worthless to them
 		// (RFC 9580 section 5.2.3.36), one with them would name them.
 		for _, r := range plan.recipients {
-			intended = append(intended, &packet.Recipient{KeyVersion: r.entity.PrimaryKey.Version, Fingerprint: r.entity.PrimaryKey.Fingerprint})
+			if fp := r.entity.PrimaryKey.Fingerprint; !named[string(fp)] {
+				named[string(fp)] = true
+				intended = append(intended, &packet.Recipient{KeyVersion: r.entity.PrimaryKey.Version, Fingerprint: fp})
+			}
 		}
 	}
-	return out.Content(w, signers, compose.Hints{Name: e.FileName, ModTime: e.ModTime}, intended, pc)
+	return out.Content(w, signers, compose.Hints{Name: e.FileName, ModTime: e.ModTime, Text: e.Text}, intended, how, pc)
 }
 
 // signingKeys chooses the private parts to sign with.

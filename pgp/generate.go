@@ -1,12 +1,14 @@
 package pgp
 
 import (
+	"crypto"
 	"strings"
 	"time"
 
 	"github.com/ProtonMail/go-crypto/openpgp/packet"
 	openpgp "github.com/ProtonMail/go-crypto/openpgp/v2"
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/pgp/internal/elsewhere"
 	"github.com/trustkeep/trustkeep/pgp/internal/grammar"
 	"github.com/trustkeep/trustkeep/pgp/internal/selfsig"
 )
@@ -20,11 +22,16 @@ type Preset string
 // is younger; the second is version 6 of RFC 9580, which GnuPG does not read.
 const (
 	PresetGnuPG22  Preset = "gnupg22"  // EdDSA and ECDH on Curve25519, in the encoding before RFC 9580
+	PresetRSA2048  Preset = "rsa2048"  // for partners whose software takes no more
 	PresetRSA3072  Preset = "rsa3072"  // for partners with old software
 	PresetRSA4096  Preset = "rsa4096"  // for partners who ask for it
 	PresetNISTP256 Preset = "nistp256" // ECDSA and ECDH
 	PresetNISTP384 Preset = "nistp384"
 	PresetNISTP521 Preset = "nistp521"
+	// The curves of RFC 5639, which German authorities ask for; ECDSA and ECDH.
+	PresetBrainpoolP256 Preset = "brainpoolP256r1"
+	PresetBrainpoolP384 Preset = "brainpoolP384r1"
+	PresetBrainpoolP512 Preset = "brainpoolP512r1"
 
 	PresetRFC9580 Preset = "rfc9580" // Ed25519 and X25519
 	PresetEd448   Preset = "ed448"   // Ed448 and X448
@@ -37,7 +44,8 @@ const (
 // Presets lists the presets, the default first.
 func Presets() []Preset {
 	return []Preset{
-		PresetGnuPG22, PresetRSA3072, PresetRSA4096, PresetNISTP256, PresetNISTP384, PresetNISTP521,
+		PresetGnuPG22, PresetRSA2048, PresetRSA3072, PresetRSA4096, PresetNISTP256, PresetNISTP384, PresetNISTP521,
+		PresetBrainpoolP256, PresetBrainpoolP384, PresetBrainpoolP512,
 		PresetRFC9580, PresetEd448, PresetPostQuantum, PresetPostQuantumHigh,
 	}
 }
@@ -58,6 +66,8 @@ func (p Preset) family() (family, error) {
 	switch p {
 	case PresetGnuPG22, "":
 		return family{algorithm: packet.PubKeyAlgoEdDSA, curve: packet.Curve25519}, nil
+	case PresetRSA2048:
+		return family{algorithm: packet.PubKeyAlgoRSA, bits: 2048}, nil
 	case PresetRSA3072:
 		return family{algorithm: packet.PubKeyAlgoRSA, bits: 3072}, nil
 	case PresetRSA4096:
@@ -68,6 +78,12 @@ func (p Preset) family() (family, error) {
 		return family{algorithm: packet.PubKeyAlgoECDSA, curve: packet.CurveNistP384}, nil
 	case PresetNISTP521:
 		return family{algorithm: packet.PubKeyAlgoECDSA, curve: packet.CurveNistP521}, nil
+	case PresetBrainpoolP256:
+		return family{algorithm: packet.PubKeyAlgoECDSA, curve: packet.CurveBrainpoolP256}, nil
+	case PresetBrainpoolP384:
+		return family{algorithm: packet.PubKeyAlgoECDSA, curve: packet.CurveBrainpoolP384}, nil
+	case PresetBrainpoolP512:
+		return family{algorithm: packet.PubKeyAlgoECDSA, curve: packet.CurveBrainpoolP512}, nil
 	case PresetRFC9580:
 		return family{algorithm: packet.PubKeyAlgoEd25519, v6: true}, nil
 	case PresetEd448:
@@ -121,6 +137,9 @@ type GenerateOptions struct {
 	// SigningSubkey adds a subkey for signing, so that the primary key can be
 	// kept offline.
 	SigningSubkey bool
+	// Preferences are what the key states about messages to its owner. The zero value
+	// states what this library reads, the strongest first.
+	Preferences Preferences
 	// Passphrase protects the private parts. If nil, they are not protected
 	// and MarshalPrivate refuses to write them. It must not be empty. The key
 	// that Generate returns is unlocked either way.
@@ -130,10 +149,14 @@ type GenerateOptions struct {
 // Generate makes a key and a revocation certificate for it; see
 // Key.RevocationCertificate for where to keep that.
 //
+// Private keys that are elsewhere are passed as private, see Key.WithPrivate: the one that
+// signs, which becomes the primary key, then, if there is another, the one that decrypts.
+// Of o.Preset, only the version counts then; SigningSubkey and Passphrase must not be set.
+//
 // The error wraps ErrInvalid for an unknown preset, a user ID that is missing or
 // malformed, an empty passphrase, or an expiry in the past; ErrUnsupported for
 // an expiry more than 136 years away.
-func Generate(o GenerateOptions) (key *Key, revocation []byte, err error) {
+func Generate(o GenerateOptions, private ...crypto.PrivateKey) (key *Key, revocation []byte, err error) {
 	if err := door(); err != nil {
 		return nil, nil, err
 	}
@@ -156,6 +179,12 @@ func Generate(o GenerateOptions) (key *Key, revocation []byte, err error) {
 		}
 		defer clear(passphrase)
 	}
+	if err := o.Preferences.check(); err != nil {
+		return nil, nil, err
+	}
+	if n := len(private); n > 2 || n > 0 && (o.SigningSubkey || o.Passphrase != nil) {
+		return nil, nil, fail(trustkeep.ErrInvalid, "private keys elsewhere: more than two, or with SigningSubkey or Passphrase")
+	}
 	now := o.Options.now()
 	lifetime, err := lifetimeSeconds(now, o.Expires)
 	if err != nil {
@@ -164,8 +193,11 @@ func Generate(o GenerateOptions) (key *Key, revocation []byte, err error) {
 	pc := o.Options.packetConfig(now)
 	f.apply(pc)
 	var packets []grammar.Raw
+	var e *openpgp.Entity
 	err = guard("generate", func() error {
-		packets, err = generate(o, lifetime, pc)
+		if e, err = newEntity(o, private, pc); err == nil {
+			packets, err = statements(o, e, lifetime, pc)
+		}
 		return err
 	})
 	if err != nil {
@@ -173,6 +205,9 @@ func Generate(o GenerateOptions) (key *Key, revocation []byte, err error) {
 	}
 	if key, err = parseKey(packets); err != nil {
 		return nil, nil, err
+	}
+	if len(private) > 0 {
+		key.state().elsewhere = withElsewhere(nil, privateKeys(e)...)
 	}
 	if revocation, err = key.RevocationCertificate(ReasonNone, "", o.Options); err != nil {
 		return nil, nil, err
@@ -200,31 +235,57 @@ func (k *Key) openedLike(open *Key) *Key {
 	return keyOf(&out)
 }
 
-// generate lets go-crypto make the key material and signs what this package
-// wants keys to say.
-func generate(o GenerateOptions, lifetime uint32, pc *packet.Config) ([]grammar.Raw, error) {
-	e, err := openpgp.NewEntity("", "", "", pc)
-	if err != nil {
-		return nil, err
+// newEntity lets go-crypto make the key material, or takes that which is elsewhere.
+func newEntity(o GenerateOptions, private []crypto.PrivateKey, pc *packet.Config) (*openpgp.Entity, error) {
+	if len(private) == 0 {
+		e, err := openpgp.NewEntity("", "", "", pc)
+		if err == nil && o.SigningSubkey {
+			err = e.AddSigningSubkey(pc)
+		}
+		return e, err
 	}
-	if o.SigningSubkey {
-		if err := e.AddSigningSubkey(pc); err != nil {
+	e := new(openpgp.Entity)
+	for i, part := range private {
+		p, err := elsewhere.Private(part, pc.Now(), pc.V6(), i > 0, i > 0)
+		if err != nil {
 			return nil, err
 		}
+		if i == 0 {
+			e.PrimaryKey, e.PrivateKey = &p.PublicKey, p
+			continue
+		}
+		s := openpgp.Subkey{Primary: e, PublicKey: &p.PublicKey, PrivateKey: p}
+		binding, err := bind(e, &s, UsageEncrypt, 0, pc.Now(), pc)
+		if err != nil {
+			return nil, err
+		}
+		s.Bindings = []*packet.VerifiableSignature{packet.NewVerifiableSig(binding)}
+		e.Subkeys = append(e.Subkeys, s)
 	}
+	return e, nil
+}
+
+// statements signs what this package wants keys to say.
+func statements(o GenerateOptions, e *openpgp.Entity, lifetime uint32, pc *packet.Config) ([]grammar.Raw, error) {
 	var packets []grammar.Raw
 	add := func(s grammar.Serializer) error {
 		raw, err := grammar.Of(s)
 		packets = append(packets, raw)
 		return err
 	}
-	if err := add(e.PrivateKey); err != nil {
+	addKey := func(p *packet.PrivateKey) error {
+		raw, err := keyPacket(p)
+		packets = append(packets, raw)
+		return err
+	}
+	if err := addKey(e.PrivateKey); err != nil {
 		return nil, err
 	}
 	now := pc.Now()
 	if pc.V6() { // section 10.1.1: properties of version 6 keys go into a direct-key signature
 		s := selfsig.New(e.PrimaryKey, packet.SigTypeDirectSignature, now)
-		selfsig.SetProperties(s, lifetime)
+		selfsig.SetProperties(s, lifetime, o.Preferences.AEAD)
+		o.Preferences.state(s)
 		if err := selfsig.OverKey(s, e.PrimaryKey, e.PrivateKey, pc); err != nil {
 			return nil, err
 		}
@@ -236,7 +297,9 @@ func generate(o GenerateOptions, lifetime uint32, pc *packet.Config) ([]grammar.
 		packets = append(packets, grammar.New(grammar.TagUserID, []byte(id)))
 		s := selfsig.New(e.PrimaryKey, packet.SigTypePositiveCert, now)
 		if !pc.V6() {
-			selfsig.SetProperties(s, lifetime)
+			selfsig.SetProperties(s, lifetime, o.Preferences.AEAD)
+			o.Preferences.state(s)
+			o.Preferences.state(s)
 		}
 		first := i == 0
 		s.IsPrimaryId = &first
@@ -248,7 +311,7 @@ func generate(o GenerateOptions, lifetime uint32, pc *packet.Config) ([]grammar.
 		}
 	}
 	for _, s := range e.Subkeys {
-		if err := add(s.PrivateKey); err != nil {
+		if err := addKey(s.PrivateKey); err != nil {
 			return nil, err
 		}
 		if err := add(s.Bindings[0].Packet); err != nil {

@@ -37,11 +37,15 @@ func TestGenerateProfiles(t *testing.T) {
 		primary, encrypter string
 	}{
 		PresetGnuPG22:         {4, "ed25519", "cv25519"},
+		PresetRSA2048:         {4, "rsa2048", "rsa2048"},
 		PresetRSA3072:         {4, "rsa3072", "rsa3072"},
 		PresetRSA4096:         {4, "rsa4096", "rsa4096"},
 		PresetNISTP256:        {4, "nistp256", "nistp256"},
 		PresetNISTP384:        {4, "nistp384", "nistp384"},
 		PresetNISTP521:        {4, "nistp521", "nistp521"},
+		PresetBrainpoolP256:   {4, "brainpoolP256r1", "brainpoolP256r1"},
+		PresetBrainpoolP384:   {4, "brainpoolP384r1", "brainpoolP384r1"},
+		PresetBrainpoolP512:   {4, "brainpoolP512r1", "brainpoolP512r1"},
 		PresetRFC9580:         {6, "ed25519", "x25519"},
 		PresetEd448:           {6, "ed448", "x448"},
 		PresetPostQuantum:     {6, "mldsa65+ed25519", "mlkem768+x25519"},

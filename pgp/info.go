@@ -297,7 +297,7 @@ func weakness(p *packet.PublicKey) (string, Relaxations) {
 		}
 	case packet.PubKeyAlgoECDSA, packet.PubKeyAlgoECDH:
 		if c, err := p.Curve(); err == nil && c == packet.CurveSecP256k1 {
-			return "on the curve secp256k1", Strict
+			return "on the curve secp256k1", LegacySecp256k1
 		}
 	}
 	return "", Strict

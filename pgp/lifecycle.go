@@ -105,9 +105,6 @@ type SubkeyOptions struct {
 	// Usage is UsageEncrypt, or UsageSign, UsageAuthenticate or both. RotateSubkey
 	// takes that of the old subkey if it is zero.
 	Usage Usage
-	// Private is the private key of the subkey if that is elsewhere, as those of the
-	// key are; see Key.WithPrivate. If nil, a key is made.
-	Private crypto.PrivateKey
 	// Expires is when the subkey expires. Zero means with the key.
 	Expires time.Time
 	// RevokeOld makes RotateSubkey revoke the old subkey as superseded. What
@@ -118,16 +115,20 @@ type SubkeyOptions struct {
 }
 
 // AddSubkey adds a subkey of the same family of algorithms as the key. Its
-// private part has no passphrase; lock the key again before MarshalPrivate.
+// private part has no passphrase; lock the key again before MarshalPrivate. If the private
+// parts of the key are elsewhere, so is that of the subkey: pass it, see Key.WithPrivate.
 // The error wraps ErrInvalid for any other Usage, ErrUnsupported for a private part here in
 // a key whose other ones are elsewhere, and the other way round.
-func (k *Key) AddSubkey(o SubkeyOptions) (*Key, error) {
+func (k *Key) AddSubkey(o SubkeyOptions, private ...crypto.PrivateKey) (*Key, error) {
 	e, err := k.certifier()
 	if err != nil {
 		return nil, err
 	}
+	if len(private) > 1 {
+		return nil, fail(trustkeep.ErrInvalid, "%d private keys for a subkey", len(private))
+	}
 	ed := newEdit(k, e, o.Options)
-	if err := ed.addSubkey(o); err != nil {
+	if err := ed.addSubkey(o, private); err != nil {
 		return nil, err
 	}
 	return ed.done()
@@ -158,7 +159,7 @@ func (k *Key) RotateSubkey(fingerprint string, o SubkeyOptions) (*Key, error) {
 			return nil, err
 		}
 	}
-	if err := ed.addSubkey(o); err != nil {
+	if err := ed.addSubkey(o, nil); err != nil {
 		return nil, err
 	}
 	return ed.done()

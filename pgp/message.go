@@ -48,6 +48,8 @@ type message struct {
 	signers    signerSet
 	expect     expectation
 	recipient  *Key // whose key opened the message
+	keepKey    bool // the session key is all that is wanted
+	keptKey    func() trustkeep.PasswordSource
 	literal    *grammar.Body
 	result     Result
 

@@ -212,7 +212,7 @@ func TestTextMode(t *testing.T) {
 	// Wherever the reads fall apart, a CR alone stays and a CR LF becomes LF.
 	const odd = "a\r\r\nb\rc\r\n\r\n\r"
 	literal := grammar.New(grammar.TagLiteral, []byte("t\x00\x00\x00\x00\x00"+odd)).Data
-	m := newMessage(Options{}, nil, 0)
+	m := newMessage(Options{}, 0)
 	if err := m.start(iotestOneByte{bytes.NewReader(literal)}); err != nil {
 		t.Fatal(err)
 	}

@@ -33,6 +33,11 @@ type Options struct {
 	// ClockSkew is how far in the future keys and signatures may lie. Zero
 	// means five minutes; negative means none.
 	ClockSkew time.Duration
+	// Progress is called while content is encrypted, decrypted, signed or verified,
+	// with the number of bytes that have been read of the input. Its error ends the
+	// operation and is what that returns: return the Err of a context to heed it. It is
+	// called by one goroutine at a time, not always the caller's.
+	Progress func(read int64) error
 }
 
 func (o Options) now() time.Time {
@@ -88,6 +93,9 @@ func (o Options) packetConfig(at time.Time) *packet.Config {
 	}
 	if o.Allow.allows(LegacyRSA1024) {
 		p.MinRSABits = 1023
+	}
+	if o.Allow.allows(LegacySecp256k1) {
+		delete(p.RejectCurves, packet.CurveSecP256k1)
 	}
 	return p
 }

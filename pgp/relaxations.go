@@ -10,7 +10,7 @@ type Relaxations uint16
 
 // Strict is the default: no SHA-1 in signatures or self-signatures, no
 // message without integrity protection, no DSA and ElGamal, no RSA below
-// 2048 bits, no key without key flags.
+// 2048 bits, no key without key flags, no secp256k1.
 const Strict Relaxations = 0
 
 // The relaxations.
@@ -31,17 +31,20 @@ const (
 	// LegacyNoKeyFlags treats a key without key flags as fit for all that its
 	// algorithm can do, as PGP 8 and GnuPG do.
 	LegacyNoKeyFlags
+	// LegacySecp256k1 uses keys on the curve secp256k1, that of Bitcoin, which is in no
+	// version of OpenPGP and which GnuPG has.
+	LegacySecp256k1
 
 	// Legacy is every relaxation together.
 	Legacy = LegacySHA1SelfSignatures | LegacySHA1Signatures | LegacyMissingMDC |
-		LegacyDSAElGamal | LegacyRSA1024 | LegacyNoKeyFlags
+		LegacyDSAElGamal | LegacyRSA1024 | LegacyNoKeyFlags | LegacySecp256k1
 )
 
 // relaxationNames is in the order of the bits.
 func relaxationNames() []string {
 	return []string{
 		"sha1-self-signatures", "sha1-signatures", "missing-mdc",
-		"dsa-elgamal", "rsa-1024", "no-key-flags",
+		"dsa-elgamal", "rsa-1024", "no-key-flags", "secp256k1",
 	}
 }
 

@@ -82,7 +82,11 @@ type SignatureInfo struct {
 	// KeyID is the key ID that the signature claims.
 	KeyID   string
 	Created time.Time
-	Hash    string // such as "SHA-256"
+	Expires time.Time // of the signature itself; zero for never
+	Hash    string    // such as "SHA-256"
+	// Notations are those that were signed. Like all of a signature, they mean something
+	// only if State is SignatureValid.
+	Notations []Notation
 	// Err is why the signature is not valid. Nil if it is.
 	Err error
 }

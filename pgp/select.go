@@ -40,6 +40,33 @@ func (k *Key) recipient(cfg Options) (recipient, error) {
 	return recipient{entity: e, public: chosen.PublicKey, prefs: chosen.PrimarySelfSignature}, nil
 }
 
+// recipients returns what to encrypt to: the part of the key that recipient chooses, and
+// with all every other subkey that may encrypt.
+func (k *Key) recipients(cfg Options, all bool) ([]recipient, error) {
+	chosen, err := k.recipient(cfg)
+	if err != nil || !all {
+		return []recipient{chosen}, err
+	}
+	out := []recipient{chosen}
+	e := chosen.entity
+	at := evaluationTime(e, cfg)
+	pc := cfg.packetConfig(at)
+	for i := range e.Subkeys {
+		s := &e.Subkeys[i]
+		sig, err := s.Verify(at, pc)
+		if err != nil || s.PublicKey.KeyId == chosen.public.KeyId || !s.PublicKey.PubKeyAlgo.CanEncrypt() || usage(sig, s.PublicKey, pc)&UsageEncrypt == 0 {
+			continue
+		}
+		if what, needs := weakness(s.PublicKey); what != "" && (needs == Strict || !cfg.Allow.allows(needs)) {
+			continue
+		}
+		other := chosen
+		other.public = s.PublicKey
+		out = append(out, other)
+	}
+	return out, nil
+}
+
 // CanSign returns nil if the key can sign now, locked or not, else why not. The
 // errors are those of CanEncrypt, and one that wraps ErrNotFound when the key
 // has no private part.

@@ -29,6 +29,9 @@ type sessionKey struct {
 // passwordKey derives a session key from a password.
 type passwordKey func(password []byte) ([]byte, packet.CipherFunction, error)
 
+// errKeyFound is internal: the session key has been found, and nothing else is wanted.
+var errKeyFound = fail(trustkeep.ErrInvalid, "session key found")
+
 // sessionKey notes a session key packet. Packets in a version or by an
 // algorithm that is not known are left out, as section 10.3.2 asks.
 func (m *message) sessionKey(tag byte, body *grammar.Body) error {
@@ -101,13 +104,21 @@ func (m *message) decrypt(tag byte, body *grammar.Body) error {
 	}
 	m.encrypted = true
 	m.container = r
+	if m.keepKey {
+		m.result.Encrypted = true
+		return errKeyFound
+	}
 	m.result.Encrypted, m.result.Integrity = true, c.Protection
 	m.layers = append(m.layers, &layer{r: bufio.NewReaderSize(r, 64<<10), closed: r})
 	return nil
 }
 
-// openContainer tries the keys, then the passwords.
+// openContainer tries the session keys that are known, the keys, then the passwords.
 func (m *message) openContainer(c *symmetric.Container) (io.ReadCloser, error) {
+	r, serr := m.openBySessionKey(c)
+	if r != nil || serr != nil {
+		return r, serr
+	}
 	r, kerr := m.openByKey(c)
 	if r != nil {
 		return r, nil
@@ -164,6 +175,9 @@ func (m *message) openByKey(c *symmetric.Container) (io.ReadCloser, error) {
 					continue
 				}
 				r, err := c.Open(algorithm, key, false)
+				if err == nil {
+					m.keep(c, algorithm, key)
+				}
 				clear(key)
 				if err != nil {
 					continue
@@ -195,6 +209,19 @@ func (s sessionKey) decrypt(private *packet.PrivateKey, pc *packet.Config) (c pa
 		c, key = s.toKey.CipherFunc, s.toKey.Key
 	}
 	return c, key, err
+}
+
+// keep remembers the session key if it is what the caller wants. Packets of version 6
+// leave the cipher to the container.
+func (m *message) keep(c *symmetric.Container, algorithm packet.CipherFunction, key []byte) {
+	if !m.keepKey {
+		return
+	}
+	if own := c.Cipher(); own != 0 {
+		algorithm = own
+	}
+	text := sessionKeyText(algorithm, key)
+	m.keptKey = func() trustkeep.PasswordSource { return text }
 }
 
 // decryptionKeys returns the private parts that may decrypt, expired and
@@ -265,6 +292,7 @@ func (m *message) openByPassword(c *symmetric.Container) (io.ReadCloser, error) 
 				continue
 			}
 			if r, err := c.Open(algorithm, key, true); err == nil {
+				m.keep(c, algorithm, key)
 				clear(key)
 				m.result.ByPassword = true
 				return r, nil

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"time"
 
 	"github.com/ProtonMail/go-crypto/openpgp/packet"
 	"github.com/trustkeep/trustkeep"
@@ -23,6 +24,15 @@ type Verification struct {
 	// Signers are the expected signers. Without any, nil or empty, no signature
 	// is valid and everything is refused.
 	Signers []*Key
+	// AlsoSignedBy are further lists of expected signers: beside one of Signers, one of
+	// each list must have signed validly. "Signed by X and Y" is Signers X and
+	// AlsoSignedBy {{Y}}.
+	AlsoSignedBy [][]*Key
+	// Notations must all be in a signature, by name and value, or it is invalid; so is
+	// one with a critical notation that is not listed.
+	Notations []Notation
+	// MaxAge refuses signatures that were made longer ago, as expired. Zero is any age.
+	MaxAge time.Duration
 	// MaxExpansion and MaxBuffer are as in Decryption. Cleartext messages are always
 	// held in memory, by MessageFile too.
 	MaxExpansion int
@@ -46,7 +56,7 @@ func (v Verification) Detached(signed, signature io.Reader) (*Result, error) {
 	if err := m.detached(data); err != nil {
 		return nil, err
 	}
-	n, err := io.CopyBuffer(onlyWriter{&m.signers}, onlyReader{signed}, make([]byte, overlap.ChunkSize))
+	n, err := io.CopyBuffer(onlyWriter{&m.signers}, onlyReader{v.Options.watched(signed)}, make([]byte, overlap.ChunkSize))
 	if err != nil {
 		return nil, err
 	}
@@ -58,13 +68,13 @@ func (v Verification) Detached(signed, signature io.Reader) (*Result, error) {
 const maxSignatureFile = 1 << 20
 
 func (v Verification) message() (*message, error) {
-	m := newMessage(v.Options, v.Signers, v.MaxExpansion)
+	m := newMessage(v.Options, v.MaxExpansion)
 	if v.MaxBuffer != 0 {
 		m.buffer = v.MaxBuffer
 	}
 	err := door()
 	if err == nil {
-		m.expect, err = v.expected()
+		err = m.expects(v.expected())
 	}
 	return m, err
 }
@@ -144,7 +154,7 @@ func (v Verification) into(w io.Writer, src io.Reader) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = m.start(src)
+	err = m.start(v.Options.watched(src))
 	if errors.Is(err, errCleartext) {
 		if err := m.cleartext(w); err != nil {
 			return nil, err

@@ -310,7 +310,7 @@ func TestNamesOfRelaxations(t *testing.T) {
 	for p, want := range map[Relaxations]string{
 		Strict: "strict", LegacyMissingMDC: "missing-mdc",
 		LegacySHA1SelfSignatures | LegacyDSAElGamal: "sha1-self-signatures+dsa-elgamal",
-		Legacy: "sha1-self-signatures+sha1-signatures+missing-mdc+dsa-elgamal+rsa-1024+no-key-flags",
+		Legacy: "sha1-self-signatures+sha1-signatures+missing-mdc+dsa-elgamal+rsa-1024+no-key-flags+secp256k1",
 	} {
 		if p.String() != want {
 			t.Errorf("%d: %s", p, p)

@@ -5,6 +5,11 @@ cd "$(dirname "$0")"
 GNUPGHOME=$(mktemp -d /tmp/tkfixXXXX); export GNUPGHOME
 trap 'gpgconf --kill all; rm -rf "$GNUPGHOME"' EXIT
 g() { gpg --batch --yes --no-tty --pinentry-mode loopback --passphrase password --trust-model always "$@"; }
+printf 'Key-Type: ECDSA\nKey-Curve: secp256k1\nKey-Usage: sign\nSubkey-Type: ECDH\nSubkey-Curve: secp256k1\nExpire-Date: 0\nName-Real: secp256k1\nName-Email: secp256k1@example.com\n%%no-protection\n%%commit\n' |
+	g --faked-system-time 20250101T000000! --generate-key
+g --armor --export secp256k1@example.com >gpg-secp256k1_pub.asc
+gpg --batch --with-colons --fixed-list-mode --with-subkey-fingerprint --list-keys secp256k1@example.com >gpg-secp256k1.colons
+g -u secp256k1@example.com --detach-sign -o gpg-secp256k1.sig hello.txt
 for k in *_pub.asc; do case $k in gpg-*) gpg --batch --quiet --import "$k";; esac; done
 cp "$GNUPGHOME/pubring.kbx" gpg-pubring.kbx
 gpg --batch --quiet --import gpg-ed25519_priv.asc

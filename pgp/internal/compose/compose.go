@@ -3,6 +3,7 @@
 package compose
 
 import (
+	"crypto"
 	"hash"
 	"io"
 	"slices"
@@ -22,9 +23,18 @@ type KeepOpen struct{ io.Writer }
 
 func (KeepOpen) Close() error { return nil }
 
+// Hints are about the content, and not signed.
 type Hints struct {
 	Name    string
 	ModTime time.Time
+	Text    bool // lines are sent ending in CR LF, and signed so
+}
+
+// How says how to sign.
+type How struct {
+	Hash      crypto.Hash // zero: by the key
+	Lifetime  uint32      // in seconds; zero: for good
+	Notations []*packet.Notation
 }
 
 // flusher is a writer that may hold something back until Flush.
@@ -43,6 +53,7 @@ type Message struct {
 	signatures []*Signature
 	intended   []*packet.Recipient
 	config     *packet.Config
+	lines      *lineEndings // nil: binary
 	err        error
 }
 
@@ -57,10 +68,14 @@ func (m *Message) Push(c io.Closer) { m.layers = append(m.layers, c) }
 
 // Content starts the literal packet, between the packets that announce the
 // signatures and the signatures (RFC 9580 section 10.3.1).
-func (m *Message) Content(w io.Writer, signers []*packet.PrivateKey, hints Hints, intended []*packet.Recipient, pc *packet.Config) error {
+func (m *Message) Content(w io.Writer, signers []*packet.PrivateKey, hints Hints, intended []*packet.Recipient, how How, pc *packet.Config) error {
 	m.sink, m.intended, m.config = w, intended, pc
+	kind, format := packet.SigTypeBinary, byte('b')
+	if hints.Text {
+		kind, format, m.lines = packet.SigTypeText, 't', new(lineEndings)
+	}
 	for i, key := range signers {
-		s, err := NewSignature(key, packet.SigTypeBinary, pc)
+		s, err := NewSignature(key, kind, how, pc)
 		if err != nil {
 			return err
 		}
@@ -85,14 +100,26 @@ func (m *Message) Content(w io.Writer, signers []*packet.PrivateKey, hints Hints
 	if !hints.ModTime.IsZero() {
 		t = uint32(hints.ModTime.Unix())
 	}
-	header := append([]byte{'b', byte(len(name))}, name...)
+	header := append([]byte{format, byte(len(name))}, name...)
 	header = append(header, byte(t>>24), byte(t>>16), byte(t>>8), byte(t))
 	_, err := m.literal.Write(header)
 	return err
 }
 
-func NewSignature(key *packet.PrivateKey, kind packet.SignatureType, pc *packet.Config) (*Signature, error) {
+// NewSignature prepares a signature by a key. The error wraps trustkeep.ErrInvalid for a
+// hash that is too short for it.
+func NewSignature(key *packet.PrivateKey, kind packet.SignatureType, how How, pc *packet.Config) (*Signature, error) {
 	sig := selfsig.New(&key.PublicKey, kind, pc.Now())
+	if how.Hash != 0 {
+		if how.Hash.Size() < sig.Hash.Size() {
+			return nil, fault.New(trustkeep.ErrInvalid, "%s for a key that takes %s", how.Hash, sig.Hash)
+		}
+		sig.Hash = how.Hash
+	}
+	if how.Lifetime > 0 {
+		sig.SigLifetimeSecs = &how.Lifetime
+	}
+	sig.Notations = how.Notations
 	h, err := sig.PrepareSign(pc) // hashes the salt of version 6
 	if err != nil {
 		return nil, err
@@ -113,7 +140,11 @@ func (m *Message) CopyAll(src io.Reader) error {
 func (m *Message) Write(p []byte) (n int, err error) {
 	n = len(p)
 	for len(p) > 0 && m.err == nil {
-		chunk := p[:min(len(p), overlap.WorkSize)]
+		taken := min(len(p), overlap.WorkSize)
+		chunk := p[:taken]
+		if m.lines != nil {
+			chunk = m.lines.network(chunk)
+		}
 		overlap.Beside(len(chunk)*min(len(m.signatures), 1),
 			func() {
 				for _, s := range m.signatures {
@@ -121,7 +152,7 @@ func (m *Message) Write(p []byte) (n int, err error) {
 				}
 			},
 			func() { _, m.err = m.literal.Write(chunk) })
-		p = p[len(chunk):]
+		p = p[taken:]
 	}
 	if m.err != nil {
 		return n - len(p), m.err

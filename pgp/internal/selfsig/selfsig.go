@@ -30,9 +30,9 @@ func PreferredSuites() [][2]uint8 {
 	return [][2]uint8{{aes256, gcm}, {aes256, ocb}, {aes128, gcm}, {aes128, ocb}}
 }
 
-// hashFor chooses the hash for signatures by a key: SHA-256 unless the key is
+// HashFor chooses the hash for signatures by a key: SHA-256 unless the key is
 // stronger (RFC 9580 sections 5.2.3.1 and 9.5, RFC 9980 for the composites).
-func hashFor(p *packet.PublicKey) crypto.Hash {
+func HashFor(p *packet.PublicKey) crypto.Hash {
 	switch p.PubKeyAlgo {
 	case packet.PubKeyAlgoEd448, packet.PubKeyAlgoMldsa87Ed448, packet.PubKeyAlgoSlhdsaShake256s:
 		return crypto.SHA512
@@ -55,7 +55,7 @@ func hashFor(p *packet.PublicKey) crypto.Hash {
 func New(by *packet.PublicKey, kind packet.SignatureType, at time.Time) *packet.Signature {
 	id := by.KeyId
 	return &packet.Signature{
-		Version: by.Version, SigType: kind, PubKeyAlgo: by.PubKeyAlgo, Hash: hashFor(by),
+		Version: by.Version, SigType: kind, PubKeyAlgo: by.PubKeyAlgo, Hash: HashFor(by),
 		CreationTime: at, IssuerKeyId: &id, IssuerKeyVersion: uint8(by.Version), IssuerFingerprint: by.Fingerprint,
 	}
 }
@@ -84,14 +84,15 @@ func Renewed(old *packet.Signature, by *packet.PublicKey, at time.Time, c *packe
 	return &s, nil
 }
 
-// SetProperties makes a self-signature state what new keys prefer.
-func SetProperties(s *packet.Signature, lifetime uint32) {
+// SetProperties makes a self-signature state what new keys prefer; with aead, also in
+// version 4, that the owner reads version 2 of encrypted data.
+func SetProperties(s *packet.Signature, lifetime uint32, aead bool) {
 	s.FlagsValid, s.FlagCertify, s.FlagSign = true, true, true
 	s.KeyLifetimeSecs = &lifetime
 	s.PreferredSymmetric, s.PreferredHash = PreferredCiphers(), preferredHashes()
 	s.PreferredCompression = preferredCompression()
 	s.SEIPDv1 = true
-	if s.Version == 6 {
+	if s.Version == 6 || aead {
 		s.SEIPDv2, s.PreferredCipherSuites = true, PreferredSuites()
 	}
 }

@@ -70,6 +70,17 @@ func NewContainer(tag byte, body *grammar.Body) (*Container, error) {
 	return nil, fault.New(trustkeep.ErrUnsupported, "integrity protected data of version %d", c.Version)
 }
 
+// Cipher is the cipher that the packet names; zero if the session key does.
+func (c *Container) Cipher() packet.CipherFunction {
+	switch {
+	case c.aead != nil:
+		return c.aead.Cipher
+	case c.tag == grammar.TagOCBEd && len(c.prefix) > 1:
+		return packet.CipherFunction(c.prefix[1])
+	}
+	return 0
+}
+
 func isAES(c packet.CipherFunction) bool {
 	return c == packet.CipherAES128 || c == packet.CipherAES192 || c == packet.CipherAES256
 }

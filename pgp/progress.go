@@ -1,0 +1,26 @@
+package pgp
+
+import "io"
+
+// watched reports to Progress what is read from r.
+func (o Options) watched(r io.Reader) io.Reader {
+	if o.Progress == nil {
+		return r
+	}
+	return &watchedReader{r: r, progress: o.Progress}
+}
+
+type watchedReader struct {
+	r        io.Reader
+	progress func(int64) error
+	n        int64
+}
+
+func (w *watchedReader) Read(p []byte) (int, error) {
+	n, err := w.r.Read(p)
+	w.n += int64(n)
+	if perr := w.progress(w.n); perr != nil {
+		return 0, perr
+	}
+	return n, err
+}
