@@ -21,6 +21,8 @@
 // A Checker uses the network only through [Options.FetchCRL] and [Options.FetchOCSP], for
 // which HTTP has implementations.
 //
+// A server staples its own response through [NewStapled].
+//
 // # No answer
 //
 // The caller decides what happens to a certificate about which nothing can be learned.

@@ -1,7 +1,9 @@
 package revocation_test
 
 import (
+	"context"
 	"crypto/rand"
+	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -14,6 +16,7 @@ import (
 	"github.com/trustkeep/trustkeep/keystore"
 	"github.com/trustkeep/trustkeep/pkitest"
 	"github.com/trustkeep/trustkeep/revocation"
+	"github.com/trustkeep/trustkeep/tlsctx"
 	"github.com/trustkeep/trustkeep/truststore"
 )
 
@@ -85,4 +88,33 @@ func ExampleOptions_softFail() {
 	// localhost: unknown
 	// Test Intermediate CA: skipped
 	// Test Root CA: anchor
+}
+
+// A server presents its own OCSP response, and refreshes it.
+func ExampleNewStapled() {
+	identity, err := keystore.Load("server.p12", trustkeep.PasswordFromEnv("P12_PASSWORD"))
+	if err != nil {
+		log.Fatal(err)
+	}
+	id, err := identity.Identity("server")
+	if err != nil {
+		log.Fatal(err)
+	}
+	stapled, err := revocation.NewStapled(context.Background(), id, revocation.StapleOptions{
+		FetchOCSP: revocation.HTTP{}.FetchOCSP,
+		OnError:   func(err error) { log.Print(err) },
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer stapled.Close()
+	cfg, err := tlsctx.Builder{Identity: stapled}.Server()
+	if err != nil {
+		log.Fatal(err)
+	}
+	listener, err := tls.Listen("tcp", ":443", cfg)
+	if err != nil {
+		log.Fatal(err)
+	}
+	listener.Close()
 }

@@ -77,3 +77,32 @@ func TestRevocationEndsWithTheHandshake(t *testing.T) {
 		})
 	}
 }
+
+// DialContext does not outlive its context, even while revocation is asked by a hook that
+// heeds none, and where trust is asked for once more at the end of the handshake.
+func TestDialContextDoesNotOutliveItsContext(t *testing.T) {
+	pki := testpki.New(t, testpki.Options{})
+	id := pki.Issue(testpki.Request{Names: []string{"localhost"}, Edit: func(c *x509.Certificate) { c.CRLDistributionPoints = []string{"http://crl.example/"} }})
+	server := mustServer(t, tlsctx.Builder{Identity: tlsctx.StaticIdentity(id.TLSCertificate()), Clock: pki.Now})
+	for _, track := range []bool{false, true} {
+		ctx, cancel := context.WithCancel(t.Context())
+		release := make(chan struct{})
+		checker, err := revocation.New(revocation.Options{Timeout: time.Hour, Coverage: revocation.LeafOnly, Clock: pki.Now,
+			FetchCRL: func(context.Context, string) ([]byte, error) { cancel(); <-release; return nil, errors.New("the end") }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		d, err := tlsctx.Builder{Trusted: store(pki.Root), Clock: pki.Now, Revocation: checker}.Dialer()
+		if err != nil {
+			t.Fatal(err)
+		}
+		d.Track = track
+		ours, theirs := net.Pipe()
+		go tls.Server(theirs, server).Handshake()
+		if conn, err := d.Handshake(ctx, ours, "localhost:443"); !errors.Is(err, context.Canceled) || conn != nil {
+			t.Errorf("track %t: %v", track, err)
+		}
+		close(release)
+		theirs.Close()
+	}
+}
