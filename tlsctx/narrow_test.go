@@ -211,6 +211,53 @@ func TestGenerationsLeaveVerificationToCryptoTLS(t *testing.T) {
 	}
 }
 
+// A Transport explains every refusal: behind a proxy, where net/http makes the handshake, and
+// that of a server which objects to the identity when the handshake is over, as with TLS 1.3.
+func TestTransportExplainsEveryRefusal(t *testing.T) {
+	pki, other := testpki.New(t, testpki.Options{Name: "A"}), testpki.New(t, testpki.Options{Name: "B"})
+	for _, version := range versions {
+		web := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+		web.TLS = mustServer(t, tlsctx.Builder{Identity: identity(pki.Server(host)), Clock: pki.Now, ClientAuth: tlsctx.RequireClientAuth, Trusted: store(pki.Root), MaxVersion: version})
+		web.Config.ErrorLog = quiet()
+		web.StartTLS()
+		address := web.Listener.Addr().String()
+		proxy := httptest.NewServer(tunnel(t, address))
+		at, err := url.Parse(proxy.URL)
+		must(t, err)
+		me, stranger := identity(pki.Client("me")), identity(other.Client("stranger"))
+		for name, c := range map[string]struct {
+			b    tlsctx.Builder
+			code trustkeep.Code
+		}{
+			"unknown server":   {tlsctx.Builder{Trusted: store(other.Root), Identity: me}, truststore.CodeUnknownIssuer},
+			"not pinned":       {tlsctx.Builder{Trusted: store(pki.Root), Identity: me, Pins: []truststore.Pin{truststore.PinKey(pki.Root.Cert)}}, truststore.CodePinMismatch},
+			"not authorized":   {tlsctx.Builder{Trusted: store(pki.Root), Identity: me, Authorize: only("nobody")}, tlsctx.CodeNotAuthorized},
+			"relaxed":          {tlsctx.Builder{Trusted: store(other.Root), Identity: me, Allow: truststore.JavaHTTPS()}, truststore.CodeUnknownIssuer},
+			"refused identity": {tlsctx.Builder{Trusted: store(pki.Root), Identity: stranger}, tlsctx.CodeIdentityRefused},
+			"no identity":      {tlsctx.Builder{Trusted: store(pki.Root)}, tlsctx.CodeIdentityRequired},
+		} {
+			c.b.Clock = pki.Now
+			for what, base := range map[string]*http.Transport{
+				"direct": {DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
+					return new(net.Dialer).DialContext(ctx, network, address)
+				}},
+				"behind a proxy": {Proxy: http.ProxyURL(at)},
+			} {
+				e, ok := errors.AsType[*tlsctx.HandshakeError](requestOver(t, c.b, base)())
+				switch {
+				case !ok:
+					t.Errorf("%s, %s, %s: not explained", tls.VersionName(version), name, what)
+				case name == "no identity" && version == tls.VersionTLS12: // which has no alert of its own for it
+				case e.Code != c.code || e.ServerName != host:
+					t.Errorf("%s, %s, %s: %s: %v", tls.VersionName(version), name, what, e.Code, e)
+				}
+			}
+		}
+		web.Close()
+		proxy.Close()
+	}
+}
+
 // tunnel is a proxy for CONNECT to one server.
 func tunnel(t *testing.T, address string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
