@@ -17,7 +17,7 @@ import (
 // lists: servers that trust a partner's certificate itself often list others, or none.
 // Sessions are resumed from a cache that only this configuration and its clones use.
 //
-// Pins, Revocation, Authorize and scopes are decided on top of that, in VerifyConnection, on
+// Pins, Policy, Revocation, Authorize and scopes are decided on top of that, in VerifyConnection, on
 // resumed handshakes too. Whoever replaces that function, or copies RootCAs alone, loses these and
 // not the verification. A ServerName that is set on the result counts.
 //

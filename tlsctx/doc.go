@@ -43,8 +43,8 @@
 //
 // # Who verifies
 //
-// crypto/tls verifies wherever it can. Pins, scopes, revocation and Authorize narrow what it has
-// verified, in VerifyConnection and by truststore.Snapshot.Judge: a configuration whose
+// crypto/tls verifies wherever it can. Pins, scopes, policies, revocation and Authorize narrow
+// what it has verified, in VerifyConnection and by truststore.Snapshot.Judge: a configuration whose
 // VerifyConnection is replaced loses them and still refuses whoever is not trusted. Five cases
 // accept more than a pool of authorities can express: relaxations, pinned trust, ConcealCAs (and
 // authorities whose names do not fit into a handshake), the platform's roots on a server, and

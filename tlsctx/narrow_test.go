@@ -32,6 +32,7 @@ func narrowing(t *testing.T, pki *testpki.PKI) map[string]tlsctx.Builder {
 		"revocation": {Trusted: store(pki.Root), Revocation: revoked},
 		"authorize":  {Trusted: store(pki.Root), Authorize: func(context.Context, tlsctx.Peer) error { return errors.New("no") }},
 		"scope":      {Trusted: scoped},
+		"policy":     {Trusted: store(pki.Root), Policy: truststore.Policy{KeyTypes: []string{"Ed25519"}}},
 	}
 }
 
@@ -103,6 +104,38 @@ func allowed(pki *testpki.PKI, leaf *testpki.Identity) map[string]tlsctx.Builder
 		"pins":       {Trusted: store(pki.Root), Pins: []truststore.Pin{truststore.PinKey(leaf.Cert)}},
 		"revocation": {Trusted: store(pki.Root), Revocation: new(revoker)},
 		"authorize":  {Trusted: store(pki.Root), Authorize: func(context.Context, tlsctx.Peer) error { return nil }},
+		"policy":     {Trusted: store(pki.Root), Policy: truststore.Policy{KeyTypes: []string{"P-256"}, NoSHA1: true}},
+	}
+}
+
+// A policy is told where it refuses, on every way in, and one that cannot be meant is an error.
+func TestPolicyOfTheBuilder(t *testing.T) {
+	pki := testpki.New(t, testpki.Options{})
+	server := mustServer(t, tlsctx.Builder{Identity: identity(pki.Server(host)), Clock: pki.Now})
+	for kind, client := range asLive {
+		for what, b := range map[string]tlsctx.Builder{
+			"crypto/tls beneath": {Trusted: store(pki.Root)},
+			"taken over":         {Trusted: store(pki.Root), Allow: truststore.JavaHTTPS()},
+			"roots only":         {Trusted: store(pki.Root, pki.Intermediate), Policy: truststore.Policy{Refuse: []trustkeep.Code{truststore.CodeAnchorNotRoot}}},
+		} {
+			b.ServerName, b.Clock = host, pki.Now
+			accept(t, client(t, b), server, false)
+			b.Policy.KeyTypes = []string{"Ed25519"}
+			if e := explained(t, b.ExplainError(refuse(t, client(t, b), server).clientErr)); e.Code != truststore.CodeKeyType {
+				t.Errorf("%s, %s: %v", kind, what, e)
+			}
+			if len(b.Explain().Policy) == 0 {
+				t.Errorf("%s: not in the explanation", what)
+			}
+		}
+	}
+	b := tlsctx.Builder{Trusted: store(pki.Intermediate), ServerName: host, Clock: pki.Now, Policy: truststore.Policy{Refuse: []trustkeep.Code{truststore.CodeAnchorNotRoot}}}
+	if e := explained(t, b.ExplainError(refuse(t, mustClient(t, b), server).clientErr)); e.Code != truststore.CodeAnchorNotRoot {
+		t.Errorf("an intermediate alone: %v", e)
+	}
+	b.Policy = truststore.Policy{KeyTypes: []string{"RSA-ish"}}
+	if _, err := b.Client(); !errors.Is(err, trustkeep.ErrInvalid) {
+		t.Errorf("%v", err)
 	}
 }
 

@@ -27,7 +27,7 @@ import (
 // every client certificate; a source that fails refuses every handshake.
 //
 // The names of all trusted authorities are sent to clients, unless ConcealCAs is set
-// or they take more than the 64 KiB that TLS has room for. Pins, Revocation, Authorize and scopes
+// or they take more than the 64 KiB that TLS has room for. Pins, Policy, Revocation, Authorize and scopes
 // are decided on top of crypto/tls, in VerifyConnection of what GetConfigForClient returns, on
 // resumed handshakes too. Without the names, with Allow and with trust that is pinned or holds the
 // platform's roots, truststore.Snapshot.Verify decides there instead of crypto/tls, and

@@ -47,6 +47,7 @@ func newSession(b tlsctx.Builder, address string) (*Session, error) {
 	}
 	b = b.For(address)
 	b.Allow, b.Pins, b.NextProtos = slices.Clone(b.Allow), slices.Clone(b.Pins), slices.Clone(b.NextProtos)
+	b.RevocationExempt, b.Policy = slices.Clone(b.RevocationExempt), b.Policy.Clone()
 	bare := b
 	bare.Accepted = nil // Control tells it
 	begun, err := bare.Client()
@@ -123,7 +124,7 @@ func (s *Session) Config() *tls.Config {
 			return err
 		}
 		b := s.b()
-		o := truststore.VerifyOptions{Name: s.serverName, Allow: b.Allow, Pins: b.Pins}
+		o := truststore.VerifyOptions{Name: s.serverName, Allow: b.Allow, Pins: b.Pins, Policy: b.Policy}
 		if b.Clock != nil {
 			o.Time = b.Clock()
 		}
