@@ -92,6 +92,9 @@ var oidAES256Wrap = newOID("2.16.840.1.101.3.4.1.45")
 // holds the content key for the owner of an EC or X25519 key: ephemeral-static ECDH (RFC
 // 5753 section 3.1, RFC 8418) and AES-256 key wrap.
 func agreementInfo(to ref, pub *ecdh.PublicKey, contentKey []byte) ([]byte, error) {
+	if err := fips.PublicKey(pub); err != nil {
+		return nil, err
+	}
 	ephemeral, err := pub.Curve().GenerateKey(rand.Reader)
 	if err != nil {
 		return nil, err
@@ -316,6 +319,9 @@ func (a *agreed) contentKey(r agreedRecipient, pub crypto.PublicKey, key crypto.
 		own = pub
 	default:
 		return nil, corrupt("key agreement with a recipient whose key is not EC")
+	}
+	if err := fips.PublicKey(own); err != nil {
+		return nil, err
 	}
 	exchange, ok := exchangerOf(key)
 	if !ok {

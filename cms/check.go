@@ -230,6 +230,9 @@ var errSignature = corrupt("signature does not fit the content and the certifica
 // checkMessage checks the signature over a message, nil where only its digest
 // is known.
 func (s *signerInfo) checkMessage(key certifiedKey, h *hashSpec, digest, message []byte) error {
+	if err := fips.PublicKey(key.public); err != nil {
+		return err
+	}
 	ok := false
 	switch pub := key.public.(type) {
 	case *rsa.PublicKey:

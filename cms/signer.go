@@ -14,6 +14,7 @@ import (
 
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/cms/internal/berio"
+	"github.com/trustkeep/trustkeep/internal/fips"
 )
 
 // signer makes the SignerInfo of one identity.
@@ -47,7 +48,13 @@ func (o SignOptions) signer(id identity) (*signer, error) {
 	if s.hash == nil {
 		return nil, unsupported(fmt.Sprintf("hash %v", h))
 	}
-	var err error
+	err := fips.Hash(h)
+	if err != nil {
+		return nil, err
+	}
+	if err := fips.PublicKey(key.Public()); err != nil {
+		return nil, err
+	}
 	if s.ref, err = newRef(id.leaf, o.KeyIDs); err != nil {
 		return nil, err
 	}

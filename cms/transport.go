@@ -9,6 +9,7 @@ import (
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/cms/internal/berio"
 	"github.com/trustkeep/trustkeep/internal/asn1/ber"
+	"github.com/trustkeep/trustkeep/internal/fips"
 )
 
 // transportInfo returns a KeyTransRecipientInfo (RFC 5652 section 6.2.1) that
@@ -19,8 +20,14 @@ func transportInfo(k KeyTransport, to ref, pub *rsa.PublicKey, contentKey []byte
 		encrypted []byte
 		err       error
 	)
+	if err := fips.PublicKey(pub); err != nil {
+		return nil, err
+	}
 	switch k {
 	case PKCS1v15:
+		if err := fips.Refuse("RSA PKCS #1 v1.5 encryption, see SealOptions.KeyTransport,"); err != nil {
+			return nil, err
+		}
 		a = algorithm{oidRSA, nullDER}
 		//lint:ignore SA1019 what partners read; see PKCS1v15
 		encrypted, err = rsa.EncryptPKCS1v15(rand.Reader, pub, contentKey)
@@ -28,6 +35,9 @@ func transportInfo(k KeyTransport, to ref, pub *rsa.PublicKey, contentKey []byte
 		a = oaepAlgorithm(hashByHash(crypto.SHA256))
 		encrypted, err = rsa.EncryptOAEP(crypto.SHA256.New(), rand.Reader, pub, contentKey, nil)
 	case OAEPSHA1:
+		if err := fips.Hash(crypto.SHA1); err != nil {
+			return nil, err
+		}
 		a = algorithm{oidOAEP, berio.TLV(berio.Sequence)} // all of them default
 		encrypted, err = rsa.EncryptOAEP(crypto.SHA1.New(), rand.Reader, pub, contentKey, nil)
 	default:
@@ -159,8 +169,14 @@ func (t transported) contentKey(key crypto.PrivateKey, size int) ([]byte, error)
 	if !ok {
 		return nil, unsupported("the identity's key is no crypto.Decrypter")
 	}
+	if err := fips.PublicKey(decrypter.Public()); err != nil {
+		return nil, err
+	}
 	switch t.algorithm.id {
 	case oidRSA:
+		if err := fips.Refuse("RSA PKCS #1 v1.5 encryption"); err != nil {
+			return nil, err
+		}
 		if pub, ok := decrypter.Public().(*rsa.PublicKey); ok && len(t.encryptedKey) != pub.Size() {
 			return nil, corrupt("encrypted key of a length that does not fit the recipient's") // visible to everybody
 		}
@@ -178,6 +194,11 @@ func (t transported) contentKey(key crypto.PrivateKey, size int) ([]byte, error)
 		options, err := parseOAEP(t.algorithm)
 		if err != nil {
 			return nil, err
+		}
+		for _, h := range []crypto.Hash{options.Hash, options.MGFHash} {
+			if err := fips.Hash(h); err != nil {
+				return nil, err
+			}
 		}
 		got, err := decrypter.Decrypt(rand.Reader, t.encryptedKey, options)
 		if err != nil || len(got) != size {
