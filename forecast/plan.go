@@ -32,7 +32,7 @@ type Failure struct {
 	Err error
 }
 
-// Plan replays the peers against other trust, under Allow, Policy, Pins and Clock of a Builder. It
+// Plan replays the peers against other trust, under the whole policy and the Clock of a Builder. It
 // does not call Revocation and Authorize, and changes nothing. The error is that of next;
 // trustkeep.ErrInvalid for nil.
 func (s *Seen) Plan(b tlsctx.Builder, next truststore.Source) (*Plan, error) {
@@ -40,13 +40,11 @@ func (s *Seen) Plan(b tlsctx.Builder, next truststore.Source) (*Plan, error) {
 	if err != nil {
 		return nil, fmt.Errorf("forecast: plan: %w", err)
 	}
-	now := time.Now
-	if b.Clock != nil {
-		now = b.Clock
-	}
 	plan := &Plan{Store: trust.String(), Generation: trust.Generation()}
 	plan.replay(s.Peers(), func(p SeenPeer) error {
-		_, err := trust.Verify(p.Chain, truststore.VerifyOptions{Purpose: p.Purpose, Name: p.Name, Time: now(), Allow: b.Allow, Policy: b.Policy, Pins: b.Pins})
+		o := b.VerifyOptions(p.Purpose, p.Name)
+		o.Revocation = nil
+		_, err := trust.Verify(p.Chain, o)
 		return err
 	})
 	return plan, nil

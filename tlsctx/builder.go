@@ -86,6 +86,21 @@ type Builder struct {
 	// Servers ignore it.
 	ServerName string
 
+	// ServerURI is the URI that the server's certificate must have as a subject alternative
+	// name, such as the SPIFFE ID "spiffe://domain.example/path", octet by octet. It takes the
+	// place of the name: one that For or an address provides is only sent to the server
+	// (SNI), and only a ServerName that is set besides must fit too. If empty, none is asked
+	// for. Servers ignore it.
+	ServerURI string
+	// ClientURI is ServerURI for the clients of a server. Those without a certificate are
+	// accepted with RequestClientAuth. Without ClientAuth it is an error. Clients ignore it.
+	ClientURI string
+	// TrustDomain is the SPIFFE trust domain, such as "domain.example", in which the peer's
+	// certificate must have an ID, on clients and servers. On a client it takes the place of
+	// the name as ServerURI does. If empty, none is asked for. See truststore.Bundle for
+	// authorities that count in one domain alone.
+	TrustDomain string
+
 	// ClientAuth is whether a server asks clients for a certificate. If zero, it does
 	// not. Clients ignore it.
 	ClientAuth ClientAuth
@@ -203,6 +218,9 @@ func (b Builder) wrong() error {
 	}
 	if given.NilPointer(b.TicketSecret) {
 		return &trustkeep.Error{Op: "TicketSecret", Err: trustkeep.ErrInvalid, Hint: "it is a nil pointer"}
+	}
+	if err := b.wrongURIs(); err != nil {
+		return err
 	}
 	return b.wrongParameters()
 }

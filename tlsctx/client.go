@@ -21,7 +21,7 @@ import (
 // resumed handshakes too. Whoever replaces that function, or copies RootCAs alone, loses these and
 // not the verification. A ServerName that is set on the result counts.
 //
-// Allow and pinned trust accept what crypto/tls refuses, so with them InsecureSkipVerify is set and
+// Allow, pinned trust, and ServerURI and TrustDomain without a ServerName accept what crypto/tls refuses, so with them InsecureSkipVerify is set and
 // truststore.Snapshot.Verify decides in VerifyConnection, which must stay:
 // ConnectionState.VerifiedChains is then empty, and a server that is dialled by its IP address needs
 // Builder.ServerName or a Dialer.
@@ -69,7 +69,7 @@ var errRoutesWithoutName = &trustkeep.Error{
 // all of it.
 func (b Builder) clientDecider(trust *truststore.Snapshot) *decider {
 	switch {
-	case b.takenOver(trust):
+	case b.takenOverServers(trust):
 		return b.decider(trust, truststore.Server)
 	case b.narrowed(trust):
 		return b.narrower(trust, truststore.Server)
@@ -86,7 +86,7 @@ func (b Builder) clientConfig(trust *truststore.Snapshot) (*tls.Config, error) {
 	cfg.ServerName = b.ServerName
 	cfg.ClientSessionCache = tls.NewLRUClientSessionCache(0)
 	d := b.clientDecider(trust)
-	if cfg.InsecureSkipVerify = b.takenOver(trust); !cfg.InsecureSkipVerify {
+	if cfg.InsecureSkipVerify = b.takenOverServers(trust); !cfg.InsecureSkipVerify {
 		cfg.RootCAs = trust.Pool()
 	}
 	if d != nil {

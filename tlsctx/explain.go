@@ -24,10 +24,14 @@ type Explanation struct {
 	// Identity is what is presented; nil if nothing is.
 	Identity   *IdentityReport `json:"identity,omitempty"`
 	ServerName string          `json:"serverName,omitempty"`
-	ClientAuth ClientAuth      `json:"clientAuth"`
-	MinVersion string          `json:"minVersion"`
-	MaxVersion string          `json:"maxVersion"`
-	NextProtos []string        `json:"nextProtos,omitempty"`
+	// ServerURI, ClientURI and TrustDomain are what the peer's certificate must have.
+	ServerURI   string     `json:"serverURI,omitempty"`
+	ClientURI   string     `json:"clientURI,omitempty"`
+	TrustDomain string     `json:"trustDomain,omitempty"`
+	ClientAuth  ClientAuth `json:"clientAuth"`
+	MinVersion  string     `json:"minVersion"`
+	MaxVersion  string     `json:"maxVersion"`
+	NextProtos  []string   `json:"nextProtos,omitempty"`
 	// Routes are the patterns that choose among identities.
 	Routes []string `json:"routes,omitempty"`
 	// Policy lists what Builder.Policy refuses.
@@ -121,6 +125,7 @@ func (b Builder) explainFor(host, port string) Explanation {
 	e := Explanation{
 		Trust: b.trustReport(), Ignored: b.ignored(),
 		ServerName: trustkeep.Printable(b.ServerName), ClientAuth: b.ClientAuth,
+		ServerURI: trustkeep.Printable(b.ServerURI), ClientURI: trustkeep.Printable(b.ClientURI), TrustDomain: trustkeep.Printable(b.TrustDomain),
 		MinVersion: tls.VersionName(tls.VersionTLS12), MaxVersion: "the highest of Go", NextProtos: b.NextProtos,
 		Routes: b.Routes.Patterns(), Allow: b.Allow, Pins: b.Pins, Policy: b.Policy.Describe(),
 		Revocation: b.Revocation != nil, Authorize: b.Authorize != nil, ConcealCAs: b.ConcealCAs, SharedTickets: b.TicketSecret != nil, Warnings: b.warnings(),
@@ -307,6 +312,11 @@ func (e Explanation) String() string {
 	}
 	if e.ServerName != "" {
 		b.WriteString("server name: " + e.ServerName + "\n")
+	}
+	for _, line := range [][2]string{{"server's URI: ", e.ServerURI}, {"client's URI: ", e.ClientURI}, {"peer's trust domain: ", e.TrustDomain}} {
+		if line[1] != "" {
+			b.WriteString(line[0] + line[1] + "\n")
+		}
 	}
 	if e.ClientAuth != NoClientAuth {
 		b.WriteString("client certificates: " + e.ClientAuth.String() + "\n")

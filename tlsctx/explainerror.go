@@ -190,13 +190,14 @@ func (e *HandshakeError) verified(v *truststore.VerifyError) {
 // which come after what crypto/tls looks at, are not asked.
 func (b Builder) refused(e *HandshakeError, refused *tls.CertificateVerificationError) {
 	e.Chain = refused.UnverifiedCertificates
-	o := truststore.VerifyOptions{Purpose: truststore.Server, Name: e.ServerName, Time: b.now(), Allow: b.Allow, Policy: b.Policy, Pins: b.Pins}
+	o := b.VerifyOptions(truststore.Server, e.ServerName)
 	switch {
 	case e.Server:
-		o.Purpose, o.Name = truststore.Client, ""
-	case o.Name == "":
+		o = b.VerifyOptions(truststore.Client, "")
+	case o.Name == "" && !b.byURI():
 		o.Purpose, o.Name = standIn(e.Chain)
 	}
+	o.Revocation = nil
 	snapshot, err := b.trustNow()
 	if err == nil {
 		if v := snapshot.Explain(e.Chain, o, refused.Err); v != nil {

@@ -41,10 +41,15 @@ func (b Builder) takenOver(trust *truststore.Snapshot) bool {
 	return len(b.Allow) > 0 || trust != nil && !trust.PoolSuffices()
 }
 
+// takenOverServers is takenOver for servers: crypto/tls knows no URIs in place of a name.
+func (b Builder) takenOverServers(trust *truststore.Snapshot) bool {
+	return b.takenOver(trust) || b.byURI() && b.ownName() == ""
+}
+
 // narrowed reports whether somebody may be refused whom crypto/tls accepts. That is decided in
 // VerifyConnection, on top of its verification: whoever replaces the function loses no more.
 func (b Builder) narrowed(trust *truststore.Snapshot) bool {
-	return len(b.Pins) > 0 || !b.Policy.IsZero() || b.Revocation != nil || b.Authorize != nil || trust != nil && !trust.Plain()
+	return len(b.Pins) > 0 || !b.Policy.IsZero() || b.byURI() || b.ClientURI != "" || b.Revocation != nil || b.Authorize != nil || trust != nil && !trust.Plain()
 }
 
 // asked returns the name that a client verifies the server under, where all that is known is
@@ -103,10 +108,8 @@ func (d *decider) decide(ctx context.Context, name string, s tls.ConnectionState
 }
 
 func (d *decider) question(ctx context.Context, name string, s tls.ConnectionState) truststore.VerifyOptions {
-	o := truststore.VerifyOptions{
-		Purpose: d.purpose, Name: name, Time: d.b.now(), Allow: d.b.Allow, Policy: d.b.Policy, Pins: d.b.Pins,
-		Revocation: d.b.Revocation, RevocationExempt: d.b.RevocationExempt, Context: ctx,
-	}
+	o := d.b.VerifyOptions(d.purpose, name)
+	o.Context = ctx
 	if d.purpose == truststore.Server {
 		o.Staple = s.OCSPResponse
 	}

@@ -23,6 +23,11 @@ func (b Builder) String() string {
 	if b.ServerName != "" {
 		parts = append(parts, `server name "`+trustkeep.Printable(b.ServerName)+`"`)
 	}
+	for _, what := range [][2]string{{"server's URI", b.ServerURI}, {"client's URI", b.ClientURI}, {"trust domain", b.TrustDomain}} {
+		if what[1] != "" {
+			parts = append(parts, what[0]+` "`+trustkeep.Printable(what[1])+`"`)
+		}
+	}
 	if b.InsecureKeyLog != nil {
 		parts = append(parts, "keys to InsecureKeyLog")
 	}

@@ -127,9 +127,9 @@ func (b Builder) openPeer(source func() (*truststore.Snapshot, error), purpose t
 		if err != nil {
 			return &setupError{fmt.Errorf("tlsctx: recheck: %w", err)}
 		}
-		_, err = trust.Verify(chain, truststore.VerifyOptions{
-			Purpose: purpose, Name: name, Time: b.now(), Allow: b.Allow, Policy: b.Policy, Pins: b.Pins, Revocation: b.Revocation, RevocationExempt: b.RevocationExempt, Staple: staple, Context: ctx,
-		})
+		o := b.VerifyOptions(purpose, name)
+		o.Staple, o.Context = staple, ctx
+		_, err = trust.Verify(chain, o)
 		return err
 	}}
 }

@@ -232,6 +232,9 @@ func (b Builder) serverConfig(g *generation) (*tls.Config, error) {
 	presentToClients(cfg, certs)
 	switch b.ClientAuth {
 	case NoClientAuth:
+		if b.ClientURI != "" {
+			return nil, &trustkeep.Error{Op: "ClientURI", Err: trustkeep.ErrInvalid, Hint: "clients are asked for no certificate: set ClientAuth"}
+		}
 		if b.Authorize != nil {
 			g.decide = func(ctx context.Context, s tls.ConnectionState) error {
 				return b.authorize(ctx, truststore.Client, "", s, nil)

@@ -26,6 +26,10 @@ func (o VerifyOptions) asked() string {
 	return ""
 }
 
+// Validate fails with trustkeep.ErrInvalid for a URI or a TrustDomain that no certificate can
+// have. Verify refuses everybody then.
+func (o VerifyOptions) Validate() error { return o.checkNames() }
+
 // checkNames finds URIs and trust domains that no certificate can have, which
 // would refuse everybody, and those that the purpose has no use for.
 func (o VerifyOptions) checkNames() error {

@@ -124,10 +124,8 @@ func (s *Session) Config() *tls.Config {
 			return err
 		}
 		b := s.b()
-		o := truststore.VerifyOptions{Name: s.serverName, Allow: b.Allow, Pins: b.Pins, Policy: b.Policy}
-		if b.Clock != nil {
-			o.Time = b.Clock()
-		}
+		o := b.VerifyOptions(truststore.Server, s.serverName)
+		o.Revocation = nil // it was asked above
 		_, err = now.Verify(state.PeerCertificates, o)
 		return err
 	}
