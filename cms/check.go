@@ -85,7 +85,7 @@ func (v *verifier) signer(info *signerInfo, about *SignerError) (*Signer, error)
 func (v *verifier) candidates(to ref) []*x509.Certificate {
 	var found []*x509.Certificate
 	add := func(c *x509.Certificate) {
-		if c == nil || !to.matches(c) {
+		if c == nil || len(found) > maxAttempts || !to.matches(c) { // more are not tried
 			return
 		}
 		for _, have := range found {

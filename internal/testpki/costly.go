@@ -27,6 +27,18 @@ type CostlyPeer struct {
 // expensive, and an ordinary one to compare with.
 func Costly(tb testing.TB, host string) []CostlyPeer {
 	tb.Helper()
+	return costly(tb, host, 1)
+}
+
+// CostlySmall is Costly with certificates of less than 64 KiB.
+func CostlySmall(tb testing.TB, host string) []CostlyPeer {
+	tb.Helper()
+	return costly(tb, host, 4)
+}
+
+// costly divides the sizes.
+func costly(tb testing.TB, host string, by int) []CostlyPeer {
+	tb.Helper()
 	p := New(tb, Options{})
 	root := []*Identity{p.Root}
 	chain := func(id *Identity, issuers ...*Identity) *Identity {
@@ -51,26 +63,26 @@ func Costly(tb testing.TB, host string) []CostlyPeer {
 	}
 
 	// The name of a self-signed certificate stands in it twice.
-	many := p.Issue(Request{Names: []string{host}, Edit: subject(20_000)})
-	own := p.Issue(Request{Names: []string{host}, SelfSigned: true, Edit: subject(10_000)})
-	longCA := p.Issue(Request{CA: true, SelfSigned: true, Edit: subject(4_000)})
+	many := p.Issue(Request{Names: []string{host}, Edit: subject(20_000 / by)})
+	own := p.Issue(Request{Names: []string{host}, SelfSigned: true, Edit: subject(10_000 / by)})
+	longCA := p.Issue(Request{CA: true, SelfSigned: true, Edit: subject(4_000 / by)})
 	byLong := p.Issue(Request{Names: []string{host}, Issuer: longCA})
-	control := p.Issue(Request{Names: []string{host}, SelfSigned: true, CommonName: strings.Repeat("\x1b", 100_000)})
+	control := p.Issue(Request{Names: []string{host}, SelfSigned: true, CommonName: strings.Repeat("\x1b", 100_000/by)})
 
 	var hosts, addresses []string
-	for i := range 10_000 {
+	for i := range 10_000 / by {
 		hosts = append(hosts, fmt.Sprintf("a%d.b.example", i))
 		addresses = append(addresses, net.IPv4(10, 1, byte(i>>8), byte(i)).String())
 	}
 
-	octets := make([]byte, 200_000)
+	octets := make([]byte, 200_000/by)
 	octets[0] = 1
-	var usages, arcs = make([]asn1.ObjectIdentifier, 10_000), make(asn1.ObjectIdentifier, 100_000)
+	var usages, arcs = make([]asn1.ObjectIdentifier, 10_000/by), make(asn1.ObjectIdentifier, 100_000/by)
 	for i := range usages {
 		usages[i] = asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 99999, i}
 	}
 	arcs[0] = 1
-	uris := make([]*url.URL, 5_000)
+	uris := make([]*url.URL, 5_000/by)
 	for i := range uris {
 		uris[i] = &url.URL{Scheme: "spiffe", Host: "a.example", Path: fmt.Sprintf("/%d", i)}
 	}
@@ -102,7 +114,7 @@ func Costly(tb testing.TB, host string) []CostlyPeer {
 
 	return []CostlyPeer{
 		{"ordinary", New(tb, Options{Name: "Other"}).Issue(Request{Names: []string{host}}), root},
-		{"name of 20,000 attributes, trusted issuer", chain(p.Issue(Request{Names: []string{host}, Edit: subject(18_000), Usages: []x509.ExtKeyUsage{x509.ExtKeyUsageCodeSigning}})), []*Identity{p.Intermediate}},
+		{"name of 20,000 attributes, trusted issuer", chain(p.Issue(Request{Names: []string{host}, Edit: subject(18_000 / by), Usages: []x509.ExtKeyUsage{x509.ExtKeyUsageCodeSigning}})), []*Identity{p.Intermediate}},
 		{"name of 20,000 attributes", chain(many), root},
 		{"name of 10,000 attributes, self-signed", own, root},
 		{"issuer of 4,000 attributes", chain(byLong, longCA), root},
