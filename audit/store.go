@@ -11,6 +11,7 @@ import (
 
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/internal/certinfo"
+	"github.com/trustkeep/trustkeep/internal/sigcheck"
 	"github.com/trustkeep/trustkeep/keystore"
 )
 
@@ -243,8 +244,8 @@ func (a *auditor) end(chain []*x509.Certificate) *x509.Certificate {
 	last := chain[0]
 	for range min(len(chain), maxChain) {
 		next := last
-		for _, c := range chain {
-			if c != last && a.signed(last, c) {
+		for _, c := range issuersAmong(chain, last) {
+			if a.signed(last, c) {
 				next = c
 				break
 			}
@@ -257,9 +258,25 @@ func (a *auditor) end(chain []*x509.Certificate) *x509.Certificate {
 	return last
 }
 
+// maxNamesakes bounds how many certificates of an issuer's name are asked.
+const maxNamesakes = 8
+
+// issuersAmong returns the certificates that have the name of c's issuer, at most maxNamesakes,
+// those that the key identifier means first.
+func issuersAmong(certs []*x509.Certificate, c *x509.Certificate) (found []*x509.Certificate) {
+	for _, meant := range []bool{true, false} {
+		for _, candidate := range certs {
+			if candidate != c && bytes.Equal(candidate.RawSubject, c.RawIssuer) && sigcheck.Meant(c, candidate) == meant && len(found) < maxNamesakes {
+				found = append(found, candidate)
+			}
+		}
+	}
+	return found
+}
+
 // rootOf finds a self-signed issuer among everything that is audited.
 func (a *auditor) rootOf(c *x509.Certificate) *x509.Certificate {
-	for _, candidate := range a.roots {
+	for _, candidate := range issuersAmong(a.roots, c) {
 		if a.signed(c, candidate) && a.signed(candidate, candidate) {
 			return candidate
 		}
