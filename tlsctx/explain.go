@@ -293,7 +293,7 @@ func (e Explanation) String() string {
 		b.WriteString("routes: " + trustkeep.Printable(strings.Join(e.Routes, ", ")) + "\n")
 	}
 	if len(e.Allow) > 0 {
-		fmt.Fprintf(&b, "allowed of exactly trusted certificates: %v\n", e.Allow)
+		fmt.Fprintf(&b, "allowed of certificates in the store: %v\n", e.Allow)
 	}
 	if len(e.Policy) > 0 {
 		fmt.Fprintf(&b, "policy: refuses %s\n", strings.Join(e.Policy, ", "))

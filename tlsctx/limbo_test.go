@@ -160,6 +160,7 @@ func limbo(t testing.TB) (now time.Time, cases []limboCase) {
 	below("usage of the intermediate: e-mail", false, usage(x509.ExtKeyUsageEmailProtection))
 	wrongUsage := pki.WrongUsage(host)
 	add("usage of the very certificate that is trusted", false, certsOf(wrongUsage), wrongUsage)
+	unless(truststore.AllowAnyUsage)
 
 	// Critical extensions (section 4.2), and policies that are required (section 4.2.1.11).
 	add("unknown critical extension", false, root, edited(unknownExtension(true)), inter)
@@ -185,10 +186,12 @@ func limbo(t testing.TB) (now time.Time, cases []limboCase) {
 	below("intermediate that is not yet valid", false, between(time.Hour, 48*time.Hour))
 	oldRoot := ca("Old root", nil, between(-48*time.Hour, -time.Hour))
 	add("expired anchor", false, certsOf(oldRoot), leaf(oldRoot))
+	unless(truststore.AllowExpiredAnchor)
 	oldInter := pki.Issue(testpki.Request{CommonName: "Renewed", CA: true, Issuer: pki.Root, Edit: between(-48*time.Hour, -time.Hour)})
 	renewed := pki.Issue(testpki.Request{CommonName: "Renewed", CA: true, Issuer: pki.Root, KeyOf: oldInter})
 	add("expired intermediate and its renewal", true, root, leaf(oldInter), oldInter, renewed)
 	add("expired intermediate is trusted", false, certsOf(oldInter), leaf(oldInter))
+	unless(truststore.AllowExpiredAnchor)
 
 	// Cross-signing.
 	cross := other.CrossSign(pki.Root)

@@ -126,13 +126,13 @@ func TestExplainNamesPolicyAndRoute(t *testing.T) {
 		if e.Identity == nil || !strings.Contains(e.Identity.Why, want) || strings.Contains(e.Identity.Subject, "8443") != strings.Contains(want, "8443") || len(e.Errors) > 0 {
 			t.Errorf("%s: %+v, %v", destination, e.Identity, e.Errors)
 		}
-		for _, line := range []string{"routes: *.example:8443", "[expired common-name]", "pins: [sha256/", "revocation: asked", "authorization: asked"} {
+		for _, line := range []string{"routes: *.example:8443", "[expired expired-anchor common-name any-usage]", "pins: [sha256/", "revocation: asked", "authorization: asked"} {
 			if !strings.Contains(e.String(), line) {
 				t.Errorf("no %q in %s", line, e)
 			}
 		}
 		data, err := json.Marshal(e)
-		if err != nil || !strings.Contains(string(data), `"allow":["expired","common-name"],"pins":["sha256/`) {
+		if err != nil || !strings.Contains(string(data), `"allow":["expired","expired-anchor","common-name","any-usage"],"pins":["sha256/`) {
 			t.Errorf("%s, %v", data, err)
 		}
 	}

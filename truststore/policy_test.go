@@ -53,7 +53,8 @@ func TestRelaxations(t *testing.T) {
 		{"a common name beside other names", pki.Issue(testpki.Request{CommonName: host, Names: []string{"other.example"}}), []truststore.Relaxation{truststore.AllowCommonName}, nil, truststore.CodeNameMismatch},
 		{"expired, common name", expiredCN, []truststore.Relaxation{truststore.AllowExpired, truststore.AllowCommonName}, []truststore.Relaxation{truststore.AllowExpired, truststore.AllowCommonName}, ""},
 		{"expired, common name, half allowed", expiredCN, []truststore.Relaxation{truststore.AllowCommonName}, nil, truststore.CodeExpired},
-		{"wrong usage", pki.WrongUsage(host), all, nil, truststore.CodeWrongUsage},
+		{"wrong usage", pki.WrongUsage(host), all, []truststore.Relaxation{truststore.AllowAnyUsage}, ""},
+		{"wrong usage, others allowed", pki.WrongUsage(host), []truststore.Relaxation{truststore.AllowExpired, truststore.AllowExpiredAnchor, truststore.AllowCommonName, truststore.AllowAnyName}, nil, truststore.CodeWrongUsage},
 	} {
 		o := truststore.VerifyOptions{Name: host, Time: pki.Now(), Allow: c.allow}
 		for rule, s := range map[truststore.Rule]truststore.Source{
@@ -78,6 +79,78 @@ func TestRelaxations(t *testing.T) {
 				t.Errorf("%s: relaxed although only its authority is trusted", c.name)
 			}
 		}
+	}
+}
+
+// An anchor that has ended is accepted by its relaxation, and nothing else in the chain with it.
+func TestAllowExpiredAnchor(t *testing.T) {
+	pki := testpki.New(t, testpki.Options{})
+	ended := func(c *x509.Certificate) {
+		c.NotBefore, c.NotAfter = pki.Now().Add(-48*time.Hour), pki.Now().Add(-time.Hour)
+	}
+	early := func(c *x509.Certificate) {
+		c.NotBefore, c.NotAfter = pki.Now().Add(time.Hour), pki.Now().Add(48*time.Hour)
+	}
+	ca := func(name string, issuer *testpki.Identity, edit func(*x509.Certificate)) *testpki.Identity {
+		return pki.Issue(testpki.Request{CommonName: name, CA: true, Issuer: issuer, SelfSigned: issuer == nil, Edit: edit})
+	}
+	old, young := ca("Old", nil, ended), ca("Young", nil, early)
+	oldInter := ca("Old intermediate", pki.Root, ended)
+	below, belowEnded := ca("Below", old, nil), ca("Below, ended", old, ended)
+	renewed := pki.Issue(testpki.Request{CommonName: "Old", CA: true, SelfSigned: true, KeyOf: old})
+	leaf := func(issuer *testpki.Identity) *testpki.Identity {
+		return pki.Issue(testpki.Request{Names: []string{host}, Issuer: issuer})
+	}
+	of := func(ids ...*testpki.Identity) (out []*x509.Certificate) {
+		for _, id := range ids {
+			out = append(out, id.Cert)
+		}
+		return out
+	}
+	for _, c := range []struct {
+		name    string
+		store   []*x509.Certificate
+		sent    []*x509.Certificate
+		accept  bool
+		relaxed bool
+	}{
+		{"root", of(old), of(leaf(old)), true, true},
+		{"root, sent as well", of(old), of(leaf(old), old), true, true},
+		{"root, an intermediate between", of(old), of(leaf(below), below), true, true},
+		{"intermediate", of(oldInter), of(leaf(oldInter)), true, true},
+		{"root, and its renewal in the store", of(old, renewed), of(leaf(old)), true, false},
+		{"intermediate that is sent and not trusted", of(pki.Root), of(leaf(oldInter), oldInter), false, false},
+		{"root, an intermediate that has ended", of(old), of(leaf(belowEnded), belowEnded), false, false},
+		{"root that is not valid yet", of(young), of(leaf(young)), false, false},
+		{"root, a leaf that has ended", of(old), of(pki.Issue(testpki.Request{Names: []string{host}, Issuer: old, Edit: ended})), false, false},
+		{"root, another name", of(old), of(pki.Issue(testpki.Request{Names: []string{"other.example"}, Issuer: old})), false, false},
+		{"root, another usage", of(old), of(pki.Issue(testpki.Request{Names: []string{host}, Issuer: old, Usages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}})), false, false},
+		{"root of the same name", of(ca("Old", nil, ended)), of(leaf(old)), false, false},
+	} {
+		o := truststore.VerifyOptions{Name: host, Time: pki.Now(), Allow: truststore.JavaHTTPS()}
+		store := truststore.New(c.store...)
+		v, err := store.Verify(c.sent, o)
+		if (err == nil) != c.accept || err == nil && (len(v.Relaxations) > 0) != c.relaxed {
+			t.Errorf("%s: %v, %v", c.name, v, err)
+		}
+		if err == nil && (v.Rule != truststore.RuleChain || !store.Certificates()[len(c.store)-1].Equal(v.Anchor) || v.Anchor.NotAfter.After(pki.Now()) == c.relaxed || v.Chain[len(v.Chain)-1] != v.Anchor) {
+			t.Errorf("%s: %v", c.name, v)
+		}
+		o.Allow = []truststore.Relaxation{truststore.AllowExpired, truststore.AllowCommonName, truststore.AllowAnyUsage, truststore.AllowAnyName}
+		if _, err := store.Verify(c.sent, o); (err == nil) != (c.accept && !c.relaxed) {
+			t.Errorf("%s, without the relaxation: %v", c.name, err)
+		}
+	}
+	// Policies and scopes count.
+	o := truststore.VerifyOptions{Name: host, Time: pki.Now(), Allow: truststore.JavaHTTPS(), Policy: truststore.Policy{KeyTypes: []string{"RSA"}}}
+	if _, err := truststore.New(old.Cert).Verify(of(leaf(old)), o); code(err) != truststore.CodeKeyType {
+		t.Errorf("policy: %v", err)
+	}
+	o.Policy = truststore.Policy{}
+	store := truststore.New(old.Cert)
+	noError(t, store.SetScope(store.Aliases()[0], truststore.Scope{Names: []string{"elsewhere.example"}}))
+	if _, err := store.Verify(of(leaf(old)), o); err == nil {
+		t.Error("out of scope, and accepted")
 	}
 }
 

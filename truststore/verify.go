@@ -158,6 +158,11 @@ func (s *Snapshot) candidates(chain []*x509.Certificate, o VerifyOptions, usage 
 	case o.fitsAny(s.pins, leaf):
 		rule = RulePin
 	default:
+		if len(found) == 0 && err != nil && slices.Contains(o.Allow, AllowExpiredAnchor) {
+			if found = s.byExpiredAnchor(chain, usage, o); len(found) > 0 {
+				return found, "", nil
+			}
+		}
 		return found, code, err
 	}
 	// An empty list makes the pin's rule strict, and repeats what byPath has
@@ -176,26 +181,11 @@ func (s *Snapshot) byPath(chain []*x509.Certificate, o VerifyOptions, usage x509
 	if o.Purpose == Server && !o.named() {
 		return nil, CodeNoName, nil // "any name" to crypto/x509
 	}
-	options := x509.VerifyOptions{
-		Roots:       s.shared(),
-		CurrentTime: o.Time,
-		KeyUsages:   []x509.ExtKeyUsage{usage},
-	}
-	if len(chain)+len(o.Intermediates) > 1 {
-		options.Intermediates = x509.NewCertPool()
-		for _, c := range chain[1:] {
-			options.Intermediates.AddCert(c)
-		}
-		for _, c := range o.Intermediates {
-			options.Intermediates.AddCert(c)
-		}
-	}
 	if !o.ownNamesFit(chain[0]) {
 		return nil, "", nil
 	}
-	if o.Purpose != Email {
-		options.DNSName = o.Name
-	}
+	options := o.forPath(chain, usage)
+	options.Roots = s.shared()
 	chains, err := chain[0].Verify(options)
 	if err == nil && len(chains) == 0 {
 		err = errors.New("no chain") // cannot happen; trusts nobody if it does
@@ -221,6 +211,24 @@ func (s *Snapshot) byPath(chain []*x509.Certificate, o VerifyOptions, usage x509
 		}
 	}
 	return nil, CodeOutOfScope, s.outOfScope(chains[0][len(chains[0])-1])
+}
+
+// forPath returns the question as crypto/x509 takes it, without roots.
+func (o VerifyOptions) forPath(chain []*x509.Certificate, usage x509.ExtKeyUsage) x509.VerifyOptions {
+	options := x509.VerifyOptions{CurrentTime: o.Time, KeyUsages: []x509.ExtKeyUsage{usage}}
+	if len(chain)+len(o.Intermediates) > 1 {
+		options.Intermediates = x509.NewCertPool()
+		for _, c := range chain[1:] {
+			options.Intermediates.AddCert(c)
+		}
+		for _, c := range o.Intermediates {
+			options.Intermediates.AddCert(c)
+		}
+	}
+	if o.Purpose != Email {
+		options.DNSName = o.Name
+	}
+	return options
 }
 
 // anchored returns the chains whose anchor counts for the question.
