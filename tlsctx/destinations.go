@@ -238,17 +238,26 @@ func (t *destinationTransport) CloseIdleConnections() {
 // Server returns a configuration that serves each client by the Builder for the name that
 // it asks for; one that asks for no name gets that of "*". See Builder.Server, and note
 // that what is set on the result has no effect. A name that no pattern fits is answered by
-// unrecognized_name (RFC 6066 section 3).
+// unrecognized_name (RFC 6066 section 3), a Builder with Accepted and without AcceptedMayMiss by
+// internal_error: use Listen.
 //
 // The name in the handshake says nothing about the Host of the requests that follow: an HTTP
 // server also needs Handler, unless all Builders have the same trust and policy.
 func (p *Destinations) Server() *tls.Config {
+	return p.serving(func(one *destinationEntry, _ *tls.ClientHelloInfo) error { return one.b().bare() })
+}
+
+// serving makes the configuration of Server and Listen, which look at each choice.
+func (p *Destinations) serving(look func(*destinationEntry, *tls.ClientHelloInfo) error) *tls.Config {
 	nobody := &tls.Config{MinVersion: tls.VersionTLS12}
 	outer := nobody.Clone()
 	outer.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
 		one := p.find(hello.ServerName, "")
 		if one == nil {
 			return nobody, nil
+		}
+		if err := look(one, hello); err != nil {
+			return nil, &setupError{fmt.Errorf("tlsctx: server: %w", err)}
 		}
 		cfg, err := one.toServe()
 		if err != nil {
@@ -266,7 +275,7 @@ func (one *destinationEntry) toServe() (*tls.Config, error) {
 	if one.server != nil {
 		return one.server, nil
 	}
-	cfg, err := one.b().Server()
+	cfg, err := one.b().server()
 	if err == nil {
 		one.server = cfg
 	}

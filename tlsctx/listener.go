@@ -31,7 +31,7 @@ type Listener struct {
 	// reason is not about TLS. Several goroutines call it at once.
 	OnError func(client net.Addr, err error)
 
-	b       func() Builder // see redact.Hidden
+	b       func() Builder // see redact.Hidden; nil if the client's choice is in trackedConn
 	config  *tls.Config
 	tracker tracker
 
@@ -55,9 +55,37 @@ func (b Builder) Listen(inner net.Listener) (*Listener, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &Listener{Listener: inner, b: redact.Hidden(b), config: cfg, ready: make(chan net.Conn), fails: make(chan error)}
-	l.ctx, l.end = context.WithCancel(context.Background())
+	l := newListener(inner, cfg)
+	l.b = redact.Hidden(b)
 	return l, nil
+}
+
+// Listen returns a Listener that serves each client by the Builder for the name that it asks
+// for, as Server does. Accepted of that Builder may be set.
+func (p *Destinations) Listen(inner net.Listener) *Listener {
+	return newListener(inner, p.serving(func(one *destinationEntry, hello *tls.ClientHelloInfo) error {
+		if c, ok := hello.Conn.(*trackedConn); ok {
+			c.b = one.b
+		}
+		return nil
+	}))
+}
+
+func newListener(inner net.Listener, cfg *tls.Config) *Listener {
+	l := &Listener{Listener: inner, config: cfg, ready: make(chan net.Conn), fails: make(chan error)}
+	l.ctx, l.end = context.WithCancel(context.Background())
+	return l
+}
+
+// builder returns the one that a connection is made by, the zero one if none serves the name.
+func (l *Listener) builder(c *trackedConn) Builder {
+	switch {
+	case l.b != nil:
+		return l.b()
+	case c.b != nil:
+		return c.b()
+	}
+	return Builder{}
 }
 
 func (b Builder) serverTrust() (*truststore.Snapshot, error) { return given.Snapshot(b.source()) }
@@ -125,7 +153,7 @@ func (l *Listener) take(raw net.Conn) {
 	if err := l.handshake(conn, tracked); err != nil {
 		tracked.Close()
 		if l.OnError != nil && l.ctx.Err() == nil {
-			l.OnError(raw.RemoteAddr(), l.explain(conn, err))
+			l.OnError(raw.RemoteAddr(), l.explain(conn, tracked, err))
 		}
 		return
 	}
@@ -153,7 +181,7 @@ func (l *Listener) handshake(conn *tls.Conn, tracked *trackedConn) (err error) {
 	if err := conn.HandshakeContext(ctx); err != nil {
 		return err
 	}
-	b, s := l.b(), conn.ConnectionState()
+	b, s := l.builder(tracked), conn.ConnectionState()
 	if len(s.PeerCertificates) > 0 {
 		if err := tracked.accepted(ctx, b.openPeer(b.serverTrust, truststore.Client, "", s.PeerCertificates, nil)); err != nil {
 			return err
@@ -164,8 +192,8 @@ func (l *Listener) handshake(conn *tls.Conn, tracked *trackedConn) (err error) {
 }
 
 // explain makes a *HandshakeError, with the identity of the name that the client asked for.
-func (l *Listener) explain(conn *tls.Conn, err error) error {
-	b := l.b()
+func (l *Listener) explain(conn *tls.Conn, tracked *trackedConn, err error) error {
+	b := l.builder(tracked)
 	if name := conn.ConnectionState().ServerName; name != "" {
 		if named := b.For(name); named.at.err == nil {
 			b = named

@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/testnet"
 	"github.com/trustkeep/trustkeep/internal/testpki"
 	"github.com/trustkeep/trustkeep/tlsctx"
 )
@@ -289,5 +291,58 @@ func TestListenerServesHTTP2(t *testing.T) {
 	must(t, server.Close())
 	if err := <-ended; err != http.ErrServerClosed {
 		t.Errorf("%v", err)
+	}
+}
+
+// Destinations on a Listener: each client is served, told to Accepted and explained by the
+// Builder for the name that it asks for. Server, whose handshakes end unheard, refuses Accepted.
+func TestDestinationsListen(t *testing.T) {
+	a, b := testpki.New(t, testpki.Options{Name: "A"}), testpki.New(t, testpki.Options{Name: "B"})
+	destinations := new(tlsctx.Destinations)
+	told := map[string]*heard{"a.example": {}, "b.example": {}}
+	for name, pki := range map[string]*testpki.PKI{"a.example": a, "b.example": b} {
+		must(t, destinations.Set(name, tlsctx.Builder{Identity: identity(pki.Server(name)), Clock: a.Now, ClientAuth: tlsctx.RequireClientAuth, Trusted: store(pki.Root), Accepted: told[name].note}))
+	}
+	inner, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	l := destinations.Listen(inner)
+	failed := make(chan error, 16)
+	l.OnError = func(_ net.Addr, err error) { failed <- err }
+	testnet.ServeOn(t, l, func(conn net.Conn) { conn.Write([]byte{'!'}) })
+	dial := func(name string, id *testpki.Identity) error {
+		cfg := mustClient(t, tlsctx.Builder{Trusted: store(a.Root, b.Root), ServerName: name, Clock: a.Now, Identity: identity(id)})
+		conn, err := tls.Dial("tcp", inner.Addr().String(), cfg)
+		if err == nil {
+			_, err = conn.Read(make([]byte, 1))
+			conn.Close()
+		}
+		return err
+	}
+	ofA, ofB := a.Client("of A"), b.Client("of B")
+	must(t, dial("a.example", ofA))
+	must(t, dial("b.example", ofB))
+	for name, id := range map[string]*testpki.Identity{"a.example": ofA, "b.example": ofB} {
+		if p := told[name].take(); len(p) != 1 || !p[0].Certificates[0].Equal(id.Cert) || p[0].ServerName != name {
+			t.Errorf("%s was told %+v", name, p)
+		}
+	}
+	if dial("a.example", ofB) == nil {
+		t.Error("accepted by the trust of another name")
+	}
+	if e := explained(t, <-failed); e.Verify == nil || e.ServerName != "a.example" || e.Identity == nil {
+		t.Errorf("%v", e)
+	}
+	if dial("c.example", ofA) == nil {
+		t.Error("an unknown name is served")
+	}
+	if e := explained(t, <-failed); e.Code != tlsctx.CodeUnknownName {
+		t.Errorf("%v", e)
+	}
+	if p := append(told["a.example"].take(), told["b.example"].take()...); len(p) != 0 {
+		t.Errorf("told of whom was refused: %+v", p)
+	}
+	o := refuse(t, mustClient(t, tlsctx.Builder{Trusted: store(a.Root), ServerName: "a.example", Clock: a.Now, Identity: identity(ofA)}), destinations.Server())
+	if !errors.Is(o.serverErr, trustkeep.ErrInvalid) {
+		t.Errorf("%v", o.serverErr)
 	}
 }

@@ -23,8 +23,9 @@ type tracker struct {
 type trackedConn struct {
 	net.Conn
 	tracker *tracker
-	since   uint64    // the rechecks before it
-	peer    *openPeer // nil until it is accepted; under tracker.mu
+	since   uint64         // the rechecks before it
+	peer    *openPeer      // nil until it is accepted; under tracker.mu
+	b       func() Builder // that Destinations have chosen for a client; nil for none
 }
 
 // openPeer is the peer of an open connection, and the question whether it would still be
