@@ -11,6 +11,10 @@
 //	verified, err := cms.Verify(signed, trust)      // trust is a *truststore.Truststore
 //	protected, err := cms.Protect(secret, id)       // at rest; Unprotect reverses it
 //
+// [Compress] and [Decompress] make messages smaller before they are sealed, and
+// [MarshalCertificates] and [ParseCertificates] are how partners send each other their
+// certificates. What is sealed can also be for passwords and shared keys, see SealOptions.
+//
 // The functions take the defaults; SealOptions, OpenOptions, SignOptions and
 // VerifyOptions have the same verbs as methods, and Reader and Writer for
 // content of any size, which pass it on in flat memory:
@@ -33,6 +37,14 @@
 // certificate, and truststore.Truststore.Verify trusts that certificate. There is no
 // Verified without a signature that counts.
 //
+// The time that a signer states proves nothing, so signers are judged now: their certificates
+// must still be valid. A time stamp (RFC 3161) proves that the signature is older. It counts
+// under VerifyOptions.TimeStampTrust, a trust of its own, and the signer is then judged by its
+// time:
+//
+//	signed, err := cms.SignOptions{TimeStamp: ask}.Sign(content, id) // ask sends the request
+//	verified, err := cms.VerifyOptions{Trust: trust, TimeStampTrust: authorities}.Verify(signed)
+//
 // Content that comes out of a Reader is not yet known to be whole or genuine;
 // io.EOF says that it is.
 //
@@ -51,7 +63,7 @@
 // which no partner reads), so that calls for two partners race; its parser
 // recurses without bound, and a message of 4 MB that is nothing but nesting ends
 // the program; it holds five times the content in memory, and it lacks
-// AES-192, RSA-PSS and AuthEnvelopedData. It serves as a witness in the tests.
+// AES-192, RSA-PSS, AuthEnvelopedData, CompressedData and time stamps. It serves as a witness in the tests.
 //
 // MIME is not part of this package: what S/MIME and AS2 put around a message is
 // to be taken off first. PEM is read.
