@@ -91,8 +91,6 @@ func (o DecompressOptions) Reader(src io.Reader) (io.Reader, error) {
 // inflated tells whether src comes out of decompression.
 func inflated(src io.Reader) *inflate.Input {
 	switch r := src.(type) {
-	case *opReader:
-		return r.input
 	case *VerifyReader:
 		return r.input
 	case inflate.Carrier:

@@ -105,6 +105,9 @@ type opReader struct {
 	input *inflate.Input // what the message was decompressed from, if it was
 }
 
+// Inflated implements inflate.Carrier, also for package smime.
+func (r *opReader) Inflated() *inflate.Input { return r.input }
+
 func (r *opReader) Read(p []byte) (int, error) {
 	n, err := r.src.Read(p)
 	if err != nil && err != io.EOF {

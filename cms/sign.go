@@ -114,6 +114,20 @@ func (o SignOptions) SignDetached(content io.Reader, identities ...trustkeep.Ide
 	return append(head, tail...), nil
 }
 
+// Hashes returns the digests that signing by the identities uses, for the parameter micalg of
+// multipart/signed. Errors are those of Sign.
+func (o SignOptions) Hashes(identities ...trustkeep.Identity) ([]crypto.Hash, error) {
+	s, err := o.signature(identities)
+	if err != nil {
+		return nil, wrap("sign", err)
+	}
+	hashes := make([]crypto.Hash, len(s.digests.specs))
+	for i, h := range s.digests.specs {
+		hashes[i] = h.hash
+	}
+	return hashes, nil
+}
+
 // Writer signs what is written to it and writes the message, content included,
 // to dst, in BER with indefinite lengths, as it goes: memory stays flat whatever
 // the size. Close appends the signatures and does not close dst. The Writer is

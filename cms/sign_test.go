@@ -402,3 +402,60 @@ func TestSignRefuses(t *testing.T) {
 		}
 	}
 }
+
+// The signature may come behind the content.
+func TestDetachedReader(t *testing.T) {
+	p := newPeople(t)
+	content := random(200_000)
+	for _, o := range []cms.SignOptions{{}, {Hash: crypto.SHA512}, {PSS: true, Hash: crypto.SHA384}} {
+		for _, id := range p.pick("rsa", "p256", "ed") {
+			signature := must(o.SignDetached(bytes.NewReader(content), id))
+			hashes := must(o.Hashes(id))
+			read := func(content []byte, signature func() ([]byte, error), hashes ...crypto.Hash) (*cms.Verified, error) {
+				r, err := cms.VerifyOptions{Trust: p.trust}.DetachedReader(&drip{r: bytes.NewReader(content)}, signature, hashes...)
+				if err != nil {
+					return nil, err
+				}
+				got, err := io.ReadAll(r)
+				if err != nil {
+					if v, again := r.Result(); v != nil || again != err {
+						t.Errorf("result after an error: %+v, %v", v, again)
+					}
+					return nil, err
+				}
+				if !bytes.Equal(got, content) {
+					t.Error("content changes on the way")
+				}
+				return r.Result()
+			}
+			good := func() ([]byte, error) { return signature, nil }
+			for _, h := range [][]crypto.Hash{nil, hashes, {crypto.SHA256, crypto.SHA384, crypto.SHA512}} {
+				if v, err := read(content, good, h...); err != nil || len(v.Signers) != 1 || v.Content != nil {
+					t.Errorf("%+v, %v: %+v, %v", o, h, v, err)
+				}
+			}
+			boom := errors.New("boom")
+			attached := must(o.Sign(content, id))
+			for name, err := range map[string]error{
+				"changed":        second(read(append(bytes.Clone(content), 'x'), good)),
+				"cut":            second(read(content[:len(content)-1], good)),
+				"another digest": second(read(content, good, crypto.SHA224)),
+				"cut signature":  second(read(content, func() ([]byte, error) { return signature[:len(signature)-1], nil })),
+				"attached":       second(read(content, func() ([]byte, error) { return attached, nil })),
+				"error":          second(read(content, func() ([]byte, error) { return nil, boom })),
+			} {
+				if err == nil || !typed(err) && !errors.Is(err, boom) {
+					t.Errorf("%+v, %s: %v", o, name, err)
+				}
+			}
+		}
+	}
+	if _, err := (cms.VerifyOptions{}).DetachedReader(nil, nil); !errors.Is(err, trustkeep.ErrInvalid) {
+		t.Errorf("nothing: %v", err)
+	}
+	if _, err := (cms.VerifyOptions{}).DetachedReader(bytes.NewReader(content), func() ([]byte, error) { return nil, nil }); !errors.Is(err, trustkeep.ErrInvalid) {
+		t.Errorf("no trust: %v", err)
+	}
+}
+
+func second[T any](_ T, err error) error { return err }

@@ -38,8 +38,10 @@ type verifier struct {
 	stamps   *truststore.Snapshot // VerifyOptions.TimeStampTrust; nil for none
 	r        *berio.Reader
 	content  io.Reader // nil where the message holds none
-	kind     oid
-	digests  digests
+	// signature is asked for at the end of the content, by DetachedReader; otherwise nil.
+	signature func() ([]byte, error)
+	kind      oid
+	digests   digests
 	// start and size of the content, for looksLikeAttributes.
 	prefix []byte
 	size   int64
@@ -157,7 +159,11 @@ func (v *verifier) Read(p []byte) (int, error) {
 	n, err := v.content.Read(p)
 	v.see(p[:n])
 	if err == io.EOF {
-		if fail := v.leaveContent(); fail != nil {
+		if v.signature != nil {
+			if fail := v.readSignature(); fail != nil {
+				err = fail
+			}
+		} else if fail := v.leaveContent(); fail != nil {
 			err = fail
 		} else if fail := v.finish(); fail != nil {
 			err = fail
@@ -165,6 +171,28 @@ func (v *verifier) Read(p []byte) (int, error) {
 	}
 	v.err = err
 	return n, err
+}
+
+// readSignature reads the signature that follows detached content, and checks it.
+func (v *verifier) readSignature() error {
+	der, err := v.signature()
+	if err != nil {
+		return err
+	}
+	s, err := v.o.start(bytes.NewReader(der), int64(len(der)))
+	if err != nil {
+		return err
+	}
+	if s.content != nil {
+		return unsupported("signature that holds content of its own")
+	}
+	// The digests that it announces were computed, or its signers fail by them.
+	s.digests, s.prefix, s.size = v.digests, v.prefix, v.size
+	if err := s.finish(); err != nil {
+		return err
+	}
+	v.result = s.result
+	return nil
 }
 
 func (v *verifier) leaveContent() error {

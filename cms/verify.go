@@ -7,9 +7,11 @@ import (
 	"crypto/x509"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/given"
 	"github.com/trustkeep/trustkeep/internal/inflate"
 	"github.com/trustkeep/trustkeep/truststore"
 )
@@ -175,6 +177,30 @@ func (o VerifyOptions) Reader(src io.Reader) (*VerifyReader, error) {
 		return nil, wrap(op, fmt.Errorf("message without content: %w", trustkeep.ErrEmpty), "a detached signature is for VerifyDetached")
 	}
 	return &VerifyReader{v: v, input: inflated(src)}, nil
+}
+
+// DetachedReader is VerifyDetached where the signature comes behind the content, as in
+// multipart/signed: the result yields the content, and at its end asks for the signature.
+// hashes are the digests that the signature may use, such as those that micalg announces; a
+// signature that uses others is refused. If empty, all that are accepted are computed.
+//
+// Errors of DetachedReader and of Read are those of VerifyDetached, of content and of signature.
+func (o VerifyOptions) DetachedReader(content io.Reader, signature func() ([]byte, error), hashes ...crypto.Hash) (*VerifyReader, error) {
+	const op = "verify"
+	if content == nil || signature == nil {
+		return nil, wrap(op, fmt.Errorf("no content or signature: %w", trustkeep.ErrInvalid))
+	}
+	if _, err := given.Snapshot(o.Trust); err != nil {
+		return nil, wrap(op, err)
+	}
+	v := &verifier{o: o, content: content, signature: signature}
+	for i := range hashSpecs {
+		h := &hashSpecs[i]
+		if len(hashes) == 0 && (h.hash != crypto.SHA1 || o.AllowSHA1) || slices.Contains(hashes, h.hash) {
+			v.digests.add(h)
+		}
+	}
+	return &VerifyReader{v: v, input: inflated(content)}, nil
 }
 
 // VerifyReader yields the content of a signed message. It is not safe for
