@@ -161,6 +161,9 @@ func (c *Checker) CheckRevocation(ctx context.Context, q truststore.RevocationQu
 	if c == nil || len(q.Chain) == 0 || slices.Contains(q.Chain, nil) {
 		return nil, &trustkeep.Error{Op: "revocation: nothing to check", Err: trustkeep.ErrInvalid}
 	}
+	if q.At.IsZero() {
+		q.At = c.o.Clock()
+	}
 	caller := ctx
 	ctx, cancel := context.WithTimeoutCause(ctx, c.o.Timeout, errSilent)
 	defer cancel()

@@ -1,6 +1,8 @@
 package revocation
 
 import (
+	"bytes"
+	"crypto/x509"
 	"encoding/pem"
 	"errors"
 	"os"
@@ -58,6 +60,19 @@ func FuzzCRL(f *testing.F) {
 		lists, err := ParseCRLs(data)
 		if (err == nil) != (len(lists) > 0) {
 			t.Fatalf("%d lists, %v", len(lists), err)
+		}
+		if std, stdErr := x509.ParseRevocationList(data); !bytes.Contains(data, []byte("-----BEGIN ")) && (err == nil) != (stdErr == nil) {
+			t.Fatalf("%v, crypto/x509 says %v", err, stdErr)
+		} else if err == nil && len(lists) == 1 && stdErr == nil {
+			// Whatever crypto/x509 finds for good is found here, except where entries
+			// may be of other issuers.
+			for _, e := range std.RevokedCertificateEntries {
+				if final(e.ReasonCode) && lists[0].unusable == nil {
+					if got := lists[0].find(e.SerialNumber, e.RevocationTime); got == nil || !final(got.reason) {
+						t.Fatalf("%x is not found: %+v", e.SerialNumber, got)
+					}
+				}
+			}
 		}
 		for _, l := range lists {
 			_ = l.String()

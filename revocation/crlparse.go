@@ -133,7 +133,43 @@ func (l *CRL) readEntries() error {
 		}
 	}
 	slices.SortFunc(l.index, func(a, b uint32) int { return bytes.Compare(l.serialAt(a), l.serialAt(b)) })
+	l.compact()
 	return nil
+}
+
+// compact leaves of the entries of one serial number the first for good, the first on hold, and
+// the first that removes it, so that finding it stays cheap however often it is listed.
+func (l *CRL) compact() {
+	out := l.index[:0]
+	for from := 0; from < len(l.index); {
+		to := from + 1
+		for to < len(l.index) && bytes.Equal(l.serial(from), l.serial(to)) {
+			to++
+		}
+		if to-from == 1 {
+			out = append(out, l.index[from])
+			from = to
+			continue
+		}
+		type first struct {
+			at   uint32
+			when time.Time
+		}
+		var kept [3]*first
+		for _, at := range l.index[from:to] {
+			e := l.entryAt(at)
+			if k := &kept[weight(e.reason)]; *k == nil || e.when.Before((*k).when) {
+				*k = &first{at, e.when}
+			}
+		}
+		for _, k := range kept {
+			if k != nil {
+				out = append(out, k.at)
+			}
+		}
+		from = to
+	}
+	l.index = out
 }
 
 // entry is one revocation.
@@ -226,9 +262,8 @@ func (l *CRL) find(serial *big.Int, until time.Time) (found *entry) {
 	}
 	i, _ := slices.BinarySearchFunc(l.index, key, func(at uint32, key []byte) int { return bytes.Compare(l.serialAt(at), key) })
 	for ; i < len(l.index) && bytes.Equal(l.serial(i), key); i++ {
-		rest := cryptobyte.String(l.entries[l.index[i]:])
-		var e entry
-		if e.read(&rest) != nil || e.when.After(until) {
+		e := l.entryAt(l.index[i])
+		if e.when.After(until) {
 			continue
 		}
 		if found == nil || weight(e.reason) > weight(found.reason) {
@@ -236,6 +271,13 @@ func (l *CRL) find(serial *big.Int, until time.Time) (found *entry) {
 		}
 	}
 	return found
+}
+
+// entryAt reads the entry there, which was read before.
+func (l *CRL) entryAt(at uint32) (e entry) {
+	rest := cryptobyte.String(l.entries[at:])
+	_ = e.read(&rest)
+	return e
 }
 
 // serialKey is the content of a serial number's INTEGER.

@@ -3,6 +3,7 @@ package revocation
 import (
 	"bytes"
 	"crypto"
+	"crypto/rsa"
 	_ "crypto/sha1" // of the names in responses, RFC 6960 section 4.1.1
 	_ "crypto/sha256"
 	_ "crypto/sha512"
@@ -17,6 +18,7 @@ import (
 
 	"golang.org/x/crypto/ocsp"
 
+	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/internal/fips"
 )
 
@@ -46,6 +48,9 @@ func readResponse(cert, issuer *x509.Certificate, der []byte) (*ocsp.Response, e
 	if len(der) > maxResponse {
 		return nil, fmt.Errorf("OCSP response of %d bytes", len(der))
 	}
+	if err := bounded(der); err != nil {
+		return nil, fmt.Errorf("OCSP: %w", err)
+	}
 	r, err := ocsp.ParseResponseForCert(der, cert, nil)
 	if err == nil {
 		err = signedFor(r, issuer)
@@ -57,6 +62,42 @@ func readResponse(cert, issuer *x509.Certificate, der []byte) (*ocsp.Response, e
 		return nil, fmt.Errorf("OCSP: %w", err)
 	}
 	return r, nil
+}
+
+// bounded refuses a response whose own certificate has a key that takes long to compute
+// with. Anybody can make one, and golang.org/x/crypto/ocsp checks the signature of a response by
+// the certificate in it before it can be known whose that is.
+func bounded(der []byte) error {
+	var outer struct {
+		Status   asn1.Enumerated
+		Response struct {
+			Type asn1.ObjectIdentifier
+			DER  []byte
+		} `asn1:"explicit,tag:0,optional"`
+	}
+	var basic struct {
+		Data         asn1.RawValue
+		Algorithm    pkix.AlgorithmIdentifier
+		Signature    asn1.BitString
+		Certificates []asn1.RawValue `asn1:"explicit,tag:0,optional"`
+	}
+	if _, err := asn1.Unmarshal(der, &outer); err != nil || len(outer.Response.DER) == 0 {
+		return nil // for the package to refuse
+	}
+	if _, err := asn1.Unmarshal(outer.Response.DER, &basic); err != nil {
+		return nil
+	}
+	most := trustkeep.Limits{}.WithDefaults().MaxKeyBits
+	for _, raw := range basic.Certificates {
+		c, err := x509.ParseCertificate(raw.FullBytes)
+		if err != nil {
+			continue
+		}
+		if key, ok := c.PublicKey.(*rsa.PublicKey); ok && key.N.BitLen() > most {
+			return fmt.Errorf("response is signed by a key of more than %d bits: %w", most, trustkeep.ErrLimit)
+		}
+	}
+	return nil
 }
 
 // signedFor checks that the issuer has signed a response, or one that it has delegated that to

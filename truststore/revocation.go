@@ -41,7 +41,7 @@ type RevocationQuestion struct {
 	Exempt []*x509.Certificate
 	// Staple is the OCSP response that came with the handshake. If nil, none came.
 	Staple []byte
-	// At is the time of the decision.
+	// At is the time of the decision. If zero, now.
 	At time.Time
 }
 
