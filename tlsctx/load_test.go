@@ -19,6 +19,7 @@ import (
 	"github.com/trustkeep/trustkeep/internal/testnet"
 	"github.com/trustkeep/trustkeep/internal/testpki"
 	"github.com/trustkeep/trustkeep/internal/testtool"
+	"github.com/trustkeep/trustkeep/revocation"
 	"github.com/trustkeep/trustkeep/tlsctx"
 	"github.com/trustkeep/trustkeep/truststore"
 )
@@ -53,10 +54,17 @@ func TestSwapsUnderLoad(t *testing.T) {
 	var accepted, refused, resumed, spurious, wrong atomic.Int64
 	ctx, stop := context.WithCancel(t.Context())
 	var clients sync.WaitGroup
+	unknowing, err := revocation.New(revocation.Options{Mode: revocation.SoftFail, Clock: pkis[0].Now})
+	if err != nil {
+		t.Fatal(err)
+	}
 	for i := range *loadClients {
 		b := tlsctx.Builder{Trusted: trust, Identity: own, ServerName: host, Clock: pkis[0].Now}
 		if i%2 == 1 {
 			b.Allow = truststore.JavaHTTPS() // the way of our own verification
+		}
+		if i%4 > 1 {
+			b.Revocation = unknowing
 		}
 		d := mustDialer(t, b)
 		clients.Go(func() {
