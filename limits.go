@@ -1,8 +1,11 @@
 package trustkeep
 
-// Limits bounds the work that one input may cause; exceeding a bound is ErrLimit. Zero fields
-// mean the defaults, so Limits{} is what every loader uses. Raise a field for input that you
-// know; no value means "unlimited".
+// Limits bounds the work that an operation on hostile input may cause; exceeding a bound is
+// ErrLimit, whose text names the field. Zero fields mean the defaults, so Limits{} is what every
+// loader uses. Raise a field for input that you know; no value means "unlimited".
+//
+// Operations are: reading an input, with what it unlocks; unlocking one key later, once for each
+// call; unlocking all keys of a store. Each has the limits to itself.
 type Limits struct {
 	// MaxSize of an input in bytes. Default 128 MiB.
 	MaxSize int64
@@ -11,15 +14,21 @@ type Limits struct {
 	// MaxEntries is the number of keys, certificates and other entries in one input. Default
 	// 200,000.
 	MaxEntries int
-	// MaxIterations bounds all key derivations of one file together, in iterations times
-	// output blocks of the hash. Default 5,000,000. Each private key found adds 150,000 to
-	// what unlocking may use, so that a store of a thousand honest keys can be unlocked whole.
+	// MaxIterations bounds the computing time of one operation. It counts iterations of
+	// PBKDF2-HMAC-SHA-256 with an output of 32 bytes, each some 0.2 µs, and takes other work at
+	// its own cost: HMAC-SHA-512 as 5, the derivation of RFC 7292 for a key of 3DES as 1, an
+	// iteration of JCEKS as 2, a round of OpenSSH's as 30,000, scrypt as 4Nrp, the check of an
+	// RSA key of n bits as 50(n/1024)³. Default 5,000,000, about a second: a hundred keys as
+	// JDK 8 wrote them (50,000 iterations each), twelve of JCEKS. To unlock a thousand keys at
+	// once, raise it to 50,000 for each.
 	MaxIterations int
-	// MaxKDFMemory is the memory in bytes for one memory-hard key derivation (scrypt, Argon2).
-	// Default 64 MiB: the second setting of RFC 9106 for Argon2.
+	// MaxKDFMemory is the memory in bytes for a memory-hard key derivation (scrypt, Argon2).
+	// One operation makes no two of them at a time. Default 64 MiB: the second setting of RFC
+	// 9106 for Argon2.
 	MaxKDFMemory int64
-	// MaxKeyBits is the size of an asymmetric key that anything is computed with: the modulus
-	// of RSA, the prime of DSA and Diffie-Hellman. Default 16,384.
+	// MaxKeyBits is the size of an asymmetric key, and of each number in a private key, beyond
+	// which nothing is computed with it. Default 16,384. Certificates are verified up to the
+	// default.
 	MaxKeyBits int
 }
 

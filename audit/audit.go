@@ -57,6 +57,10 @@ type Options struct {
 	// KnownKeys maps further published keys to a description. The key of the map is the
 	// lower-case hex of the SHA-256 of the SubjectPublicKeyInfo.
 	KnownKeys map[string]string
+	// Limits bounds what unlocking the keys of a Keystore costs, well-known passwords
+	// included: one operation for each target. Keys beyond it are reported as KeysNotTried.
+	// Zero fields mean the defaults.
+	Limits trustkeep.Limits
 	// SkipKeys leaves private keys locked. That saves two key derivations per key, and misses
 	// wrong key passwords and keys that do not match their certificate. Otherwise the keys of
 	// the Keystore stay unlocked.

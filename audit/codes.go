@@ -34,6 +34,9 @@ const (
 	// PasswordNotKnown (warning): a source of Options.Passwords failed, so its password was
 	// not compared.
 	PasswordNotKnown trustkeep.Code = "password-not-known"
+	// KeysNotTried (warning): unlocking more keys, or trying more well-known passwords,
+	// would have exceeded Options.Limits.
+	KeysNotTried trustkeep.Code = "keys-not-tried"
 	// UnprotectedKey (critical): a private key is stored in the clear.
 	UnprotectedKey trustkeep.Code = "unprotected-key"
 	// KeyPasswordDiffers (note): a key's password is not the store's, which

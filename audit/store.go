@@ -11,6 +11,9 @@ import (
 
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/internal/certinfo"
+	"github.com/trustkeep/trustkeep/internal/fips"
+	"github.com/trustkeep/trustkeep/internal/inspect"
+	"github.com/trustkeep/trustkeep/internal/limits"
 	"github.com/trustkeep/trustkeep/internal/sigcheck"
 	"github.com/trustkeep/trustkeep/keystore"
 )
@@ -34,25 +37,54 @@ func (a *auditor) keystore(t Target) {
 		a.add(t, trustkeep.Finding{Code: NoIntegrity, Severity: trustkeep.Warning, Text: "the store has no MAC", Remedy: "save it with a password"})
 	}
 	a.storeFormat(t, ks.Format())
-	unlocked := a.unlock(ks, entries)
+	facts, err := ks.Inspect(trustkeep.SaveOptions{})
+	if err != nil {
+		return // not reached: no password is asked for
+	}
+	try := &trial{facts: facts, spend: limits.New(a.Limits)}
+	unlocked := a.unlock(try, entries)
 	for i, e := range entries {
 		if e.Err != nil {
 			a.add(t, trustkeep.Finding{Alias: e.Alias, Code: UnusableEntry, Severity: trustkeep.Warning, Text: trustkeep.Printable(e.Err.Error()), Remedy: "import it again from its source"})
 		}
 		switch e.Kind {
 		case keystore.KeyEntry:
-			a.key(t, e, unlocked[i])
+			a.key(t, e, unlocked[i], try)
 		case keystore.TrustedEntry:
 			for _, c := range e.Chain {
 				a.strength(t, e.Alias, c)
 			}
 		}
 	}
+	if try.skipped > 0 {
+		a.add(t, trustkeep.Finding{Code: KeysNotTried, Severity: trustkeep.Warning, Err: try.limit,
+			Text:   fmt.Sprintf("%d of %d keys not tried, or not with every well-known password: %s", try.skipped, try.keys, trustkeep.Printable(try.limit.Error())),
+			Remedy: "raise that field of Options.Limits, for a store that you trust not to waste time"})
+	}
+}
+
+// trial is the unlocking of the keys of a store, as one operation.
+type trial struct {
+	facts inspect.Store
+	spend *limits.Budget
+
+	mu      sync.Mutex
+	keys    int
+	skipped int
+	limit   error // why keys were skipped
+}
+
+// skip notes that a key was not tried and why.
+func (y *trial) skip(err error) {
+	y.mu.Lock()
+	defer y.mu.Unlock()
+	y.skipped++
+	y.limit = err
 }
 
 // key audits the entry of a private key. unlocked is the error of unlocking it.
-func (a *auditor) key(t Target, e keystore.Entry, unlocked error) {
-	unlocked = a.keyPassword(t, e, unlocked)
+func (a *auditor) key(t Target, e keystore.Entry, unlocked error, try *trial) {
+	unlocked = a.keyPassword(t, e, unlocked, try)
 	if errors.Is(unlocked, trustkeep.ErrKeyMismatch) {
 		a.add(t, trustkeep.Finding{Alias: e.Alias, Code: KeyMismatch, Severity: trustkeep.Critical, Text: "the certificate is for another key", Remedy: "install the certificate that was issued for this key"})
 	}
@@ -101,26 +133,35 @@ func (a *auditor) storePassword(t Target) {
 
 // keyPassword also returns the error of unlocking the key by the password that everybody
 // knows, if one is its own.
-func (a *auditor) keyPassword(t Target, e keystore.Entry, unlocked error) error {
+func (a *auditor) keyPassword(t Target, e keystore.Entry, unlocked error, try *trial) error {
 	wrong := errors.Is(unlocked, trustkeep.ErrIncorrectPassword)
 	if !e.OwnPassword && !wrong {
 		return unlocked
 	}
-	facts, err := t.Keystore.Inspect(trustkeep.SaveOptions{})
-	if e.OwnPassword || err == nil && facts.Protected { // otherwise the store's was not given
+	if e.OwnPassword || try.facts.Protected { // otherwise the store's was not given
 		a.add(t, trustkeep.Finding{Alias: e.Alias, Code: KeyPasswordDiffers, Severity: trustkeep.Note, Text: "the key's password is not the store's", Remedy: "make them the same for consumers that know but one, such as Tomcat"})
 	}
 	if a.SkipKeys {
 		return unlocked
 	}
+	var limit error
 	p, ok := a.defaultPassword(func(candidate []byte) bool {
-		_, err := t.Keystore.IdentityWithPassword(e.Alias, trustkeep.Password(string(candidate)))
+		if limit != nil {
+			return false
+		}
+		err := try.facts.Try(e.Alias, candidate, try.spend)
+		if errors.Is(err, trustkeep.ErrLimit) {
+			limit = err
+		}
 		if !decrypted(err) {
 			return false
 		}
 		unlocked = err
 		return true
 	})
+	if limit != nil && !ok {
+		try.skip(limit)
+	}
 	if ok {
 		a.add(t, trustkeep.Finding{Alias: e.Alias, Code: DefaultPassword, Severity: trustkeep.Critical, Text: "the password of the key is " + p + ", which everybody knows", Remedy: "change the password"})
 	}
@@ -129,9 +170,9 @@ func (a *auditor) keyPassword(t Target, e keystore.Entry, unlocked error) error 
 
 // decrypted reports whether a password was right, by the error of unlocking a key with it. The
 // key may be of no use all the same: it has another certificate or none, or is of a kind
-// that we do not know.
+// that we do not know. Where algorithms are refused, nothing can be said of the password.
 func decrypted(err error) bool {
-	return err == nil || errors.Is(err, trustkeep.ErrKeyMismatch) || errors.Is(err, trustkeep.ErrEmpty) || errors.Is(err, trustkeep.ErrUnsupported)
+	return err == nil || errors.Is(err, trustkeep.ErrKeyMismatch) || errors.Is(err, trustkeep.ErrEmpty) || errors.Is(err, trustkeep.ErrUnsupported) && !fips.Enforced()
 }
 
 // defaultPassword finds the known password that opens something. Those of DefaultPasswords
@@ -185,7 +226,7 @@ func weakProtection(p string) string {
 
 // unlock unlocks the keys on the cores there are and returns the errors by
 // entry.
-func (a *auditor) unlock(ks *keystore.Keystore, entries []keystore.Entry) []error {
+func (a *auditor) unlock(try *trial, entries []keystore.Entry) []error {
 	errs := make([]error, len(entries))
 	if a.SkipKeys {
 		return errs
@@ -196,9 +237,13 @@ func (a *auditor) unlock(ks *keystore.Keystore, entries []keystore.Entry) []erro
 		if e.Kind != keystore.KeyEntry {
 			continue
 		}
+		try.keys++
 		slots <- struct{}{}
 		wg.Go(func() {
-			_, errs[i] = ks.Identity(e.Alias)
+			errs[i] = try.facts.Try(e.Alias, nil, try.spend)
+			if errors.Is(errs[i], trustkeep.ErrLimit) {
+				try.skip(errs[i])
+			}
 			<-slots
 		})
 	}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/internal/asn1/ber"
+	"github.com/trustkeep/trustkeep/internal/limits"
 )
 
 // readRecipients reads the SET of RecipientInfos (RFC 5652 section 6.2) one by
@@ -88,7 +89,7 @@ func (s *sealed) readRecipients(ids []identity, o OpenOptions) (contentKey func(
 				if err != nil {
 					return nil, err
 				}
-				p.tab = s.budget.Tab()
+				p.tab = &limits.Once{Spender: s.budget}
 				passwords = append(passwords, p)
 			}
 			none.Total++

@@ -59,7 +59,7 @@ func passwordInfo(password, contentKey []byte) ([]byte, error) {
 		return nil, err
 	}
 	p := passworded{kdf: kdf, cipher: cipher}
-	key, err := scheme.Derive(password, pbe.Unlimited{})
+	key, err := scheme.Derive(password, limits.Unlimited{})
 	if err != nil {
 		return nil, err
 	}
@@ -114,7 +114,7 @@ type passworded struct {
 	wrap    oid
 	cipher  algorithm // of the key wrap
 	wrapped []byte
-	tab     *limits.Tab
+	tab     *limits.Once
 }
 
 func parsePassword(e ber.Element) (p passworded, err error) {

@@ -11,6 +11,7 @@ import (
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/internal/certgen"
 	"github.com/trustkeep/trustkeep/internal/errtext"
+	"github.com/trustkeep/trustkeep/internal/limits"
 )
 
 // maxRequest bounds a certificate request, which comes from a stranger.
@@ -103,6 +104,9 @@ func parseRequest(data []byte) (*x509.CertificateRequest, error) {
 	asked, err := x509.ParseCertificateRequest(data)
 	if err != nil {
 		return nil, fmt.Errorf("certificate request: %w: %v", trustkeep.ErrCorrupt, errtext.Of(err))
+	}
+	if err := limits.PublicKey(asked.PublicKey); err != nil {
+		return nil, fmt.Errorf("certificate request: %w", err)
 	}
 	if err := asked.CheckSignature(); err != nil {
 		return nil, fmt.Errorf("certificate request not signed by its own key: %w: %v", trustkeep.ErrCorrupt, err)

@@ -7,6 +7,7 @@ import (
 
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/internal/content"
+	"github.com/trustkeep/trustkeep/internal/limits"
 	"github.com/trustkeep/trustkeep/internal/store/entry"
 	"github.com/trustkeep/trustkeep/internal/storefile"
 )
@@ -206,7 +207,8 @@ func (k componentKind) importPrivate(ks *Keystore, alias string, o content.Optio
 		}
 		return nil, fmt.Errorf("private key without certificate: %w", trustkeep.ErrEmpty)
 	}
-	info, err := ks.CheckKey(alias)
+	reading := ks.current().remaining()
+	info, err := ks.checkKey(alias, reading)
 	if err != nil {
 		return nil, err
 	}
@@ -214,7 +216,7 @@ func (k componentKind) importPrivate(ks *Keystore, alias string, o content.Optio
 		return nil, fmt.Errorf("the certificate cannot be compared with its key: %w", trustkeep.ErrKeyMismatch)
 	}
 	own := k.o.componentOptions(o).New()
-	if err := own.CopyFrom(ks, alias); err != nil {
+	if err := own.copyFrom(ks, reading, alias); err != nil {
 		return nil, err
 	}
 	if before != nil {
@@ -272,7 +274,7 @@ func missingIssuers(chain, spare []*entry.Certificate) (missing []*entry.Certifi
 			break // one that crypto/x509 does not parse has no checked issuer
 		}
 		parent, err := next.X509()
-		if err != nil || child.CheckSignatureFrom(parent) != nil {
+		if err != nil || limits.IssuedBy(child, parent) != nil {
 			break
 		}
 		missing, last = append(missing, next), next

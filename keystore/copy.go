@@ -4,9 +4,12 @@ import (
 	"fmt"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/limits"
 	"github.com/trustkeep/trustkeep/internal/redact"
 	"github.com/trustkeep/trustkeep/internal/store/entry"
 )
+
+const opCopy = "keystore: copy"
 
 // CopyFrom adds entries of another store: those with the aliases, or all if none is given. It
 // unlocks the keys with the passwords that the other store knows; saving protects them with
@@ -16,19 +19,22 @@ import (
 // for an entry that is not understood, between stores of different formats; ErrInvalid for a
 // nil store; the errors of unlocking a key.
 func (k *Keystore) CopyFrom(other *Keystore, aliases ...string) error {
-	const op = "keystore: copy"
 	if other == nil {
-		return &trustkeep.Error{Op: op, Err: fmt.Errorf("nil keystore: %w", trustkeep.ErrInvalid)}
+		return &trustkeep.Error{Op: opCopy, Err: fmt.Errorf("nil keystore: %w", trustkeep.ErrInvalid)}
 	}
-	format := k.Format()
-	copies, err := other.copies(op, format, aliases)
+	return k.copyFrom(other, nil, aliases...)
+}
+
+// copyFrom asks spend for what opening keys costs. If nil, it is an operation of its own.
+func (k *Keystore) copyFrom(other *Keystore, spend limits.Spender, aliases ...string) error {
+	copies, err := other.copies(opCopy, k.Format(), aliases, spend)
 	if err != nil {
 		return err
 	}
-	return k.exchange(op, nil, copies)
+	return k.exchange(opCopy, nil, copies)
 }
 
-func (k *Keystore) copies(op string, to trustkeep.Format, aliases []string) ([]*item, error) {
+func (k *Keystore) copies(op string, to trustkeep.Format, aliases []string, spend limits.Spender) ([]*item, error) {
 	var (
 		from      trustkeep.Format
 		items     []*item
@@ -38,6 +44,9 @@ func (k *Keystore) copies(op string, to trustkeep.Format, aliases []string) ([]*
 	)
 	k.look(func(s *state) {
 		from, items = s.format, s.items
+		if spend == nil {
+			spend = s.operation()
+		}
 		if len(aliases) > 0 {
 			items = make([]*item, len(aliases))
 			for i, alias := range aliases {
@@ -58,7 +67,7 @@ func (k *Keystore) copies(op string, to trustkeep.Format, aliases []string) ([]*
 	entry.Parallel(len(items), func(i int) {
 		defer passwords[i].Wipe()
 		if errs[i] == nil {
-			copies[i], errs[i] = items[i].copyOf(passwords[i].Bytes(), from == to)
+			copies[i], errs[i] = items[i].copyOf(passwords[i].Bytes(), from == to, spend)
 		}
 	})
 	for i, err := range errs {
@@ -71,14 +80,14 @@ func (k *Keystore) copies(op string, to trustkeep.Format, aliases []string) ([]*
 
 // copyOf makes an entry of its own, free of the password of the store that it
 // came from.
-func (it *item) copyOf(password []byte, sameFormat bool) (*item, error) {
+func (it *item) copyOf(password []byte, sameFormat bool, spend limits.Spender) (*item, error) {
 	if it.e.Kind == entry.Opaque && !sameFormat {
 		return nil, fmt.Errorf("opaque entry into another format: %w", trustkeep.ErrUnsupported)
 	}
 	if it.e.Key == nil {
 		return it.variant(func(*entry.Entry) {}), nil
 	}
-	next, err := it.opened(password)
+	next, err := it.opened(password, spend)
 	if err != nil {
 		return nil, err
 	}

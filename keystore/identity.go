@@ -15,6 +15,7 @@ import (
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/internal/certinfo"
 	"github.com/trustkeep/trustkeep/internal/given"
+	"github.com/trustkeep/trustkeep/internal/limits"
 )
 
 // Identity is a private key with its certificate chain. It is immutable, and safe for
@@ -81,7 +82,7 @@ func (id *Identity) Chain() []*x509.Certificate { return slices.Clone(id.chain) 
 // the names.
 func (id *Identity) SelfSigned() bool {
 	leaf := id.chain[0]
-	return leaf.CheckSignature(leaf.SignatureAlgorithm, leaf.RawTBSCertificate, leaf.Signature) == nil
+	return limits.SignedBy(leaf, leaf) == nil
 }
 
 // TLSCertificate returns the identity for crypto/tls, with the whole chain and Leaf; do not

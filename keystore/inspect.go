@@ -5,6 +5,7 @@ import (
 
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/internal/inspect"
+	"github.com/trustkeep/trustkeep/internal/limits"
 	"github.com/trustkeep/trustkeep/internal/redact"
 	"github.com/trustkeep/trustkeep/internal/store/pkcs12"
 	"github.com/trustkeep/trustkeep/internal/storefile"
@@ -39,6 +40,16 @@ func (k *Keystore) Inspect(o trustkeep.SaveOptions) (inspect.Store, error) {
 		i.Printable = !slices.ContainsFunc(password.Bytes(), func(b byte) bool { return b < 0x20 || b > 0x7e })
 		i.Era = s.era(i.Format, i.Profile)
 	})
+	i.Try = func(alias string, candidate []byte, spend limits.Spender) error {
+		if candidate == nil {
+			_, err := k.identity("keystore: identity", alias, nil, false, spend)
+			return err
+		}
+		secret := redact.NewSecret(candidate)
+		defer secret.Wipe()
+		_, err := k.identity("keystore: identity", alias, secret, true, spend)
+		return err
+	}
 	i.IsPassword = func(candidate []byte) (is bool) {
 		k.look(func(s *state) { is = same(s.password, redact.NewSecret(candidate)) })
 		return is

@@ -7,6 +7,7 @@ import (
 	"fmt"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/limits"
 	"github.com/trustkeep/trustkeep/internal/redact"
 	"github.com/trustkeep/trustkeep/internal/store/entry"
 	"github.com/trustkeep/trustkeep/internal/store/openssh"
@@ -37,6 +38,36 @@ type KeyInfo struct {
 // ErrKeyMismatch if the key does not belong to the entry's certificate; ErrCorrupt; ErrLimit;
 // ErrUnsupported for a key under an unknown encryption.
 func (k *Keystore) CheckKey(alias string) (KeyInfo, error) {
+	return k.checkKey(alias, nil)
+}
+
+// KeyCheck is what CheckKeys found out about a key.
+type KeyCheck struct {
+	Alias string
+	Info  KeyInfo
+	Err   error // that of CheckKey
+}
+
+// CheckKeys is CheckKey for all private and secret keys, on the cores there are and as one
+// operation, which limits bounds; zero fields mean the defaults. It is in the order of the
+// entries. Keys that were not tried, because others took the whole of a limit, have an Err
+// that wraps ErrLimit and names the field of Limits to raise.
+func (k *Keystore) CheckKeys(l trustkeep.Limits) []KeyCheck {
+	var checks []KeyCheck
+	for _, it := range k.current().items {
+		if it.e.Kind == entry.Key || it.e.Kind == entry.Secret {
+			checks = append(checks, KeyCheck{Alias: it.e.Alias})
+		}
+	}
+	spend := limits.New(l)
+	entry.Parallel(len(checks), func(i int) {
+		checks[i].Info, checks[i].Err = k.checkKey(checks[i].Alias, spend)
+	})
+	return checks
+}
+
+// checkKey asks spend for what it costs. If nil, it is an operation of its own.
+func (k *Keystore) checkKey(alias string, spend limits.Spender) (KeyInfo, error) {
 	const op = "keystore: check key"
 	s, it, password, err := k.key(op, alias)
 	if err != nil {
@@ -44,13 +75,16 @@ func (k *Keystore) CheckKey(alias string) (KeyInfo, error) {
 	}
 	id := it.identity.Load()
 	defer password.Wipe()
+	if spend == nil {
+		spend = s.operation()
+	}
 
 	var info KeyInfo
 	if it.set && id != nil {
 		info = KeyInfo{Algorithm: algorithmOf(id.Leaf()), Usable: true, Matched: true}
 		info.SSHFingerprint, _ = openssh.Fingerprint(id.Leaf().PublicKey)
 	} else {
-		info, err = checkKey(it.e, password.Bytes())
+		info, err = checkKey(it.e, password.Bytes(), spend)
 	}
 	if err != nil {
 		return KeyInfo{}, s.fail(op, it.e.Alias, err, "")
@@ -73,14 +107,14 @@ func (k *Keystore) key(op, alias string) (s *state, it *item, password *redact.S
 	return s, it, password, err
 }
 
-func checkKey(e *entry.Entry, password []byte) (info KeyInfo, err error) {
-	if e.Key == nil || e.Key.Open == nil {
+func checkKey(e *entry.Entry, password []byte, spend limits.Spender) (info KeyInfo, err error) {
+	if e.Key == nil || e.Key.Unlock == nil {
 		if e.Err != nil {
 			return info, e.Err
 		}
 		return info, fmt.Errorf("the entry is of kind %s and has no key: %w", kindOf(e.Kind), trustkeep.ErrNotFound)
 	}
-	der, err := e.Key.Open(password)
+	der, err := e.Key.Unlock(password, spend)
 	if err != nil {
 		return info, err
 	}
@@ -92,7 +126,7 @@ func checkKey(e *entry.Entry, password []byte) (info KeyInfo, err error) {
 		return info, err
 	}
 	var public []byte
-	key, err := parseKey(der)
+	key, err := parseKey(der, spend)
 	switch {
 	case err == nil:
 		info.Usable = true
@@ -101,7 +135,9 @@ func checkKey(e *entry.Entry, password []byte) (info KeyInfo, err error) {
 		}
 		info.SSHFingerprint, _ = openssh.Fingerprint(key.Public())
 	case errors.Is(err, trustkeep.ErrUnsupported):
-		public = pkcs8.PublicKeyInfo(der)
+		if public, err = pkcs8.PublicKeyInfo(der, spend); err != nil {
+			return info, err
+		}
 	default:
 		return info, err
 	}

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/limits"
 	"github.com/trustkeep/trustkeep/internal/redact"
 	"github.com/trustkeep/trustkeep/internal/store/entry"
 	"github.com/trustkeep/trustkeep/internal/storefile"
@@ -28,7 +29,7 @@ type Keystore struct {
 	secrets sync.RWMutex
 }
 
-func (o Options) fromStore(store *entry.Store, password *redact.Secret) (k *Keystore, err error) {
+func (o Options) fromStore(store *entry.Store, password *redact.Secret, reading *limits.Budget) (k *Keystore, err error) {
 	items := make([]*item, len(store.Entries))
 	defer func() {
 		for _, it := range items {
@@ -44,7 +45,8 @@ func (o Options) fromStore(store *entry.Store, password *redact.Secret) (k *Keys
 	for i, e := range store.Entries {
 		items[i] = &item{e: e}
 	}
-	s := (&state{format: store.Format, source: store.Source, unauthenticated: store.Unauthenticated, password: password}).with(items)
+	s := (&state{format: store.Format, source: store.Source, unauthenticated: store.Unauthenticated, password: password,
+		limits: o.Limits, reading: reading}).with(items)
 	s.inClear = password == nil && s.format == trustkeep.PEM && slices.ContainsFunc(items, (*item).plain)
 	for _, f := range store.Findings {
 		s.findings = append(s.findings, finding(f))
@@ -67,7 +69,7 @@ func (o Options) fromStore(store *entry.Store, password *redact.Secret) (k *Keys
 		}
 	}
 	if o.Unlock {
-		if err := s.unlockAll(); err != nil {
+		if err := s.unlockAll(reading); err != nil {
 			return nil, err
 		}
 	}

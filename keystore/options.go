@@ -14,7 +14,9 @@ import (
 
 // Options configures how a store is read. The zero value is what Load, Read and Parse use.
 type Options struct {
-	// Limits bounds the work that an input may cause. Zero fields mean the defaults.
+	// Limits bounds the work that an input may cause. Zero fields mean the defaults. Opening
+	// the store is one operation; so is later the unlocking of each key, and of all keys
+	// together by CheckKeys or where the store is saved under another password.
 	Limits trustkeep.Limits
 	// Strict turns what is otherwise kept and reported into an error: an entry that is not
 	// understood, a certificate that cannot be parsed, a finding.
@@ -23,7 +25,8 @@ type Options struct {
 	// Nothing then vouches for its content.
 	AllowUnauthenticated bool
 	// Unlock decrypts all private keys when the store is opened, in parallel. A wrong key
-	// password is then an error of Load (ErrIncorrectPassword) and not of Identity.
+	// password is then an error of Load (ErrIncorrectPassword) and not of Identity. Opening
+	// the store and its keys is one operation to Limits.
 	Unlock bool
 	// KeyPasswords holds, by alias, the passwords of keys that differ from the store's.
 	KeyPasswords map[string]trustkeep.PasswordSource
@@ -101,9 +104,10 @@ func (o Options) open(in storefile.Input) (*Keystore, error) {
 		in.Password.Wipe()
 		return nil, &trustkeep.Error{Op: in.Op, Path: in.Path, Format: string(format), Err: err, Hint: hint}
 	}
+	budget := limits.New(o.Limits)
 	store, err := formats.Parse(in.Data, entry.ReadOptions{
 		Password:             in.Password.Bytes(),
-		Budget:               limits.New(o.Limits),
+		Budget:               budget,
 		AllowUnauthenticated: o.AllowUnauthenticated,
 		Unlock:               o.Unlock,
 	})
@@ -111,7 +115,7 @@ func (o Options) open(in storefile.Input) (*Keystore, error) {
 		format, _ := formats.Detect(in.Data)
 		return fail(format, err)
 	}
-	k, err := o.fromStore(store, in.Password)
+	k, err := o.fromStore(store, in.Password, budget)
 	if err != nil {
 		return fail(store.Format, err)
 	}

@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/limits"
 	"github.com/trustkeep/trustkeep/internal/redact"
 	"github.com/trustkeep/trustkeep/internal/store/entry"
 	"github.com/trustkeep/trustkeep/internal/storefile"
@@ -51,13 +52,14 @@ func (s *state) changePassword(op string, old, secret *redact.Secret) (*state, e
 	// So each key is opened now and protected anew when the store is saved.
 	items := slices.Clone(s.items)
 	errs := make([]error, len(items))
+	spend := s.operation()
 	entry.Parallel(len(items), func(i int) {
 		if it := items[i]; it.password != nil || it.e.Key == nil || it.held() {
 			return
 		}
 		// One that does not open has a password of its own, which it
 		// keeps, or cannot be used by anybody; unless it only costs too much here.
-		opened, err := items[i].opened(old.Bytes())
+		opened, err := items[i].opened(old.Bytes(), spend)
 		if err == nil {
 			items[i] = opened
 		}
@@ -102,7 +104,7 @@ func (k *Keystore) ChangeKeyPassword(alias string, current, next trustkeep.Passw
 			return nil, s.fail(op, from.e.Alias, err, "")
 		}
 		defer checked.Wipe()
-		to, err := from.opened(checked.Bytes())
+		to, err := from.opened(checked.Bytes(), s.operation())
 		if err != nil {
 			return nil, s.fail(op, from.e.Alias, err, "")
 		}
@@ -140,14 +142,14 @@ func revealBoth(current, next trustkeep.PasswordSource) (old, secret *redact.Sec
 
 // opened returns a copy of the item whose key is unlocked, to be protected anew
 // when the store is saved.
-func (it *item) opened(password []byte) (*item, error) {
+func (it *item) opened(password []byte, spend limits.Spender) (*item, error) {
 	if it.set {
 		return it.again(), nil
 	}
-	if it.e.Key == nil || it.e.Key.Open == nil {
+	if it.e.Key == nil || it.e.Key.Unlock == nil {
 		return nil, fmt.Errorf("key cannot be opened: %w", trustkeep.ErrUnsupported)
 	}
-	plain, err := it.e.Key.Open(password)
+	plain, err := it.e.Key.Unlock(password, spend)
 	if err != nil {
 		return nil, err
 	}
@@ -157,7 +159,7 @@ func (it *item) opened(password []byte) (*item, error) {
 		e.Key = &entry.PrivateKey{
 			Algorithm: it.e.Key.AlgorithmName(), PublicKeyInfo: it.e.Key.PublicKeyInfo, Protection: it.e.Key.Protection, Encrypted: it.e.Key.Encrypted,
 			// Whoever calls this has shown the password once.
-			Open: func([]byte) ([]byte, error) { return bytes.Clone(secret.Bytes()), nil },
+			Unlock: func([]byte, limits.Spender) ([]byte, error) { return bytes.Clone(secret.Bytes()), nil },
 		}
 	})
 	next.was = it.root()

@@ -12,6 +12,7 @@ import (
 
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/internal/certpath"
+	"github.com/trustkeep/trustkeep/internal/limits"
 	"github.com/trustkeep/trustkeep/internal/redact"
 	"github.com/trustkeep/trustkeep/internal/store/entry"
 )
@@ -203,7 +204,7 @@ func (it *item) keyFor(leaf *x509.Certificate, password []byte) (crypto.Signer, 
 			return nil, nil
 		}
 		var err error
-		if key, err = openKey(it.e, password); err != nil {
+		if key, err = openKey(it.e, password, limits.New(it.e.Key.Limits)); err != nil {
 			return nil, fmt.Errorf("compare with the certificate: %w", err)
 		}
 	}
@@ -229,7 +230,7 @@ func (it *item) knowsPassword(own *redact.Secret, password []byte, f trustkeep.F
 	case own != nil && !hasKeyPasswords(f):
 		return &trustkeep.Error{Op: "new key", Err: fmt.Errorf("a key password of its own in %s: %w", f, trustkeep.ErrUnsupported),
 			Hint: "give the key the store's password first, by ChangeKeyPassword"}
-	case it.held() || it.e.Key == nil || !it.e.Key.Encrypted || it.e.Key.Open == nil:
+	case it.held() || it.e.Key == nil || !it.e.Key.Encrypted || it.e.Key.Unlock == nil:
 		return nil
 	}
 	der, err := it.e.Key.Open(password)

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/limits"
 	"github.com/trustkeep/trustkeep/internal/redact"
 	"github.com/trustkeep/trustkeep/internal/store/entry"
 )
@@ -73,7 +74,7 @@ func openSecret(e *entry.Entry, password []byte) ([]byte, error) {
 	switch {
 	case e.Kind != entry.Secret:
 		return nil, fmt.Errorf("the entry is of kind %s and has no secret key: %w", kindOf(e.Kind), trustkeep.ErrNotFound)
-	case e.Key != nil && e.Key.Open != nil:
+	case e.Key != nil && e.Key.Unlock != nil:
 		return e.Key.Open(password)
 	case e.Err != nil:
 		return nil, e.Err
@@ -93,6 +94,6 @@ func (k *Keystore) SetSecretKey(alias string, key *SecretKey) error {
 	secret := key.secret
 	return k.put(op, &item{e: &entry.Entry{Alias: alias, Kind: entry.Secret, Key: &entry.PrivateKey{
 		Algorithm: key.algorithm,
-		Open:      func([]byte) ([]byte, error) { return bytes.Clone(secret.Bytes()), nil },
+		Unlock:    func([]byte, limits.Spender) ([]byte, error) { return bytes.Clone(secret.Bytes()), nil },
 	}}})
 }

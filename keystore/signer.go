@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/limits"
 	"github.com/trustkeep/trustkeep/internal/redact"
 	"github.com/trustkeep/trustkeep/internal/store/entry"
 )
@@ -26,7 +27,7 @@ func (k *Keystore) Signer(alias string) (crypto.Signer, error) {
 	if key := it.signer(); key != nil {
 		return key, nil
 	}
-	key, err := openKey(it.e, password.Bytes())
+	key, err := openKey(it.e, password.Bytes(), s.operation())
 	if err != nil {
 		return nil, s.fail(op, it.e.Alias, err, keyHint(err, password))
 	}
@@ -53,16 +54,16 @@ func unreadable(e *entry.Entry) error {
 	return fmt.Errorf("private key cannot be read: %w", trustkeep.ErrUnsupported)
 }
 
-func openKey(e *entry.Entry, password []byte) (crypto.Signer, error) {
-	if e.Key == nil || e.Key.Open == nil {
+func openKey(e *entry.Entry, password []byte, spend limits.Spender) (crypto.Signer, error) {
+	if e.Key == nil || e.Key.Unlock == nil {
 		return nil, unreadable(e)
 	}
-	der, err := e.Key.Open(password)
+	der, err := e.Key.Unlock(password, spend)
 	if err != nil {
 		return nil, err
 	}
 	defer clear(der)
-	key, err := parseKey(der)
+	key, err := parseKey(der, spend)
 	if err != nil {
 		return nil, err
 	}

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/limits"
 	"github.com/trustkeep/trustkeep/internal/redact"
 	"github.com/trustkeep/trustkeep/internal/store/entry"
 	"github.com/trustkeep/trustkeep/internal/storefile"
@@ -31,7 +32,11 @@ type state struct {
 	byAlias  map[string]*item // by entry.Fold
 	findings []trustkeep.Finding
 	file     storefile.Origin
-	index    atomic.Pointer[entry.Index] // see issuers
+	// limits are those that the store was read with, and reading what reading has left of
+	// them.
+	limits  trustkeep.Limits
+	reading *limits.Budget
+	index   atomic.Pointer[entry.Index] // see issuers
 }
 
 // item is one entry of a store. It does not change; what is kept in it is what
@@ -85,7 +90,7 @@ func (k *Keystore) current() *state {
 	if s := k.state.Load(); s != nil {
 		return s
 	}
-	k.state.CompareAndSwap(nil, &state{format: trustkeep.PKCS12})
+	k.state.CompareAndSwap(nil, &state{format: trustkeep.PKCS12, limits: k.options.Limits})
 	return k.state.Load()
 }
 
@@ -140,6 +145,7 @@ func (s *state) copy() *state {
 	next := &state{
 		format: s.format, source: s.source, profile: s.profile, unauthenticated: s.unauthenticated, inClear: s.inClear, closed: s.closed,
 		password: s.password, items: s.items, byAlias: s.byAlias, findings: s.findings, file: s.file,
+		limits: s.limits, reading: s.reading,
 	}
 	next.index.Store(s.index.Load())
 	return next

@@ -2,7 +2,6 @@ package keystore
 
 import (
 	"crypto"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"runtime"
@@ -10,8 +9,10 @@ import (
 	"sync/atomic"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/limits"
 	"github.com/trustkeep/trustkeep/internal/redact"
 	"github.com/trustkeep/trustkeep/internal/store/entry"
+	"github.com/trustkeep/trustkeep/internal/store/pkcs8"
 	"github.com/trustkeep/trustkeep/internal/storefile"
 )
 
@@ -24,7 +25,7 @@ import (
 // for a key without a certificate; ErrUnsupported for keys that the standard library does not
 // support; ErrCorrupt.
 func (k *Keystore) Identity(alias string) (*Identity, error) {
-	return k.identity("keystore: identity", alias, nil, false)
+	return k.identity("keystore: identity", alias, nil, false, nil)
 }
 
 // IdentityWithPassword is Identity with a password for the key. It checks the password in
@@ -41,10 +42,11 @@ func (k *Keystore) IdentityWithPassword(alias string, password trustkeep.Passwor
 		return nil, &trustkeep.Error{Op: op, Path: k.Path(), Alias: alias, Err: err}
 	}
 	defer secret.Wipe()
-	return k.identity(op, alias, secret, true)
+	return k.identity(op, alias, secret, true, nil)
 }
 
-func (k *Keystore) identity(op, alias string, given *redact.Secret, explicit bool) (*Identity, error) {
+// identity asks spend for what it costs. If nil, it is an operation of its own.
+func (k *Keystore) identity(op, alias string, given *redact.Secret, explicit bool, spend limits.Spender) (*Identity, error) {
 	var (
 		s        *state
 		it       *item
@@ -74,7 +76,10 @@ func (k *Keystore) identity(op, alias string, given *redact.Secret, explicit boo
 	case id != nil && (!explicit || it.held()):
 		return id, nil
 	}
-	id, err = unlock(it, password.Bytes(), s.issuers())
+	if spend == nil {
+		spend = s.operation()
+	}
+	id, err = unlock(it, password.Bytes(), s.issuers(), spend)
 	if it.e.Key != nil && it.e.Key.Encrypted && !it.held() && (password != nil || explicit) {
 		it.learn(differs, err)
 	}
@@ -107,23 +112,35 @@ func (s *state) issuers() *entry.Index {
 	return s.index.Load()
 }
 
-func unlock(it *item, password []byte, others *entry.Index) (*Identity, error) {
+// remaining is what reading has left of its budget, for an operation that both reads and
+// unlocks.
+func (s *state) remaining() limits.Spender {
+	if s.reading == nil {
+		return s.operation()
+	}
+	return s.reading
+}
+
+// operation is the budget of one operation on the store.
+func (s *state) operation() *limits.Budget { return limits.New(s.limits) }
+
+func unlock(it *item, password []byte, others *entry.Index, spend limits.Spender) (*Identity, error) {
 	e := it.e
-	if e.Key == nil || e.Key.Open == nil {
+	if e.Key == nil || e.Key.Unlock == nil {
 		return nil, unreadable(e)
 	}
-	der, err := e.Key.Open(password)
+	der, err := e.Key.Unlock(password, spend)
 	if err != nil {
 		return nil, err
 	}
 	defer clear(der)
-	return identityOf(e, der, others)
+	return identityOf(e, der, others, spend)
 }
 
 // identityOf makes an identity of an opened key and checks that it belongs to
 // the entry's certificate.
-func identityOf(e *entry.Entry, der []byte, others *entry.Index) (*Identity, error) {
-	key, err := parseKey(der)
+func identityOf(e *entry.Entry, der []byte, others *entry.Index, spend limits.Spender) (*Identity, error) {
+	key, err := parseKey(der, spend)
 	if err != nil {
 		return nil, err
 	}
@@ -137,10 +154,10 @@ func identityOf(e *entry.Entry, der []byte, others *entry.Index) (*Identity, err
 	return identityFrom(e.Alias, key, ordered)
 }
 
-func parseKey(der []byte) (crypto.Signer, error) {
-	parsed, err := x509.ParsePKCS8PrivateKey(der)
+func parseKey(der []byte, spend limits.Spender) (crypto.Signer, error) {
+	parsed, err := pkcs8.ParseKey(der, spend)
 	if err != nil {
-		return nil, keyError(der, err)
+		return nil, fmt.Errorf("private key: %w", err)
 	}
 	key, ok := parsed.(crypto.Signer)
 	if !ok {
@@ -152,7 +169,7 @@ func parseKey(der []byte) (crypto.Signer, error) {
 // unlockAll makes identities of the keys that the codec opened, on the cores
 // there are. A key that cannot be used for another reason than its password is
 // reported and does not hide the rest.
-func (s *state) unlockAll() error {
+func (s *state) unlockAll(spend limits.Spender) error {
 	var keys []*item
 	for _, it := range s.items {
 		if it.e.Kind == entry.Key {
@@ -169,7 +186,7 @@ func (s *state) unlockAll() error {
 				if i >= len(keys) {
 					return
 				}
-				errs[i] = s.unlockRead(keys[i])
+				errs[i] = s.unlockRead(keys[i], spend)
 			}
 		})
 	}
@@ -187,7 +204,7 @@ func (s *state) unlockAll() error {
 
 // unlockRead unlocks a key just read, with what the codec opened already when
 // that was with the right password.
-func (s *state) unlockRead(it *item) error {
+func (s *state) unlockRead(it *item, spend limits.Spender) error {
 	der, err := it.e.Key.Opened, it.e.Key.OpenErr
 	if it.password != nil || der == nil && err == nil {
 		password, err := s.credential(it, nil, false)
@@ -195,7 +212,7 @@ func (s *state) unlockRead(it *item) error {
 			return err
 		}
 		defer password.Wipe()
-		id, err := unlock(it, password.Bytes(), s.issuers())
+		id, err := unlock(it, password.Bytes(), s.issuers(), spend)
 		if err == nil {
 			it.identity.Store(id)
 		}
@@ -205,7 +222,7 @@ func (s *state) unlockRead(it *item) error {
 		return err
 	}
 	defer clear(der)
-	id, err := identityOf(it.e, der, s.issuers())
+	id, err := identityOf(it.e, der, s.issuers(), spend)
 	if err == nil {
 		it.identity.Store(id)
 	}

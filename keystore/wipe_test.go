@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/limits"
 	"github.com/trustkeep/trustkeep/internal/redact"
 	"github.com/trustkeep/trustkeep/internal/store/entry"
 	"github.com/trustkeep/trustkeep/internal/testpki"
@@ -77,7 +78,9 @@ func TestChangePasswordOfKeyBeyondLimits(t *testing.T) {
 	}
 	dear := &item{e: &entry.Entry{Alias: "dear", Kind: entry.Key, Key: &entry.PrivateKey{
 		Protected: []byte{1}, Encrypted: true,
-		Open: func([]byte) ([]byte, error) { return nil, fmt.Errorf("key derivation: %w", trustkeep.ErrLimit) },
+		Unlock: func([]byte, limits.Spender) ([]byte, error) {
+			return nil, fmt.Errorf("key derivation: %w", trustkeep.ErrLimit)
+		},
 	}}}
 	if err := k.exchange("test", nil, []*item{dear}); err != nil {
 		t.Fatal(err)

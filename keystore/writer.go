@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/limits"
 	"github.com/trustkeep/trustkeep/internal/redact"
 	"github.com/trustkeep/trustkeep/internal/store/entry"
 	"github.com/trustkeep/trustkeep/internal/store/formats"
@@ -29,6 +30,8 @@ type writer struct {
 	own          map[*item]*redact.Secret // passwords of single keys that are known
 	keys         map[*item]*keySecret     // those to be protected anew
 
+	spend limits.Spender // for opening keys
+
 	mu     sync.Mutex // codecs may protect keys on several cores
 	opened map[*item]*item
 }
@@ -43,7 +46,7 @@ type keySecret struct {
 // newWriter takes over given. It copies the passwords that it needs; it is the
 // caller's turn, or it holds Keystore.secrets.
 func newWriter(s *state, o trustkeep.SaveOptions, given *redact.Secret) *writer {
-	w := &writer{s: s, format: o.Format, profile: o.Profile, password: given, given: given != nil, opened: make(map[*item]*item)}
+	w := &writer{s: s, format: o.Format, profile: o.Profile, password: given, given: given != nil, opened: make(map[*item]*item), spend: s.operation()}
 	if w.format == "" {
 		w.format = s.format
 	}
@@ -120,7 +123,7 @@ func (w *writer) known(e *entry.Entry) (crypto.PublicKey, *redact.Secret) {
 	it := w.items[e]
 	key := it.signer()
 	if opened := w.opened[it]; key == nil && opened != nil {
-		key, _ = openKey(opened.e, nil) // nil if the standard library does not know it
+		key, _ = openKey(opened.e, nil, w.spend) // nil if the standard library does not know it
 	}
 	if key == nil {
 		return nil, w.own[it]
@@ -185,7 +188,7 @@ func (w *writer) key(e *entry.Entry) (plain, password []byte, err error) {
 	}
 	var next *item
 	if err = secret.err; err == nil {
-		next, err = it.opened(secret.open.Bytes())
+		next, err = it.opened(secret.open.Bytes(), w.spend)
 	}
 	if err != nil {
 		return nil, nil, &trustkeep.Error{Op: "key", Alias: e.Alias, Err: err,
@@ -194,7 +197,7 @@ func (w *writer) key(e *entry.Entry) (plain, password []byte, err error) {
 	w.mu.Lock()
 	w.opened[it] = next
 	w.mu.Unlock()
-	plain, err = next.e.Key.Open(nil)
+	plain, err = next.e.Key.Unlock(nil, w.spend)
 	return plain, password, err
 }
 

@@ -167,7 +167,6 @@ func (k *Key) chargeUnlock(locked []*packet.PrivateKey, o Options) error {
 			continue
 		}
 		paid[spec] = true
-		budget.Key()
 		if err := spec.Charge(budget, keySize); err != nil {
 			return withPrefix(err)
 		}

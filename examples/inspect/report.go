@@ -1,8 +1,8 @@
 package main
 
 import (
-	"runtime"
-	"sync"
+	"errors"
+	"fmt"
 	"time"
 
 	"github.com/trustkeep/trustkeep"
@@ -58,25 +58,30 @@ func describe(file string, ks *keystore.Keystore) report {
 	for _, f := range ks.Findings() {
 		r.Findings = append(r.Findings, finding{f.Alias, string(f.Code), f.Text})
 	}
-	// Each key costs a derivation, so they are shared out.
-	var wg sync.WaitGroup
-	next := make(chan int)
-	for range runtime.GOMAXPROCS(0) {
-		wg.Go(func() {
-			for i := range next {
-				r.Entries[i] = describeEntry(ks, entries[i])
-			}
-		})
+	checks, notTried := make(map[string]keystore.KeyCheck), 0
+	var limit error
+	all := ks.CheckKeys(checking)
+	for _, c := range all {
+		checks[c.Alias] = c
+		if errors.Is(c.Err, trustkeep.ErrLimit) {
+			notTried++
+			limit = c.Err
+		}
 	}
-	for i := range entries {
-		next <- i
+	if notTried > 0 {
+		r.Findings = append(r.Findings, finding{Code: "keys-not-tried", Text: fmt.Sprintf("%d of %d keys not tried: %v", notTried, len(all), limit)})
 	}
-	close(next)
-	wg.Wait()
+	for i, e := range entries {
+		r.Entries[i] = describeEntry(ks, e, checks[e.Alias])
+	}
 	return r
 }
 
-func describeEntry(ks *keystore.Keystore, e keystore.Entry) entryReport {
+// checking bounds how long the keys of a file are tried: all of them take less than a
+// second. What reading the file may cost comes before it.
+var checking = trustkeep.Limits{MaxIterations: 2_500_000}
+
+func describeEntry(ks *keystore.Keystore, e keystore.Entry, check keystore.KeyCheck) entryReport {
 	out := entryReport{
 		Alias: e.Alias, Kind: e.Kind.String(), Algorithm: e.Algorithm, Chain: chain(e),
 		protection: e.Protection, created: e.Created,
@@ -87,9 +92,9 @@ func describeEntry(ks *keystore.Keystore, e keystore.Entry) entryReport {
 	if e.Kind != keystore.KeyEntry && e.Kind != keystore.SecretEntry {
 		return out
 	}
-	info, err := ks.CheckKey(e.Alias)
-	if err != nil {
-		out.Error = err.Error()
+	info := check.Info
+	if check.Err != nil {
+		out.Error = check.Err.Error()
 		return out
 	}
 	out.Unlocked = true

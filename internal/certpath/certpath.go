@@ -15,6 +15,7 @@ import (
 	"github.com/trustkeep/trustkeep/internal/certinfo"
 	"github.com/trustkeep/trustkeep/internal/errtext"
 	"github.com/trustkeep/trustkeep/internal/given"
+	"github.com/trustkeep/trustkeep/internal/limits"
 	"github.com/trustkeep/trustkeep/internal/store/entry"
 )
 
@@ -37,10 +38,14 @@ type Search struct {
 func (s Search) Chain() ([]*x509.Certificate, error) {
 	roots, intermediates := x509.NewCertPool(), x509.NewCertPool()
 	for _, c := range s.Anchors {
-		roots.AddCert(c)
+		if limits.PublicKey(c.PublicKey) == nil {
+			roots.AddCert(c)
+		}
 	}
 	for _, c := range s.Others {
-		intermediates.AddCert(c)
+		if limits.PublicKey(c.PublicKey) == nil {
+			intermediates.AddCert(c)
+		}
 	}
 	wrapped := make([]*entry.Certificate, len(s.Others))
 	for i, c := range s.Others {
@@ -151,7 +156,7 @@ func Date(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 // SignedBy checks child's signature with parent's key, whether or not parent may sign. It
 // ignores the names.
 func SignedBy(child, parent *x509.Certificate) error {
-	return parent.CheckSignature(child.SignatureAlgorithm, child.RawTBSCertificate, child.Signature)
+	return limits.SignedBy(child, parent)
 }
 
 // Certifies reports whether a certificate contains the public key.

@@ -1,7 +1,10 @@
 // Package inspect describes keystores to other packages of this module, beyond the public API.
 package inspect
 
-import "github.com/trustkeep/trustkeep"
+import (
+	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/limits"
+)
 
 // Store describes how a keystore would be written.
 type Store struct {
@@ -15,4 +18,7 @@ type Store struct {
 	// IsPassword compares with the store's current password. A nil candidate means no
 	// password.
 	IsPassword func([]byte) bool
+	// Try unlocks a key like Keystore.Identity, or with a candidate like
+	// Keystore.IdentityWithPassword, and asks spend for what that costs.
+	Try func(alias string, candidate []byte, spend limits.Spender) error
 }

@@ -28,7 +28,6 @@ import (
 	cbasn1 "golang.org/x/crypto/cryptobyte/asn1"
 
 	"github.com/trustkeep/trustkeep"
-	"github.com/trustkeep/trustkeep/internal/limits"
 	"github.com/trustkeep/trustkeep/internal/store/entry"
 )
 
@@ -48,7 +47,7 @@ func Parse(data []byte, opts entry.ReadOptions) (*entry.Store, error) {
 		return nil, fmt.Errorf("bcfks: %w", err)
 	}
 	if opts.Unlock {
-		entry.UnlockAll(s.Entries, opts.Password)
+		entry.UnlockAll(s.Entries, opts.Password, opts.Budget)
 	}
 	return s, nil
 }
@@ -121,10 +120,10 @@ func authenticate(content []byte, mac *macCheck, encryption *encryption, ciphert
 	var macKey, key []byte
 	var macErr, keyErr error
 	deriveBoth(mac.kdf.scrypt,
-		func() { macKey, macErr = mac.kdf.derive(opts.Password, purposeIntegrity, mac.keyLength()) },
+		func() { macKey, macErr = mac.kdf.derive(opts.Password, purposeIntegrity, mac.keyLength(), opts.Budget) },
 		func() {
 			if encryption != nil {
-				key, keyErr = encryption.kdf.derive(opts.Password, purposeStore, keyLength)
+				key, keyErr = encryption.kdf.derive(opts.Password, purposeStore, keyLength, opts.Budget)
 			}
 		})
 	defer clear(macKey)
@@ -221,16 +220,4 @@ func splitAlgorithm(der []byte) (oid asn1.ObjectIdentifier, params cryptobyte.St
 // isNull tells whether parameters are NULL or absent.
 func isNull(params cryptobyte.String) bool {
 	return params.Empty() || string(params) == "\x05\x00"
-}
-
-// allowance is the Spender of one key. What BouncyCastle writes by default is
-// let through, so that a store of many keys can be unlocked whole, and more is
-// asked of the budget.
-type allowance struct{ limits.Spender }
-
-func (a allowance) Derive(iterations int64, blocks int) error {
-	if iterations >= 1 && iterations <= defaultIterations && blocks <= 2 {
-		return nil
-	}
-	return a.Spender.Derive(iterations, blocks)
 }

@@ -162,7 +162,7 @@ func cheap(tb testing.TB, objects ...[]byte) []byte {
 // authenticated puts the MAC behind ObjectStoreData in the clear.
 func authenticated(tb testing.TB, content []byte, k *kdf) []byte {
 	tb.Helper()
-	key, err := k.derive([]byte(storePassword), purposeIntegrity, defaultMACKey)
+	key, err := k.derive([]byte(storePassword), purposeIntegrity, defaultMACKey, limits.Unlimited{})
 	if err != nil {
 		tb.Fatal(err)
 	}

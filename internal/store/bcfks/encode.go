@@ -15,6 +15,7 @@ import (
 	cbasn1 "golang.org/x/crypto/cryptobyte/asn1"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/limits"
 	"github.com/trustkeep/trustkeep/internal/quickkdf"
 	"github.com/trustkeep/trustkeep/internal/store/entry"
 )
@@ -74,7 +75,9 @@ func encode(s *entry.Store, opts entry.WriteOptions) ([]byte, error) {
 	var contentErr, macErr error
 	deriveBoth(false,
 		func() { content, contentErr = seal.seal(data, opts.Password, purposeStore) },
-		func() { macKey, macErr = newKDF(salt, cost).derive(opts.Password, purposeIntegrity, defaultMACKey) })
+		func() {
+			macKey, macErr = newKDF(salt, cost).derive(opts.Password, purposeIntegrity, defaultMACKey, limits.Unlimited{})
+		})
 	defer clear(macKey)
 	if contentErr != nil {
 		return nil, contentErr
@@ -151,7 +154,7 @@ func newSealer(rand io.Reader, n int) (*sealer, error) {
 // is EncryptedObjectStoreData, EncryptedPrivateKeyInfo and
 // EncryptedSecretKeyData alike.
 func (s *sealer) seal(plain, password []byte, purpose string) ([]byte, error) {
-	key, err := newKDF(s.salt, s.cost).derive(password, purpose, keyLength)
+	key, err := newKDF(s.salt, s.cost).derive(password, purpose, keyLength, limits.Unlimited{})
 	if err != nil {
 		return nil, err
 	}

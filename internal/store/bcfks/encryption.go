@@ -91,7 +91,7 @@ func (e *encryption) open(ciphertext, password []byte, purpose string, spend lim
 	if err := e.kdf.charge(keyLength, spend); err != nil {
 		return nil, err
 	}
-	key, err := e.kdf.derive(password, purpose, keyLength)
+	key, err := e.kdf.derive(password, purpose, keyLength, spend)
 	if err != nil {
 		return nil, err
 	}

@@ -121,12 +121,15 @@ func (k *kdf) String() string {
 	return fmt.Sprintf("PBKDF2-HMAC-%s %d", k.hashName, k.iterations)
 }
 
-// charge asks for the cost of deriving n bytes. Hashing with SHA-512 takes
-// twice the time of what the budget counts in.
+// costOfHash is what an HMAC-SHA-512 costs, in those of SHA-256, which the budget
+// counts in.
+const costOfHash = 5
+
+// charge asks for the cost of deriving n bytes.
 func (k *kdf) charge(n int, spend limits.Spender) error {
 	if !k.scrypt {
 		size := k.hash().Size()
-		return spend.Derive(k.iterations, 2*((n+size-1)/size))
+		return spend.Derive(k.iterations, costOfHash*((n+size-1)/size))
 	}
 	if k.n < 2 || k.n&(k.n-1) != 0 || k.r < 1 {
 		return corrupt(k.String())
@@ -143,7 +146,7 @@ func (k *kdf) charge(n int, spend limits.Spender) error {
 // derive turns a password into n bytes for one purpose. Its cost has been
 // charged. BouncyCastle passes the block size r to scrypt a second time where
 // the parallelization p belongs, so p has no say here either.
-func (k *kdf) derive(password []byte, purpose string, n int) ([]byte, error) {
+func (k *kdf) derive(password []byte, purpose string, n int, spend limits.Spender) (key []byte, err error) {
 	if k.scrypt {
 		if err := fips.Refuse("scrypt"); err != nil {
 			return nil, err
@@ -154,7 +157,7 @@ func (k *kdf) derive(password []byte, purpose string, n int) ([]byte, error) {
 	secret := append(encodePassword(password), encodePassword([]byte(purpose))...)
 	defer clear(secret)
 	if k.scrypt {
-		key, err := scrypt.Key(secret, k.salt, int(k.n), int(k.r), int(k.r), n)
+		spend.Alone(func() { key, err = scrypt.Key(secret, k.salt, int(k.n), int(k.r), int(k.r), n) })
 		if err != nil {
 			return nil, corrupt(k.String())
 		}

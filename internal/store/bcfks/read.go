@@ -176,12 +176,11 @@ func newKey(der []byte, purpose string, budget *limits.Budget, finish func(*entr
 		scheme, err = parseEncryption(algorithm)
 	}
 	if err != nil {
-		k.Open = func([]byte) ([]byte, error) { return nil, fmt.Errorf("bcfks: key: %w", err) }
+		k.Unlock = func([]byte, limits.Spender) ([]byte, error) { return nil, fmt.Errorf("bcfks: key: %w", err) }
 		return k
 	}
 	k.Protection = scheme.String()
-	spend := allowance{budget.Tab()}
-	k.Open = func(password []byte) ([]byte, error) {
+	k.Unlock = func(password []byte, spend limits.Spender) ([]byte, error) {
 		plain, err := scheme.open(ciphertext, password, purpose, spend)
 		if err == nil {
 			plain, err = finish(k, plain)

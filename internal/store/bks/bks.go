@@ -78,7 +78,7 @@ func Parse(data []byte, opts entry.ReadOptions) (*entry.Store, error) {
 		return nil, fmt.Errorf("bks: %w", err)
 	}
 	if opts.Unlock {
-		entry.UnlockAll(s.Entries, opts.Password)
+		entry.UnlockAll(s.Entries, opts.Password, opts.Budget)
 	}
 	return s, nil
 }

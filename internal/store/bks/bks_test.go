@@ -12,9 +12,9 @@ import (
 	"time"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/limits"
 	"github.com/trustkeep/trustkeep/internal/store/entry"
 	"github.com/trustkeep/trustkeep/internal/store/javaio/javatest"
-	"github.com/trustkeep/trustkeep/internal/store/pbe"
 	"github.com/trustkeep/trustkeep/internal/testpki"
 )
 
@@ -193,7 +193,7 @@ func (b builder) trusted(alias string) builder {
 func sign(tb testing.TB, content []byte) []byte {
 	tb.Helper()
 	h := header{version: 2, salt: []byte("salt"), iterations: 1}
-	mac, err := h.mac([]byte(storePassword), content, pbe.Unlimited{})
+	mac, err := h.mac([]byte(storePassword), content, limits.Unlimited{})
 	if err != nil {
 		tb.Fatal(err)
 	}

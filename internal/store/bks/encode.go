@@ -13,9 +13,9 @@ import (
 
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/internal/fips"
+	"github.com/trustkeep/trustkeep/internal/limits"
 	"github.com/trustkeep/trustkeep/internal/store/entry"
 	"github.com/trustkeep/trustkeep/internal/store/javaio"
-	"github.com/trustkeep/trustkeep/internal/store/pbe"
 )
 
 const (
@@ -77,7 +77,7 @@ func encode(s *entry.Store, format entry.Format, opts entry.WriteOptions) ([]byt
 		sealed, err := h.sealUBER(content, opts.Password)
 		return append(out, sealed...), err
 	}
-	mac, err := h.mac(opts.Password, content, pbe.Unlimited{})
+	mac, err := h.mac(opts.Password, content, limits.Unlimited{})
 	return append(append(out, content...), mac...), err
 }
 

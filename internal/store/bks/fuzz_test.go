@@ -83,7 +83,7 @@ func FuzzUnlock(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, blob, password []byte) {
 		for _, kind := range []entry.Kind{entry.Key, entry.Secret} {
-			_, err := newSealedKey(blob, kind, limits.New(trustkeep.Limits{MaxIterations: 1})).Open(password)
+			_, err := newSealedKey(blob, kind).Unlock(password, limits.New(trustkeep.Limits{MaxIterations: 1000}))
 			typed(t, err)
 		}
 	})

@@ -98,7 +98,7 @@ func (d *decoder) value(e *entry.Entry, kind byte) error {
 		if len(e.Chain) > 0 {
 			e.Kind = entry.Key
 		}
-		e.Key = newSealedKey(d.Block(), e.Kind, d.budget)
+		e.Key = newSealedKey(d.Block(), e.Kind)
 	default:
 		// Entries carry no length, so there is no way past it.
 		return fmt.Errorf("type %d: %w", kind, trustkeep.ErrCorrupt)
@@ -148,7 +148,7 @@ func (d *decoder) clearKey(e *entry.Entry) {
 		Protected:  raw,
 		Algorithm:  k.algorithm,
 		Protection: "none",
-		Open:       func([]byte) ([]byte, error) { return named(k.encodingFor(e.Kind)) },
+		Unlock:     func([]byte, limits.Spender) ([]byte, error) { return named(k.encodingFor(e.Kind)) },
 	}
 }
 
@@ -166,22 +166,22 @@ func (k key) encodingFor(kind entry.Kind) ([]byte, error) {
 	return append([]byte{}, k.encoding...), nil
 }
 
-func newSealedKey(blob []byte, kind entry.Kind, budget *limits.Budget) *entry.PrivateKey {
+func newSealedKey(blob []byte, kind entry.Kind) *entry.PrivateKey {
 	p := &entry.PrivateKey{Protected: blob, Encrypted: true, Protection: "unreadable"}
 	r := javaio.NewReader(blob)
 	salt, iterations := r.Block(), int64(int32(r.Uint32()))
 	if r.Err() != nil {
-		p.Open = neverOpens(r.Err())
+		p.Unlock = neverOpens(r.Err())
 		return p
 	}
 	scheme, err := keyScheme(salt, iterations)
 	if err != nil {
-		p.Open = neverOpens(err)
+		p.Unlock = neverOpens(err)
 		return p
 	}
 	p.Protection = scheme.String()
-	ciphertext, spend := r.Rest(), budget.Tab()
-	p.Open = func(password []byte) ([]byte, error) {
+	ciphertext := r.Rest()
+	p.Unlock = func(password []byte, spend limits.Spender) ([]byte, error) {
 		k, err := openSealed(scheme, ciphertext, password, spend)
 		if err != nil {
 			return named(nil, err)
@@ -211,8 +211,8 @@ func openSealed(scheme *pbe.Scheme, ciphertext, password []byte, spend limits.Sp
 	return k, nil
 }
 
-func neverOpens(err error) func([]byte) ([]byte, error) {
-	return func([]byte) ([]byte, error) { return named(nil, err) }
+func neverOpens(err error) func([]byte, limits.Spender) ([]byte, error) {
+	return func([]byte, limits.Spender) ([]byte, error) { return named(nil, err) }
 }
 
 // named puts the package's name before the error of opening a key.

@@ -74,7 +74,7 @@ func (h header) sealUBER(content, password []byte) ([]byte, error) {
 	for range pad {
 		plain = append(plain, byte(pad))
 	}
-	block, iv, err := h.twofish(password, pbe.Unlimited{})
+	block, iv, err := h.twofish(password, limits.Unlimited{})
 	if err != nil {
 		return nil, err
 	}

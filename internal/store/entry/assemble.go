@@ -73,7 +73,7 @@ func ToBeOpened(keys, certs []*Entry) []*Entry {
 	var out []*Entry
 	for _, e := range keys {
 		k := e.Key
-		if k != nil && k.Open != nil && k.PublicKeyInfo == nil && k.Opened == nil && k.OpenErr == nil && !ids[string(e.LocalKeyID)] {
+		if k != nil && k.Unlock != nil && k.PublicKeyInfo == nil && k.Opened == nil && k.OpenErr == nil && !ids[string(e.LocalKeyID)] {
 			out = append(out, e)
 		}
 	}

@@ -18,7 +18,7 @@ type ReadOptions struct {
 	// a password was given, which would otherwise be ErrCorrupt.
 	AllowUnauthenticated bool
 	// Unlock opens the private keys with the store password while the rest
-	// is read, on the cores there are, and leaves the result in
+	// is read, on the cores there are and within Budget, and leaves the result in
 	// PrivateKey.Opened.
 	Unlock bool
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/limits"
 )
 
 // Format is the root's.
@@ -122,11 +123,14 @@ type PrivateKey struct {
 	Protected []byte
 	// Encrypted is false where no password is needed.
 	Encrypted bool
-	// Open decrypts. For private keys the result is the DER of PKCS#8
+	// Unlock decrypts. For private keys the result is the DER of PKCS#8
 	// PrivateKeyInfo, for secret keys the bare key, whose name AlgorithmName
 	// then knows. It is called with the password in UTF-8, nil for none, and must
-	// not keep it. A wrong password is trustkeep.ErrIncorrectPassword.
-	Open func(password []byte) ([]byte, error)
+	// not keep it. What it costs is asked of spend. A wrong password is
+	// trustkeep.ErrIncorrectPassword. Unlock is nil where nothing can open the key.
+	Unlock func(password []byte, spend limits.Spender) ([]byte, error)
+	// Limits bounds each call of Open. They are those that the store was read with.
+	Limits trustkeep.Limits
 	// Opened is the result of Open with the store password, where
 	// ReadOptions.Unlock asked for it, and OpenErr its error.
 	Opened  []byte
@@ -143,6 +147,11 @@ type PrivateKey struct {
 	Protection string
 
 	learned atomic.Pointer[string]
+}
+
+// Open is Unlock as an operation of its own.
+func (k *PrivateKey) Open(password []byte) ([]byte, error) {
+	return k.Unlock(password, limits.New(k.Limits))
 }
 
 // AlgorithmName returns Algorithm or, for a secret key of a format that hides

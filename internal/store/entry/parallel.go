@@ -4,6 +4,8 @@ import (
 	"runtime"
 	"sync"
 	"sync/atomic"
+
+	"github.com/trustkeep/trustkeep/internal/limits"
 )
 
 // Parallel calls do(0) to do(n-1), each once, on the cores there are and
@@ -32,16 +34,16 @@ func Parallel(n int, do func(i int)) {
 	wg.Wait()
 }
 
-// UnlockAll opens the keys of the entries with password, on the cores there
-// are, and leaves the results in Opened and OpenErr.
-func UnlockAll(entries []*Entry, password []byte) {
+// UnlockAll opens the keys of the entries with password as one operation, on the
+// cores there are, and leaves the results in Opened and OpenErr.
+func UnlockAll(entries []*Entry, password []byte, spend limits.Spender) {
 	keys := make([]*PrivateKey, 0, len(entries))
 	for _, e := range entries {
-		if e.Key != nil && e.Key.Open != nil {
+		if e.Key != nil && e.Key.Unlock != nil {
 			keys = append(keys, e.Key)
 		}
 	}
 	Parallel(len(keys), func(i int) {
-		keys[i].Opened, keys[i].OpenErr = keys[i].Open(password)
+		keys[i].Opened, keys[i].OpenErr = keys[i].Unlock(password, spend)
 	})
 }

@@ -79,7 +79,7 @@ func checkCorpusFile(t *testing.T, dir string, m manifest) {
 			}
 			der, openErr := e.Key.Open(password)
 			if openErr == nil {
-				_, openErr = pkcs8.ParseKey(der)
+				_, openErr = pkcs8.ParseKey(der, limits.Unlimited{})
 			}
 			if openErr != nil {
 				err = openErr

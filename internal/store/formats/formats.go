@@ -26,10 +26,19 @@ func Parse(data []byte, opts entry.ReadOptions) (*entry.Store, error) {
 	if err := opts.Budget.Size(int64(len(data))); err != nil {
 		return nil, fmt.Errorf("formats: %w", err)
 	}
-	if !opts.Unlock {
-		opts.Budget.Hold()
-		defer opts.Budget.Release()
+	s, err := parse(data, opts)
+	if err != nil {
+		return nil, err
 	}
+	for _, e := range s.Entries {
+		if e.Key != nil {
+			e.Key.Limits = opts.Budget.Limits()
+		}
+	}
+	return s, nil
+}
+
+func parse(data []byte, opts entry.ReadOptions) (*entry.Store, error) {
 	d, ok := detect(data)
 	if !ok {
 		return nil, fmt.Errorf("formats: %s: %w", resemblance(data), trustkeep.ErrCorrupt)

@@ -67,7 +67,7 @@ func Parse(data []byte, opts entry.ReadOptions) (*entry.Store, error) {
 		return nil, fmt.Errorf("jks: %w", err)
 	}
 	if opts.Unlock {
-		entry.UnlockAll(s.Entries, opts.Password)
+		entry.UnlockAll(s.Entries, opts.Password, opts.Budget)
 	}
 	return s, nil
 }

@@ -163,16 +163,3 @@ func (p *tripleDES) seal(plain, password []byte) ([]byte, error) {
 	cipher.NewCBCEncrypter(block, iv).CryptBlocks(out, out)
 	return out, nil
 }
-
-// allowance is the Spender of one JCEKS key. What the JDK writes by default
-// costs four times what the budget sets aside for a key; it is let through, so
-// that a store of many keys can be unlocked whole, and more is asked of the
-// budget.
-type allowance struct{ limits.Spender }
-
-func (a allowance) Derive(iterations int64, blocks int) error {
-	if iterations >= 1 && iterations <= defaultIterations && blocks <= 2 {
-		return nil
-	}
-	return a.Spender.Derive(iterations, blocks)
-}

@@ -23,42 +23,42 @@ var oidSun = asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 42, 2, 17, 1, 1}
 // newPrivateKey wraps the DER of an EncryptedPrivateKeyInfo (RFC 5208 section
 // 6) without opening it. Besides the protections of the JDK's own stores, those
 // of PKCS#8 are opened.
-func newPrivateKey(protected []byte, budget *limits.Budget) *entry.PrivateKey {
+func newPrivateKey(protected []byte) *entry.PrivateKey {
 	k := &entry.PrivateKey{Protected: protected, Encrypted: true}
 	oid, params, encrypted, ok := splitEncrypted(protected)
 	switch {
 	case !ok:
 		k.Protection = "unreadable"
-		k.Open = neverOpens(fmt.Errorf("no EncryptedPrivateKeyInfo: %w", trustkeep.ErrCorrupt))
+		k.Unlock = neverOpens(fmt.Errorf("no EncryptedPrivateKeyInfo: %w", trustkeep.ErrCorrupt))
 	case oid.Equal(oidSun):
 		k.Protection = nameSun
-		k.Open = func(password []byte) ([]byte, error) { return named(openSun(encrypted, password)) }
+		k.Unlock = func(password []byte, _ limits.Spender) ([]byte, error) { return named(openSun(encrypted, password)) }
 	case oid.Equal(oidTripleDES):
 		scheme, err := parseTripleDES(params)
 		if err != nil {
 			k.Protection = nameTripleDES
-			k.Open = neverOpens(err)
+			k.Unlock = neverOpens(err)
 			break
 		}
 		k.Protection = scheme.String()
-		spend := allowance{budget.Tab()}
-		k.Open = func(password []byte) ([]byte, error) { return named(openTripleDES(scheme, encrypted, password, spend)) }
+		k.Unlock = func(password []byte, spend limits.Spender) ([]byte, error) {
+			return named(openTripleDES(scheme, encrypted, password, spend))
+		}
 	default:
 		e, err := pkcs8.Parse(protected)
 		if err != nil {
 			k.Protection = oid.String()
-			k.Open = neverOpens(err)
+			k.Unlock = neverOpens(err)
 			break
 		}
 		k.Protection = e.Scheme.String()
-		spend := budget.Tab()
-		k.Open = func(password []byte) ([]byte, error) { return named(e.Decrypt(password, spend)) }
+		k.Unlock = func(password []byte, spend limits.Spender) ([]byte, error) { return named(e.Decrypt(password, spend)) }
 	}
 	return k
 }
 
-func neverOpens(err error) func([]byte) ([]byte, error) {
-	return func([]byte) ([]byte, error) { return named(nil, err) }
+func neverOpens(err error) func([]byte, limits.Spender) ([]byte, error) {
+	return func([]byte, limits.Spender) ([]byte, error) { return named(nil, err) }
 }
 
 // named puts the package's name before the error of opening a key.

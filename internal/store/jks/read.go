@@ -123,7 +123,7 @@ func fold(alias string) string {
 
 func (d *decoder) key(e *entry.Entry) error {
 	e.Kind = entry.Key
-	e.Key = newPrivateKey(d.Block(), d.budget)
+	e.Key = newPrivateKey(d.Block())
 	n := d.Count(minCertificate)
 	if d.Err() != nil {
 		return d.Err()

@@ -22,27 +22,27 @@ func (d *decoder) secret(e *entry.Entry) error {
 		return fmt.Errorf("class %s is no sealed key: %w", object.class, trustkeep.ErrUnsupported)
 	}
 	e.Kind = entry.Secret
-	e.Key = newSecretKey(object, d.Bytes(n), d.budget)
+	e.Key = newSecretKey(object, d.Bytes(n))
 	return nil
 }
 
-func newSecretKey(sealed *javaObject, protected []byte, budget *limits.Budget) *entry.PrivateKey {
+func newSecretKey(sealed *javaObject, protected []byte) *entry.PrivateKey {
 	k := &entry.PrivateKey{Protected: protected, Encrypted: true}
 	algorithm := sealed.text("sealAlg")
 	if algorithm != nameTripleDES {
 		k.Protection = trustkeep.Printable(algorithm)
-		k.Open = neverOpens(fmt.Errorf("sealed with %q: %w", k.Protection, trustkeep.ErrUnsupported))
+		k.Unlock = neverOpens(fmt.Errorf("sealed with %q: %w", k.Protection, trustkeep.ErrUnsupported))
 		return k
 	}
 	scheme, err := parseTripleDES(sealed.bytes("encodedParams"))
 	if err != nil {
 		k.Protection = nameTripleDES
-		k.Open = neverOpens(err)
+		k.Unlock = neverOpens(err)
 		return k
 	}
 	k.Protection = scheme.String()
-	content, spend := sealed.bytes("encryptedContent"), allowance{budget.Tab()}
-	k.Open = func(password []byte) ([]byte, error) {
+	content := sealed.bytes("encryptedContent")
+	k.Unlock = func(password []byte, spend limits.Spender) ([]byte, error) {
 		name, key, err := openSecret(scheme, content, password, spend)
 		if err == nil {
 			k.LearnAlgorithm(name)

@@ -13,24 +13,23 @@ import (
 
 const magic = "openssh-key-v1\x00"
 
-// file is the outer structure of PROTOCOL.key section 1. It is read before
-// package ssh sees the data, so that every length and the cost of the key
-// derivation are known to be bounded.
+// file is the outer structure of PROTOCOL.key section 1.
 type file struct {
-	data    []byte // all of it
 	cipher  string
 	kdf     string
 	rounds  uint32 // of bcrypt
+	salt    []byte // likewise
 	public  []byte // SSH public key
 	keyType string // of the public key
 	private []byte // section 3, encrypted unless kdf is "none"
+	tag     []byte // of a cipher that authenticates
 }
 
 // maxName bounds the names of ciphers and keys.
 const maxName = 64
 
 func parse(data []byte) (*file, error) {
-	f := &file{data: data}
+	f := new(file)
 	in := cryptobyte.String(data)
 	var prefix, cipher, kdf, options, public, private, keyType []byte
 	var keys uint32
@@ -46,6 +45,7 @@ func parse(data []byte) (*file, error) {
 		!in.Empty() && (len(in) != tagSize || !isAEAD(string(cipher))) {
 		return nil, corrupt("key")
 	}
+	f.tag = in
 	blob := cryptobyte.String(public)
 	if !readString(&blob, &keyType) || len(keyType) > maxName {
 		return nil, corrupt("public key")
@@ -60,6 +60,7 @@ func parse(data []byte) (*file, error) {
 		if !readString(&opts, &salt) || !opts.ReadUint32(&f.rounds) || !opts.Empty() || len(salt) == 0 || f.rounds == 0 {
 			return nil, corrupt("parameters of bcrypt")
 		}
+		f.salt = salt
 	}
 	return f, nil
 }
@@ -85,7 +86,7 @@ func (f *file) publicKey() crypto.PublicKey {
 	return nil
 }
 
-// plainKey is the private part of an unencrypted key.
+// plainKey is the private part of a key.
 type plainKey struct {
 	fields  [][]byte
 	comment string
@@ -107,10 +108,10 @@ func fieldsOf(keyType string) (n int, ok bool) {
 	return 0, false
 }
 
-// plain reads the private part of a key that is not encrypted. Of a type that
+// plain reads the private part of a key after it was decrypted. Of a type that
 // is not known it reads nothing.
-func (f *file) plain() (p plainKey, err error) {
-	in := cryptobyte.String(f.private)
+func (f *file) plain(private []byte) (p plainKey, err error) {
+	in := cryptobyte.String(private)
 	var check1, check2 uint32
 	var keyType, comment []byte
 	if !in.ReadUint32(&check1) || !in.ReadUint32(&check2) || check1 != check2 ||

@@ -12,11 +12,21 @@ import (
 )
 
 func chargePBKDF2(iterations int64, id crypto.Hash, key int, spend limits.Spender) error {
-	n := blocks(key, id.Size())
+	return spend.Derive(iterations, blocks(key, id.Size())*weight(id))
+}
+
+// weight is what an HMAC costs, in those of SHA-256.
+func weight(id crypto.Hash) int {
 	if id.Size() > 32 || id == crypto.SHA512_224 || id == crypto.SHA512_256 {
-		n *= 2 // the 64-bit hashes cost twice as much and more
+		return 5 // the 64-bit hashes, which processors have no instructions for
 	}
-	return spend.Derive(iterations, n)
+	return 1
+}
+
+// chargePKCS12 asks for the cost of the derivation of RFC 7292 appendix B, which
+// hashes once where HMAC compresses twice, and without the detour of HMAC.
+func chargePKCS12(iterations int64, id crypto.Hash, blocks int, spend limits.Spender) error {
+	return spend.Derive(iterations, (blocks+2)/3*weight(id))
 }
 
 // chargeScrypt asks for the 128 N r bytes that scrypt fills and the 4 N r p
@@ -36,8 +46,8 @@ func (p Params) chargeScrypt(spend limits.Spender) error {
 	return spend.Derive(4*p.N*p.R, int(p.P))
 }
 
-func (p Params) scrypt(password, salt []byte, key int) ([]byte, error) {
-	out, err := scrypt.Key(password, salt, int(p.N), int(p.R), int(p.P), key)
+func (p Params) scrypt(password, salt []byte, key int, spend limits.Spender) (out []byte, err error) {
+	spend.Alone(func() { out, err = scrypt.Key(password, salt, int(p.N), int(p.R), int(p.P), key) })
 	if err != nil {
 		return nil, fmt.Errorf("%w: %v", trustkeep.ErrCorrupt, err)
 	}

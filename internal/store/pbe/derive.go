@@ -14,7 +14,7 @@ func DeriveKeyIV(hash crypto.Hash, password, salt []byte, iterations int64, keyL
 		return nil, nil, err
 	}
 	size := hash.Size()
-	if err := spend.Derive(iterations, blocks(keyLength, size)+blocks(ivLength, size)); err != nil {
+	if err := chargePKCS12(iterations, hash, blocks(keyLength, size)+blocks(ivLength, size), spend); err != nil {
 		return nil, nil, err
 	}
 	encoded := bmpPassword(password)

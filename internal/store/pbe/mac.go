@@ -169,7 +169,7 @@ func (p MACParams) derive(password, salt []byte, spend limits.Spender) ([]byte, 
 	case PBKDF2:
 		return kdf.pbkdf2(password, salt, n)
 	case Scrypt:
-		return kdf.scrypt(password, salt, n)
+		return kdf.scrypt(password, salt, n, spend)
 	}
 	return nil, fmt.Errorf("key derivation function %d: %w", p.KDF, trustkeep.ErrUnsupported)
 }

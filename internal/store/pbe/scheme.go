@@ -80,7 +80,7 @@ func (p Params) derive(password, salt []byte, spend limits.Spender) ([]byte, err
 	case PBKDF2:
 		return p.pbkdf2(password, salt, key)
 	case Scrypt:
-		return p.scrypt(password, salt, key)
+		return p.scrypt(password, salt, key, spend)
 	}
 	return nil, fmt.Errorf("key derivation function %d: %w", p.KDF, trustkeep.ErrUnsupported)
 }
@@ -97,7 +97,7 @@ func (p Params) charge(key, iv int, spend limits.Spender) error {
 	switch p.KDF {
 	case PKCS12:
 		size := p.Hash.Size()
-		return spend.Derive(p.Iterations, blocks(key, size)+blocks(iv, size))
+		return chargePKCS12(p.Iterations, p.Hash, blocks(key, size)+blocks(iv, size), spend)
 	case PBKDF1:
 		return spend.Derive(p.Iterations, 1)
 	case PBKDF2:

@@ -11,6 +11,7 @@ import (
 	tag "golang.org/x/crypto/cryptobyte/asn1"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/limits"
 	"github.com/trustkeep/trustkeep/internal/quickkdf"
 )
 
@@ -60,22 +61,13 @@ const gcmTag = 16
 // Seal encrypts plain under the password. A scheme made by NewScheme must be
 // used once: its initialisation vector is part of it.
 func (s *Scheme) Seal(plain, password []byte) ([]byte, error) {
-	derived, err := s.Derive(password, Unlimited{})
+	derived, err := s.Derive(password, limits.Unlimited{})
 	if err != nil {
 		return nil, err
 	}
 	defer clear(derived)
 	return s.SealWith(derived, plain)
 }
-
-// Unlimited is the Spender of a writer, whose caller chose the cost.
-type Unlimited struct{}
-
-// Derive allows everything.
-func (Unlimited) Derive(int64, int) error { return nil }
-
-// Memory allows everything.
-func (Unlimited) Memory(int64) error { return nil }
 
 // check refuses what Marshal cannot express or Derive cannot do.
 func (p Params) check() error {

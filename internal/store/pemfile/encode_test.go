@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/limits"
 	"github.com/trustkeep/trustkeep/internal/store/entry"
 	"github.com/trustkeep/trustkeep/internal/testpki"
 	"github.com/trustkeep/trustkeep/internal/testtool"
@@ -107,7 +108,7 @@ func TestNotes(t *testing.T) {
 		chain = append(chain, entry.NewCertificate(der))
 	}
 	chain[1].Label = "label of the issuer"
-	key := &entry.PrivateKey{Open: func([]byte) ([]byte, error) { return id.PKCS8(), nil }}
+	key := &entry.PrivateKey{Unlock: func([]byte, limits.Spender) ([]byte, error) { return id.PKCS8(), nil }}
 	s.Entries = append(s.Entries, &entry.Entry{Kind: entry.Key, Alias: "Key", Key: key, Chain: chain, Created: created})
 	for _, password := range []string{none, "secret"} {
 		next := options(password).Password

@@ -11,6 +11,7 @@ import (
 
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/internal/fips"
+	"github.com/trustkeep/trustkeep/internal/limits"
 	"github.com/trustkeep/trustkeep/internal/store/entry"
 	"github.com/trustkeep/trustkeep/internal/store/pkcs8"
 )
@@ -60,7 +61,7 @@ func (b *block) legacyKey(ciphertext []byte) (*entry.PrivateKey, error) {
 		}
 		return &entry.PrivateKey{
 			Encrypted: true, Protection: "PEM " + c.name + " MD5 1", Algorithm: labelAlgorithm(b.label),
-			Open: func(password []byte) ([]byte, error) {
+			Unlock: func(password []byte, _ limits.Spender) ([]byte, error) {
 				if password == nil {
 					return nil, pkcs8.ErrNoPassword
 				}
@@ -80,7 +81,7 @@ func (b *block) legacyKey(ciphertext []byte) (*entry.PrivateKey, error) {
 	unknown := fmt.Errorf("pemfile: encryption with %q: %w", trustkeep.Printable(name), trustkeep.ErrUnsupported)
 	return &entry.PrivateKey{
 		Encrypted: true, Protection: "unknown",
-		Open: func([]byte) ([]byte, error) { return nil, unknown },
+		Unlock: func([]byte, limits.Spender) ([]byte, error) { return nil, unknown },
 	}, nil
 }
 

@@ -19,7 +19,7 @@ func (r *reader) unlock() error {
 		case e.Key.Encrypted:
 			locked = append(locked, e)
 		case r.opts.Unlock:
-			e.Key.Opened, e.Key.OpenErr = e.Key.Open(nil)
+			e.Key.Opened, e.Key.OpenErr = e.Key.Unlock(nil, r.opts.Budget)
 		}
 	}
 	if len(locked) == 0 || r.opts.Password == nil && !r.opts.Unlock {
@@ -57,9 +57,11 @@ func (r *reader) unlock() error {
 // open opens an encrypted key and keeps what the pairing and Unlock need.
 func (r *reader) open(e *entry.Entry) error {
 	k := e.Key
-	der, err := k.Open(r.opts.Password)
+	der, err := k.Unlock(r.opts.Password, r.opts.Budget)
 	if err == nil {
-		k.PublicKeyInfo = pkcs8.PublicKeyInfo(der)
+		k.PublicKeyInfo, err = pkcs8.PublicKeyInfo(der, r.opts.Budget)
+	}
+	if err == nil {
 		if k.Algorithm, err = pkcs8.Describe(der); err != nil {
 			k.Algorithm, err = "", nil
 		}

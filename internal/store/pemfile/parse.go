@@ -199,7 +199,7 @@ func (r *reader) addKey(b *block, der []byte) error {
 	case b.isLegacyEncrypted():
 		key, err = b.legacyKey(der)
 	case b.label == openssh.Label:
-		key, alias, err = openssh.NewKey(der, r.opts.Budget)
+		key, alias, err = openssh.NewKey(der)
 	default:
 		key, err = pkcs8.NewKey(der, r.opts.Budget)
 	}

@@ -9,6 +9,7 @@ import (
 	"strconv"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/limits"
 	"github.com/trustkeep/trustkeep/internal/store/entry"
 	"github.com/trustkeep/trustkeep/internal/store/pbe"
 	"github.com/trustkeep/trustkeep/internal/store/pkcs8"
@@ -50,7 +51,7 @@ func (b *bags) append(more *bags) {
 
 // assemble pairs and names the entries. password opens keys that nothing but
 // their public keys links to a certificate.
-func (b *bags) assemble(password []byte) (*entry.Store, error) {
+func (b *bags) assemble(password []byte, spend limits.Spender) (*entry.Store, error) {
 	numberUnnamed(b.entries)
 	var keys, certs, others []*entry.Entry
 	for _, e := range b.entries {
@@ -64,7 +65,7 @@ func (b *bags) assemble(password []byte) (*entry.Store, error) {
 		}
 	}
 	certs = collapse(certs)
-	if err := learnPublicKeys(entry.ToBeOpened(keys, certs), password); err != nil {
+	if err := learnPublicKeys(entry.ToBeOpened(keys, certs), password, spend); err != nil {
 		return nil, err
 	}
 	s := &entry.Store{Format: entry.PKCS12}
@@ -96,12 +97,14 @@ func (b *bags) assemble(password []byte) (*entry.Store, error) {
 // learnPublicKeys opens keys for their public halves, on the cores there are. One
 // that the password does not open does without. That the budget does not allow for
 // it is an error: without, keys would lose their certificates in silence.
-func learnPublicKeys(keys []*entry.Entry, password []byte) error {
+func learnPublicKeys(keys []*entry.Entry, password []byte, spend limits.Spender) error {
 	errs := make([]error, len(keys))
 	entry.Parallel(len(keys), func(i int) {
-		plain, err := keys[i].Key.Open(password)
+		plain, err := keys[i].Key.Unlock(password, spend)
+		if err == nil {
+			keys[i].Key.PublicKeyInfo, err = pkcs8.PublicKeyInfo(plain, spend)
+		}
 		errs[i] = err
-		keys[i].Key.PublicKeyInfo = pkcs8.PublicKeyInfo(plain)
 		clear(plain)
 	})
 	for _, err := range errs {

@@ -8,6 +8,7 @@ import (
 
 	"software.sslmate.com/src/go-pkcs12"
 
+	"github.com/trustkeep/trustkeep/internal/limits"
 	"github.com/trustkeep/trustkeep/internal/store/entry"
 	"github.com/trustkeep/trustkeep/internal/store/pkcs8"
 	"github.com/trustkeep/trustkeep/internal/testpki"
@@ -41,7 +42,7 @@ func useAll(s *entry.Store) error {
 			if e.Key.OpenErr != nil {
 				return e.Key.OpenErr
 			}
-			if _, err := pkcs8.ParseKey(e.Key.Opened); err != nil {
+			if _, err := pkcs8.ParseKey(e.Key.Opened, limits.Unlimited{}); err != nil {
 				return err
 			}
 		}

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/limits"
 	"github.com/trustkeep/trustkeep/internal/store/entry"
 	"github.com/trustkeep/trustkeep/internal/store/pbe"
 )
@@ -123,13 +124,13 @@ func (w *writer) draw() (err error) {
 		if w.certScheme, err = w.profile.Certs.NewScheme(w.opts.Rand); err != nil {
 			return err
 		}
-		w.crew.do(func() { w.certKey, w.certErr = w.certScheme.Derive(password, pbe.Unlimited{}) })
+		w.crew.do(func() { w.certKey, w.certErr = w.certScheme.Derive(password, limits.Unlimited{}) })
 	}
 	if w.profile.MAC != (pbe.MACParams{}) {
 		if w.mac, err = w.profile.MAC.NewMAC(w.opts.Rand); err != nil {
 			return err
 		}
-		w.crew.do(func() { w.macKey, w.macErr = w.mac.Derive(password, pbe.Unlimited{}) })
+		w.crew.do(func() { w.macKey, w.macErr = w.mac.Derive(password, limits.Unlimited{}) })
 	}
 	return nil
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/limits"
 	"github.com/trustkeep/trustkeep/internal/store/entry"
 	"github.com/trustkeep/trustkeep/internal/store/pbe"
 	"github.com/trustkeep/trustkeep/internal/testpki"
@@ -337,7 +338,7 @@ func newStore(t testing.TB, keys, trusted int) *entry.Store {
 		id := pki.Server("localhost")
 		e := &entry.Entry{Kind: entry.Key, Alias: "key" + string(rune('a'+i%26)) + strings.Repeat("x", i/26)}
 		plain := id.PKCS8()
-		e.Key = &entry.PrivateKey{Protected: plain, Open: func([]byte) ([]byte, error) { return bytes.Clone(plain), nil }}
+		e.Key = &entry.PrivateKey{Protected: plain, Unlock: func([]byte, limits.Spender) ([]byte, error) { return bytes.Clone(plain), nil }}
 		for _, der := range id.DERChain() {
 			e.Chain = append(e.Chain, entry.NewCertificate(der))
 		}

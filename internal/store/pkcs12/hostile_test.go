@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"runtime"
 	"strings"
@@ -283,7 +284,8 @@ func TestUnnamedAreNumbered(t *testing.T) {
 	}
 }
 
-// Limits are of the file, not of the bag, and every key found raises them.
+// Limits are of the operation, not of the bag: one for reading a store, with its keys
+// if they are to be unlocked, and one for each key that is opened later.
 func TestOneBudgetForAll(t *testing.T) {
 	p := Modern()
 	p.MAC.Iterations, p.Certs.Iterations, p.Keys.Iterations = 100, 100, 100
@@ -293,15 +295,28 @@ func TestOneBudgetForAll(t *testing.T) {
 		t.Errorf("MAC and safe over the limit: %v", err)
 	}
 	store := encoded(t, newStore(t, 3, 0), p, writeOptions("", "x"))
-	opts.Budget = limits.New(trustkeep.Limits{MaxIterations: 200})
-	opts.Unlock = true
-	s, err := Parse(store, opts)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, e := range s.Entries {
-		if e.Key.OpenErr != nil {
-			t.Errorf("%s: %v", e.Alias, e.Key.OpenErr)
+	for limit, wantOpen := range map[int]int{200: 0, 350: 1, 499: 2, 500: 3} {
+		opts.Budget = limits.New(trustkeep.Limits{MaxIterations: limit})
+		opts.Unlock = true
+		s, err := Parse(store, opts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		open := 0
+		for _, e := range s.Entries {
+			switch {
+			case e.Key.OpenErr == nil:
+				open++
+			case !errors.Is(e.Key.OpenErr, trustkeep.ErrLimit) || !strings.Contains(e.Key.OpenErr.Error(), fmt.Sprintf("of %d (Limits.MaxIterations)", limit)):
+				t.Errorf("%s: %v", e.Alias, e.Key.OpenErr)
+			}
+			e.Key.Limits = trustkeep.Limits{MaxIterations: 100}
+			if _, err := e.Key.Open([]byte("x")); err != nil {
+				t.Errorf("%s, later: %v", e.Alias, err)
+			}
+		}
+		if open != wantOpen {
+			t.Errorf("%d iterations: %d keys are open, want %d", limit, open, wantOpen)
 		}
 	}
 }
@@ -463,7 +478,7 @@ func withMAC(file []byte, params pbe.MACParams) []byte {
 	if err != nil {
 		return file
 	}
-	key, err := m.Derive([]byte("changeit"), pbe.Unlimited{})
+	key, err := m.Derive([]byte("changeit"), limits.Unlimited{})
 	if err != nil {
 		return file
 	}

@@ -24,7 +24,7 @@ func (r *reader) shroudedKey(der []byte, kind entry.Kind, out *bags) (*entry.Pri
 	if errors.Is(err, trustkeep.ErrUnsupported) {
 		return &entry.PrivateKey{
 			Protected: der, Encrypted: true, Protection: "unknown", OpenErr: err,
-			Open: func([]byte) ([]byte, error) { return nil, err },
+			Unlock: func([]byte, limits.Spender) ([]byte, error) { return nil, err },
 		}, nil
 	}
 	if err != nil {
@@ -34,17 +34,16 @@ func (r *reader) shroudedKey(der []byte, kind entry.Kind, out *bags) (*entry.Pri
 		out.keys = encrypted.Scheme.Params()
 	}
 	key := &entry.PrivateKey{Protected: der, Encrypted: true, Protection: encrypted.Scheme.String()}
-	tab := r.opts.Budget.Tab()
-	key.Open = func(password []byte) ([]byte, error) {
+	key.Unlock = func(password []byte, spend limits.Spender) ([]byte, error) {
 		var once derivations
 		defer once.wipe()
-		return openKey(key, kind, encrypted, &once, candidates(password), 0, tab)
+		return openKey(key, kind, encrypted, &once, candidates(password), 0, spend)
 	}
 	if r.opts.Unlock {
 		r.crew.do(func() {
-			key.Opened, key.OpenErr = openKey(key, kind, encrypted, &r.derivations, r.passwords, r.password, tab)
-			if kind == entry.Key {
-				key.PublicKeyInfo = pkcs8.PublicKeyInfo(key.Opened)
+			key.Opened, key.OpenErr = openKey(key, kind, encrypted, &r.derivations, r.passwords, r.password, r.opts.Budget)
+			if kind == entry.Key && key.OpenErr == nil {
+				key.PublicKeyInfo, key.OpenErr = pkcs8.PublicKeyInfo(key.Opened, r.opts.Budget)
 			}
 		})
 	}

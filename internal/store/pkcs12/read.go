@@ -96,7 +96,7 @@ func (r *reader) read(data []byte) (*entry.Store, error) {
 		return nil, err
 	}
 	r.crew.wait()
-	store, err := r.bags.assemble(r.opts.Password)
+	store, err := r.bags.assemble(r.opts.Password, r.opts.Budget)
 	if err != nil {
 		return nil, err
 	}

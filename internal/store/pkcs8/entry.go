@@ -20,39 +20,37 @@ var ErrNoPassword = fmt.Errorf("pkcs8: the key is encrypted and no password was 
 // NewKey makes a PrivateKey of the DER of a private key in any form: encrypted
 // or plain PKCS#8, or one of the older ones that Wrap reads. What can be told
 // without the password is filled in; Protected is der, which must not change
-// afterwards. The budget is raised for the key, and what Open costs is charged
-// to it once.
+// afterwards. spend is asked for what a public key costs that has to be computed.
 //
 // The error wraps trustkeep.ErrCorrupt. A key whose encryption is not known is
 // no error; opening it is.
-func NewKey(der []byte, budget *limits.Budget) (*entry.PrivateKey, error) {
+func NewKey(der []byte, spend limits.Spender) (*entry.PrivateKey, error) {
 	if IsPrivateKeyInfo(der) || IsTraditional(der) {
-		return newPlainKey(der)
+		return newPlainKey(der, spend)
 	}
 	e, err := Parse(der)
 	switch {
 	case errors.Is(err, trustkeep.ErrUnsupported):
 		return &entry.PrivateKey{
 			Protected: der, Encrypted: true, Protection: "unknown",
-			Open: func([]byte) ([]byte, error) { return nil, err },
+			Unlock: func([]byte, limits.Spender) ([]byte, error) { return nil, err },
 		}, nil
 	case err != nil:
 		return nil, err
 	}
-	tab := budget.Tab()
 	return &entry.PrivateKey{
 		Protected: der, Encrypted: true, Protection: e.Scheme.String(),
-		Open: func(password []byte) ([]byte, error) {
+		Unlock: func(password []byte, spend limits.Spender) ([]byte, error) {
 			if password == nil {
 				return nil, ErrNoPassword
 			}
-			return e.Decrypt(password, tab)
+			return e.Decrypt(password, spend)
 		},
 	}, nil
 }
 
 // newPlainKey is NewKey for keys that are not encrypted.
-func newPlainKey(der []byte) (*entry.PrivateKey, error) {
+func newPlainKey(der []byte, spend limits.Spender) (*entry.PrivateKey, error) {
 	plain, err := Wrap(der)
 	if err != nil {
 		return nil, err
@@ -61,8 +59,12 @@ func newPlainKey(der []byte) (*entry.PrivateKey, error) {
 	if err != nil {
 		return nil, err
 	}
+	public, err := PublicKeyInfo(plain, spend)
+	if err != nil {
+		return nil, err
+	}
 	return &entry.PrivateKey{
-		Protected: der, Protection: "none", Algorithm: name, PublicKeyInfo: PublicKeyInfo(plain),
-		Open: func([]byte) ([]byte, error) { return append([]byte(nil), plain...), nil },
+		Protected: der, Protection: "none", Algorithm: name, PublicKeyInfo: public,
+		Unlock: func([]byte, limits.Spender) ([]byte, error) { return append([]byte(nil), plain...), nil },
 	}, nil
 }

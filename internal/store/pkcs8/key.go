@@ -11,6 +11,7 @@ import (
 
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/internal/fips"
+	"github.com/trustkeep/trustkeep/internal/limits"
 	"github.com/trustkeep/trustkeep/internal/store/entry"
 )
 
@@ -67,8 +68,9 @@ func parseInfo(der []byte) (*info, error) {
 // ParseKey returns the key in the PrivateKeyInfo der as crypto/x509 does:
 // *rsa.PrivateKey, *ecdsa.PrivateKey, ed25519.PrivateKey or *ecdh.PrivateKey.
 // The error wraps trustkeep.ErrUnsupported for an algorithm, a curve or a size
-// that crypto/x509 does not know or refuses, and trustkeep.ErrCorrupt otherwise.
-func ParseKey(der []byte) (any, error) {
+// that crypto/x509 does not know or refuses, trustkeep.ErrLimit where spend refuses
+// the size of the key, and trustkeep.ErrCorrupt otherwise.
+func ParseKey(der []byte, spend limits.Spender) (any, error) {
 	k, err := parseInfo(der)
 	if err != nil {
 		return nil, err
@@ -79,6 +81,14 @@ func ParseKey(der []byte) (any, error) {
 	}
 	if !k.standard() {
 		return nil, fmt.Errorf("pkcs8: %s key: %w", name, trustkeep.ErrUnsupported)
+	}
+	if err := k.charge(spend); err != nil {
+		return nil, fmt.Errorf("pkcs8: %s key: %w", name, err)
+	}
+	if k.oid.Equal(oidEC) {
+		if err := k.checkCurve(); err != nil {
+			return nil, err
+		}
 	}
 	if k.oid.Equal(oidX25519) {
 		if err := fips.Refuse("X25519"); err != nil {
@@ -93,19 +103,15 @@ func ParseKey(der []byte) (any, error) {
 }
 
 // minRSA is the least size of an RSA key that crypto/rsa works with unless
-// GODEBUG says otherwise, maxRSA the greatest that is worth validating: the
-// time for that grows with the third power.
-const (
-	minRSA = 1024
-	maxRSA = 16384
-)
+// GODEBUG says otherwise.
+const minRSA = 1024
 
 // standard reports whether crypto/x509 knows keys of that algorithm.
 func (k *info) standard() bool {
 	switch {
 	case k.oid.Equal(oidRSA):
 		n, _, err := k.rsaPublic()
-		return err == nil && bitLen(n) >= minRSA && bitLen(n) <= maxRSA
+		return err == nil && bitLen(n) >= minRSA
 	case k.oid.Equal(oidEC):
 		_, ok, _ := k.curve()
 		return ok
@@ -117,12 +123,37 @@ func (k *info) standard() bool {
 // 4.1.2.7) that belongs to the PrivateKeyInfo der, or nil where the key does
 // not tell. It is taken from the key as written and not computed where
 // possible, also for algorithms that crypto/x509 does not know, and therefore
-// good for finding a certificate but no proof that the key matches it.
-func PublicKeyInfo(der []byte) []byte {
+// good for finding a certificate but no proof that the key matches it. The error
+// is that of spend, which is asked where it has to be computed.
+func PublicKeyInfo(der []byte, spend limits.Spender) ([]byte, error) {
 	k, err := parseInfo(der)
 	if err != nil {
-		return nil
+		return nil, nil
 	}
+	if public := k.writtenPublic(); public != nil {
+		return public, nil
+	}
+	if k.oid.Equal(oidRSA) || k.oid.Equal(oidPSS) || !k.standard() {
+		return nil, nil
+	}
+	if err := k.charge(spend); err != nil {
+		return nil, err
+	}
+	if k.oid.Equal(oidEd25519) {
+		if seed, ok := k.octets(); ok && len(seed) == ed25519.SeedSize {
+			return k.publicKeyInfo(ed25519.NewKeyFromSeed(seed).Public().(ed25519.PublicKey)), nil
+		}
+		return nil, nil
+	}
+	key, err := x509.ParsePKCS8PrivateKey(der)
+	if err != nil {
+		return nil, nil
+	}
+	return entry.PublicKeyInfo(key), nil
+}
+
+// writtenPublic is PublicKeyInfo as far as the key has it, else nil.
+func (k *info) writtenPublic() []byte {
 	switch {
 	case k.oid.Equal(oidRSA), k.oid.Equal(oidPSS):
 		n, e, err := k.rsaPublic()
@@ -143,23 +174,11 @@ func PublicKeyInfo(der []byte) []byte {
 		if public := k.ecPublic(); public != nil {
 			return k.publicKeyInfo(public)
 		}
-	case k.oid.Equal(oidEd25519):
-		if seed, ok := k.octets(); ok && len(seed) == ed25519.SeedSize {
-			return k.publicKeyInfo(ed25519.NewKeyFromSeed(seed).Public().(ed25519.PublicKey))
-		}
-		return nil
 	}
-	if k.public != nil {
+	if k.public != nil && !k.oid.Equal(oidEd25519) {
 		return k.publicKeyInfo(k.public)
 	}
-	if !k.standard() {
-		return nil
-	}
-	key, err := x509.ParsePKCS8PrivateKey(der)
-	if err != nil {
-		return nil
-	}
-	return entry.PublicKeyInfo(key)
+	return nil
 }
 
 // publicKeyInfo puts a SubjectPublicKeyInfo together: its AlgorithmIdentifier

@@ -76,7 +76,7 @@ func TestDescribeAndParseKey(t *testing.T) {
 			if IsTraditional(der) == IsPrivateKeyInfo(der) {
 				t.Error("both or neither of the forms")
 			}
-			key, err := ParseKey(info)
+			key, err := ParseKey(info, limits.Unlimited{})
 			if !test.standard {
 				if !errors.Is(err, trustkeep.ErrUnsupported) || errors.Is(err, trustkeep.ErrCorrupt) {
 					t.Errorf("parsed: %v", err)
@@ -86,7 +86,7 @@ func TestDescribeAndParseKey(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got, want := PublicKeyInfo(info), entry.PublicKeyInfo(key); want == nil || !bytes.Equal(got, want) {
+			if got, want := publicKeyInfo(info), entry.PublicKeyInfo(key); want == nil || !bytes.Equal(got, want) {
 				t.Errorf("public key read %x, computed %x", got, want)
 			}
 		})
@@ -119,7 +119,7 @@ func TestDescribeByIdentifier(t *testing.T) {
 		if got, err := Describe(info(test.oid...)); err != nil || got != test.want {
 			t.Errorf("got %q, %v, want %q", got, err, test.want)
 		}
-		if _, err := ParseKey(info(test.oid...)); !errors.Is(err, trustkeep.ErrUnsupported) {
+		if _, err := ParseKey(info(test.oid...), limits.Unlimited{}); !errors.Is(err, trustkeep.ErrUnsupported) {
 			t.Errorf("%s: %v", test.want, err)
 		}
 	}
@@ -138,8 +138,8 @@ func TestMalformedKeys(t *testing.T) {
 			changed[n] ^= 0xff
 			info, err := Wrap(changed)
 			if err == nil {
-				_, err = ParseKey(info)
-				PublicKeyInfo(info)
+				_, err = ParseKey(info, limits.Unlimited{})
+				publicKeyInfo(info)
 			}
 			if err != nil && !errors.Is(err, trustkeep.ErrCorrupt) && !errors.Is(err, trustkeep.ErrUnsupported) {
 				t.Errorf("%s: octet %d: %v", name, n, err)
@@ -181,8 +181,8 @@ func FuzzPKCS8(f *testing.F) {
 			t.Fatalf("opened to %x", info)
 		}
 		Describe(info)
-		ParseKey(info)
-		if public := PublicKeyInfo(info); public != nil {
+		ParseKey(info, limits.Unlimited{})
+		if public := publicKeyInfo(info); public != nil {
 			x509.ParsePKIXPublicKey(public)
 		}
 	})
@@ -231,4 +231,12 @@ func TestBudget(t *testing.T) {
 			t.Errorf("32,767 iterations: %v", err)
 		}
 	}
+}
+
+func publicKeyInfo(info []byte) []byte {
+	public, err := PublicKeyInfo(info, limits.Unlimited{})
+	if err != nil {
+		panic(err)
+	}
+	return public
 }
