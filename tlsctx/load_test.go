@@ -60,8 +60,12 @@ func TestSwapsUnderLoad(t *testing.T) {
 	}
 	for i := range *loadClients {
 		b := tlsctx.Builder{Trusted: trust, Identity: own, ServerName: host, Clock: pkis[0].Now}
-		if i%2 == 1 {
+		switch i % 3 {
+		case 1:
 			b.Allow = truststore.JavaHTTPS() // the way of our own verification
+		case 2: // on top of crypto/tls
+			b.Revocation = new(revoker)
+			b.Authorize = func(context.Context, tlsctx.Peer) error { return nil }
 		}
 		if i%4 > 1 {
 			b.Revocation = unknowing

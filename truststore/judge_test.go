@@ -96,6 +96,10 @@ func TestJudge(t *testing.T) {
 			t.Errorf("%s: %v", c.name, err)
 		}
 	}
+	// No path is built: there would be none.
+	if v, err := both.Judge(certs(leaf.Cert), [][]*x509.Certificate{short}, ask); err != nil || !v.Anchor.Equal(other.Root.Cert) {
+		t.Errorf("judged by another path than the verified one: %v, %v", v, err)
+	}
 	for name, verified := range map[string][][]*x509.Certificate{"nothing": nil, "empty": {}} {
 		if _, err := both.Judge(presented, verified, ask); !errors.Is(err, trustkeep.ErrInvalid) {
 			t.Errorf("%s verified: %v", name, err)
