@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"testing"
 
@@ -111,7 +112,7 @@ func TestPolicyIsThatOfWhatIsDialled(t *testing.T) {
 	}}
 	routes := new(tlsctx.Routes)
 	for _, p := range append(patterns, "*") {
-		must(t, destinations.Set(p, tlsctx.Builder{Trusted: asked{store(pki.Root), p, &chosen}, Clock: pki.Now}))
+		must(t, destinations.Set(p, tlsctx.Builder{Trusted: asked{store(pki.Root), p, &chosen}, Clock: pki.Now, CurvePreferences: []tls.CurveID{tls.X25519}}))
 		if p != "*" {
 			must(t, routes.Set(p, identity(pki.Client(p))))
 		}
@@ -241,4 +242,45 @@ func TestDialerMapsHosts(t *testing.T) {
 		t.Fatalf("%s: %v", dialled, err)
 	}
 	conn.Close()
+}
+
+// TestTransportMapsHosts: net/http gets the mapped host, for a proxy too, while the response is
+// to the request as it was.
+func TestTransportMapsHosts(t *testing.T) {
+	pki := testpki.New(t, testpki.Options{})
+	const spelled, ascii = "B\u00dc\u00adcher\u3002example", "xn--bcher-kva.example"
+	site := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, r.Host) }))
+	site.Listener = tls.NewListener(site.Listener, mustServer(t, tlsctx.Builder{Identity: identity(pki.Server(ascii)), Clock: pki.Now, NextProtos: []string{"http/1.1"}}))
+	site.Start()
+	defer site.Close()
+	b := tlsctx.Builder{Trusted: store(pki.Root), Clock: pki.Now}
+	transport, err := b.Transport(&http.Transport{DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, network, site.Listener.Addr().String())
+	}})
+	must(t, err)
+	defer transport.CloseIdleConnections()
+	request, err := http.NewRequest(http.MethodGet, "https://"+spelled+":443/path", nil)
+	must(t, err)
+	response, err := transport.RoundTrip(request)
+	must(t, err)
+	defer response.Body.Close()
+	if body, err := io.ReadAll(response.Body); err != nil || string(body) != ascii+":443" || response.Request != request || request.URL.Hostname() != spelled {
+		t.Errorf("%s, %v, %s", body, response.Request == request, request.URL)
+	}
+
+	errNoProxy := errors.New("no proxy")
+	var chosen, at string
+	destinations := new(tlsctx.Destinations)
+	for _, p := range []string{ascii, "*"} {
+		own := b
+		own.Trusted = asked{store(pki.Root), p, &chosen}
+		must(t, destinations.Set(p, own))
+	}
+	_, err = destinations.Transport(&http.Transport{Proxy: func(r *http.Request) (*url.URL, error) {
+		at = r.URL.Host
+		return nil, errNoProxy
+	}}).RoundTrip(request)
+	if !errors.Is(err, errNoProxy) || at != ascii+":443" || chosen != ascii {
+		t.Errorf("the proxy is asked for %q under the policy of %q: %v", at, chosen, err)
+	}
 }

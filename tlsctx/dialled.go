@@ -96,8 +96,8 @@ func asciiAddress(address string) (string, error) {
 }
 
 // asciiRequest returns the request with a URL whose host is in ASCII, so that net/http, which
-// brings a copy of the mapping of its own, has nothing left to map. The Host header of both is
-// the same.
+// brings a copy of the mapping of its own, has nothing left to map. So does its Host, which
+// net/http maps by other rules than the URL's, to a name that the server does not have.
 func asciiRequest(r *http.Request) (*http.Request, error) {
 	if r.URL == nil || isASCII(r.URL.Host) {
 		return r, nil
@@ -113,5 +113,14 @@ func asciiRequest(r *http.Request) (*http.Request, error) {
 	u.Host = host
 	r = r.WithContext(r.Context()) // a copy
 	r.URL = &u
+	if !isASCII(r.Host) {
+		if host, port, err := net.SplitHostPort(r.Host); err == nil {
+			if ascii, err := asciiHost(host); err == nil {
+				r.Host = net.JoinHostPort(ascii, port)
+			}
+		} else if ascii, err := asciiHost(r.Host); err == nil {
+			r.Host = ascii
+		}
+	}
 	return r, nil
 }

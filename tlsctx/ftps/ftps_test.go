@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -399,5 +400,32 @@ func must(t *testing.T, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestFTPSByURI: a server without a DNS name is known by its URI, on control and data connections.
+func TestFTPSByURI(t *testing.T) {
+	pki := testpki.New(t, testpki.Options{})
+	const id = "spiffe://domain.example/ftp"
+	svid := pki.Issue(testpki.Request{CommonName: "ftp", Edit: func(c *x509.Certificate) {
+		c.URIs = []*url.URL{{Scheme: "spiffe", Host: "domain.example", Path: "/ftp"}}
+	}})
+	for _, version := range versions {
+		s := newFTPSServer(t, mustServer(t, tlsctx.Builder{Identity: identity(svid), Clock: pki.Now, MaxVersion: version}))
+		trust := store(pki.Root)
+		b := tlsctx.Builder{Trusted: trust, ServerURI: id, Clock: pki.Now}
+		f := s.session(t, b)
+		if u, err := s.upload(t.Context(), f, []byte("x")); err != nil || !u.state.DidResume {
+			t.Errorf("%v, resumed %v", err, u.state.DidResume)
+		}
+		b.ServerURI = id + "2"
+		wrong, err := ftps.New(b, host+":21")
+		must(t, err)
+		raw, err := net.Dial("tcp", s.control.Addr().String())
+		must(t, err)
+		if conn, err := wrong.Control(t.Context(), raw); err == nil {
+			conn.Close()
+			t.Error("accepted under another URI")
+		}
 	}
 }
