@@ -178,7 +178,7 @@ func (m *message) judgeGood(c *signatures.Candidate, k *Key, e *openpgp.Entity, 
 // checkIntended refuses a signature that was made for somebody else and
 // encrypted again to us, RFC 9580 section 5.2.3.36.
 func (m *message) checkIntended(sig *packet.Signature) error {
-	if len(sig.IntendedRecipients) == 0 || m.result.ByPassword {
+	if len(sig.IntendedRecipients) == 0 || m.result.ByPassword || m.result.BySessionKey {
 		return nil
 	}
 	if m.recipient != nil {

@@ -57,6 +57,8 @@ type Result struct {
 	DecryptedWith string
 	// ByPassword reports that a password opened the message.
 	ByPassword bool
+	// BySessionKey reports that a session key of the caller's opened the message.
+	BySessionKey bool
 
 	// FileName and ModTime are hints of the sender. They are not signed, and
 	// FileName may hold anything: never use it as a path.

@@ -61,6 +61,7 @@ func (m *message) openBySessionKey(c *symmetric.Container) (io.ReadCloser, error
 		r, err := c.Open(algorithm, key, true)
 		clear(key)
 		if err == nil {
+			m.result.BySessionKey = true
 			return r, nil
 		}
 	}
