@@ -170,20 +170,8 @@ func (ed *edit) addSubkey(o SubkeyOptions, private []crypto.PrivateKey) error {
 	if err != nil {
 		return err
 	}
-	// Senders choose the subkey that was bound last.
-	bound := made
-	for _, s := range e.Subkeys {
-		for _, b := range s.Bindings {
-			if !b.Packet.CreationTime.Before(bound) {
-				bound = b.Packet.CreationTime.Add(time.Second)
-			}
-		}
-	}
-	if latest := o.Options.now().Add(o.Options.skew()); bound.After(latest) {
-		bound = made
-	}
 	s := &openpgp.Subkey{Primary: e, PublicKey: &part.PublicKey, PrivateKey: part}
-	binding, err := bind(e, s, o.Usage, lifetime, bound, ed.config)
+	binding, err := bind(e, s, o.Usage, lifetime, made, ed.config)
 	if err != nil {
 		return err
 	}

@@ -332,6 +332,22 @@ func TestTenthPassword(t *testing.T) {
 	}
 }
 
+// TestSecondPasswordOfOldCiphers: a wrong password is told from damage with every cipher.
+func TestSecondPasswordOfOldCiphers(t *testing.T) {
+	for _, name := range []string{"gpg-symmetric-CAST5.gpg", "gpg-symmetric-3DES.gpg", "gpg-symmetric-CAST5-no-mdc.gpg"} {
+		for _, list := range [][]string{{"password"}, {"wrong", "password"}, {"wrong", "worse", "password"}} {
+			var out bytes.Buffer
+			d := Decryption{Options: Options{Allow: LegacyMissingMDC}, Passwords: passwords(list...)}
+			if _, err := d.Decrypt(&out, bytes.NewReader(fixture(t, name))); err != nil || out.String() != "hello\n" {
+				t.Errorf("%s %q: %q, %v", name, list, out.String(), err)
+			}
+		}
+		if _, err := (Decryption{Options: Options{Allow: LegacyMissingMDC}, Passwords: passwords("wrong")}).Decrypt(io.Discard, bytes.NewReader(fixture(t, name))); !isSentinel(err, trustkeep.ErrIncorrectPassword) {
+			t.Errorf("%s, wrong password: %v", name, err)
+		}
+	}
+}
+
 // TestChainedEdits: edits within a second do not make subkeys from the future.
 func TestChainedEdits(t *testing.T) {
 	now := time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
@@ -390,4 +406,37 @@ func sealed(t *testing.T, k *Key, packets []byte) []byte {
 		t.Fatal(err)
 	}
 	return out.Bytes()
+}
+
+// TestNewestSubkeyIsChosen: extending an old subkey, or rotating within a second, does not
+// make the old one the newest.
+func TestNewestSubkeyIsChosen(t *testing.T) {
+	now := time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
+	o := Options{Clock: func() time.Time { return now }}
+	for _, p := range []Preset{PresetGnuPG22, PresetRFC9580} {
+		k := newKey(t, GenerateOptions{Preset: p, SigningSubkey: true}, o)
+		var err error
+		for _, s := range k.Info(o).Subkeys {
+			if k, err = k.RotateSubkey(s.Fingerprint, SubkeyOptions{Options: o}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		check := func(when string) {
+			t.Helper()
+			subkeys := k.Info(o).Subkeys
+			message := encrypted(t, Encryption{Options: o, To: []*Key{k}, Signers: []*Key{k}}, []byte("x"))
+			res, err := Decryption{Options: o, Keys: []*Key{k}, Signers: []*Key{k}}.Decrypt(io.Discard, bytes.NewReader(message))
+			if err != nil || res.Recipients[0] != subkeys[2].KeyID || res.Signatures[0].KeyID != subkeys[3].KeyID {
+				t.Errorf("%s, %s: %v, %+v", p, when, err, res)
+			}
+		}
+		check("rotated at once")
+		now = now.Add(time.Hour)
+		for _, s := range k.Info(o).Subkeys[:2] {
+			if k, err = k.SetSubkeyExpiry(s.Fingerprint, now.AddDate(1, 0, 0), o); err != nil {
+				t.Fatal(err)
+			}
+		}
+		check("old ones extended")
+	}
 }

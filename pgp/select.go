@@ -33,7 +33,7 @@ func (k *Key) recipient(cfg Options) (recipient, error) {
 	if err := k.usable(e, cfg, at); err != nil {
 		return recipient{}, err
 	}
-	chosen, err := e.EncryptionKeyWithError(at, pc)
+	chosen, err := newest(e, func(e *openpgp.Entity) (openpgp.Key, error) { return e.EncryptionKeyWithError(at, pc) })
 	if err != nil {
 		return recipient{}, k.whyNot(err, UsageEncrypt, cfg, at)
 	}
@@ -67,6 +67,33 @@ func (k *Key) recipients(cfg Options, all bool) ([]recipient, error) {
 	return out, nil
 }
 
+var errNoKey = errors.New("no key")
+
+// newest chooses the subkey that was made last, as GnuPG does, the last in order of those
+// made at once; of these, a post-quantum one comes first. go-crypto goes by when a subkey was bound last,
+// which extending an old one changes. Whether a subkey will do is for go-crypto to say: it
+// is offered one at a time.
+func newest(e *openpgp.Entity, choose func(*openpgp.Entity) (openpgp.Key, error)) (openpgp.Key, error) {
+	best, err := choose(e)
+	if err != nil || len(e.Subkeys) < 2 {
+		return best, err
+	}
+	var of *openpgp.Subkey
+	for i := range e.Subkeys {
+		s := &e.Subkeys[i]
+		if of != nil && (s.PublicKey.CreationTime.Before(of.PublicKey.CreationTime) ||
+			s.PublicKey.CreationTime.Equal(of.PublicKey.CreationTime) && of.IsPQ() && !s.IsPQ()) {
+			continue
+		}
+		one := *e
+		one.Subkeys = e.Subkeys[i : i+1]
+		if key, err := choose(&one); err == nil && key.PublicKey == s.PublicKey {
+			best, of = key, s
+		}
+	}
+	return best, nil
+}
+
 // CanSign returns nil if the key can sign now, locked or not, else why not. The
 // errors are those of CanEncrypt, and one that wraps ErrNotFound when the key
 // has no private part.
@@ -86,8 +113,14 @@ func (k *Key) signingKey(cfg Options) (*packet.PrivateKey, error) {
 	if err := k.usable(e, cfg, at); err != nil {
 		return nil, err
 	}
-	chosen, ok := e.SigningKeyById(at, 0, pc)
-	if !ok {
+	chosen, err := newest(e, func(e *openpgp.Entity) (openpgp.Key, error) {
+		key, ok := e.SigningKeyById(at, 0, pc)
+		if !ok {
+			return key, errNoKey
+		}
+		return key, nil
+	})
+	if err != nil {
 		return nil, k.whyNot(nil, UsageSign, cfg, at)
 	}
 	switch secretState(chosen.PrivateKey) {

@@ -22,6 +22,10 @@ for c in BLOWFISH TWOFISH CAMELLIA128 CAMELLIA256 IDEA; do
 	g -r ed25519@example.com --cipher-algo $c --encrypt -o "gpg-$c.gpg" hello.txt
 	g --cipher-algo $c --symmetric -o "gpg-symmetric-$c.gpg" hello.txt
 done
+for c in CAST5 3DES; do
+	g --cipher-algo $c --symmetric -o "gpg-symmetric-$c.gpg" hello.txt
+done
+g --cipher-algo CAST5 --rfc2440 --disable-mdc --symmetric -o gpg-symmetric-CAST5-no-mdc.gpg hello.txt
 for c in TWOFISH CAMELLIA192; do
 	rnp -c --cipher $c --aead=OCB --password password --overwrite --output "rnp-aead-$c.gpg" hello.txt
 done

@@ -136,18 +136,15 @@ type mdcReader struct {
 // with a chance of 2^16; checkPrefix asks for that, which only messages
 // encrypted to a password may do: with public keys the answer would help an
 // attacker (section 5.13.1).
-func newMDCReader(r io.Reader, key []byte, checkPrefix bool) (*mdcReader, error) {
-	block, err := aes.NewCipher(key)
-	if err != nil {
-		return nil, err
-	}
-	prefix := make([]byte, aes.BlockSize+2)
+func newMDCReader(r io.Reader, block cipher.Block, checkPrefix bool) (*mdcReader, error) {
+	size := block.BlockSize()
+	prefix := make([]byte, size+2)
 	if _, err := io.ReadFull(r, prefix); err != nil {
 		return nil, err
 	}
-	stream := cipher.NewCFBDecrypter(block, make([]byte, aes.BlockSize)) //lint:ignore SA1019 see NewMDCWriter
+	stream := cipher.NewCFBDecrypter(block, make([]byte, size)) //lint:ignore SA1019 see NewMDCWriter
 	stream.XORKeyStream(prefix, prefix)
-	if checkPrefix && subtle.ConstantTimeCompare(prefix[aes.BlockSize-2:aes.BlockSize], prefix[aes.BlockSize:]) != 1 {
+	if checkPrefix && subtle.ConstantTimeCompare(prefix[size-2:size], prefix[size:]) != 1 {
 		return nil, errWrongSessionKey
 	}
 	h := sha1.New()
@@ -232,18 +229,15 @@ func (m *mdcReader) Close() error {
 
 // newSEDReader decrypts data without integrity protection (section 5.7), which
 // has the resynchronization of section 13.9.
-func newSEDReader(r io.Reader, key []byte, checkPrefix bool) (io.Reader, error) {
-	block, err := aes.NewCipher(key)
-	if err != nil {
-		return nil, err
-	}
-	prefix := make([]byte, aes.BlockSize+2)
+func newSEDReader(r io.Reader, block cipher.Block, checkPrefix bool) (io.Reader, error) {
+	size := block.BlockSize()
+	prefix := make([]byte, size+2)
 	if _, err := io.ReadFull(r, prefix); err != nil {
 		return nil, err
 	}
 	iv := append([]byte(nil), prefix[2:]...)
-	cipher.NewCFBDecrypter(block, make([]byte, aes.BlockSize)).XORKeyStream(prefix, prefix) //lint:ignore SA1019 see NewMDCWriter
-	if checkPrefix && subtle.ConstantTimeCompare(prefix[aes.BlockSize-2:aes.BlockSize], prefix[aes.BlockSize:]) != 1 {
+	cipher.NewCFBDecrypter(block, make([]byte, size)).XORKeyStream(prefix, prefix) //lint:ignore SA1019 see NewMDCWriter
+	if checkPrefix && subtle.ConstantTimeCompare(prefix[size-2:size], prefix[size:]) != 1 {
 		return nil, errWrongSessionKey
 	}
 	return cipher.StreamReader{S: cipher.NewCFBDecrypter(block, iv), R: r}, nil //lint:ignore SA1019 see NewMDCWriter

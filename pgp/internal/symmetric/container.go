@@ -2,6 +2,9 @@ package symmetric
 
 import (
 	"bytes"
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/des"
 	"encoding/binary"
 	"io"
 
@@ -11,6 +14,7 @@ import (
 	"github.com/trustkeep/trustkeep/pgp/internal/grammar"
 	"github.com/trustkeep/trustkeep/pgp/internal/overlap"
 	"github.com/trustkeep/trustkeep/pgp/internal/session"
+	"golang.org/x/crypto/cast5" //lint:ignore SA1019 what old partners send
 )
 
 // Container is an encrypted data packet before its key is known.
@@ -125,15 +129,27 @@ func (c *Container) Open(algorithm packet.CipherFunction, key []byte, byPassword
 			return nil, err
 		}
 		return opened(p.(*packet.AEADEncrypted).Decrypt(0, key))
-	case isAES(algorithm) && c.tag == grammar.TagSEIPD:
-		return opened(newMDCReader(body, key, byPassword))
-	case isAES(algorithm):
-		r, err := newSEDReader(body, key, byPassword)
-		return opened(io.NopCloser(r), err)
 	}
-	// 3DES and CAST5, which nobody needs to be fast.
-	p := &packet.SymmetricallyEncrypted{Version: int(c.Version), IntegrityProtected: c.tag == grammar.TagSEIPD, Contents: body}
-	return opened(p.Decrypt(algorithm, key))
+	block, err := newBlock(algorithm, key)
+	if err != nil {
+		return nil, err
+	}
+	if c.tag == grammar.TagSEIPD {
+		return opened(newMDCReader(body, block, byPassword))
+	}
+	r, err := newSEDReader(body, block, byPassword)
+	return opened(io.NopCloser(r), err)
+}
+
+// newBlock makes a cipher of the length of its key.
+func newBlock(algorithm packet.CipherFunction, key []byte) (cipher.Block, error) {
+	switch algorithm {
+	case packet.Cipher3DES:
+		return des.NewTripleDESCipher(key)
+	case packet.CipherCAST5:
+		return cast5.NewCipher(key)
+	}
+	return aes.NewCipher(key)
 }
 
 // opened keeps a typed nil out of the interface.
