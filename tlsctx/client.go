@@ -17,19 +17,18 @@ import (
 // lists: servers that trust a partner's certificate itself often list others, or none.
 // Sessions are resumed from a cache that only this configuration and its clones use.
 //
-// Pins, Policy, Revocation, Authorize and scopes are decided on top of that, in VerifyConnection, on
-// resumed handshakes too. Whoever replaces that function, or copies RootCAs alone, loses these and
-// not the verification. A ServerName that is set on the result counts.
+// Pins, Policy, Revocation, Authorize and scopes are decided on top of that, in VerifyConnection,
+// on resumed handshakes too. Whoever replaces that function, or copies RootCAs alone, loses these
+// and not the verification. A ServerName that is set on the result counts.
 //
-// Allow, pinned trust, and ServerURI and TrustDomain without a ServerName accept what crypto/tls refuses, so with them InsecureSkipVerify is set and
-// truststore.Snapshot.Verify decides in VerifyConnection, which must stay:
-// ConnectionState.VerifiedChains is then empty, and a server that is dialled by its IP address needs
-// Builder.ServerName or a Dialer.
+// Allow, pinned trust, and ServerURI and TrustDomain without a ServerName accept what crypto/tls
+// refuses. With them, InsecureSkipVerify is set and truststore.Snapshot.Verify decides in
+// VerifyConnection, which must stay; ConnectionState.VerifiedChains is empty, and a server that is
+// dialled by its IP address needs Builder.ServerName or a Dialer.
 //
 // Errors wrap trustkeep.ErrInvalid for fields that are wrong or contradict each other: a nil
-// pointer, versions out of range, Routes without a name, an address that For cannot take.
-// The same goes for Accepted without AcceptedMayMiss.
-// They wrap trustkeep.ErrEmpty for trust or an identity without content, and
+// pointer, versions out of range, Routes without a name, an address that For cannot take,
+// Accepted without AcceptedMayMiss. They wrap trustkeep.ErrEmpty for trust or an identity without content, and
 // trustkeep.ErrKeyMismatch for an identity whose key does not fit.
 func (b Builder) Client() (*tls.Config, error) {
 	err := b.bare()

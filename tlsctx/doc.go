@@ -33,7 +33,7 @@
 // Client holds the trust and the identity of its moment. A [Dialer], a [Transport] for HTTPS and
 // a configuration of LiveClient follow their stores, and so does every server. A [Listener], a
 // Dialer and a Transport know their open connections: Stale lists those whose peer would no
-// longer be accepted, Recheck closes them.
+// longer be accepted, Recheck closes them. A Listener completes handshakes before Accept returns.
 //
 // # Many partners
 //
@@ -45,10 +45,11 @@
 //
 // crypto/tls verifies wherever it can. Pins, scopes, policies, revocation and Authorize narrow
 // what it has verified, in VerifyConnection and by truststore.Snapshot.Judge: a configuration whose
-// VerifyConnection is replaced loses them and still refuses whoever is not trusted. Five cases
-// accept more than a pool of authorities can express: relaxations, pinned trust, ConcealCAs (and
-// authorities whose names do not fit into a handshake), the platform's roots on a server, and
-// LiveClient. For these, the verification of crypto/tls is switched off, and
+// VerifyConnection is replaced loses them and still refuses whoever is not trusted.
+//
+// Some things a pool of authorities cannot express: relaxations, pinned trust, URIs in place of a
+// server's name, ConcealCAs and authorities whose names do not fit into a handshake, the platform's
+// roots on a server, and LiveClient. For these, the verification of crypto/tls is switched off, and
 // truststore.Snapshot.Verify, which asks crypto/x509 for the path, decides in VerifyConnection. Do
 // not replace that function on such a result.
 //

@@ -361,3 +361,34 @@ func TestPoolsAreNotShared(t *testing.T) {
 		t.Error("a Dialer on the same store accepts what was added elsewhere")
 	}
 }
+
+// A pin that is bound to a name goes by what is dialled: by a Dialer and a Transport, the host
+// of the address, by a bare configuration the name that was sent. An address is not sent, so
+// there a bound pin fits only if Builder.ServerName has it.
+func TestPinsGoByTheAddress(t *testing.T) {
+	pki := testpki.New(t, testpki.Options{})
+	leaf := pki.Server(host, "127.0.0.1", "other.example")
+	e := newEcho(t, mustServer(t, tlsctx.Builder{Identity: identity(leaf), Clock: pki.Now}))
+	server := mustServer(t, tlsctx.Builder{Identity: identity(leaf), Clock: pki.Now})
+	for _, bound := range []string{host, "127.0.0.1"} {
+		b := tlsctx.Builder{Trusted: store(pki.Root), Clock: pki.Now, Pins: []truststore.Pin{truststore.PinKey(leaf.Cert).For(bound)}}
+		d := mustDialer(t, b)
+		for _, dialled := range []string{host, "127.0.0.1", "other.example"} {
+			for range 2 { // resumed, too
+				if _, err := e.dial(t, d, net.JoinHostPort(dialled, "443")); (err == nil) != (dialled == bound) {
+					t.Errorf("pinned for %s, dialled %s: %v", bound, dialled, err)
+				}
+			}
+			cfg := mustClient(t, b)
+			cfg.ServerName = dialled
+			if o := connect(t, cfg, server); o.ok() != (dialled == bound && dialled == host) {
+				t.Errorf("pinned for %s, bare configuration with %s: %v", bound, dialled, o.clientErr)
+			}
+			b.ServerName = dialled
+			if o := connect(t, mustClient(t, b), server); o.ok() != (dialled == bound) {
+				t.Errorf("pinned for %s, Builder for %s: %v", bound, dialled, o.clientErr)
+			}
+			b.ServerName = ""
+		}
+	}
+}

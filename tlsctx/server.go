@@ -27,17 +27,16 @@ import (
 // every client certificate; a source that fails refuses every handshake.
 //
 // The names of all trusted authorities are sent to clients, unless ConcealCAs is set
-// or they take more than the 64 KiB that TLS has room for. Pins, Policy, Revocation, Authorize and scopes
-// are decided on top of crypto/tls, in VerifyConnection of what GetConfigForClient returns, on
-// resumed handshakes too. Without the names, with Allow and with trust that is pinned or holds the
+// or they take more than the 64 KiB that TLS has room for. Pins, Policy, Revocation, Authorize and
+// scopes are decided on top of crypto/tls, in VerifyConnection of what GetConfigForClient returns,
+// on resumed handshakes too. Without the names, with Allow and with trust that is pinned or holds the
 // platform's roots, truststore.Snapshot.Verify decides there instead of crypto/tls, and
 // ConnectionState.VerifiedChains is empty; PeerCertificates are there only if they are trusted.
 //
 // Errors wrap trustkeep.ErrInvalid for a missing identity, for client authentication without
 // explicit trust, for Accepted without AcceptedMayMiss, and for fields that are wrong or
-// contradict each other. They wrap
-// trustkeep.ErrEmpty for trust or an identity without content, and trustkeep.ErrKeyMismatch
-// for an identity whose key does not fit.
+// contradict each other. They wrap trustkeep.ErrEmpty for trust or an identity without content,
+// and trustkeep.ErrKeyMismatch for an identity whose key does not fit.
 func (b Builder) Server() (*tls.Config, error) {
 	if err := b.bare(); err != nil {
 		return nil, fmt.Errorf("tlsctx: server: %w", err)
