@@ -85,9 +85,8 @@ func (b Builder) clientConfig(trust *truststore.Snapshot) (*tls.Config, error) {
 	cfg.ServerName = b.ServerName
 	cfg.ClientSessionCache = tls.NewLRUClientSessionCache(0)
 	d := b.clientDecider(trust)
-	if cfg.InsecureSkipVerify = b.takenOverServers(trust); !cfg.InsecureSkipVerify {
-		cfg.RootCAs = trust.Pool()
-	}
+	// Set in any case: whoever copies nil trusts the system's roots.
+	cfg.RootCAs, cfg.InsecureSkipVerify = trust.Pool(), b.takenOverServers(trust)
 	if d != nil {
 		cfg.VerifyConnection = func(s tls.ConnectionState) error { return d.decide(context.Background(), b.asked(s), s) }
 	}

@@ -15,7 +15,7 @@ import (
 //
 // crypto/tls cannot exchange authorities, so InsecureSkipVerify is set and VerifyConnection
 // decides, by truststore.Snapshot.Verify. Replacing that function on the result removes all
-// verification. VerifiedChains is empty. A server that is dialled by its IP address needs For
+// verification; RootCAs are those of now and do not decide. VerifiedChains is empty. A server that is dialled by its IP address needs For
 // or ServerName. No session is resumed: it would continue with the identity and the server's
 // certificate that it began with, and the first connection after a change of either would fail.
 //
@@ -37,7 +37,8 @@ func (b Builder) LiveClient() (*tls.Config, error) {
 }
 
 func (b Builder) liveClient() (*tls.Config, error) {
-	if _, err := b.client(); err != nil { // what can be wrong, is wrong now
+	now, err := b.client() // what can be wrong, is wrong now
+	if err != nil {
 		return nil, err
 	}
 	cfg, err := b.base()
@@ -45,7 +46,7 @@ func (b Builder) liveClient() (*tls.Config, error) {
 		return nil, err
 	}
 	cfg.ServerName = b.ServerName
-	cfg.InsecureSkipVerify = true
+	cfg.RootCAs, cfg.InsecureSkipVerify = now.RootCAs, true // they do not decide; see clientConfig
 	var mu sync.Mutex
 	var last *decider // of the trust of the last connection, with its verdicts
 	cfg.VerifyConnection = func(s tls.ConnectionState) error {

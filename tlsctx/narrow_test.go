@@ -139,6 +139,33 @@ func TestPolicyOfTheBuilder(t *testing.T) {
 	}
 }
 
+// RootCAs are there even where crypto/tls does not verify: whoever copies them alone would
+// otherwise trust the system's roots.
+func TestRootsAreThereWhenTakenOver(t *testing.T) {
+	pki, stranger := testpki.New(t, testpki.Options{Name: "A"}), testpki.New(t, testpki.Options{Name: "B"})
+	leaf := pki.Server(host)
+	for name, b := range map[string]tlsctx.Builder{
+		"relaxed": {Trusted: store(pki.Root), Allow: truststore.JavaHTTPS()},
+		"pinned":  {Trusted: truststore.Pinned(truststore.PinKey(leaf.Cert))},
+		"URI":     {Trusted: store(pki.Root), TrustDomain: "domain.example"},
+		"plain":   {Trusted: store(pki.Root)},
+	} {
+		for kind, client := range asLive {
+			b.Clock = pki.Now
+			cfg := client(t, b)
+			if cfg.RootCAs == nil {
+				t.Errorf("%s, %s: without RootCAs", name, kind)
+				continue
+			}
+			copied := &tls.Config{RootCAs: cfg.RootCAs, ServerName: host, Time: pki.Now}
+			refuse(t, copied, mustServer(t, tlsctx.Builder{Identity: identity(stranger.Server(host)), Clock: pki.Now}))
+			if o := connect(t, copied, mustServer(t, tlsctx.Builder{Identity: identity(leaf), Clock: pki.Now})); o.ok() == (name == "pinned") {
+				t.Errorf("%s, %s: %v", name, kind, o.clientErr)
+			}
+		}
+	}
+}
+
 // A ServerName that is set on the result counts, as on any other tls.Config, and so does an
 // address that is dialled without one.
 func TestServerNameSetAfterwards(t *testing.T) {

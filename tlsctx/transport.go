@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -142,6 +143,9 @@ func (t *Transport) explain(u *url.URL, err error) error {
 	host, port, bad := destination(u)
 	if bad != nil {
 		return err
+	}
+	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "proxyconnect" {
+		host = "" // it was the proxy
 	}
 	b := t.dialer.b()
 	return b.explainError(&HandshakeError{Err: err, ServerName: cmp.Or(b.ServerName, host), Identity: b.identityReport(b.identityFor(host, port))})
