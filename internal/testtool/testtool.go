@@ -28,7 +28,7 @@ const Request = "TRUSTKEEP_INTEROP"
 const bound = 2 * time.Minute
 
 // Elsewhere are folders of tools that the PATH of a user may lack.
-var elsewhere = []string{"/usr/sbin", "/usr/local/sbin"}
+var elsewhere = []string{"/usr/sbin", "/usr/local/sbin", "/opt/trustkeep/usr/sbin"}
 
 // versionOf are the arguments by which a tool prints its version. Tools that
 // print none are left out.

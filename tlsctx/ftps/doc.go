@@ -1,12 +1,15 @@
 // Package ftps makes the TLS connections of FTPS sessions (RFC 4217): a control connection,
-// and data connections that resume its TLS session, which many servers demand.
+// and data connections that resume its TLS session, which many servers demand. FTP libraries that
+// dial by a function take a Session's, such as github.com/jlaffaye/ftp:
 //
 //	session, err := ftps.New(builder, "ftp.partner.example:21")
-//	control, err := session.Control(ctx, raw)  // raw is the connection after AUTH TLS
-//	data, err := session.Data(ctx, rawData)    // after PASV and STOR, for instance
-//	_, err = data.Write(content)
-//	err = data.Close()                         // waits until the server has all of it
+//	conn, err := ftp.Dial("ftp.partner.example:21",
+//		ftp.DialWithDialFunc(session.DialFunc(ctx)), ftp.DialWithExplicitTLS(session.Config()))
 //
-// The FTP protocol itself is left to the caller or a library. Libraries that turn the control
-// connection to TLS themselves take Session.Config.
+// For implicit FTPS, make the Session by Options with Implicit set, and use ftp.DialWithTLS. Those
+// who speak FTP themselves have Session.Control and Session.Data.
+//
+// A data connection shakes hands when it is first used, since servers answer only after the command
+// that wants it. Closing one that has written waits until the server has all of it. A source that
+// fails half-way, or Abort, resets it, so that the server takes no part for the whole.
 package ftps

@@ -54,10 +54,7 @@ func Example() {
 	if _, err := io.ReadFull(control, answer); err != nil {
 		log.Fatal(err)
 	}
-	data, err := session.Data(ctx, connect(func(c *tls.Conn) { content, _ := io.ReadAll(c); uploads <- string(content) }))
-	if err != nil {
-		log.Fatal(err)
-	}
+	data := session.Data(ctx, connect(func(c *tls.Conn) { content, _ := io.ReadAll(c); uploads <- string(content) }))
 	if _, err := io.WriteString(data, "order 4711"); err != nil {
 		log.Fatal(err)
 	}

@@ -5,9 +5,9 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
-	"io"
 	"net"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/trustkeep/trustkeep"
@@ -24,26 +24,58 @@ import (
 // not, is decided by the trust of its moment.
 type Session struct {
 	b          func() tlsctx.Builder // a closure, since package fmt prints what fields hold
+	o          Options
 	identity   func(*tls.CertificateRequestInfo) (*tls.Certificate, error)
-	cache      tls.ClientSessionCache
+	tickets    *tickets
+	shared     *sharedCache // of Config
+	address    string
 	serverName string
+
+	mu      sync.Mutex
+	begun   bool         // DialFunc was called
+	ended   bool         // what it made was closed
+	control *controlConn // of explicit FTPS, by DialFunc
+}
+
+// Options configures a Session. The zero value is explicit FTPS over net.Dialer.
+type Options struct {
+	// Implicit makes TLS at once on the control connection, as servers on port 990 want it.
+	Implicit bool
+	// Dial makes the connections below TLS for DialFunc, through a proxy for instance. If nil, it
+	// is that of net.Dialer.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+	// Timeout bounds each dialling, each handshake and, for DialFunc, the waiting for the server's
+	// answers before the login. If zero, 30 seconds.
+	Timeout time.Duration
+	// DrainTimeout bounds how long closing an upload waits for the server to confirm it.
+	// If zero, 10 seconds.
+	DrainTimeout time.Duration
 }
 
 // New returns a Session with the server whose control connection is at the address,
 // host:port. The server must be trusted under Builder.ServerName if that is set, else under
 // the host; Routes go by the address. For servers that cope with TLS 1.2 alone, set
 // Builder.MaxVersion. The errors are those of Builder.Client.
-func New(b tlsctx.Builder, address string) (*Session, error) {
-	s, err := newSession(b, address)
+func New(b tlsctx.Builder, address string) (*Session, error) { return Options{}.New(b, address) }
+
+// New is the function New with these options.
+func (o Options) New(b tlsctx.Builder, address string) (*Session, error) {
+	s, err := o.session(b, address)
 	if err != nil {
 		return nil, fmt.Errorf("ftps: %w", err)
 	}
 	return s, nil
 }
 
-func newSession(b tlsctx.Builder, address string) (*Session, error) {
+func (o Options) session(b tlsctx.Builder, address string) (*Session, error) {
 	if _, _, err := net.SplitHostPort(address); err != nil {
 		return nil, &trustkeep.Error{Op: `address "` + trustkeep.Printable(address) + `"`, Err: trustkeep.ErrInvalid, Hint: "write host:port"}
+	}
+	if o.Timeout == 0 {
+		o.Timeout = 30 * time.Second
+	}
+	if o.DrainTimeout == 0 {
+		o.DrainTimeout = 10 * time.Second
 	}
 	b = b.For(address)
 	b.Allow, b.Pins, b.NextProtos = slices.Clone(b.Allow), slices.Clone(b.Pins), slices.Clone(b.NextProtos)
@@ -54,12 +86,10 @@ func newSession(b tlsctx.Builder, address string) (*Session, error) {
 	if err != nil {
 		return nil, err
 	}
+	t := new(tickets)
 	return &Session{
-		b:        func() tlsctx.Builder { return b },
-		identity: begun.GetClientCertificate,
-		// It has a name: without one, crypto/tls would keep the session under the address with its
-		// port, and find none for the port of a data connection.
-		cache: tls.NewLRUClientSessionCache(1), serverName: begun.ServerName,
+		b: func() tlsctx.Builder { return b }, o: o, tickets: t, shared: &sharedCache{t: t},
+		identity: begun.GetClientCertificate, address: address, serverName: begun.ServerName,
 	}, nil
 }
 
@@ -80,7 +110,7 @@ func (s *Session) during(ctx context.Context) (*tls.Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	cfg.GetClientCertificate, cfg.ClientSessionCache = s.identity, s.cache
+	cfg.GetClientCertificate = s.identity
 	return cfg, nil
 }
 
@@ -97,9 +127,10 @@ func (c bounded) CheckRevocation(_ context.Context, q truststore.RevocationQuest
 
 // Config returns a configuration of the session's connections, for FTP libraries that turn the
 // control connection to TLS themselves. It has the trust of this moment, and VerifyConnection
-// also refuses what is no longer trusted by then. Data connections are better made by Data, whose
-// Close loses nothing. Builder.Accepted hears nothing of handshakes by it. If the trust cannot be
-// loaded, the configuration refuses every server.
+// also refuses what is no longer trusted by then. The first connection made with it begins the
+// session, further ones resume it. Data connections are better made by DialFunc or Data, whose
+// Close loses nothing. Builder.Accepted hears of handshakes by it only for connections of
+// DialFunc. If the trust cannot be loaded, the configuration refuses every server.
 func (s *Session) Config() *tls.Config {
 	began, err := s.trust()
 	cfg := &tls.Config{RootCAs: x509.NewCertPool(), ServerName: s.serverName, MinVersion: tls.VersionTLS12}
@@ -109,6 +140,8 @@ func (s *Session) Config() *tls.Config {
 			cfg = built
 		}
 	}
+	// It has a name: without one, crypto/tls would keep the session under the address with its port.
+	cfg.ClientSessionCache = s.shared
 	decide := cfg.VerifyConnection
 	cfg.VerifyConnection = func(state tls.ConnectionState) error {
 		if err != nil {
@@ -119,17 +152,36 @@ func (s *Session) Config() *tls.Config {
 				return err
 			}
 		}
-		now, err := s.trust()
-		if err != nil || now == began {
+		if err := s.verifyNow(began, state); err != nil {
 			return err
 		}
-		b := s.b()
-		o := b.VerifyOptions(truststore.Server, s.serverName)
-		o.Revocation = nil // it was asked above
-		_, err = now.Verify(state.PeerCertificates, o)
-		return err
+		s.verified(state)
+		return nil
 	}
 	return cfg
+}
+
+// verifyNow asks the trust of now, if it is another than the configuration's.
+func (s *Session) verifyNow(began *truststore.Snapshot, state tls.ConnectionState) error {
+	now, err := s.trust()
+	if err != nil || now == began {
+		return err
+	}
+	b := s.b()
+	o := b.VerifyOptions(truststore.Server, s.serverName)
+	o.Revocation = nil // it was asked before
+	_, err = now.Verify(state.PeerCertificates, o)
+	return err
+}
+
+// verified tells the control connection that DialFunc made that its server was accepted.
+func (s *Session) verified(state tls.ConnectionState) {
+	s.mu.Lock()
+	control := s.control
+	s.mu.Unlock()
+	if control != nil {
+		control.verified(state)
+	}
 }
 
 // trust returns what is trusted now, nil for the system's roots, which do not change.
@@ -143,70 +195,7 @@ func (s *Session) trust() (*truststore.Snapshot, error) {
 	return nil, nil
 }
 
-// Control makes the handshake on the control connection: at once for implicit FTPS, after the
-// answer to AUTH TLS for explicit. The context bounds it. A failed handshake is a
-// *tlsctx.HandshakeError, and closes the connection.
-func (s *Session) Control(ctx context.Context, raw net.Conn) (*tls.Conn, error) {
-	cfg, err := s.during(ctx)
-	if err != nil {
-		raw.Close()
-		return nil, fmt.Errorf("ftps: %w", err)
-	}
-	conn := tls.Client(raw, cfg)
-	if err := conn.HandshakeContext(ctx); err != nil {
-		raw.Close()
-		return nil, s.b().ExplainError(err)
-	}
-	if accepted := s.b().Accepted; accepted != nil {
-		state := conn.ConnectionState()
-		accepted(tlsctx.Peer{
-			Purpose: truststore.Server, Certificates: state.PeerCertificates, ServerName: s.serverName, Resumed: state.DidResume, Proved: true,
-		})
-	}
-	return conn, nil
-}
-
 // CanResume reports whether a data connection could resume the session now. With TLS 1.3 that
 // takes reading from the control connection first, since the server's ticket comes after the
 // handshake; any answer to a command will do. Some servers give no tickets.
-func (s *Session) CanResume() bool {
-	_, ok := s.cache.Get(s.serverName)
-	return ok
-}
-
-// Data makes the handshake on a data connection and resumes the session if it can, which
-// ConnectionState.DidResume tells. See Control for errors.
-func (s *Session) Data(ctx context.Context, raw net.Conn) (*DataConn, error) {
-	conn, err := s.Control(ctx, raw)
-	if err != nil {
-		return nil, err
-	}
-	return &DataConn{Conn: conn, DrainTimeout: 10 * time.Second}, nil
-}
-
-// DataConn is a data connection.
-type DataConn struct {
-	*tls.Conn
-	// DrainTimeout bounds how long Close waits for the server; Session.Data sets 10 seconds.
-	DrainTimeout time.Duration
-}
-
-// maxDrained is how much Close reads of what nobody wants, an aborted download for one.
-const maxDrained = 1 << 20
-
-// Close ends an upload without loss: it says that nothing more will come and waits until
-// the server has taken all of it and hangs up. A socket that is closed while something in
-// it is unread, such as the session ticket that a TLS 1.3 server sends, is reset instead
-// (RFC 1122 section 4.2.2.13), and what the server has not read by then is gone.
-func (d *DataConn) Close() error {
-	if err := d.CloseWrite(); err != nil { // close_notify
-		d.Conn.Close()
-		return err
-	}
-	if half, ok := d.NetConn().(interface{ CloseWrite() error }); ok {
-		half.CloseWrite()
-	}
-	d.SetReadDeadline(time.Now().Add(d.DrainTimeout))
-	io.CopyN(io.Discard, d.Conn, maxDrained)
-	return d.Conn.Close()
-}
+func (s *Session) CanResume() bool { return s.tickets.any() }

@@ -1,0 +1,173 @@
+package ftps
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/tlsctx"
+	"github.com/trustkeep/trustkeep/truststore"
+)
+
+// Control makes the handshake on the control connection: at once for implicit FTPS, after the
+// answer to AUTH TLS for explicit. The context and Options.Timeout bound it. A failed handshake is
+// a *tlsctx.HandshakeError, and closes the connection.
+func (s *Session) Control(ctx context.Context, raw net.Conn) (*tls.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.o.Timeout)
+	defer cancel()
+	conn, err := s.handshake(ctx, raw, controlCache{s.tickets})
+	if err != nil {
+		return nil, s.explainPort(err)
+	}
+	return conn, nil
+}
+
+// handshake shakes hands by the trust of the moment.
+func (s *Session) handshake(ctx context.Context, raw net.Conn, cache tls.ClientSessionCache) (*tls.Conn, error) {
+	cfg, err := s.during(ctx)
+	if err != nil {
+		raw.Close()
+		return nil, fmt.Errorf("ftps: %w", err)
+	}
+	cfg.ClientSessionCache = cache
+	conn := tls.Client(raw, cfg)
+	if err := conn.HandshakeContext(ctx); err != nil {
+		raw.Close()
+		return nil, s.b().ExplainError(err)
+	}
+	s.accepted(conn.ConnectionState())
+	return conn, nil
+}
+
+// accepted tells Builder.Accepted of a peer whose handshake is complete.
+func (s *Session) accepted(state tls.ConnectionState) {
+	if accepted := s.b().Accepted; accepted != nil {
+		accepted(tlsctx.Peer{
+			Purpose: truststore.Server, Certificates: state.PeerCertificates, ServerName: s.serverName, Resumed: state.DidResume, Proved: true,
+		})
+	}
+}
+
+// explainPort adds what a port suggests to the error of a control connection.
+func (s *Session) explainPort(err error) error {
+	if header, ok := errors.AsType[tls.RecordHeaderError](err); ok && s.o.Implicit {
+		return &trustkeep.Error{Op: "ftps: " + s.address, Err: err, Hint: fmt.Sprintf("the server answers in clear (%q): it speaks explicit FTPS on this port, which usually is 21; do not set Options.Implicit", header.RecordHeader[:])}
+	}
+	return err
+}
+
+// phase is how far a control connection has come.
+type phase int
+
+const (
+	silent    phase = iota // nothing was received
+	greeted                // the server has said something
+	verified               // the server's certificate has been accepted
+	finishing              // the last flight of the handshake was written
+	open                   // commands flow
+)
+
+// controlConn is the connection below an explicit control connection's TLS, which the FTP library
+// begins and upgrades, or an implicit control connection. It ends the library's waiting for a
+// server that says nothing, which has no bound of its own, and tells the session when it ends.
+type controlConn struct {
+	net.Conn
+	s       *Session
+	address net.Addr
+
+	mu    sync.Mutex
+	phase phase
+	state tls.ConnectionState // of the accepted server
+}
+
+// newControlConn bounds the connection until the first command after the handshake.
+func newControlConn(s *Session, raw net.Conn, began phase) *controlConn {
+	raw.SetDeadline(time.Now().Add(s.o.Timeout))
+	return &controlConn{Conn: raw, s: s, address: tcpAddr(raw.RemoteAddr()), phase: began}
+}
+
+// tcpAddr is what libraries assert an address to be, which that of a proxy or a pipe is not.
+func tcpAddr(a net.Addr) net.Addr {
+	if _, ok := a.(*net.TCPAddr); ok {
+		return a
+	}
+	return &net.TCPAddr{IP: net.IPv4zero}
+}
+
+// RemoteAddr is a *net.TCPAddr, of 0.0.0.0 where the connection has none.
+func (c *controlConn) RemoteAddr() net.Addr { return c.address }
+
+// Read explains a server that never greets.
+func (c *controlConn) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if n > 0 && c.phase == silent {
+		c.phase = greeted
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) && c.phase < open {
+		if c.phase == silent {
+			return n, &trustkeep.Error{Op: "ftps: " + c.s.address, Err: fmt.Errorf("no greeting in %v: %w", c.s.o.Timeout, err), Hint: "a server that waits for TLS speaks implicit FTPS on this port, which usually is 990: set Options.Implicit"}
+		}
+		return n, &trustkeep.Error{Op: "ftps: " + c.s.address, Err: fmt.Errorf("no answer in %v: %w", c.s.o.Timeout, err)}
+	}
+	return n, err
+}
+
+// Write lifts the bound with the first command after the handshake.
+func (c *controlConn) Write(b []byte) (int, error) {
+	c.mu.Lock()
+	switch c.phase {
+	case verified: // crypto/tls writes the rest of its handshake at once
+		c.phase = finishing
+	case finishing: // a command: the handshake is complete, so the server has proved its key
+		c.phase = open
+		c.Conn.SetDeadline(time.Time{})
+		defer c.s.accepted(c.state)
+	}
+	c.mu.Unlock()
+	return c.Conn.Write(b)
+}
+
+// verified notes that the server's certificate has been accepted.
+func (c *controlConn) verified(state tls.ConnectionState) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.phase < verified {
+		c.phase, c.state = verified, state
+	}
+}
+
+// Close also ends the session.
+func (c *controlConn) Close() error {
+	c.s.end()
+	return c.Conn.Close()
+}
+
+// implicitConn is a control connection on which TLS was made at once.
+type implicitConn struct {
+	*tls.Conn
+	below *controlConn
+
+	greeted atomic.Bool
+}
+
+// Read bounds the waiting for the greeting.
+func (c *implicitConn) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	if err == nil && !c.greeted.Swap(true) {
+		c.below.SetDeadline(time.Time{})
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) && !c.greeted.Load() {
+		s := c.below.s
+		return n, &trustkeep.Error{Op: "ftps: " + s.address, Err: fmt.Errorf("no greeting in %v: %w", s.o.Timeout, err), Hint: "the server shook hands and says nothing"}
+	}
+	return n, err
+}
