@@ -1,6 +1,9 @@
 package truststore
 
-import "github.com/trustkeep/trustkeep"
+import (
+	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/storefile"
+)
 
 // Ticking makes a watch look when the test says so: each tick is a look, and the tick
 // after it waits until it is done.
@@ -31,3 +34,12 @@ func AsDirectory(path string) (*Truststore, error) { return Options{}.loadDirect
 // SignaturesChecked counts the signatures of an explanation, as far as they were not of a path
 // that crypto/x509 was asked about.
 func SignaturesChecked(e *VerifyError) int { return e.checks.Asked() }
+
+// Around returns what the file beside a store holds before and after the store is replaced, and the
+// store's new content.
+func (t *Truststore) Around(o trustkeep.SaveOptions) (before, after, content []byte, err error) {
+	beside := new(storefile.Beside)
+	content, password, _, err := t.encodeBeside(t.current(), o, beside)
+	password.Wipe()
+	return beside.Before, beside.After, content, err
+}

@@ -91,8 +91,20 @@ func (o Options) Parse(data []byte, password trustkeep.PasswordSource) (*Trustst
 
 // kind is what storefile needs to know of truststores.
 func (o Options) kind() storefile.Kind[*Truststore] {
+	beside := new(storefile.Beside)
 	return storefile.Kind[*Truststore]{
-		Package: "truststore", MaxSize: o.Limits.MaxSize, Open: o.open,
+		Package: "truststore", MaxSize: o.Limits.MaxSize, Beside: beside,
+		Open: func(in storefile.Input) (*Truststore, error) {
+			if in.Path == "" {
+				return o.open(in)
+			}
+			more, err := readBeside(in.Path, o.Limits.MaxSize)
+			if err != nil {
+				in.Password.Wipe()
+				return nil, &trustkeep.Error{Op: in.Op, Path: in.Path, Err: err}
+			}
+			return o.openBeside(in, more)
+		},
 		New: func(password *redact.Secret) *Truststore {
 			t := &Truststore{clock: o.Clock, limits: o.Limits}
 			t.current().origin.password = password
@@ -100,7 +112,7 @@ func (o Options) kind() storefile.Kind[*Truststore] {
 		},
 		Encode: func(t *Truststore, path string, save trustkeep.SaveOptions) ([]byte, error) {
 			s := t.current()
-			encoded, password, err := t.encode(s, save)
+			encoded, password, _, err := t.encodeBeside(s, save, beside)
 			password.Wipe()
 			if err != nil {
 				return nil, saveError("truststore: update", path, s, save, err)

@@ -1,6 +1,7 @@
 package truststore
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"time"
@@ -14,6 +15,7 @@ import (
 
 // Save writes the store to the file at path. The zero options keep its format, algorithms
 // and password. The file is replaced as a whole or not at all, whatever happens in between.
+// Certificates with a scope that the format cannot hold go into a second file; see SetScope.
 //
 // A store that was read from a file with private keys cannot be saved: to leave
 // the keys out would lose them, to keep them would publish them. When the file
@@ -39,16 +41,22 @@ func (t *Truststore) Save(path string, o trustkeep.SaveOptions) error {
 	defer release()
 	o = t.turns.Checking(o)
 	s := t.current()
-	encoded, password, err := t.encode(s, o)
+	beside := &storefile.Beside{Was: &s.origin.besideSum}
+	encoded, password, kept, err := t.encodeBeside(s, o, beside)
 	if err != nil {
 		return saveError(op, path, s, o, err)
 	}
-	file, err := storefile.Save(path, s.origin.file, encoded, storefile.Options{Mode: o.Mode, MaxSize: t.limits.MaxSize})
+	file, err := storefile.Save(path, s.origin.file, encoded, storefile.Options{Mode: o.Mode, MaxSize: t.limits.MaxSize, Beside: beside})
 	if err != nil {
 		password.Wipe()
 		return saveError(op, path, s, o, err)
 	}
-	t.state.Store(s.saved(file, password, o))
+	next := s.saved(file, password, o)
+	next.origin.beside, next.origin.besideSum = kept, [sha256.Size]byte{}
+	if beside.After != nil {
+		next.origin.besideSum = sha256.Sum256(beside.After)
+	}
+	t.state.Store(next)
 	return nil
 }
 
@@ -108,6 +116,31 @@ func (s *state) format(o trustkeep.SaveOptions) trustkeep.Format {
 		return o.Format
 	}
 	return s.origin.format
+}
+
+// encodeBeside is encode for a file, beside which another can hold scopes. It also returns what that
+// holds.
+func (t *Truststore) encodeBeside(s *state, o trustkeep.SaveOptions, beside *storefile.Beside) ([]byte, *redact.Secret, []besideEntry, error) {
+	rest, scoped := splitScopes(s.entries, s.scopes, s.format(o))
+	if len(rest) == 0 && len(scoped) > 0 {
+		switch s.format(o) {
+		case trustkeep.PEM, trustkeep.DER, trustkeep.PKCS7: // which cannot be empty
+			return nil, nil, nil, errScopes(scoped[0].Alias)
+		}
+	}
+	reduced := s
+	if len(scoped) > 0 {
+		reduced = &state{snapshot: s.snapshot, entries: rest, scopes: s.scopes, findings: s.findings, origin: s.origin}
+	}
+	encoded, password, err := t.encode(reduced, o)
+	if err == nil {
+		err = fillBeside(beside, s.origin.beside, scoped, password, o.Rand)
+	}
+	if err != nil {
+		password.Wipe()
+		return nil, nil, nil, err
+	}
+	return encoded, password, scoped, nil
 }
 
 // encode also returns a copy of the password that the result is protected by.

@@ -141,10 +141,12 @@ func nameInScope(pattern, name string) bool {
 }
 
 // SetScope bounds what the certificate of that alias may be the anchor of. The
-// zero Scope removes the bounds. PEM holds scopes that bound purposes, but Any by itself, as
-// OpenSSL's TRUSTED CERTIFICATE. Saving another scope or in another format is
-// trustkeep.ErrUnsupported, since reading it again would widen the trust. It fails with
-// trustkeep.ErrNotFound.
+// zero Scope removes the bounds. It fails with trustkeep.ErrNotFound.
+//
+// PEM holds scopes that bound purposes, but Any by itself, as OpenSSL's TRUSTED CERTIFICATE. Save
+// and Update put certificates with other scopes into a file beside the store, at its path with
+// ".scopes", where Load and Watch find them. The store does not hold them, so that without the file
+// they are not trusted. Encode fails with trustkeep.ErrUnsupported.
 //
 // A certificate under two aliases has the scopes of both. One that two parts of a
 // Union trust in different scopes counts in each of them.

@@ -1,6 +1,7 @@
 package truststore
 
 import (
+	"crypto/sha256"
 	"crypto/x509"
 	"fmt"
 	"log/slog"
@@ -48,7 +49,9 @@ type origin struct {
 	profile       trustkeep.Profile // last asked for in Save; empty: that of source
 	password      *redact.Secret
 	authenticated bool
-	keys          int // private and secret keys in the file
+	beside        []besideEntry     // of the file beside the store
+	besideSum     [sha256.Size]byte // of that file; zero without
+	keys          int               // private and secret keys in the file
 }
 
 // Entry is one trusted certificate of a store.

@@ -40,7 +40,7 @@ func (o Options) Watch(path string, password trustkeep.PasswordSource, w trustke
 	t := new(Watched)
 	var err error
 	t.w, err = storefile.NewWatcher(storefile.Watching[*Truststore]{
-		WatchOptions: w, Paths: []string{path}, Keep: isCertificateFile, Ticks: o.ticks,
+		WatchOptions: w, Paths: []string{path, path + scopesSuffix}, Keep: isCertificateFile, Ticks: o.ticks,
 		Read:  func() ([]byte, error) { return readWatched(path, o.Limits) },
 		Parse: func(content []byte) (*Truststore, error) { return o.parseWatched(path, content, password) },
 		Take:  t.take,
@@ -56,7 +56,16 @@ func (o Options) Watch(path string, password trustkeep.PasswordSource, w trustke
 func readWatched(path string, l trustkeep.Limits) ([]byte, error) {
 	if info, err := os.Stat(path); err != nil || !info.IsDir() {
 		data, err := storefile.ReadRegular(path, l.MaxSize)
-		return append([]byte{0}, data...), err
+		if err != nil {
+			return nil, err
+		}
+		beside, err := readBeside(path, l.MaxSize)
+		out := binary.AppendUvarint([]byte{0}, uint64(len(data)))
+		out = append(out, data...)
+		if beside != nil {
+			out = append(append(out, 1), beside...)
+		}
+		return out, err
 	}
 	files, err := readDirectory(path, l)
 	if err != nil {
@@ -83,7 +92,13 @@ func (o Options) parseWatched(path string, content []byte, password trustkeep.Pa
 		if err != nil {
 			return nil, err
 		}
-		return o.open(storefile.Input{Op: "truststore: reload", Path: path, Data: content[1:], Password: secret})
+		n, size := binary.Uvarint(content[1:])
+		rest := content[1+size:]
+		var beside []byte
+		if data := rest[n:]; len(data) > 0 {
+			beside = data[1:]
+		}
+		return o.openBeside(storefile.Input{Op: "truststore: reload", Path: path, Data: rest[:n:n], Password: secret}, beside)
 	}
 	var files []namedFile
 	for rest := content[1:]; len(rest) > 0; {

@@ -24,6 +24,8 @@ type Kind[S any] struct {
 	// Encode makes the content of a file for Update. Its errors are returned unchanged. It may
 	// be called while the file is locked; o.Password does not wait.
 	Encode func(s S, path string, o trustkeep.SaveOptions) ([]byte, error)
+	// Beside is a second file that Encode fills in for Update; nil is none.
+	Beside *Beside
 	// Close wipes a store that Update has opened. If nil, there is nothing to wipe.
 	Close func(S)
 }
@@ -95,7 +97,7 @@ func (k Kind[S]) Update(path string, password trustkeep.PasswordSource, o trustk
 	defer next.Wipe()
 	o.Password = Revealed(next)
 	var typed error // names the path already
-	err = Update(path, Options{Mode: o.Mode, MaxSize: k.MaxSize}, func(old []byte, exists bool) (encoded []byte, err error) {
+	err = Update(path, Options{Mode: o.Mode, MaxSize: k.MaxSize, Beside: k.Beside}, func(old []byte, exists bool) (encoded []byte, err error) {
 		defer func() { typed = err }()
 		var s S
 		if exists {

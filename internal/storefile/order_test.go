@@ -29,6 +29,18 @@ func TestOrderOfCalls(t *testing.T) {
 			slices.Concat(locked, []string{"create temp", "write temp"}, settled)},
 		{"store", false, false, func(path string, o Options) error { _, err := Save(path, Origin{}, []byte("new"), o); return err },
 			slices.Concat(locked, []string{"create temp", "write temp"}, settled)},
+		{"two files", false, false, func(path string, o Options) error {
+			o.Beside = &Beside{Suffix: ".more", Before: []byte("a"), After: []byte("b")}
+			_, err := Save(path, Origin{}, []byte("new"), o)
+			if err == nil {
+				err = os.Remove(path + ".more")
+			}
+			return err
+		}, []string{
+			"lock", "create temp", "write temp", "chmod", "fsync", "rename temp store.more", "fsync folder",
+			"create temp", "write temp", "chmod", "fsync", "rename temp store", "fsync folder",
+			"create temp", "write temp", "chmod", "fsync", "rename temp store.more", "fsync folder", "unlock",
+		}},
 		{"stream", false, false, stream,
 			slices.Concat([]string{"unnamed", "write unnamed", "fsync"}, locked, []string{"name temp"}, settled)},
 		{"stream without /proc", false, true, stream,

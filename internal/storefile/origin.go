@@ -1,6 +1,7 @@
 package storefile
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"path/filepath"
 
@@ -56,6 +57,11 @@ func Save(path string, from Origin, data []byte, o Options) (Origin, error) {
 	err = o.update(target, func(old []byte, exists bool) ([]byte, error) {
 		if exists && from.is(path, target) && sha256.Sum256(old) != from.sum {
 			return nil, trustkeep.ErrConflict
+		}
+		if exists && from.is(path, target) {
+			if changed, err := o.besideChanged(target); err != nil || changed {
+				return nil, cmp.Or(err, error(trustkeep.ErrConflict))
+			}
 		}
 		return data, nil
 	})

@@ -32,6 +32,9 @@ type Options struct {
 	New bool
 	// MaxSize bounds what Update reads. If zero, trustkeep's default limit.
 	MaxSize int64
+	// Beside is a second file that Update writes with the first; nil is none. The function
+	// that makes the content of the first may fill it in.
+	Beside *Beside
 	// Wait bounds the time to wait for other writers. If zero, DefaultWait.
 	Wait time.Duration
 
@@ -96,7 +99,12 @@ func (o Options) update(target string, change func([]byte, bool) ([]byte, error)
 	if err != nil {
 		return err
 	}
-	return o.publish(target, info, sys, func(temp string) (file, error) {
+	if o.Beside != nil && o.Beside.Before != nil {
+		if err := o.beside(target, o.Beside.Before, sys); err != nil {
+			return err
+		}
+	}
+	err = o.publish(target, info, sys, func(temp string) (file, error) {
 		f, err := sys.create(temp)
 		if err != nil {
 			return nil, err
@@ -104,6 +112,10 @@ func (o Options) update(target string, change func([]byte, bool) ([]byte, error)
 		_, err = f.Write(data)
 		return f, err
 	})
+	if err != nil || o.Beside == nil {
+		return err
+	}
+	return o.beside(target, o.Beside.After, sys)
 }
 
 // publish gives the target's name to a file that make makes and names temp. It is called
