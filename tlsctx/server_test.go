@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/fips"
 	"github.com/trustkeep/trustkeep/internal/testpki"
 	"github.com/trustkeep/trustkeep/tlsctx"
 	"github.com/trustkeep/trustkeep/truststore"
@@ -392,6 +393,9 @@ func TestALPN(t *testing.T) {
 // TestVersions: the lowest version holds on both sides, and is lowered by name
 // only.
 func TestVersions(t *testing.T) {
+	if fips.Enabled() {
+		t.Skip("TLS 1.1 is not for FIPS modes")
+	}
 	pki := testpki.New(t, testpki.Options{})
 	sb := tlsctx.Builder{Identity: identity(pki.Server(host))}
 	cb := tlsctx.Builder{Trusted: store(pki.Root), ServerName: host}

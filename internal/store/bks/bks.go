@@ -64,9 +64,10 @@ type header struct {
 // The HMAC of a BKS is verified before its entries are read. A nil password
 // leaves it unverified and sets Unauthenticated; with the empty password it is
 // verified. To an UBER both are the same. Certificates and protected keys of a
-// BKS alias data, which must not change afterwards. No key is opened unless
-// opts.Unlock says so. A sealed key with certificates is a private key and one
-// without a secret key: what it is says only the encrypted part.
+// BKS alias data, which must not change afterwards. Without a password a sealed
+// key with certificates counts as a private key and one without as a secret key.
+// With it, keys are opened to learn what they are; they are kept open only if
+// opts.Unlock says so.
 //
 // Errors wrap trustkeep.ErrCorrupt, ErrUnsupported, ErrLimit, or
 // ErrIncorrectPassword, which neither format can tell from an altered file. An
@@ -76,6 +77,9 @@ func Parse(data []byte, opts entry.ReadOptions) (*entry.Store, error) {
 	s, err := parse(data, opts)
 	if err != nil {
 		return nil, fmt.Errorf("bks: %w", err)
+	}
+	if opts.Password != nil {
+		learnKinds(s.Entries, opts.Password, opts.Budget)
 	}
 	if opts.Unlock {
 		entry.UnlockAll(s.Entries, opts.Password, opts.Budget)

@@ -168,19 +168,12 @@ func (k key) encodingFor(kind entry.Kind) ([]byte, error) {
 
 func newSealedKey(blob []byte, kind entry.Kind) *entry.PrivateKey {
 	p := &entry.PrivateKey{Protected: blob, Encrypted: true, Protection: "unreadable"}
-	r := javaio.NewReader(blob)
-	salt, iterations := r.Block(), int64(int32(r.Uint32()))
-	if r.Err() != nil {
-		p.Unlock = neverOpens(r.Err())
-		return p
-	}
-	scheme, err := keyScheme(salt, iterations)
+	scheme, ciphertext, err := splitSealed(blob)
 	if err != nil {
 		p.Unlock = neverOpens(err)
 		return p
 	}
 	p.Protection = scheme.String()
-	ciphertext := r.Rest()
 	p.Unlock = func(password []byte, spend limits.Spender) ([]byte, error) {
 		k, err := openSealed(scheme, ciphertext, password, spend)
 		if err != nil {
@@ -193,6 +186,17 @@ func newSealedKey(blob []byte, kind entry.Kind) *entry.PrivateKey {
 		return named(k.encodingFor(kind))
 	}
 	return p
+}
+
+// splitSealed takes the block of a sealed key apart.
+func splitSealed(blob []byte) (scheme *pbe.Scheme, ciphertext []byte, err error) {
+	r := javaio.NewReader(blob)
+	salt, iterations := r.Block(), int64(int32(r.Uint32()))
+	if r.Err() != nil {
+		return nil, nil, r.Err()
+	}
+	scheme, err = keyScheme(salt, iterations)
+	return scheme, r.Rest(), err
 }
 
 func openSealed(scheme *pbe.Scheme, ciphertext, password []byte, spend limits.Spender) (key, error) {

@@ -87,7 +87,7 @@ func parse(data []byte, opts entry.ReadOptions) (*entry.Store, error) {
 		}
 		computed := digest(opts.Password, body)
 		if subtle.ConstantTimeCompare(computed[:], stored) != 1 {
-			return nil, explainMismatch(body, opts)
+			return parseLonger(data, opts)
 		}
 	}
 	s, err := readStore(body, opts.Budget)
@@ -100,13 +100,30 @@ func parse(data []byte, opts entry.ReadOptions) (*entry.Store, error) {
 	return s, nil
 }
 
-// explainMismatch tells a file that is broken on its face, such as one cut
-// short, from one that only the password or the digest is wrong for.
-func explainMismatch(body []byte, opts entry.ReadOptions) error {
-	if _, err := readStore(body, opts.Budget); err != nil {
-		return err
+// parseLonger reads a file whose digest is not its end: the JDK does not look at what
+// comes behind it. Without a password nothing says where the end is. A file that is broken on its face, such as one cut short, is told
+// from one that only the password or the digest is wrong for.
+func parseLonger(data []byte, opts entry.ReadOptions) (*entry.Store, error) {
+	s, rest, err := readEntries(data, opts.Budget)
+	if err == nil && rest < sha1.Size {
+		err = fmt.Errorf("%d bytes of digest: %w", rest, trustkeep.ErrCorrupt)
 	}
-	return fmt.Errorf("digest mismatch, wrong password or altered file: %w", trustkeep.ErrIncorrectPassword)
+	if err != nil {
+		return nil, err
+	}
+	if rest == sha1.Size {
+		return nil, fmt.Errorf("digest mismatch, wrong password or altered file: %w", trustkeep.ErrIncorrectPassword)
+	}
+	body := data[:len(data)-rest]
+	computed := digest(opts.Password, body)
+	if subtle.ConstantTimeCompare(computed[:], data[len(body):len(body)+sha1.Size]) != 1 {
+		return nil, fmt.Errorf("%d bytes after the last entry, and no digest that matches: %w: %w", rest-sha1.Size, trustkeep.ErrCorrupt, trustkeep.ErrIncorrectPassword)
+	}
+	s.Findings = append(s.Findings, entry.Finding{
+		Code: "bytes-behind-digest",
+		Text: fmt.Sprintf("%d bytes follow the digest, which nothing vouches for; they were ignored, as the JDK does", rest-sha1.Size),
+	})
+	return s, nil
 }
 
 // digest is JavaKeyStore.getPreKeyedHash.

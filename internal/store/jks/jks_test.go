@@ -212,6 +212,28 @@ func trusted(alias, certificate string) builder {
 	return builder{}.u32(tagTrusted).utf(alias).u64(0).utf("X.509").block(certificate)
 }
 
+// The JDK reads the digest where the entries end, and nothing behind it.
+func TestBytesBehindTheDigest(t *testing.T) {
+	for _, file := range []string{"keys.jks", "keys.jceks", "trust.jks"} {
+		data := read(t, file)
+		want := mustParse(t, data, storePassword)
+		for _, n := range []int{1, 20, 4096} {
+			longer := append(bytes.Clone(data), bytes.Repeat([]byte{0xA5}, n)...)
+			s := mustParse(t, longer, storePassword)
+			if len(s.Entries) != len(want.Entries) || len(s.Findings) == 0 || s.Findings[len(s.Findings)-1].Code != "bytes-behind-digest" || s.Unauthenticated {
+				t.Errorf("%s and %d bytes: %d entries, findings %v", file, n, len(s.Entries), s.Findings)
+			}
+			longer[len(data)/2] ^= 1
+			if _, err := Parse(longer, entry.ReadOptions{Password: []byte(storePassword), Budget: javatest.Budget()}); err == nil {
+				t.Errorf("%s and %d bytes: a changed octet is not found", file, n)
+			}
+			if _, err := Parse(longer, entry.ReadOptions{Password: []byte("wrong"), Budget: javatest.Budget()}); err == nil {
+				t.Errorf("%s and %d bytes: any password opens it", file, n)
+			}
+		}
+	}
+}
+
 func TestHostile(t *testing.T) {
 	join := func(parts ...builder) builder { return bytes.Join(toSlices(parts), nil) }
 	head := func(tag uint32) builder { return builder{}.u32(tag).utf("a").u64(0) }

@@ -31,7 +31,26 @@ type decoder struct {
 
 // readStore reads everything but the digest.
 func readStore(body []byte, budget *limits.Budget) (*entry.Store, error) {
+	s, rest, err := readEntries(body, budget)
+	if err == nil && rest > 0 {
+		err = fmt.Errorf("%d bytes after the last entry: %w", rest, trustkeep.ErrCorrupt)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// readEntries reads a store as far as its last entry. rest is how many bytes follow.
+func readEntries(body []byte, budget *limits.Budget) (s *entry.Store, rest int, err error) {
 	d := &decoder{Reader: javaio.NewReader(body), budget: budget}
+	if s, err = d.store(); err != nil {
+		return nil, 0, err
+	}
+	return s, d.Len(), nil
+}
+
+func (d *decoder) store() (*entry.Store, error) {
 	switch magic := d.Uint32(); magic {
 	case magicJKS:
 		d.format = entry.JKS
@@ -48,7 +67,7 @@ func readStore(body []byte, budget *limits.Budget) (*entry.Store, error) {
 	if d.Err() != nil {
 		return nil, d.Err()
 	}
-	if err := budget.Entries(count); err != nil {
+	if err := d.budget.Entries(count); err != nil {
 		return nil, err
 	}
 	d.aliases = make(map[string]struct{}, count)
@@ -59,9 +78,6 @@ func readStore(body []byte, budget *limits.Budget) (*entry.Store, error) {
 			return nil, fmt.Errorf("entry %d: %w", i+1, err)
 		}
 		s.Entries = append(s.Entries, e)
-	}
-	if d.Len() > 0 {
-		return nil, fmt.Errorf("%d bytes after the last entry: %w", d.Len(), trustkeep.ErrCorrupt)
 	}
 	s.Source = d.source
 	return s, nil
