@@ -21,6 +21,7 @@ var mayImport = map[string][]string{
 	"tlsctx/ftps": {"tlsctx", "truststore"},
 	"sshctx":      {},
 	"cms":         {"truststore"},
+	"smime":       {"cms", "truststore"},
 	"forecast":    {"tlsctx", "truststore"},
 	"revocation":  {"truststore"},
 	"clamd":       {},

@@ -65,6 +65,6 @@
 // the program; it holds five times the content in memory, and it lacks
 // AES-192, RSA-PSS, AuthEnvelopedData, CompressedData and time stamps. It serves as a witness in the tests.
 //
-// MIME is not part of this package: what S/MIME and AS2 put around a message is
-// to be taken off first. PEM is read.
+// MIME is not part of this package: what S/MIME and AS2 put around a message is for package
+// smime. PEM is read.
 package cms
