@@ -62,6 +62,10 @@ func TestRefusingCostlySigners(t *testing.T) {
 		ours()
 		plainCPU, plainBytes := least(plain)
 		cpu, bytes := least(ours)
+		if cpu > plainCPU+10*time.Millisecond { // other programs disturb the measure
+			plainCPU, plainBytes = least(plain)
+			cpu, bytes = least(ours)
+		}
 		t.Logf("%-45s %v, %d bytes more", a.Name, cpu-plainCPU, int64(bytes-plainBytes))
 		if cpu > plainCPU+plainCPU/20+10*time.Millisecond || bytes > plainBytes+1<<20 {
 			t.Errorf("%s: %v and %d bytes, crypto/x509 %v and %d", a.Name, cpu, bytes, plainCPU, plainBytes)

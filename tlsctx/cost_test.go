@@ -77,10 +77,6 @@ func TestRefusalsCostLittleMoreThanThoseOfTLS(t *testing.T) {
 		maxCPU   = 10 * time.Millisecond
 		maxBytes = 1 << 20
 	)
-	runs := 3
-	if testing.Short() {
-		runs = 1
-	}
 	pki := testpki.New(t, testpki.Options{})
 	server := identity(pki.Server(host))
 	for _, a := range testpki.Costly(t, host) {
@@ -97,8 +93,15 @@ func TestRefusalsCostLittleMoreThanThoseOfTLS(t *testing.T) {
 			}
 			plain() // prepares what is prepared once
 			ours()
-			p, o := priceOf(runs, plain), priceOf(runs, ours)
-			if more := o.cpu - p.cpu; more > maxCPU+p.cpu/20 { // the measure is no better than that
+			var p, o price
+			var more time.Duration
+			for runs := 1; runs <= 4; runs *= 2 { // other programs and the collector disturb the measure
+				p, o = priceOf(runs, plain), priceOf(runs, ours)
+				if more = o.cpu - p.cpu; more <= maxCPU && o.bytes <= p.bytes+maxBytes {
+					break
+				}
+			}
+			if more > maxCPU+p.cpu/20 { // it is no better than that
 				t.Errorf("%s: %s: %v, crypto/tls %v: %v more", a.Name, name, o.cpu, p.cpu, more)
 			}
 			if o.bytes > p.bytes+maxBytes {

@@ -53,7 +53,7 @@ func costly(tb testing.TB, host string, by int) []CostlyPeer {
 	subject := func(attributes int) func(*x509.Certificate) {
 		var name pkix.RDNSequence
 		for range attributes {
-			name = append(name, pkix.RelativeDistinguishedNameSET{{Type: asn1.ObjectIdentifier{2, 5, 4, 3}, Value: "x"}})
+			name = append(name, pkix.RelativeDistinguishedNameSET{{Type: asn1.ObjectIdentifier{2, 5, 4, 11}, Value: "x"}})
 		}
 		der, err := asn1.Marshal(name)
 		if err != nil {
