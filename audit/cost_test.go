@@ -21,6 +21,9 @@ import (
 // Files of costly certificates are read, imported, listed and audited in little more time
 // than crypto/x509 takes to parse them.
 func TestFilesOfCostlyCertificates(t *testing.T) {
+	if testcpu.Raced {
+		t.Skip("the race detector makes other things slow than what is measured")
+	}
 	for _, a := range testpki.Costly(t, "server.example") {
 		var certs, pair bytes.Buffer
 		var parsed []*x509.Certificate

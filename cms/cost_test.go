@@ -17,6 +17,9 @@ import (
 // Refusing the signature of a stranger costs little more than having crypto/x509 refuse the
 // certificates, whatever is in them.
 func TestRefusingCostlySigners(t *testing.T) {
+	if testcpu.Raced {
+		t.Skip("the race detector makes other things slow than what is measured")
+	}
 	for _, a := range testpki.CostlySmall(t, "server.example") {
 		pair := tls.Certificate{Certificate: a.ID.DERChain(), PrivateKey: a.ID.Key}
 		signed, err := cms.Sign([]byte("content"), cms.IdentityFunc(func() (*tls.Certificate, error) { return &pair, nil }))

@@ -73,6 +73,9 @@ func printAll(t testing.TB, err error) {
 // A refusal costs next to nothing more than that by crypto/tls of the same certificates with
 // the same pool, explanation included.
 func TestRefusalsCostLittleMoreThanThoseOfTLS(t *testing.T) {
+	if testcpu.Raced {
+		t.Skip("the race detector makes other things slow than what is measured")
+	}
 	const (
 		maxCPU   = 10 * time.Millisecond
 		maxBytes = 1 << 20
