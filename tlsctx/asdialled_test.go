@@ -112,7 +112,7 @@ func TestPolicyIsThatOfWhatIsDialled(t *testing.T) {
 	}}
 	routes := new(tlsctx.Routes)
 	for _, p := range append(patterns, "*") {
-		must(t, destinations.Set(p, tlsctx.Builder{Trusted: asked{store(pki.Root), p, &chosen}, Clock: pki.Now, CurvePreferences: []tls.CurveID{tls.X25519}}))
+		must(t, destinations.Set(p, tlsctx.Builder{Trusted: asked{store(pki.Root), p, &chosen}, Clock: pki.Now, CurvePreferences: []tls.CurveID{tls.CurveP256}}))
 		if p != "*" {
 			must(t, routes.Set(p, identity(pki.Client(p))))
 		}
@@ -125,7 +125,7 @@ func TestPolicyIsThatOfWhatIsDialled(t *testing.T) {
 	}}
 	r := rand.New(rand.NewPCG(1, 2))
 	seen := map[string]int{}
-	for range testtool.Rounds(1000, 20000) {
+	for range testtool.Rounds(2000, 20000) {
 		spelled := respelled(r, hosts[r.IntN(len(hosts))])
 		port := []string{"", ":443", ":8443", ":08443"}[r.IntN(4)]
 		request, err := http.NewRequest(http.MethodGet, "https://"+spelled+port+"/", nil)
@@ -174,8 +174,8 @@ func TestPolicyIsThatOfWhatIsDialled(t *testing.T) {
 		}
 	}
 	for _, p := range append(patterns, "*", "refused") {
-		if seen[p] < 5 {
-			t.Errorf("%s: only %d times", p, seen[p])
+		if seen[p] == 0 {
+			t.Errorf("%s: never", p)
 		}
 	}
 }
