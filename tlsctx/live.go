@@ -15,9 +15,10 @@ import (
 //
 // crypto/tls cannot exchange authorities, so InsecureSkipVerify is set and VerifyConnection
 // decides, by truststore.Snapshot.Verify. Replacing that function on the result removes all
-// verification; RootCAs are those of now and do not decide. VerifiedChains is empty. A server that is dialled by its IP address needs For
-// or ServerName. No session is resumed: it would continue with the identity and the server's
-// certificate that it began with, and the first connection after a change of either would fail.
+// verification; RootCAs are those of now and do not decide. VerifiedChains is empty. A server that
+// is dialled by its IP address needs For or ServerName. No session is resumed: it would continue
+// with the identity and the server's certificate that it began with, and the first connection
+// after a change of either would fail.
 //
 // Errors are those of Client.
 func (b Builder) LiveClient() (*tls.Config, error) {

@@ -399,23 +399,25 @@ func TestVersions(t *testing.T) {
 	pki := testpki.New(t, testpki.Options{})
 	sb := tlsctx.Builder{Identity: identity(pki.Server(host))}
 	cb := tlsctx.Builder{Trusted: store(pki.Root), ServerName: host}
-	old := &tls.Config{Certificates: []tls.Certificate{pki.Server(host).TLSCertificate()}, MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11}
-	o := refuse(t, mustClient(t, cb), old)
-	if e := explained(t, cb.ExplainError(o.clientErr)); e.Code != tlsctx.CodeVersion {
-		t.Error(e)
-	}
-	oldClient := &tls.Config{RootCAs: pki.Roots(), ServerName: host, MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11}
-	o = refuse(t, oldClient, mustServer(t, sb))
-	if e := explained(t, sb.ExplainServerError(o.serverErr)); e.Code != tlsctx.CodeVersion {
-		t.Error(e)
-	}
-	cb.LegacyMinVersion = tls.VersionTLS11
-	if o := accept(t, mustClient(t, cb), old, false); o.client.Version != tls.VersionTLS11 {
-		t.Errorf("version %x", o.client.Version)
+	if !fips.Enabled() { // which has no old versions
+		old := &tls.Config{Certificates: []tls.Certificate{pki.Server(host).TLSCertificate()}, MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11}
+		o := refuse(t, mustClient(t, cb), old)
+		if e := explained(t, cb.ExplainError(o.clientErr)); e.Code != tlsctx.CodeVersion {
+			t.Error(e)
+		}
+		oldClient := &tls.Config{RootCAs: pki.Roots(), ServerName: host, MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11}
+		o = refuse(t, oldClient, mustServer(t, sb))
+		if e := explained(t, sb.ExplainServerError(o.serverErr)); e.Code != tlsctx.CodeVersion {
+			t.Error(e)
+		}
+		cb.LegacyMinVersion = tls.VersionTLS11
+		if o := accept(t, mustClient(t, cb), old, false); o.client.Version != tls.VersionTLS11 {
+			t.Errorf("version %x", o.client.Version)
+		}
 	}
 	sb.MinVersion, cb.LegacyMinVersion = tls.VersionTLS13, 0
 	cb.MaxVersion = tls.VersionTLS12
-	o = refuse(t, mustClient(t, cb), mustServer(t, sb))
+	o := refuse(t, mustClient(t, cb), mustServer(t, sb))
 	if e := explained(t, cb.ExplainError(o.clientErr)); e.Code != tlsctx.CodeVersion {
 		t.Error(e)
 	}
