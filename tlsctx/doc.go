@@ -38,8 +38,16 @@
 // # Many partners
 //
 // [Routes] choose among identities by destination; [Destinations] choose a whole Builder.
-// Package tlsctx/ftps makes the connections of FTPS sessions. Package forecast tells who would
-// be refused by other trust.
+// Hosts are compared as they are dialled, whatever their spelling. An HTTP server that chooses a
+// Builder by name also needs [Destinations.Handler], since the name in the handshake says nothing
+// about the requests that follow. Package tlsctx/ftps makes the connections of FTPS sessions.
+// Package forecast tells who would be refused by other trust.
+//
+// # Many servers
+//
+// Builder.TicketSecret lets servers resume each other's sessions, as long as their trust, policy
+// and identity are the same. [Alternatives] present an ECDSA or an RSA identity under one name.
+// Peers that have a URI, as with SPIFFE, are accepted by ServerURI, ClientURI or TrustDomain.
 //
 // # Who verifies
 //
@@ -55,6 +63,6 @@
 //
 // Session caches are private to one call of Client, and to the trust and the identity of one
 // moment on a Dialer. The session tickets of a server end with the trust and the identity under
-// which they were issued. So two contexts never resume as each other, and what is no longer
+// which they were issued, those of TicketSecret too. So two contexts never resume as each other, and what is no longer
 // trusted does not come back.
 package tlsctx

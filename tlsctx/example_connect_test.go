@@ -256,3 +256,35 @@ func ExampleBuilder_scope() {
 	// hello, whoever you are
 	// refused: out-of-scope
 }
+
+// A server has a public site and one for clients with a certificate. Without Handler, whoever
+// names the public site in the handshake and the other one in the request is served.
+func ExampleDestinations_Handler() {
+	pki := pkitest.New(exampleTB{})
+	public := tlsctx.Builder{Identity: pki.NewServer("public.example", "partners.example")}
+	partners := public
+	partners.Trusted, partners.ClientAuth = pki.Trust(), tlsctx.RequireClientAuth
+	destinations := new(tlsctx.Destinations)
+	for name, b := range map[string]tlsctx.Builder{"public.example": public, "partners.example": partners} {
+		if err := destinations.Set(name, b); err != nil {
+			log.Fatal(err)
+		}
+	}
+	server := httptest.NewUnstartedServer(destinations.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprintf(w, "this is %s", r.Host)
+	})))
+	server.TLS, server.Config.ErrorLog = destinations.Server(), quiet()
+	server.StartTLS()
+	defer server.Close()
+
+	client, err := tlsctx.Builder{Trusted: pki.Trust(), ServerName: "public.example"}.Transport(&http.Transport{DialContext: at(server)})
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, host := range []string{"public.example", "partners.example"} {
+		fmt.Println(get(client, "https://"+host+"/"))
+	}
+	// Output:
+	// this is public.example
+	// 421 Misdirected Request
+}
