@@ -4,7 +4,7 @@
 //	go run ./examples/strict
 //
 // It exits with 1 if Strict accepts a chain that breaks one of its rules or refuses a good one,
-// or if the default is not that of crypto/x509.
+// or if the default is not that of crypto/x509, or in FIPS mode of crypto/tls.
 package main
 
 import (
@@ -72,7 +72,7 @@ func run(out io.Writer) (ok bool, err error) {
 		case strict != nil:
 			wronged++
 		}
-		ok = ok && (std == nil) == (plain == nil) && (strict == nil) == c.Good
+		ok = ok && std == nil && (plain == nil) == !c.Refused() && (strict == nil) == (c.Good && !c.Refused())
 	}
 	if err := table.Flush(); err != nil {
 		return false, err

@@ -11,7 +11,7 @@ func TestTable(t *testing.T) {
 	if err != nil || !ok {
 		t.Fatalf("%v\n%s", err, &out)
 	}
-	for _, want := range []string{"rule", "Strict", "refuses: weak-key", "refuses: email-constraint"} {
+	for _, want := range []string{"rule", "Strict", "refuses: odd-key", "refuses: email-constraint"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("no %q in\n%s", want, &out)
 		}

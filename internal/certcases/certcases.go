@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/fips"
 )
 
 // Case is a chain and the question that is asked about it.
@@ -409,6 +410,12 @@ func withDSA(c *x509.Certificate, issuer crypto.Signer) (*x509.Certificate, erro
 		return nil, err
 	}
 	return x509.ParseCertificate(der)
+}
+
+// Refused reports whether a key of the chain is not allowed in the FIPS mode that the program runs
+// in, so that the chain is refused whatever the policy.
+func (c Case) Refused() bool {
+	return fips.Enabled() && slices.ContainsFunc(append(slices.Clone(c.Chain), c.Anchor), func(c *x509.Certificate) bool { return !fips.TLSKey(c.PublicKey) })
 }
 
 // Std asks crypto/x509 about the case.
