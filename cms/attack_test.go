@@ -109,8 +109,12 @@ func TestUnbearableKeys(t *testing.T) {
 	}{
 		{key(4096, 65537), true}, {key(8192, 65537), true}, {key(8193, 65537), false}, {key(2048, 1<<31-1), false}, {&x509.Certificate{}, true},
 	} {
-		if got := bearable(test.c); got != test.want {
+		if got := new(verifier).bearable(test.c); got != test.want {
 			t.Errorf("%v: %v", test.c.PublicKey, got)
+		}
+		strict := verifier{o: VerifyOptions{Limits: trustkeep.Limits{MaxKeyBits: 2048}}}
+		if got := strict.bearable(test.c); got && test.c.PublicKey != nil {
+			t.Errorf("%v, at most 2048 bits", test.c.PublicKey)
 		}
 	}
 }

@@ -62,7 +62,7 @@ func (v *verifier) signer(info *signerInfo, about *SignerError) (*Signer, error)
 		if v.attempts++; v.attempts > maxAttempts {
 			return nil, fmt.Errorf("more than %d signatures and certificates to try: %w", maxAttempts, trustkeep.ErrLimit)
 		}
-		s := &Signer{Certificate: c, Hash: h.hash}
+		s := &Signer{Certificate: c, Hash: h.hash, Digest: digest}
 		err := v.accept(s, info, h, digest)
 		if err == nil {
 			if info.signed != nil {
@@ -133,7 +133,7 @@ func (v *verifier) checkContent(info *signerInfo, digest []byte) error {
 // that certificate is trusted, now or at the time of a time stamp.
 func (v *verifier) accept(s *Signer, info *signerInfo, h *hashSpec, digest []byte) error {
 	c := s.Certificate
-	if !bearable(c) {
+	if !v.bearable(c) {
 		return unsupported("RSA key of extraordinary size")
 	}
 	if err := info.checkSignature(keyOf(c), h, digest); err != nil {

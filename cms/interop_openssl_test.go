@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"testing"
 
@@ -167,6 +168,9 @@ func TestInteropOpenSSLVerifiesOurs(t *testing.T) {
 			for _, pss := range []bool{false, true} {
 				for _, keyIDs := range []bool{false, true} {
 					o := cms.SignOptions{Hash: hash, PSS: pss, KeyIDs: keyIDs}
+					if keyIDs {
+						o.Attributes = []cms.Attribute{{Type: "1.3.6.1.4.1.99999.1", Values: [][]byte{{0x0c, 1, 'x'}, {0x02, 1, 5}}}}
+					}
 					what := fmt.Sprintf("%s, %v, PSS %v, key IDs %v", names, hash, pss, keyIDs)
 					der, err := o.Sign(content, who...)
 					if err != nil {
@@ -200,6 +204,9 @@ func TestInteropOpenSSLVerifiesOurs(t *testing.T) {
 		}
 	}
 }
+
+// smimeCapabilities is an attribute that openssl signs unless told otherwise.
+const smimeCapabilities = "1.2.840.113549.1.9.15"
 
 func TestInteropVerifyOpenSSLs(t *testing.T) {
 	p := newPeople(t)
@@ -240,6 +247,8 @@ func TestInteropVerifyOpenSSLs(t *testing.T) {
 				got, err := o.Verify(message)
 				if err != nil || !bytes.Equal(got.Content, content) || len(got.Signers) != signers {
 					t.Errorf("%s: %v", strings.Join(args, " "), err)
+				} else if capable := slices.ContainsFunc(got.Signers[0].Attributes, func(a cms.Attribute) bool { return a.Type == smimeCapabilities }); capable != (extra[0] != "-noattr") {
+					t.Errorf("%s: %+v", strings.Join(args, " "), got.Signers[0].Attributes)
 				}
 				if len(form) == 3 {
 					continue

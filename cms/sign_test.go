@@ -51,6 +51,11 @@ func testSignAndVerify(t *testing.T, o cms.SignOptions, who []person, trust trus
 			t.Errorf("%s: %+v", form, got)
 		}
 		for _, s := range got.Signers {
+			h := s.Hash.New()
+			h.Write(content)
+			if !bytes.Equal(s.Digest, h.Sum(nil)) {
+				t.Errorf("%s: digest %x", form, s.Digest)
+			}
 			if !s.SigningTime.Equal(at) || s.Verdict == nil || s.Verdict.Chain[0] != s.Certificate {
 				t.Errorf("%s: %+v", form, s)
 			}

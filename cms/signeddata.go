@@ -324,7 +324,7 @@ func (v *verifier) readCertificates() error {
 		switch c, err := x509.ParseCertificate(der); {
 		case err != nil:
 			v.unread = append(v.unread, unread{der, err})
-		case bearable(c):
+		case v.bearable(c):
 			v.certificates = append(v.certificates, c)
 		default:
 			v.unbearable++
@@ -334,9 +334,9 @@ func (v *verifier) readCertificates() error {
 
 // bearable reports whether signatures of a certificate's key can be checked in
 // reasonable time.
-func bearable(c *x509.Certificate) bool {
+func (v *verifier) bearable(c *x509.Certificate) bool {
 	pub, ok := keyOf(c).public.(*rsa.PublicKey)
-	return !ok || pub.N.BitLen() <= maxRSABits && pub.E <= maxRSAExponent
+	return !ok || pub.N.BitLen() <= min(maxRSABits, v.o.Limits.WithDefaults().MaxKeyBits) && pub.E <= maxRSAExponent
 }
 
 func (v *verifier) readSigners() ([]*signerInfo, error) {

@@ -78,7 +78,7 @@ const maxAhead = 5 * time.Minute
 func (v *verifier) verifyToken(der, signature []byte) (*TimeStamp, error) {
 	// The authority's certificate may have been left out, since certReq asks for it.
 	others := slices.Concat(v.o.Certificates, v.certificates, slices.Collect(v.stamps.All()))
-	t, err := openToken(der, others, v.o.AllowSHA1)
+	t, err := openToken(der, VerifyOptions{Certificates: others, AllowSHA1: v.o.AllowSHA1, Limits: v.o.Limits})
 	if err != nil {
 		return nil, err
 	}

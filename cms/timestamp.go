@@ -103,7 +103,7 @@ func (o SignOptions) stamping() (func(h *hashSpec, signature []byte) ([]byte, er
 		if err != nil {
 			return nil, err
 		}
-		t, err := openToken(der, nil, false)
+		t, err := openToken(der, VerifyOptions{})
 		if err != nil {
 			return nil, err
 		}
@@ -220,11 +220,12 @@ type token struct {
 }
 
 // openToken reads a TimeStampToken: a SignedData over a TSTInfo with one signer.
-func openToken(der []byte, others []*x509.Certificate, allowSHA1 bool) (*token, error) {
+// o has Certificates, AllowSHA1 and Limits.
+func openToken(der []byte, o VerifyOptions) (*token, error) {
 	if len(der) > maxToken {
 		return nil, fmt.Errorf("time stamp of more than %d bytes: %w", maxToken, trustkeep.ErrLimit)
 	}
-	v := &verifier{o: VerifyOptions{AllowSHA1: allowSHA1, Certificates: others}}
+	v := &verifier{o: o}
 	v.r = berio.NewReader(bytes.NewReader(der), maxTokenDepth, int64(len(der)))
 	if err := v.readHead(); err != nil {
 		return nil, err
@@ -251,7 +252,7 @@ func openToken(der []byte, others []*x509.Certificate, allowSHA1 bool) (*token, 
 	if err := t.readInfo(content); err != nil {
 		return nil, err
 	}
-	if t.hash.hash == crypto.SHA1 && !allowSHA1 {
+	if t.hash.hash == crypto.SHA1 && !o.AllowSHA1 {
 		return nil, unsupported("time stamp over a SHA-1 digest without VerifyOptions.AllowSHA1")
 	}
 	return t, nil
@@ -463,7 +464,7 @@ func (t *token) accept(c *x509.Certificate, h *hashSpec, digest []byte) error {
 	if err := t.namesCertificate(c); err != nil {
 		return err
 	}
-	if !bearable(c) {
+	if !t.v.bearable(c) {
 		return unsupported("RSA key of extraordinary size")
 	}
 	if err := stampsTimes(c); err != nil {

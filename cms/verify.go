@@ -68,8 +68,8 @@ type VerifyOptions struct {
 	// Clock tells the time at which certificates must be valid; the signing
 	// time that a message states proves nothing. If nil, time.Now.
 	Clock func() time.Time
-	// Limits: MaxSize bounds what is held in memory, MaxDepth the nesting.
-	// Zero means the defaults.
+	// Limits: MaxSize bounds what is held in memory, MaxDepth the nesting, MaxKeyBits the
+	// RSA keys below 8192 bits. Zero means the defaults.
 	Limits trustkeep.Limits
 }
 
@@ -95,8 +95,10 @@ type Signer struct {
 	Certificate *x509.Certificate
 	// Verdict says why the signer is trusted.
 	Verdict *truststore.Verdict
-	// Hash is the digest that was signed.
-	Hash crypto.Hash
+	// Hash is the digest that was signed, and Digest its value over the content, which AS2
+	// returns as the MIC of a receipt.
+	Hash   crypto.Hash
+	Digest []byte
 	// SigningTime is what the signer states; zero where nothing readable is
 	// stated. It proves nothing about when the signature was made.
 	SigningTime time.Time
