@@ -174,12 +174,14 @@ func TestWatchBeginsWithGoodLists(t *testing.T) {
 	folder := t.TempDir()
 	putFile(t, filepath.Join(folder, "a.crl"), w.list(w.pki.Intermediate, nil))
 	putFile(t, filepath.Join(folder, "b.crl"), []byte("garbage"))
+	putFile(t, filepath.Join(folder, "ca.pem"), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: w.leaf.DER}))
 	for name, c := range map[string]struct {
 		paths []string
 		err   error
 	}{
 		"nothing":      {nil, trustkeep.ErrInvalid},
 		"no such file": {[]string{filepath.Join(folder, "c.crl")}, fs.ErrNotExist},
+		"certificates": {[]string{filepath.Join(folder, "ca.pem")}, trustkeep.ErrEmpty},
 		"a bad file":   {[]string{folder}, trustkeep.ErrCorrupt},
 	} {
 		if f, err := WatchCRLs(c.paths, trustkeep.WatchOptions{}); !errors.Is(err, c.err) || f != nil {

@@ -148,6 +148,24 @@ func TestExactTrustDoesNotSwitchRevocationOff(t *testing.T) {
 	}
 }
 
+// The end of the context is not called a missing issuer.
+func TestEndOfContextIsNoMissingIssuer(t *testing.T) {
+	pki := testpki.New(t, testpki.Options{})
+	leaf := pki.Server(host).Cert
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for _, ctx := range []context.Context{ctx, t.Context(), nil} {
+		want := truststore.CodeRevocationNoIssuer
+		if ctx != nil && ctx.Err() != nil {
+			want = truststore.CodeRevocationUnknown
+		}
+		o := truststore.VerifyOptions{Name: host, Time: pki.Now(), Revocation: &asked{err: errors.New("no answer")}, Context: ctx}
+		if _, err := truststore.New(leaf).Verify([]*x509.Certificate{leaf}, o); code(err) != want {
+			t.Errorf("%v", err)
+		}
+	}
+}
+
 // An exemption is that of one certificate and not of its issuer, nor of its renewal.
 func TestExemptionIsOfOneCertificate(t *testing.T) {
 	pki := testpki.New(t, testpki.Options{})
