@@ -2,11 +2,16 @@ package pgp_test
 
 import (
 	"bytes"
+	"crypto/ecdh"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/partner"
@@ -213,4 +218,49 @@ func ExampleKey_Unlock() {
 	_, err := locked.Unlock(trustkeep.Password("guess"), pgp.Options{})
 	fmt.Println(locked.IsLocked(), errors.Is(err, trustkeep.ErrIncorrectPassword))
 	// Output: true true
+}
+
+// Private keys can be elsewhere: on a card, in a KMS, with an agent. Here, two keys of the
+// standard library stand for them.
+func ExampleKey_WithPrivate() {
+	signer, _ := ecdsa.GenerateKey(elliptic.P256(), rand.Reader) // any crypto.Signer
+	decrypter, _ := ecdh.P256().GenerateKey(rand.Reader)         // any ecdh.KeyExchanger
+
+	made, _, err := pgp.Generate(pgp.GenerateOptions{UserIDs: []string{"orders <orders@example.com>"}}, signer, decrypter)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	public := made.Marshal() // what is stored, and given to partners
+
+	ring, _ := pgp.Parse(public)
+	us, err := ring.Keys()[0].WithPrivate(signer, decrypter)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	var message, content bytes.Buffer
+	pgp.Encryption{To: ring.Keys(), Signers: []*pgp.Key{us}}.Encrypt(&message, strings.NewReader("order"))
+	res, err := pgp.Decryption{Keys: []*pgp.Key{us}, Signers: ring.Keys(), MustBeSigned: true}.Decrypt(&content, &message)
+	fmt.Println(err, res.Signature, content.String(), us.IsPrivate())
+	// Output: <nil> valid order false
+}
+
+// What one partner needs is said in the fields; what is demanded of their signatures, too.
+func ExampleSigningContext() {
+	a, b, us := generate("a"), generate("b"), generate("us")
+	invoice := pgp.SigningContext("invoice")
+	var message, content bytes.Buffer
+	pgp.Encryption{
+		To: []*pgp.Key{us}, Signers: []*pgp.Key{a, b}, Notations: []pgp.Notation{invoice}, Lifetime: time.Hour,
+		Cipher: pgp.AES128, IgnorePreferences: true, AllSubkeys: true,
+	}.Encrypt(&message, strings.NewReader("pay 1000"))
+
+	demands := pgp.Decryption{
+		Keys: []*pgp.Key{us}, Signers: []*pgp.Key{a}, AlsoSignedBy: [][]*pgp.Key{{b}}, // signed by both
+		Notations: []pgp.Notation{invoice}, MaxAge: 24 * time.Hour,
+	}
+	res, err := demands.Decrypt(&content, &message)
+	fmt.Println(err, len(res.SignedBy()), res.SafeFileName("invoice.txt"))
+	// Output: <nil> 2 invoice.txt
 }

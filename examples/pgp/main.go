@@ -9,6 +9,11 @@
 //	pgp verify   -verify FILE... [-signature SIG] [-json] IN
 //	pgp extend   -key FILE -expires 2y -out FILE
 //	pgp revoke   -key FILE [-certificate CERT] -out FILE
+//	pgp lookup   -out FILE ADDRESS
+//
+// What one partner needs: encrypt -cipher aes128 -ignore-preferences -all-subkeys; sign -text -hash sha512
+// -lifetime 720h -notation order@example.com=7 -context invoice; verify and decrypt -also SECOND_SIGNER_pub.asc
+// -context invoice -max-age 24h; decrypt -show-session-key, and -session-key for whoever got that.
 //
 // A missing IN or OUT, or "-", is standard input or output. The exit status is
 // 0 when all is good, 1 when something was refused, with the reason on standard
@@ -52,10 +57,10 @@ type command struct {
 func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	commands := map[string]func(*command, []string) error{
 		"generate": generate, "inspect": inspect, "encrypt": encrypt, "decrypt": decrypt,
-		"sign": sign, "verify": verify, "extend": extend, "revoke": revoke,
+		"sign": sign, "verify": verify, "extend": extend, "revoke": revoke, "lookup": lookup,
 	}
 	if len(args) == 0 || commands[args[0]] == nil {
-		fmt.Fprintln(stderr, "usage: pgp generate|inspect|encrypt|decrypt|sign|verify|extend|revoke [flags] [file]")
+		fmt.Fprintln(stderr, "usage: pgp generate|inspect|encrypt|decrypt|sign|verify|extend|revoke|lookup [flags] [file]")
 		return exitUsage
 	}
 	c := &command{flag.NewFlagSet("pgp "+args[0], flag.ContinueOnError), stdin, stdout, stderr}

@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 
@@ -18,6 +19,8 @@ type verdict struct {
 	Signature  pgp.SignatureState `json:"signature"`
 	Signers    []string           `json:"signers"`    // fingerprints of those whose signature is valid
 	Recipients []string           `json:"recipients"` // key IDs
+	FileName   string             `json:"fileName"`   // the sender's hint, made harmless
+	Text       bool               `json:"text"`
 	Error      string             `json:"error"`
 }
 
@@ -34,6 +37,7 @@ func report(w io.Writer, asJSON bool, res *pgp.Result, signature pgp.SignatureSt
 			v.Signature = res.Signature
 		}
 		v.Recipients = append(v.Recipients, res.Recipients...)
+		v.FileName, v.Text = res.SafeFileName(""), res.Text
 		for _, k := range res.SignedBy() {
 			v.Signers = append(v.Signers, k.Fingerprint())
 		}
@@ -54,6 +58,10 @@ func decrypt(c *command, args []string) error {
 	c.Var(&passwords, "password", "password of the message; can be repeated")
 	c.Var(&signers, "verify", "file of keys of the expected signers; can be repeated")
 	policyName := c.String("policy", "strict", "strict or legacy")
+	var sessionKeys list
+	c.Var(&sessionKeys, "session-key", "session key of the message, as -show-session-key and gpg print it; can be repeated")
+	showKey := c.Bool("show-session-key", false, "print the session key, which opens this one message, and nothing else")
+	demands := c.demanded()
 	asJSON := c.Bool("json", false, "print the verdict as JSON, on standard error if the content goes to standard output")
 	out := c.String("out", "-", "file for the content")
 	file, err := c.parse(args)
@@ -64,8 +72,12 @@ func decrypt(c *command, args []string) error {
 	if err != nil {
 		return err
 	}
-	if len(keyFiles) == 0 && len(passwords) == 0 {
-		return usage("-key or -password is missing")
+	if len(keyFiles)+len(passwords)+len(sessionKeys) == 0 {
+		return usage("-key, -password or -session-key is missing")
+	}
+	also, notations, err := demands.lists()
+	if err != nil {
+		return err
 	}
 	printTo := c.stdout
 	if *out == "-" {
@@ -87,6 +99,10 @@ func decrypt(c *command, args []string) error {
 			// whom it should be.
 			d.AllowUnencrypted = true
 		}
+		d.AlsoSignedBy, d.Notations, d.MaxAge = also, notations, *demands.maxAge
+		for _, k := range sessionKeys {
+			d.SessionKeys = append(d.SessionKeys, trustkeep.Password(k))
+		}
 		for _, pw := range passwords {
 			d.Passwords = append(d.Passwords, trustkeep.Password(pw))
 		}
@@ -95,6 +111,9 @@ func decrypt(c *command, args []string) error {
 			return err
 		}
 		defer in.Close()
+		if *showKey {
+			return printSessionKey(c.stdout, d, in)
+		}
 		return c.produce(*out, func(path string) error {
 			res, err = d.DecryptFile(path, in)
 			return err
@@ -103,8 +122,23 @@ func decrypt(c *command, args []string) error {
 	return report(printTo, *asJSON, res, pgp.SignatureNone, err)
 }
 
+// printSessionKey reveals the session key: it is what the caller asked for.
+func printSessionKey(w io.Writer, d pgp.Decryption, in io.Reader) error {
+	source, err := d.SessionKey(in)
+	if err != nil {
+		return err
+	}
+	text, err := source.Reveal()
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(w, "%s\n", text)
+	return err
+}
+
 func verify(c *command, args []string) error {
 	var signers list
+	demands := c.demanded()
 	c.Var(&signers, "verify", "file of keys of the expected signers; can be repeated")
 	signature := c.String("signature", "", "file of a detached signature")
 	policyName := c.String("policy", "strict", "strict or legacy")
@@ -121,6 +155,10 @@ func verify(c *command, args []string) error {
 	if len(signers) == 0 {
 		return usage("-verify is missing")
 	}
+	also, notations, err := demands.lists()
+	if err != nil {
+		return err
+	}
 	if *out != "" && *signature != "" {
 		return usage("-out with a detached signature")
 	}
@@ -131,7 +169,7 @@ func verify(c *command, args []string) error {
 	var res *pgp.Result
 	state := pgp.SignatureNone // before anything has been read
 	err = func() error {
-		v := pgp.Verification{Options: pgp.Options{Allow: allow}}
+		v := pgp.Verification{Options: pgp.Options{Allow: allow}, AlsoSignedBy: also, Notations: notations, MaxAge: *demands.maxAge}
 		var err error
 		if v.Signers, err = keys(signers); err != nil {
 			return err
@@ -179,6 +217,7 @@ func encrypt(c *command, args []string) error {
 	armor := c.Bool("armor", false, "write text")
 	compress := c.String("compress", "none", "none, zip or zlib")
 	policyName := c.String("policy", "strict", "strict or legacy")
+	partner := c.forPartner()
 	out := c.String("out", "-", "file for the message")
 	file, err := c.parse(args)
 	if err != nil {
@@ -196,6 +235,9 @@ func encrypt(c *command, args []string) error {
 		return usage("-to or -password is missing")
 	}
 	e := pgp.Encryption{Options: pgp.Options{Allow: allow}, Armor: *armor, Compression: compression}
+	if err := partner.apply(&e); err != nil {
+		return err
+	}
 	if e.To, err = keys(to); err != nil {
 		return err
 	}
@@ -227,6 +269,7 @@ func sign(c *command, args []string) error {
 	clear := c.Bool("clear", false, "write readable text with the signature below")
 	armor := c.Bool("armor", false, "write text")
 	policyName := c.String("policy", "strict", "strict or legacy")
+	how := c.made()
 	out := c.String("out", "-", "file for the signature or the signed message")
 	file, err := c.parse(args)
 	if err != nil {
@@ -239,7 +282,10 @@ func sign(c *command, args []string) error {
 	if len(keyFiles) == 0 || *detach && *clear {
 		return usage("-key is missing, or both -detach and -clear are there")
 	}
-	s := pgp.Signing{Options: pgp.Options{Allow: allow}, Armor: *armor}
+	s := pgp.Signing{Options: pgp.Options{Allow: allow}, Armor: *armor, Text: *how.text, Lifetime: *how.lifetime}
+	if s.Hash, s.Notations, err = how.signature(); err != nil {
+		return err
+	}
 	if s.Signers, err = unlocked(keyFiles, passphrase.source()); err != nil {
 		return err
 	}
