@@ -2,13 +2,17 @@ package tlsctx_test
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
 	"encoding/json"
 	"errors"
 	"io"
 	"log/slog"
 	"math"
+	"math/big"
 	"net"
 	"net/http"
 	"runtime"
@@ -82,7 +86,7 @@ func TestRefusalsCostLittleMoreThanThoseOfTLS(t *testing.T) {
 	)
 	pki := testpki.New(t, testpki.Options{})
 	server := identity(pki.Server(host))
-	for _, a := range testpki.Costly(t, host) {
+	for _, a := range append(testpki.Costly(t, host), malformed(t)) {
 		pool := x509.NewCertPool()
 		for _, c := range a.Trusted {
 			pool.AddCert(c.Cert)
@@ -128,6 +132,7 @@ func TestRefusalsCostLittleMoreThanThoseOfTLS(t *testing.T) {
 			{"Server", func(*tlsctx.Builder) {}},
 			{"Server, Authorize", func(b *tlsctx.Builder) { b.Authorize = authorize }},
 			{"Server, ConcealCAs", func(b *tlsctx.Builder) { b.ConcealCAs = true }},
+			{"Server, Strict", func(b *tlsctx.Builder) { b.Policy = truststore.Strict() }},
 			{"Server, Allow", func(b *tlsctx.Builder) { b.Allow = truststore.JavaHTTPS() }},
 		} {
 			b := base
@@ -137,6 +142,32 @@ func TestRefusalsCostLittleMoreThanThoseOfTLS(t *testing.T) {
 				func() { refuseClient(t, client, plainServer) },
 				func() { printAll(t, b.ExplainServerError(refuseClient(t, client, cfg))) })
 		}
+
+		inner, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		l, err := base.Listen(inner)
+		if err != nil {
+			t.Fatal(err)
+		}
+		turnedAway := make(chan error)
+		l.OnError = func(_ net.Addr, err error) { turnedAway <- err }
+		go l.Accept()
+		check("Listener", func() { refuseClient(t, client, plainServer) }, func() {
+			raw, err := net.Dial("tcp", inner.Addr().String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer raw.Close()
+			go func() {
+				if conn := tls.Client(raw, client); conn.Handshake() == nil {
+					conn.Read(make([]byte, 1))
+				}
+			}()
+			printAll(t, <-turnedAway)
+		})
+		l.Close()
 
 		// A hostile server.
 		hostile := &tls.Config{Certificates: []tls.Certificate{a.ID.TLSCertificate()}}
@@ -189,6 +220,25 @@ func TestRefusalsCostLittleMoreThanThoseOfTLS(t *testing.T) {
 			}
 		}, func() { printAll(t, get(transport)) })
 	}
+}
+
+// malformed is a peer whose certificate does not parse, for a URI that crypto/x509 repeats in its
+// error.
+func malformed(t testing.TB) testpki.CostlyPeer {
+	pki := testpki.New(t, testpki.Options{})
+	san, err := asn1.Marshal([]asn1.RawValue{{Class: asn1.ClassContextSpecific, Tag: 6, Bytes: []byte("http://%zz" + strings.Repeat("\x1b", 200_000))}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	id := *pki.SelfSigned(host)
+	id.DER, err = x509.CreateCertificate(rand.Reader, &x509.Certificate{
+		SerialNumber: big.NewInt(1), ExtraExtensions: []pkix.Extension{{Id: asn1.ObjectIdentifier{2, 5, 29, 17}, Value: san}},
+	}, &x509.Certificate{}, id.Key.Public(), id.Key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	id.Cert = nil
+	return testpki.CostlyPeer{Name: "a URI that does not parse", ID: &id, Trusted: []*testpki.Identity{pki.Root}}
 }
 
 // refuseClient returns the server's error of a connection with a client that it refuses.
