@@ -1,10 +1,6 @@
 package tlsctx
 
-import (
-	"net"
-	"net/http"
-	"strings"
-)
+import "net/http"
 
 // Handler returns a handler that passes on to next what was asked for under the Builder of its
 // connection, and answers 421 Misdirected Request to all else (RFC 9110 section 15.5.20). Servers
@@ -15,7 +11,7 @@ import (
 // (RFC 9113 section 9.1.1) repeat a request that got 421 over a connection of its own.
 //
 // A request is passed on if one pattern is the one that fits both names. One that did not come
-// over TLS is answered by 421 too. The patterns are those of the moment of the request.
+// over TLS, and one whose Host is none, is answered by 421 too. The patterns are those of the moment of the request.
 func (p *Destinations) Handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.TLS == nil || !p.same(r.TLS.ServerName, r.Host) {
@@ -29,16 +25,10 @@ func (p *Destinations) Handler(next http.Handler) http.Handler {
 
 // same reports whether the name of a handshake and the Host of a request belong together.
 func (p *Destinations) same(name, authority string) bool {
-	host := authority
-	if h, _, err := net.SplitHostPort(authority); err == nil {
-		host = h
-	} else if inner, ok := strings.CutPrefix(authority, "["); ok {
-		host = strings.TrimSuffix(inner, "]")
-	}
-	host, _, err := dialled(host, "")
-	if err != nil {
+	at := endpointOf(authority) // what is none could be taken for another host by a handler
+	if at.err != nil {
 		return false
 	}
 	one := p.find(name, "")
-	return one != nil && one == p.find(host, "")
+	return one != nil && one == p.find(at.host, "")
 }

@@ -106,4 +106,17 @@ func TestMisdirectedRequests(t *testing.T) {
 	if w.Code != 421 {
 		t.Errorf("without TLS: %d", w.Code)
 	}
+	// A Host that is none fits no pattern, and some handler might make one of it.
+	for host, want := range map[string]int{
+		"other.example": 200, "x.other.example:8443": 200, "": 421, "me@secret.example": 421, "secret.example:": 421, "secret.example:x y": 421,
+		"[secret.example]": 421, "secret.example/": 421, "*": 421, "*.public.example": 421, "secret.example,other.example": 421, "\u212aiosk_1.example": 421,
+	} {
+		r := httptest.NewRequest(http.MethodGet, "https://other.example/", nil)
+		r.Host = host
+		w := httptest.NewRecorder()
+		destinations.Handler(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})).ServeHTTP(w, r)
+		if w.Code != want {
+			t.Errorf("Host %q: %d", host, w.Code)
+		}
+	}
 }
