@@ -50,8 +50,10 @@
 //
 // # Corners
 //
-// Most programs won't need the rest. A [Pin] names one certificate or key, a [Scope] bounds
-// what an anchor counts for, a [Relaxation] accepts what crypto/x509 refuses of a certificate
-// that is itself in the store, and a [RevocationChecker] has the last word.
+// Most programs won't need the rest. A [Policy] such as [Strict] refuses more than crypto/x509
+// does. VerifyOptions.URI and TrustDomain accept peers by URI and SPIFFE ID. A [Pin] names one
+// certificate or key, a [Scope] bounds what an anchor counts for, a [Relaxation] accepts what
+// crypto/x509 refuses of a certificate that is itself in the store, and a [RevocationChecker] has
+// the last word.
 // [Truststore.Findings] lists the entries of a file that do not count.
 package truststore

@@ -231,16 +231,22 @@ func namingURI(c *x509.Certificate, o VerifyOptions) (Reason, bool) {
 	if o.urisFit(c) {
 		return Reason{}, false
 	}
-	want, have := `the URI "`+printable(o.URI)+`"`, rawURIs(c)
+	want := `the URI "` + printable(o.URI) + `"`
+	var have []string // the first of them
+	for uri := range rawURIs(c) {
+		if have = append(have, uri); len(have) == maxNames {
+			break
+		}
+	}
 	if o.TrustDomain != "" && (o.URI == "" || slices.Contains(have, o.URI)) {
 		want = `one SPIFFE ID of "` + printable(o.TrustDomain) + `"`
 	}
 	text := "it has no URI, so not " + want + " either"
 	switch {
 	case len(have) > 1 && (o.TrustDomain != "" || strings.HasPrefix(o.URI, spiffe)):
-		text = "it has " + count(len(have), "URI") + ", and a SPIFFE ID must be the only one"
+		text = "it has " + count(len(c.URIs), "URI") + ", and a SPIFFE ID must be the only one"
 	case len(have) > 0:
-		text = "it is made out to " + listNames(have, len(have)) + " and not to " + want
+		text = "it is made out to " + listNames(have, len(c.URIs)) + " and not to " + want
 	}
 	return Reason{CodeNameMismatch, text, "ask for the peer by the URI that it has, or have the certificate issued anew with " + want}, true
 }

@@ -4,8 +4,12 @@ import (
 	"crypto/x509"
 	"encoding/asn1"
 	"fmt"
+	"iter"
 	"net/url"
 	"strings"
+
+	"golang.org/x/crypto/cryptobyte"
+	tag "golang.org/x/crypto/cryptobyte/asn1"
 
 	"github.com/trustkeep/trustkeep"
 )
@@ -74,8 +78,10 @@ func (o VerifyOptions) ownNamesFit(leaf *x509.Certificate) bool {
 func (o VerifyOptions) urisFit(leaf *x509.Certificate) bool {
 	if o.URI != "" {
 		fits := false
-		for _, have := range rawURIs(leaf) {
-			fits = fits || have == o.URI
+		for have := range rawURIs(leaf) {
+			if fits = have == o.URI; fits {
+				break
+			}
 		}
 		if strings.HasPrefix(o.URI, spiffe) {
 			id, _, ok := spiffeID(leaf)
@@ -97,12 +103,14 @@ const spiffe = "spiffe://"
 // spiffeID returns the SPIFFE ID of a certificate: its only URI (X509-SVID section 2),
 // which is well-formed.
 func spiffeID(c *x509.Certificate) (id, domain string, ok bool) {
-	uris := rawURIs(c)
-	if len(uris) != 1 {
-		return "", "", false
+	n := 0
+	for uri := range rawURIs(c) {
+		if id, n = uri, n+1; n > 1 {
+			return "", "", false
+		}
 	}
-	domain, ok = trustDomain(uris[0])
-	return uris[0], domain, ok
+	domain, ok = trustDomain(id)
+	return id, domain, ok
 }
 
 // trustDomain takes a SPIFFE ID apart (SPIFFE-ID sections 2.1 to 2.4). Nothing
@@ -138,32 +146,28 @@ func isSPIFFE(r rune) bool {
 	return 'a' <= r && r <= 'z' || '0' <= r && r <= '9' || r == '.' || r == '-' || r == '_'
 }
 
-// rawURIs returns the URIs of the certificate as they are spelled. The URIs that crypto/x509
-// has parsed can print differently.
-func rawURIs(c *x509.Certificate) []string {
-	if len(c.URIs) == 0 {
-		return nil
-	}
-	return rawNames(c, 6)
-}
-
-// rawNames returns the alternative names with that tag (RFC 5280 section 4.2.1.6).
-func rawNames(c *x509.Certificate, tag int) (out []string) {
-	for _, ext := range c.Extensions {
-		if !ext.Id.Equal(oidSubjectAltName) {
-			continue
+// rawURIs yields the URIs of the certificate as they are spelled (RFC 5280 section 4.2.1.6). The
+// URIs that crypto/x509 has parsed can print differently. Nothing is kept of a certificate
+// with many.
+func rawURIs(c *x509.Certificate) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		e, ok := extension(c, oidSubjectAltName)
+		if !ok || len(c.URIs) == 0 {
+			return
 		}
-		var names []asn1.RawValue
-		if rest, err := asn1.Unmarshal(ext.Value, &names); err != nil || len(rest) > 0 {
-			return nil
+		const uri = tag.Tag(6)
+		in := cryptobyte.String(e.Value)
+		var names, name cryptobyte.String
+		var kind tag.Tag
+		if !in.ReadASN1(&names, tag.SEQUENCE) {
+			return
 		}
-		for _, n := range names {
-			if n.Class == asn1.ClassContextSpecific && n.Tag == tag {
-				out = append(out, string(n.Bytes))
+		for !names.Empty() {
+			if !names.ReadAnyASN1(&name, &kind) || kind == uri.ContextSpecific() && !yield(string(name)) {
+				return
 			}
 		}
 	}
-	return out
 }
 
 var oidSubjectAltName = asn1.ObjectIdentifier{2, 5, 29, 17}
