@@ -38,6 +38,9 @@ func readHeader(in *bufio.Reader) (*header, error) {
 		}
 		end := err == io.EOF
 		line = bytes.TrimRight(line, "\r\n")
+		if n == 0 && bytes.HasPrefix(line, []byte("From ")) { // of a mailbox file
+			continue
+		}
 		if len(line) > 0 && (line[0] == ' ' || line[0] == '\t') && field != nil {
 			field = append(field, line...)
 		} else {
@@ -76,14 +79,42 @@ func (h *header) take(field []byte, seen map[string]bool) error {
 	}
 	var err error
 	if h.mediaType, h.params, err = mime.ParseMediaType(value); err != nil {
-		// Only an error where it could be one of ours; text is anybody's business.
-		h.mediaType, h.params = "application/octet-stream", nil
-		kind := strings.ToLower(value)
-		if strings.Contains(kind, "pkcs7") || strings.HasPrefix(kind, "multipart/signed") {
-			return fmt.Errorf("Content-Type: %s: %w", trustkeep.Printable(err.Error()), trustkeep.ErrCorrupt)
-		}
+		h.mediaType, h.params, err = lenient(value)
 	}
-	return nil
+	return err
+}
+
+// lenient reads a Content-Type with what RFC 2045 section 5.1 forbids and products write:
+// slashes and blanks outside of quotes, comments.
+func lenient(value string) (mediaType string, params map[string]string, err error) {
+	mediaType, rest, _ := strings.Cut(value, ";")
+	mediaType = strings.ToLower(strings.TrimSpace(mediaType))
+	params = make(map[string]string)
+	for rest != "" {
+		name, after, ok := strings.Cut(rest, "=")
+		if !ok {
+			break
+		}
+		name = strings.ToLower(strings.Trim(name, " \t;"))
+		after = strings.TrimLeft(after, " \t")
+		var v string
+		if quoted, ok := strings.CutPrefix(after, "\""); ok {
+			v, after, ok = strings.Cut(quoted, "\"")
+			if !ok || strings.Contains(v, "\\") {
+				return "", nil, fmt.Errorf("Content-Type: quotes of %s: %w", trustkeep.Printable(name), trustkeep.ErrCorrupt)
+			}
+			_, rest, _ = strings.Cut(after, ";")
+		} else {
+			v, rest, _ = strings.Cut(after, ";")
+			v, _, _ = strings.Cut(v, "(")
+			v = strings.TrimSpace(v)
+		}
+		if _, twice := params[name]; twice { // readers would differ in which counts
+			return "", nil, fmt.Errorf("Content-Type: %s twice: %w", trustkeep.Printable(name), trustkeep.ErrCorrupt)
+		}
+		params[name] = v
+	}
+	return mediaType, params, nil
 }
 
 // isCMS reports whether the body is a message of package cms.

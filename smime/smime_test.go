@@ -242,23 +242,29 @@ func TestOddSpellings(t *testing.T) {
 		return strings.Replace(message, old, new, 1)
 	}
 	for name, m := range map[string]string{
-		"a mail":              "Received: from a\r\n\tby b\r\nSubject: =?utf-8?q?x?=\r\nMIME-Version: 1.0\r\n" + message,
-		"lower case":          replace("Content-Type: multipart/signed", "content-type: Multipart/Signed"),
-		"no protocol":         replace("protocol=\"application/pkcs7-signature\";", ""),
-		"old protocol":        replace("protocol=\"application/pkcs7-signature\"", "protocol=\"application/x-pkcs7-signature\""),
-		"old type":            replace("Content-Type: application/pkcs7-signature", "Content-Type: application/x-pkcs7-signature"),
-		"old micalg":          replace("sha-256", "SHA256"),
-		"RSA micalg":          replace("sha-256", "rsa-sha256"),
-		"wrong micalg":        replace("sha-256", "sha1"),
-		"unknown micalg":      replace("sha-256", "unknown"),
-		"no micalg":           replace("micalg=\"sha-256\"; ", ""),
-		"preamble":            replace("\r\n\r\n--", "\r\n\r\nThis is an S/MIME message.\r\n--not\r\n--"),
-		"empty preamble":      replace("\r\n\r\n--", "\r\n\r\n\r\n\r\n--"),
-		"epilogue":            message + "\r\nfooter of a mailing list\r\n",
-		"no last line end":    strings.TrimSuffix(message, "\r\n"),
-		"blanks at delimiter": replace("\r\n--"+boundary+"\r\nContent-Type: text", "\r\n--"+boundary+"  \t\r\nContent-Type: text"),
-		"blanks in base64":    replace("filename=smime.p7s\r\n\r\n", "filename=smime.p7s\r\n\r\n \t"),
-		"8bit multipart":      replace("\r\n\r\n--", "\r\nContent-Transfer-Encoding: 8bit\r\n\r\n--"),
+		"a mail":               "Received: from a\r\n\tby b\r\nSubject: =?utf-8?q?x?=\r\nMIME-Version: 1.0\r\n" + message,
+		"lower case":           replace("Content-Type: multipart/signed", "content-type: Multipart/Signed"),
+		"bare protocol":        replace("protocol=\"application/pkcs7-signature\"", "protocol=application/pkcs7-signature"),
+		"bare micalg":          replace("micalg=\"sha-256\"", "micalg = sha-256 "),
+		"a trailing semicolon": replace("\"\r\n\r\n--", "\";\r\n\r\n--"),
+		"a comment":            replace("boundary=\""+boundary+"\"", "boundary=\""+boundary+"\" (a comment)"),
+		"a bare name":          replace("Content-Type: application/pkcs7-signature; name=smime.p7s", "Content-Type: application/pkcs7-signature; name=my file.p7s"),
+		"out of a mailbox":     "From a@example.com Thu Jan  1 00:00:00 1970\r\n" + message,
+		"no protocol":          replace("protocol=\"application/pkcs7-signature\";", ""),
+		"old protocol":         replace("protocol=\"application/pkcs7-signature\"", "protocol=\"application/x-pkcs7-signature\""),
+		"old type":             replace("Content-Type: application/pkcs7-signature", "Content-Type: application/x-pkcs7-signature"),
+		"old micalg":           replace("sha-256", "SHA256"),
+		"RSA micalg":           replace("sha-256", "rsa-sha256"),
+		"wrong micalg":         replace("sha-256", "sha1"),
+		"unknown micalg":       replace("sha-256", "unknown"),
+		"no micalg":            replace("micalg=\"sha-256\"; ", ""),
+		"preamble":             replace("\r\n\r\n--", "\r\n\r\nThis is an S/MIME message.\r\n--not\r\n--"),
+		"empty preamble":       replace("\r\n\r\n--", "\r\n\r\n\r\n\r\n--"),
+		"epilogue":             message + "\r\nfooter of a mailing list\r\n",
+		"no last line end":     strings.TrimSuffix(message, "\r\n"),
+		"blanks at delimiter":  replace("\r\n--"+boundary+"\r\nContent-Type: text", "\r\n--"+boundary+"  \t\r\nContent-Type: text"),
+		"blanks in base64":     replace("filename=smime.p7s\r\n\r\n", "filename=smime.p7s\r\n\r\n \t"),
+		"8bit multipart":       replace("\r\n\r\n--", "\r\nContent-Transfer-Encoding: 8bit\r\n\r\n--"),
 	} {
 		if got, err := read(p.options(), m); err != nil || got != hello {
 			t.Errorf("%s: %q, %v", name, got, err)
@@ -278,6 +284,7 @@ func TestOddSpellings(t *testing.T) {
 	w.Write(signed)
 	w.Close()
 	for name, m := range map[string]string{
+		"a bare name":      opaque("application/pkcs7-mime; name=my file.p7m; smime-type=signed-data", "base64", text),
 		"no smime-type":    opaque("application/pkcs7-mime", "base64", text),
 		"wrong smime-type": opaque("application/pkcs7-mime; smime-type=enveloped-data", "BASE64", text),
 		"old type":         opaque("application/x-pkcs7-mime; smime-type=signed-data; name=\"smime.p7m\"", "base64", text+"\r\n\r\n"),
@@ -311,7 +318,8 @@ func TestOddSpellings(t *testing.T) {
 		"certificates":        {opaque("application/pkcs7-mime; smime-type=certs-only", "binary", string(mustBytes(cms.MarshalCertificates(p.ec.Cert)))), trustkeep.ErrUnsupported},
 		"long header":         {strings.Repeat("X: y\r\n", 20_000) + "\r\n", trustkeep.ErrLimit},
 		"long field":          {"X: " + strings.Repeat("y", 100_000) + "\r\n\r\n", trustkeep.ErrLimit},
-		"signed by PGP":       {replace("Content-Type: multipart/signed;", "Content-Type: multipart/signed; ;;"), trustkeep.ErrCorrupt},
+		"two boundaries":      {replace("Content-Type: multipart/signed;", "Content-Type: multipart/signed; boundary=x;"), trustkeep.ErrCorrupt},
+		"open quotes":         {replace("boundary=\""+boundary+"\"", "boundary=\""+boundary), trustkeep.ErrCorrupt},
 	} {
 		if _, err := read(p.options(), test.message); !errors.Is(err, test.err) || !typed(err) {
 			t.Errorf("%s: %v", name, err)
