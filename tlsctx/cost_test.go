@@ -176,6 +176,9 @@ func TestRefusalsCostLittleMoreThanThoseOfTLS(t *testing.T) {
 		b := tlsctx.Builder{Trusted: trusted, Global: store(a.Trusted...), ServerName: host}
 		cfg := mustClient(t, b)
 		check("Client", plain, func() { printAll(t, b.ExplainError(refuse(t, cfg, hostile).clientErr)) })
+		alone := b
+		alone.Global = nil // then the system's roots are asked
+		check("Client, no Global", plain, func() { printAll(t, alone.ExplainError(refuse(t, cfg, hostile).clientErr)) })
 		pins := b
 		pins.Pins = []truststore.Pin{truststore.PinCertificate(pki.Root.Cert)}
 		pinned := mustClient(t, pins)
