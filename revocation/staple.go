@@ -14,6 +14,7 @@ import (
 	"golang.org/x/crypto/ocsp"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/errtext"
 	"github.com/trustkeep/trustkeep/internal/given"
 	"github.com/trustkeep/trustkeep/internal/redact"
 )
@@ -360,7 +361,7 @@ func (s *Stapled) questionOf(cert *tls.Certificate) (q question, err error) {
 	q.issuer = s.o.Issuer
 	if q.issuer == nil && len(cert.Certificate) > 1 {
 		if q.issuer, err = x509.ParseCertificate(cert.Certificate[1]); err != nil {
-			return q, fmt.Errorf("issuer: %w: %w", trustkeep.ErrCorrupt, err)
+			return q, fmt.Errorf("issuer: %w: %w", trustkeep.ErrCorrupt, errtext.Bound(err))
 		}
 	}
 	if q.issuer == nil || q.cert.CheckSignatureFrom(q.issuer) != nil {
@@ -379,7 +380,7 @@ func leafOf(cert *tls.Certificate) (*x509.Certificate, error) {
 	}
 	leaf, err := x509.ParseCertificate(cert.Certificate[0])
 	if err != nil {
-		return nil, fmt.Errorf("certificate: %w: %w", trustkeep.ErrCorrupt, err)
+		return nil, fmt.Errorf("certificate: %w: %w", trustkeep.ErrCorrupt, errtext.Bound(err))
 	}
 	return leaf, nil
 }

@@ -18,6 +18,7 @@ import (
 	"math/big"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/errtext"
 )
 
 // Issuer signs certificates.
@@ -56,7 +57,7 @@ func Sign(template x509.Certificate, public crypto.PublicKey, issuer Issuer, ran
 	}
 	made, err := x509.ParseCertificate(der)
 	if err != nil {
-		return nil, fmt.Errorf("certificate: %w: %v", trustkeep.ErrUnsupported, err)
+		return nil, fmt.Errorf("certificate: %w: %v", trustkeep.ErrUnsupported, errtext.Of(err))
 	}
 	return made, nil
 }

@@ -22,7 +22,7 @@ func parseX509(raw []byte) (*x509.Certificate, error) {
 	if strings.Contains(err.Error(), "negative serial number") {
 		// crypto/tls refuses such a certificate of a peer as well, before
 		// any callback, so a store entry is all that can be had of it.
-		return nil, fmt.Errorf("certificate: %w: %v (only GODEBUG=x509negativeserial=1 makes Go accept it)", trustkeep.ErrUnsupported, err)
+		return nil, fmt.Errorf("certificate: %w: %v (only GODEBUG=x509negativeserial=1 makes Go accept it)", trustkeep.ErrUnsupported, errtext.Of(err))
 	}
 	if outline, ok := NewCertificate(raw).Outline(); ok && isX25519(outline.PublicKey) {
 		if err := fips.Refuse("X25519"); err != nil {
