@@ -218,3 +218,24 @@ func TestReasonTwice(t *testing.T) {
 		}
 	}
 }
+
+// A current hold is news enough: nobody is asked, and lists of one place have a scope each.
+func TestCurrentHoldSparesTheAsking(t *testing.T) {
+	w := newWorld(t)
+	held := w.parsed(w.listOf(listSpec{1, time.Hour, 24 * time.Hour, []int{6}, nil, nil}))
+	f := &fetcher{err: errors.New("down")}
+	ch := w.checker(Options{Coverage: LeafOnly, CRLs: []*CRL{held}, FetchCRL: f.crl, FetchOCSP: f.ocsp})
+	if err := ch.check(t.Context(), w.chain(), nil, w.now); outcome(err) != "revoked" || f.n.Load() != 0 {
+		t.Errorf("%v, %d fetches", err, f.n.Load())
+	}
+	users := w.parsed(w.listOf(listSpec{9, 0, 24 * time.Hour, nil, []byte{0x30, 3, 0x81, 1, 0xff}, nil}))
+	newer := w.parsed(w.listOf(listSpec{2, 0, 24 * time.Hour, nil, nil, nil}))
+	for _, c := range []struct {
+		now  *CRL
+		want int
+	}{{users, 2}, {newer, 1}, {held, 1}} {
+		if got := (&answers{crls: []*CRL{c.now}}).after(&answers{crls: []*CRL{held}}); len(got.crls) != c.want {
+			t.Errorf("%s after %s: %d lists", c.now, held, len(got.crls))
+		}
+	}
+}

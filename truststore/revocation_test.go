@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/fips/fipstest"
 	"github.com/trustkeep/trustkeep/internal/testpki"
 	"github.com/trustkeep/trustkeep/revocation"
 	"github.com/trustkeep/trustkeep/truststore"
@@ -224,5 +225,35 @@ func TestVerdictTellsWhatRevocationFound(t *testing.T) {
 	}
 	if _, err := s.CheckRevocation(nil, nil, o); !errors.Is(err, trustkeep.ErrInvalid) {
 		t.Error(err)
+	}
+}
+
+// Where a signature with SHA-1 proves nothing, names and key identifiers tell whether a
+// certificate is self-signed.
+func TestSelfSignedWithSHA1(t *testing.T) {
+	fipstest.Unapproved(t, "SHA-1")
+	pki := testpki.New(t, testpki.Options{})
+	old := func(r testpki.Request, edit func(*x509.Certificate)) *x509.Certificate {
+		r.Names = []string{host}
+		r.Edit = func(c *x509.Certificate) {
+			c.SignatureAlgorithm, c.SubjectKeyId = x509.ECDSAWithSHA1, []byte("its own")
+			if edit != nil {
+				edit(c)
+			}
+		}
+		return pki.Issue(r).Cert
+	}
+	for _, c := range []struct {
+		name string
+		cert *x509.Certificate
+		self bool
+	}{
+		{"self-signed", old(testpki.Request{SelfSigned: true}, nil), true},
+		{"of the issuer's name", old(testpki.Request{}, func(c *x509.Certificate) { c.Subject = pki.Intermediate.Cert.Subject }), false},
+	} {
+		a := &asked{}
+		if _, err := truststore.New(c.cert).Verify([]*x509.Certificate{c.cert}, truststore.VerifyOptions{Name: host, Time: pki.Now(), Revocation: a}); err != nil || a.q.SelfSigned() != c.self {
+			t.Errorf("%s: %v, self-signed %t", c.name, err, a.q.SelfSigned())
+		}
 	}
 }
