@@ -51,7 +51,7 @@ func (b Builder) Dialer() (*Dialer, error) {
 	if _, err := b.clientTrust(); err != nil {
 		return nil, fmt.Errorf("tlsctx: dialer: %w", err)
 	}
-	if _, err := d.generation(b.Identity); err != nil {
+	if _, err := d.generation(&b, b.Identity); err != nil {
 		return nil, fmt.Errorf("tlsctx: dialer: %w", err)
 	}
 	return d, nil
@@ -112,12 +112,13 @@ func (d *Dialer) handshake(ctx context.Context, raw net.Conn, address string) (_
 	if err != nil {
 		return nil, false, fmt.Errorf("tlsctx: dial: %w", err)
 	}
-	name := d.b().ServerName
+	b := d.b()
+	name := b.ServerName
 	if name == "" {
 		name = nameOf(host)
 	}
-	id, pattern := d.b().identityFor(plain(host, port))
-	g, err := d.generation(id)
+	id, pattern := b.identityFor(plain(host, port))
+	g, err := d.generation(&b, id)
 	if err != nil {
 		return nil, false, fmt.Errorf("tlsctx: dial: %w", err)
 	}
@@ -133,13 +134,13 @@ func (d *Dialer) handshake(ctx context.Context, raw net.Conn, address string) (_
 	}
 	if err == nil && tracked != nil {
 		s := conn.ConnectionState()
-		err = tracked.accepted(ctx, d.b().openPeer(d.b().clientTrust, truststore.Server, name, s.PeerCertificates, s.OCSPResponse))
+		err = tracked.accepted(ctx, b.openPeer(b.clientTrust, truststore.Server, name, s.PeerCertificates, s.OCSPResponse))
 	}
 	if err != nil {
-		return nil, resumed, d.b().explainError(&HandshakeError{Err: err, ServerName: name, Identity: d.b().identityReport(id, pattern)})
+		return nil, resumed, b.explainError(&HandshakeError{Err: err, ServerName: name, Identity: b.identityReport(id, pattern)})
 	}
-	if d.b().Accepted != nil {
-		d.b().tellAccepted(truststore.Server, name, conn.ConnectionState())
+	if b.Accepted != nil {
+		b.tellAccepted(truststore.Server, name, conn.ConnectionState())
 	}
 	return conn, false, nil
 }
@@ -174,8 +175,8 @@ func (d *Dialer) forget(g *clientGeneration) {
 
 // generation returns the configuration of now for an identity. Sessions are kept
 // with it, so that they end with the trust and the identity that they began with.
-func (d *Dialer) generation(id trustkeep.Identity) (*clientGeneration, error) {
-	trust, err := d.b().clientTrust()
+func (d *Dialer) generation(of *Builder, id trustkeep.Identity) (*clientGeneration, error) {
+	trust, err := of.clientTrust()
 	if err != nil {
 		return nil, err
 	}
@@ -192,7 +193,7 @@ func (d *Dialer) generation(id trustkeep.Identity) (*clientGeneration, error) {
 	if g := d.generations[key]; g != nil && g.trust == trust && sameIdentities(g.certs, certs) {
 		return g, nil
 	}
-	b := d.b()
+	b := *of
 	b.Identity, b.Routes = unchanging(certs), nil
 	cfg, err := b.clientConfig(trust)
 	if err != nil {
@@ -207,7 +208,7 @@ func (d *Dialer) generation(id trustkeep.Identity) (*clientGeneration, error) {
 		}
 		delete(d.generations, key) // whichever: it costs one full handshake
 	}
-	g := &clientGeneration{trust: trust, certs: certs, config: cfg, decider: d.b().clientDecider(trust)}
+	g := &clientGeneration{trust: trust, certs: certs, config: cfg, decider: of.clientDecider(trust)}
 	d.generations[key] = g
 	return g, nil
 }

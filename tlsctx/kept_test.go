@@ -174,6 +174,66 @@ func (c checker) CheckRevocation(context.Context, truststore.RevocationQuestion)
 	return nil, c()
 }
 
+// The same on top of crypto/tls: a judgement counts again for the session that it was about and
+// no other.
+func TestJudgementsCoverWhatDecides(t *testing.T) {
+	pki, other := testpki.New(t, testpki.Options{}), testpki.New(t, testpki.Options{Name: "Other"})
+	leaf, stranger := pki.Server(keptHost), other.Server(keptHost)
+	snapshot, err := truststore.New(pki.Root.Cert).Snapshot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := pki.Now()
+	var revoked error
+	var verdicts []*truststore.Verdict
+	var b Builder
+	b.Clock = func() time.Time { return now }
+	b.Pins = []truststore.Pin{truststore.PinKey(leaf.Cert).For(keptHost), truststore.PinKey(stranger.Cert)}
+	b.Authorize = func(_ context.Context, p Peer) error { verdicts = append(verdicts, p.Verdict); return nil }
+	state := func(id *testpki.Identity) tls.ConnectionState {
+		return tls.ConnectionState{PeerCertificates: id.Chain[:2], VerifiedChains: [][]*x509.Certificate{id.Chain}, DidResume: true}
+	}
+	good := state(leaf)
+	foreign := good
+	foreign.VerifiedChains = [][]*x509.Certificate{stranger.Chain}
+	for name, c := range map[string]struct {
+		change func()
+		name   string
+		s      tls.ConnectionState
+	}{
+		"name":            {func() {}, "other.example", good},
+		"certificate":     {func() {}, keptHost, state(stranger)},
+		"verified chains": {func() {}, "other.example", foreign},
+		"time":            {func() { now = leaf.Cert.NotAfter.Add(time.Second) }, keptHost, good},
+		"before":          {func() { now = leaf.Cert.NotBefore.Add(-time.Second) }, keptHost, good},
+		"revocation":      {func() { revoked = trustkeep.ErrRevoked }, keptHost, good},
+	} {
+		for _, asks := range []bool{false, true} {
+			if name == "revocation" && !asks {
+				continue
+			}
+			now, revoked, verdicts = pki.Now(), nil, nil
+			b.Revocation = nil
+			if asks {
+				b.Revocation = checker(func() error { return revoked })
+			}
+			d := b.narrower(snapshot, truststore.Server)
+			for range 2 {
+				if err := d.decide(t.Context(), keptHost, good); err != nil {
+					t.Fatalf("%s: %v", name, err)
+				}
+			}
+			if len(verdicts) != 2 || !asks && verdicts[0] != verdicts[1] {
+				t.Errorf("%s: judged anew: %v", name, verdicts)
+			}
+			c.change()
+			if err := d.decide(t.Context(), c.name, c.s); err == nil {
+				t.Errorf("%s, revocation %v: the judgement is about something else", name, asks)
+			}
+		}
+	}
+}
+
 // The memory for verdicts is bounded.
 func TestKeptVerdictsAreBounded(t *testing.T) {
 	pki := testpki.New(t, testpki.Options{})

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/internal/certinfo"
@@ -80,6 +81,7 @@ type decider struct {
 	purpose truststore.Purpose
 	beneath bool // crypto/tls has verified the peer with the pool of the trust
 	kept    keptVerdicts
+	judged  atomic.Pointer[judgement] // the last one, beneath
 }
 
 // decider replaces the verification of crypto/tls.
@@ -97,14 +99,34 @@ func (b Builder) narrower(trust *truststore.Snapshot, purpose truststore.Purpose
 // VerifyConnection, so where only a tls.Config is known it is the background, and the checker
 // has its own bound.
 func (d *decider) decide(ctx context.Context, name string, s tls.ConnectionState) error {
-	if d.beneath {
-		verdict, err := d.trust.Judge(s.PeerCertificates, s.VerifiedChains, d.question(ctx, name, s))
-		if err != nil {
-			return err
-		}
-		return d.b.authorize(ctx, d.purpose, name, s, verdict)
+	if !d.beneath {
+		return d.verify(ctx, name, s)
 	}
-	return d.verify(ctx, name, s)
+	verdict, err := d.judge(ctx, name, s)
+	if err != nil || d.b.Authorize == nil {
+		return err
+	}
+	return d.b.authorize(ctx, d.purpose, name, s, verdict)
+}
+
+// judge decides about what crypto/tls has verified. The verdict on the last session counts again
+// when it is resumed, except for what Revocation says.
+func (d *decider) judge(ctx context.Context, name string, s tls.ConnectionState) (*truststore.Verdict, error) {
+	o := d.question(ctx, name, s)
+	keep := d.trust.Plain() // scopes can change their mind with time
+	if j := d.judged.Load(); keep && s.DidResume && j != nil && j.about(name, s, o.Time) {
+		if d.b.Revocation == nil {
+			return j.verdict, nil
+		}
+		if v, err := d.trust.CheckRevocation(j.verdict, s.PeerCertificates, o); err == nil {
+			return v, nil
+		} // another chain may pass
+	}
+	verdict, err := d.trust.Judge(s.PeerCertificates, s.VerifiedChains, o)
+	if err == nil && keep {
+		d.judged.Store(&judgement{name, s.PeerCertificates, s.VerifiedChains, keepable(verdict)})
+	}
+	return verdict, err
 }
 
 func (d *decider) question(ctx context.Context, name string, s tls.ConnectionState) truststore.VerifyOptions {
