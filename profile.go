@@ -45,9 +45,14 @@ const (
 	// Modern2026 is Java17 with PBMAC1 (RFC 9579) for a MAC, as FIPS 140-3
 	// wants it: for OpenSSL 3.4, NSS 3.103, JDK 26 and later.
 	Modern2026 Profile = "modern2026"
+	// Java26 is for JDK 26 and later, which read PBMAC1. Today it is the same as Modern2026.
+	Java26 Profile = "java26"
+	// FIPS has approved algorithms alone, for readers in a FIPS 140-3 mode: PBES2 with
+	// AES-256 and PBKDF2-HMAC-SHA256, and PBMAC1. Today it is the same as Modern2026.
+	FIPS Profile = "fips"
 )
 
 // Profiles returns all profiles.
 func Profiles() []Profile {
-	return []Profile{Modern, Legacy, Passwordless, Java8, Java17, OpenSSL11, Windows2016, Modern2026}
+	return []Profile{Modern, Legacy, Passwordless, Java8, Java17, OpenSSL11, Windows2016, Modern2026, Java26, FIPS}
 }

@@ -64,6 +64,10 @@ type Entry struct {
 	Chain []*x509.Certificate
 	// RawChain holds the DER of all certificates, including those that crypto/x509 refuses.
 	RawChain [][]byte
+	// ChainNames holds, for each certificate of RawChain, the name that the store gives it where
+	// that is not the alias: the friendlyName of PKCS#12. It is nil if there is none. Saving as
+	// PKCS#12 keeps the names.
+	ChainNames []string
 	// Algorithm of the key, such as "RSA 2048" or "EC P-256". For a locked key it comes from
 	// the certificate, and is empty if there is none.
 	Algorithm string
@@ -95,6 +99,12 @@ func (s *state) describe(k *Keystore, it *item) Entry {
 	}
 	for i, c := range e.Chain {
 		d.RawChain[i] = append([]byte(nil), c.Raw...)
+		if c.Label != "" {
+			if d.ChainNames == nil {
+				d.ChainNames = make([]string, len(e.Chain))
+			}
+			d.ChainNames[i] = c.Label
+		}
 		parsed, err := c.X509()
 		if err != nil {
 			if d.Err == nil {

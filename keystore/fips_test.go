@@ -18,7 +18,7 @@ const fipsStores = "TRUSTKEEP_TEST_FIPS_STORES"
 
 // approved are the stores of writeEachFormat that GODEBUG=fips140=only allows:
 // no others have approved algorithms alone.
-var approved = []string{"modern2026.p12", "passwordless.p12", "store.bcfks", "store.pem"}
+var approved = []string{"fips.p12", "java26.p12", "modern2026.p12", "passwordless.p12", "store.bcfks", "store.pem"}
 
 // Each format and profile is read under GODEBUG=fips140=only, or refused with the
 // algorithm and the setting. None panics, in goroutines of ours neither: where

@@ -60,7 +60,7 @@ func (k *Keystore) Inspect(o trustkeep.SaveOptions) (inspect.Store, error) {
 // era sums up what a profile will apply: "PBMAC1", "AES" or "" for what everybody knows.
 func (s *state) era(f trustkeep.Format, p trustkeep.Profile) string {
 	switch p {
-	case trustkeep.Modern2026:
+	case trustkeep.Modern2026, trustkeep.Java26, trustkeep.FIPS:
 		return "PBMAC1"
 	case trustkeep.Modern, trustkeep.Java17, trustkeep.OpenSSL11:
 		return "AES"

@@ -22,6 +22,8 @@ var protections = map[trustkeep.Profile]string{
 	trustkeep.Modern:      "PBES2 AES-256-CBC PBKDF2-HMAC-SHA256 10000",
 	trustkeep.Java17:      "PBES2 AES-256-CBC PBKDF2-HMAC-SHA256 10000",
 	trustkeep.Modern2026:  "PBES2 AES-256-CBC PBKDF2-HMAC-SHA256 10000",
+	trustkeep.Java26:      "PBES2 AES-256-CBC PBKDF2-HMAC-SHA256 10000",
+	trustkeep.FIPS:        "PBES2 AES-256-CBC PBKDF2-HMAC-SHA256 10000",
 	trustkeep.OpenSSL11:   "PBES2 AES-256-CBC PBKDF2-HMAC-SHA256 2048",
 	trustkeep.Legacy:      "PBES1 3DES-CBC PKCS12-SHA1 50000",
 	trustkeep.Java8:       "PBES1 3DES-CBC PKCS12-SHA1 50000",

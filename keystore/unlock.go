@@ -21,8 +21,8 @@ import (
 // the store's. An empty alias means the only private key of the store. The result is cached.
 //
 // Errors: ErrNotFound if there is no such entry or it holds no private key;
-// ErrIncorrectPassword; ErrKeyMismatch if key and certificate do not belong together; ErrEmpty
-// for a key without a certificate; ErrUnsupported for keys that the standard library does not
+// ErrIncorrectPassword; ErrKeyMismatch if key and certificate do not belong together, also for
+// a PEM file with other keys' certificates alone; ErrEmpty for a key without a certificate; ErrUnsupported for keys that the standard library does not
 // support; ErrCorrupt.
 func (k *Keystore) Identity(alias string) (*Identity, error) {
 	return k.identity("keystore: identity", alias, nil, false, nil)
@@ -83,6 +83,9 @@ func (k *Keystore) identity(op, alias string, given *redact.Secret, explicit boo
 	if it.e.Key != nil && it.e.Key.Encrypted && !it.held() && (password != nil || explicit) {
 		it.learn(differs, err)
 	}
+	if errors.Is(err, trustkeep.ErrEmpty) {
+		err = s.unpaired(err)
+	}
 	if err != nil {
 		return nil, s.fail(op, it.e.Alias, err, keyHint(err, password))
 	}
@@ -110,6 +113,21 @@ func (s *state) issuers() *entry.Index {
 	}
 	s.index.CompareAndSwap(nil, entry.NewIndex(certs))
 	return s.index.Load()
+}
+
+// unpaired says of a key without a certificate that the PEM file has some, of which none
+// is the key's: most likely the file was put together of the wrong parts.
+func (s *state) unpaired(err error) error {
+	n := 0
+	for _, it := range s.items {
+		if it.e.Kind != entry.Key && !it.set {
+			n += len(it.e.Chain)
+		}
+	}
+	if s.format != trustkeep.PEM || n == 0 {
+		return err
+	}
+	return fmt.Errorf("none of the %d certificates beside the private key belongs to it: %w", n, trustkeep.ErrKeyMismatch)
 }
 
 // remaining is what reading has left of its budget, for an operation that both reads and

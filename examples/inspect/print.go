@@ -110,6 +110,7 @@ func (p *printer) entry(b *bytes.Buffer, e entryReport) {
 		if c.Subject == "" {
 			row(fmt.Sprintf("[%d]", i), "a certificate that cannot be parsed")
 		}
+		row("    name", c.Name)
 		row("    issuer", c.Issuer)
 		row("    serial", c.Serial)
 		row("    key", c.KeyAlgorithm)

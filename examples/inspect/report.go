@@ -35,6 +35,7 @@ type entryReport struct {
 }
 
 type certReport struct {
+	Name         string    `json:"name,omitempty"` // that the store gives it
 	Subject      string    `json:"subject"`
 	Issuer       string    `json:"issuer"`
 	Serial       string    `json:"serial"` // hex
@@ -113,9 +114,13 @@ func chain(e keystore.Entry) []certReport {
 	out := make([]certReport, len(e.RawChain))
 	for i, raw := range e.RawChain {
 		c := keystore.DescribeCertificate(raw)
+		name := ""
+		if e.ChainNames != nil {
+			name = e.ChainNames[i]
+		}
 		out[i] = certReport{
 			Subject: c.Subject, Issuer: c.Issuer, Serial: c.Serial, NotBefore: c.NotBefore, NotAfter: c.NotAfter,
-			SHA256: c.SHA256, KeyAlgorithm: c.KeyAlgorithm, SANs: append([]string{}, c.Names...),
+			Name: name, SHA256: c.SHA256, KeyAlgorithm: c.KeyAlgorithm, SANs: append([]string{}, c.Names...),
 		}
 	}
 	return out

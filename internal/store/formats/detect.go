@@ -5,6 +5,7 @@ import (
 	"crypto/sha1"
 	"encoding/base64"
 	"encoding/binary"
+	"encoding/pem"
 	"slices"
 
 	"golang.org/x/crypto/cryptobyte"
@@ -31,6 +32,9 @@ type detected struct {
 	pem     bool   // content is PEM
 }
 
+// labelPKCS12 is what certtool wraps PKCS#12 in unless it is told not to.
+const labelPKCS12 = "PKCS12"
+
 func detect(data []byte) (d detected, ok bool) {
 	if format, ok := detectBinary(data); ok {
 		return detected{format: format, content: data}, true
@@ -42,6 +46,13 @@ func detect(data []byte) (d detected, ok bool) {
 			d.format = entry.OpenSSH
 		case n == 1 && pemfile.IsPKCS7(label):
 			d.format = entry.PKCS7
+		case n == 1 && label == labelPKCS12:
+			block, _ := pem.Decode(data)
+			if block == nil {
+				return d, false
+			}
+			format, ok := detectBinary(block.Bytes)
+			return detected{format: format, content: block.Bytes}, ok
 		}
 		return d, true
 	}

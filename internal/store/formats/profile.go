@@ -31,7 +31,7 @@ func pkcs12Profile(s *entry.Store, profile trustkeep.Profile) pkcs12.Profile {
 		return pkcs12.Modern().WithIterations(2_048)
 	case trustkeep.Windows2016:
 		return pkcs12.Legacy().WithIterations(2_000)
-	case trustkeep.Modern2026:
+	case trustkeep.Modern2026, trustkeep.Java26, trustkeep.FIPS:
 		return pkcs12.Modern2026()
 	case trustkeep.Passwordless:
 		return pkcs12.Passwordless()

@@ -17,7 +17,11 @@ func chargePBKDF2(iterations int64, id crypto.Hash, key int, spend limits.Spende
 
 // weight is what an HMAC costs, in those of SHA-256.
 func weight(id crypto.Hash) int {
-	if id.Size() > 32 || id == crypto.SHA512_224 || id == crypto.SHA512_256 {
+	switch id {
+	case crypto.SHA512_224, crypto.SHA512_256, crypto.SHA3_224, crypto.SHA3_256:
+		return 5
+	}
+	if id.Size() > 32 {
 		return 5 // the 64-bit hashes, which processors have no instructions for
 	}
 	return 1

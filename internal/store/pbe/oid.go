@@ -65,6 +65,19 @@ var hashes = []struct {
 	{crypto.SHA512_256, asn1.ObjectIdentifier{2, 16, 840, 1, 101, 3, 4, 2, 6}, asn1.ObjectIdentifier{1, 2, 840, 113549, 2, 13}},
 }
 
+// macHashes are those of PKCS#12's MAC alone: what old and new writers take. SHA-3 is
+// of FIPS 202, with the identifiers of NIST's arc of hashes.
+var macHashes = []struct {
+	hash   crypto.Hash
+	digest asn1.ObjectIdentifier
+}{
+	{crypto.MD5, asn1.ObjectIdentifier{1, 2, 840, 113549, 2, 5}},
+	{crypto.SHA3_224, asn1.ObjectIdentifier{2, 16, 840, 1, 101, 3, 4, 2, 7}},
+	{crypto.SHA3_256, asn1.ObjectIdentifier{2, 16, 840, 1, 101, 3, 4, 2, 8}},
+	{crypto.SHA3_384, asn1.ObjectIdentifier{2, 16, 840, 1, 101, 3, 4, 2, 9}},
+	{crypto.SHA3_512, asn1.ObjectIdentifier{2, 16, 840, 1, 101, 3, 4, 2, 10}},
+}
+
 func hashOfHMAC(oid asn1.ObjectIdentifier) (crypto.Hash, bool) {
 	for _, h := range hashes {
 		if h.hmac.Equal(oid) {
@@ -80,6 +93,11 @@ func hashOfDigest(oid asn1.ObjectIdentifier) (crypto.Hash, bool) {
 			return h.hash, true
 		}
 	}
+	for _, h := range macHashes {
+		if h.digest.Equal(oid) {
+			return h.hash, true
+		}
+	}
 	return 0, false
 }
 
@@ -87,6 +105,11 @@ func digestAndHMAC(hash crypto.Hash) (digest, hmac asn1.ObjectIdentifier) {
 	for _, h := range hashes {
 		if h.hash == hash {
 			return h.digest, h.hmac
+		}
+	}
+	for _, h := range macHashes {
+		if h.hash == hash {
+			return h.digest, nil
 		}
 	}
 	return nil, nil

@@ -5,6 +5,7 @@ import (
 	_ "crypto/md5"    // for crypto.Hash
 	_ "crypto/sha1"   // for crypto.Hash
 	_ "crypto/sha256" // for crypto.Hash
+	_ "crypto/sha3"   // for crypto.Hash
 	_ "crypto/sha512" // for crypto.Hash
 	"fmt"
 	"strings"

@@ -268,3 +268,22 @@ func TestNoGuessForReadableKey(t *testing.T) {
 		}
 	}
 }
+
+// OpenSSL takes lines for headers up to a blank one, and so finds nothing in an
+// encrypted block without it.
+func TestEncryptedBlockWithoutBlankLine(t *testing.T) {
+	data, err := os.ReadFile("testdata/rsa-pkcs1-aes128.pem")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, end := range map[string]string{"LF": "\n", "CRLF": "\r\n", "CR": "\r"} {
+		text := strings.ReplaceAll(string(data), "\n", end)
+		if _, err := Parse([]byte(text), entry.ReadOptions{Budget: limits.New(trustkeep.Limits{})}); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		without := strings.Replace(text, end+end, end, 1)
+		if _, err := Parse([]byte(without), entry.ReadOptions{Budget: limits.New(trustkeep.Limits{})}); !errors.Is(err, trustkeep.ErrCorrupt) {
+			t.Errorf("%s without its blank line: %v", name, err)
+		}
+	}
+}

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/base64"
 	"fmt"
+	"slices"
+	"strings"
 	"unicode/utf16"
 
 	"github.com/trustkeep/trustkeep"
@@ -215,7 +217,9 @@ const maxHeaders = 16
 // base64 does not have.
 func splitHeaders(body []byte) (headers []header, rest []byte, err error) {
 	for rest = body; ; {
-		rest = bytes.TrimLeft(rest, " \t\v\f\r\n")
+		trimmed := bytes.TrimLeft(rest, " \t\v\f\r\n")
+		gap := rest[:len(rest)-len(trimmed)]
+		rest = trimmed
 		end := bytes.IndexByte(rest, '\n')
 		if end < 0 {
 			end = len(rest)
@@ -225,6 +229,12 @@ func splitHeaders(body []byte) (headers []header, rest []byte, err error) {
 		}
 		name, value, ok := bytes.Cut(rest[:end], []byte{':'})
 		if !ok {
+			// OpenSSL takes lines for headers up to a blank one (RFC 1421 section
+			// 4.4), and finds no content without it.
+			encrypted := slices.ContainsFunc(headers, func(h header) bool { return strings.EqualFold(h.name, "DEK-Info") })
+			if encrypted && bytes.Count(gap, []byte{'\n'}) < 2 && bytes.Count(gap, []byte{'\r'}) < 2 {
+				return nil, nil, corrupt("encrypted block without a blank line behind its headers")
+			}
 			return headers, rest, nil
 		}
 		if len(headers) == maxHeaders {
