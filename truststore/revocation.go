@@ -91,9 +91,9 @@ func (r RevocationResult) MarshalJSON() ([]byte, error) {
 }
 
 // CheckRevocation asks o.Revocation again about a verdict of this snapshot that the caller has
-// kept, for instance since a session began. sent is what the peer has sent. Of the
-// options, Revocation, RevocationExempt, Staple, Time, Intermediates and Context count. It returns the verdict
-// with what was found out, or a *VerifyError like that of Verify, which calls it by itself.
+// kept, for instance since a session began. sent is what the peer has sent. Of the options,
+// Revocation, RevocationExempt, Staple, Time, Intermediates and Context count. It returns the
+// verdict with what was found out, or a *VerifyError like that of Verify, which asks by itself.
 // Without a checker it returns the verdict as it is.
 func (s *Snapshot) CheckRevocation(v *Verdict, sent []*x509.Certificate, o VerifyOptions) (*Verdict, error) {
 	if s == nil || v == nil || len(v.Chain) == 0 {
