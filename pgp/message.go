@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"errors"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/ProtonMail/go-crypto/openpgp/packet"
@@ -58,8 +59,10 @@ type message struct {
 	ready []byte
 	last  []byte // not yet hashed
 	lines lineEndings
-	done  bool
-	err   error
+	// unixLines hands out lines that end in LF.
+	unixLines bool
+	done      bool
+	err       error
 }
 
 // layer is a stream of packets.
@@ -239,6 +242,9 @@ func (m *message) literalHeader() error {
 	}
 	m.result.FileName = string(rest[:head[1]])
 	m.result.Text = head[0] == 't' || head[0] == 'u'
+	// The mark is not signed. A signature over octets, unlike one over text, covers the
+	// line endings: then nothing is changed, or whoever sets the mark changes what was signed.
+	m.unixLines = m.result.Text && !slices.ContainsFunc(m.signatures, func(c *signatures.Candidate) bool { return c.Kind != packet.SigTypeText })
 	t := rest[head[1]:]
 	if s := uint32(t[0])<<24 | uint32(t[1])<<16 | uint32(t[2])<<8 | uint32(t[3]); s != 0 {
 		m.result.ModTime = time.Unix(int64(s), 0).UTC()
@@ -302,7 +308,7 @@ func (m *message) fill() error {
 		m.done = true
 	}
 	m.ready = buf[:n]
-	if m.result.Text {
+	if m.unixLines {
 		m.ready = m.lines.unix(m.ready, m.done)
 	}
 	return nil

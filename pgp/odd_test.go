@@ -2,8 +2,11 @@ package pgp
 
 import (
 	"bytes"
+	"crypto/aes"
 	"crypto/rand"
+	"crypto/sha256"
 	"errors"
+	"github.com/ProtonMail/go-crypto/ocb"
 	"github.com/ProtonMail/go-crypto/openpgp/packet"
 	"github.com/trustkeep/trustkeep/pgp/internal/symmetric"
 	"io"
@@ -439,4 +442,113 @@ func TestNewestSubkeyIsChosen(t *testing.T) {
 		}
 		check("old ones extended")
 	}
+}
+
+// TestEveryBitOfNewStructures: a flipped bit or a cut is never taken for the message.
+func TestEveryBitOfNewStructures(t *testing.T) {
+	me := fixtureKey(t, "gpg-ed25519_priv.asc")
+	// rnp's message under a passphrase packet of version 5 that costs next to nothing.
+	session, err := Decryption{Passwords: passwords("password")}.SessionKey(bytes.NewReader(fixture(t, "rnp-aead-ocb.gpg")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := session.Reveal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, key, err := parseSessionKey(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, container, err := grammar.Next(fixture(t, "rnp-aead-ocb.gpg"), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	block, err := aes.NewCipher(sha256Of("12345678password"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	sealer, err := ocb.NewOCB(block)
+	if err != nil {
+		t.Fatal(err)
+	}
+	body := append([]byte{5, 9, 2, 1, 8}, "12345678"...) // salted SHA-256
+	iv := randomBytes(t, 15)
+	body = append(append(body, iv...), sealer.Seal(nil, iv, key, []byte{0xC3, 5, 9, 2})...)
+	version5 := append(grammar.New(grammar.TagSKESK, body).Data, container...)
+
+	signers := []*Key{me}
+	notations := []Notation{SigningContext("x"), {Name: "n@example.com", Value: "v"}}
+	s := Signing{Signers: signers, Notations: notations, Lifetime: time.Hour, Text: true}
+	onCards, err := me.Public().WithPrivate(onCard(t, me)...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	byCard := s
+	byCard.Signers = []*Key{onCards}
+	v := Verification{Signers: signers, Notations: notations}
+	for name, tt := range map[string]struct {
+		data []byte
+		read func([]byte) (string, error)
+	}{
+		"version 5 password": {version5, func(data []byte) (string, error) {
+			var out bytes.Buffer
+			_, err := Decryption{Passwords: passwords("password")}.Decrypt(&out, bytes.NewReader(data))
+			return out.String(), err
+		}},
+		"text message": {signed(t, s, "message", "hello\n"), func(data []byte) (string, error) {
+			_, got, err := verified(v, "message", "", data)
+			return got, err
+		}},
+		"detached by a card": {signed(t, byCard, "detached", "hello\n"), func(data []byte) (string, error) {
+			_, _, err := verified(v, "detached", "hello\n", data)
+			return "hello\n", err
+		}},
+	} {
+		if got, err := tt.read(tt.data); err != nil || got != "hello\n" {
+			t.Fatalf("%s: %q, %v", name, got, err)
+		}
+		for i := range tt.data {
+			for bit := range 8 {
+				damaged := bytes.Clone(tt.data)
+				damaged[i] ^= 1 << bit
+				got, err := tt.read(damaged)
+				typed(t, err)
+				// What is not signed may change: names, hints, unhashed areas; and line endings,
+				// which a text signature leaves out.
+				if err == nil && strings.ReplaceAll(got, "\r\n", "\n") != "hello\n" {
+					t.Errorf("%s: bit %d of octet %d: %q", name, bit, i, got)
+				}
+			}
+			got, err := tt.read(tt.data[:i])
+			typed(t, err)
+			if err == nil {
+				t.Errorf("%s: cut at %d: %q", name, i, got)
+			}
+		}
+	}
+}
+
+// TestTextMarkIsNotSigned: whoever marks signed octets as text does not change what is handed out.
+func TestTextMarkIsNotSigned(t *testing.T) {
+	me := fixtureKey(t, "gpg-ed25519_priv.asc")
+	const content = "one\r\ntwo\n"
+	message := signed(t, Signing{Signers: []*Key{me}}, "message", content)
+	at := bytes.Index(message, []byte("b\x00\x00\x00\x00\x00"+content))
+	for _, mark := range []byte{'t', 'u'} {
+		message[at] = mark
+		res, got, err := verified(Verification{Signers: []*Key{me}}, "message", "", message)
+		if err != nil || got != content || !res.Text {
+			t.Errorf("%c: %q, %v", mark, got, err)
+		}
+		var out bytes.Buffer
+		if _, err := (Decryption{Keys: []*Key{me}, Signers: []*Key{me}}).Decrypt(&out, bytes.NewReader(sealed(t, me, message))); err != nil || out.String() != content {
+			t.Errorf("%c, encrypted: %q, %v", mark, out.String(), err)
+		}
+	}
+}
+
+func sha256Of(s string) []byte {
+	sum := sha256.Sum256([]byte(s))
+	return sum[:]
 }

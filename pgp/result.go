@@ -64,8 +64,9 @@ type Result struct {
 	// FileName may hold anything: never use it as a path.
 	FileName string
 	ModTime  time.Time
-	// Text reports that the sender marked the content as text. It is sent with lines
-	// that end in CR LF, which are handed out as LF, as GnuPG does.
+	// Text reports that the content is marked as text, which is not signed. Text is sent
+	// with lines that end in CR LF. They are handed out as LF, as GnuPG does, unless a
+	// signature is over the octets and not over text.
 	Text bool
 	Size int64 // of the content as handed out, in bytes
 

@@ -70,7 +70,7 @@ func (k *Key) recipients(cfg Options, all bool) ([]recipient, error) {
 var errNoKey = errors.New("no key")
 
 // newest chooses the subkey that was made last, as GnuPG does, the last in order of those
-// made at once; of these, a post-quantum one comes first. go-crypto goes by when a subkey was bound last,
+// made within one second, where GnuPG takes the first; of these, a post-quantum one comes first. go-crypto goes by when a subkey was bound last,
 // which extending an old one changes. Whether a subkey will do is for go-crypto to say: it
 // is offered one at a time.
 func newest(e *openpgp.Entity, choose func(*openpgp.Entity) (openpgp.Key, error)) (openpgp.Key, error) {

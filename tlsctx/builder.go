@@ -40,8 +40,8 @@ type Builder struct {
 	// refused besides.
 	Policy truststore.Policy
 	// Pins narrow the trust: a trusted peer must also have one of these certificates or
-	// keys. If nil, every trusted peer is accepted. The zero Pin is an error. For pins that
-	// are the trust, set Trusted to truststore.Pinned.
+	// keys. If nil, every trusted peer is accepted. An empty list and the zero Pin are errors.
+	// For pins that are the trust, set Trusted to truststore.Pinned.
 	Pins []truststore.Pin
 	// Revocation, if set, can refuse a trusted peer. *revocation.Checker implements it.
 	// A handshake waits while it fetches.
@@ -205,6 +205,8 @@ func (b Builder) wrong() error {
 		return b.at.err
 	case given.NilPointer(b.Revocation):
 		return &trustkeep.Error{Op: "Revocation", Err: trustkeep.ErrInvalid, Hint: "it is a nil pointer; was the error of making it checked?"}
+	case b.Pins != nil && len(b.Pins) == 0:
+		return &trustkeep.Error{Op: "Pins", Err: trustkeep.ErrInvalid, Hint: "the list is empty, which fits nobody; leave it nil to pin nothing"}
 	case slices.Contains(b.Pins, truststore.Pin{}):
 		return &trustkeep.Error{Op: "Pins", Err: trustkeep.ErrInvalid, Hint: "one is the zero Pin, which fits nobody; was it made of a nil certificate?"}
 	}

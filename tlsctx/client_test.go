@@ -170,6 +170,7 @@ func TestClientRefusesToBuild(t *testing.T) {
 	}{
 		{"empty trusted", tlsctx.Builder{Trusted: empty, Global: full}, trustkeep.ErrEmpty},
 		{"empty global", tlsctx.Builder{Global: empty}, trustkeep.ErrEmpty},
+		{"empty pins", tlsctx.Builder{Trusted: full, Pins: []truststore.Pin{}}, trustkeep.ErrInvalid},
 		{"nil trusted", tlsctx.Builder{Trusted: none, Global: full}, trustkeep.ErrInvalid},
 		{"nil global", tlsctx.Builder{Global: none}, trustkeep.ErrInvalid},
 		{"nil source of another type", tlsctx.Builder{Trusted: (*nilSource)(nil)}, trustkeep.ErrInvalid},

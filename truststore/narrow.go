@@ -14,7 +14,7 @@ const maxJudged = 8
 // verdicts has the shortest first. The error explains what the first chain fails at that came the
 // furthest.
 func (s *Snapshot) narrow(chain []*x509.Certificate, verdicts []*Verdict, o VerifyOptions) (*Verdict, error) {
-	if len(o.Pins) > 0 && !o.fitsAny(o.Pins, chain[0]) {
+	if o.Pins != nil && !o.fitsAny(o.Pins, chain[0]) {
 		return nil, s.explain(CodePinMismatch, chain, o, nil)
 	}
 	allowed, code, err := admit(verdicts, o.Policy)

@@ -231,6 +231,11 @@ func TestPins(t *testing.T) {
 			t.Errorf("%s, alone: %v, %v", c.name, v, err)
 		}
 	}
+	// A list that was filtered until it was empty pins nothing that anybody has.
+	filtered := truststore.VerifyOptions{Name: host, Time: pki.Now(), Pins: []truststore.Pin{}}
+	if _, err := store.Verify(leaf.Chain, filtered); code(err) != truststore.CodePinMismatch {
+		t.Errorf("an empty list of pins: %v", err)
+	}
 	// A pin narrows, and does not grant.
 	o := truststore.VerifyOptions{Name: host, Time: pki.Now(), Pins: []truststore.Pin{truststore.PinCertificate(leaf.Cert)}}
 	other := testpki.New(t, testpki.Options{Name: "Other"})

@@ -89,7 +89,7 @@ type VerifyOptions struct {
 	// Policy refuses more than crypto/x509 does; see Strict. If zero, nothing more is refused.
 	Policy Policy
 	// Pins narrow what is trusted: the peer must also have one of these certificates
-	// or keys. If empty, nothing is pinned. See Pinned for pins that grant trust.
+	// or keys. If nil, nothing is pinned; an empty list fits nobody. See Pinned for pins that grant trust.
 	Pins []Pin
 	// Revocation, if set, has the last word on whatever is trusted otherwise, by a
 	// chain or exactly. Staple is the OCSP response that came with the handshake. If

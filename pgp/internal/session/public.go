@@ -126,6 +126,7 @@ func openRSA(b *reader, private *packet.PrivateKey) ([]byte, error) {
 	}
 	padded := make([]byte, public.Size())
 	copy(padded[len(padded)-len(c):], c)
+	//lint:ignore SA1019 what the format has; see Decrypt for what errors may tell
 	return decrypter.Decrypt(rand.Reader, padded, &rsa.PKCS1v15DecryptOptions{})
 }
 
