@@ -22,6 +22,9 @@ type ComponentOptions struct {
 	// component that is regenerated; nil means none. For the latter, and where the
 	// registry keeps the password, it need not be given.
 	Password trustkeep.PasswordSource
+	// KeyPassword opens the private key of a store where that has another password than the
+	// store, as JKS allows. If nil, Password does.
+	KeyPassword trustkeep.PasswordSource
 	// NewPassword protects the private key from then on. If nil, Password does.
 	NewPassword trustkeep.PasswordSource
 	// Alias of the entry to take of a file that holds several; for PGP, the fingerprint
@@ -39,7 +42,7 @@ func kinds() []component.Kind {
 func (r *Registry) options(o ComponentOptions) component.Options {
 	return component.Options{
 		Kinds: kinds(), Scanner: r.o.Scanner, Clock: r.o.Clock, Rand: r.o.Rand,
-		Password: o.Password, NewPassword: o.NewPassword, Alias: o.Alias, ID: o.ID,
+		Password: o.Password, KeyPassword: o.KeyPassword, NewPassword: o.NewPassword, Alias: o.Alias, ID: o.ID,
 	}
 }
 

@@ -168,6 +168,12 @@ func TestKeyPasswordOfItsOwn(t *testing.T) {
 	o := withPassword("store password")
 	_, err = importComponent(t.Context(), "a", data, o)
 	wantError(t, err, trustkeep.ErrIncorrectPassword)
+	o.KeyPassword = trustkeep.Password("key password")
+	opens(t, importFile(t, "a", data, o), "store password")
+	o.KeyPassword = trustkeep.Password("wrong")
+	_, err = importComponent(t.Context(), "a", data, o)
+	wantError(t, err, trustkeep.ErrIncorrectPassword)
+	o.KeyPassword = nil
 	o.Kinds = []component.Kind{keystore.Options{KeyPasswords: map[string]trustkeep.PasswordSource{"one": trustkeep.Password("key password")}}.ComponentKind()}
 	c := importFile(t, "a", data, o)
 	opens(t, c, "store password")

@@ -35,11 +35,13 @@ func (k componentKind) Parse(file []byte, old content.Content, o content.Options
 		return nil, err
 	}
 	defer password.Wipe()
-	ks, err := k.o.componentOptions(o).Parse(file, trustkeep.PasswordFunc(func() ([]byte, error) { return bytes.Clone(password.Bytes()), nil }))
+	options := k.o.componentOptions(o)
+	source := trustkeep.PasswordFunc(func() ([]byte, error) { return bytes.Clone(password.Bytes()), nil })
+	ks, err := options.Parse(file, source)
 	if err != nil {
 		return nil, err
 	}
-	defer ks.Close()
+	defer func() { ks.Close() }()
 	keys, certs, err := contentOf(ks, o.Alias)
 	if err != nil {
 		return nil, err
@@ -51,6 +53,16 @@ func (k componentKind) Parse(file []byte, old content.Content, o content.Options
 		key, err := onlyKey(keys)
 		if err != nil {
 			return nil, err
+		}
+		if o.KeyPassword != nil {
+			// Known by its alias only now.
+			options.KeyPasswords = map[string]trustkeep.PasswordSource{key: o.KeyPassword}
+			again, err := options.Parse(file, source)
+			if err != nil {
+				return nil, err
+			}
+			ks.Close()
+			ks = again
 		}
 		return k.importPrivate(ks, key, o, before)
 	}

@@ -100,6 +100,7 @@ type Options struct {
 	Name                  string // of the component
 	Alias                 string // of the entry to take of a file
 	Password, NewPassword trustkeep.PasswordSource
+	KeyPassword           trustkeep.PasswordSource // of a key in a store, if not the store's
 	Limits                trustkeep.Limits
 	Clock                 func() time.Time
 	Rand                  io.Reader
