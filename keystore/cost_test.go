@@ -232,3 +232,20 @@ func TestManyKeysByTheCallersLimits(t *testing.T) {
 		t.Errorf("all keys under another password: %v", err)
 	}
 }
+
+// An import is one operation from the file to the component.
+func TestImportIsOneOperation(t *testing.T) {
+	ks := newStore(t)
+	data, err := ks.Encode(trustkeep.SaveOptions{Profile: trustkeep.Java17, Password: trustkeep.Password("changeit")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	// MAC and certificates, and the key twice, by 10,000 each.
+	for limit, want := range map[int]error{39_999: trustkeep.ErrLimit, 41_000: nil} {
+		o := withPassword("changeit")
+		o.Limits.MaxIterations = limit
+		if _, err := importComponent(t.Context(), "a", data, o); !errors.Is(err, want) {
+			t.Errorf("%d iterations: %v", limit, err)
+		}
+	}
+}
