@@ -260,7 +260,7 @@ func (m Member[T]) parts(u Use) []trustkeep.Part {
 	if all == nil {
 		return nil
 	}
-	return slices.DeleteFunc(all, func(p trustkeep.Part) bool {
+	return slices.DeleteFunc(slices.Clone(all), func(p trustkeep.Part) bool {
 		return !(p.Encrypts && u&(Encrypt|Decrypt) != 0 || p.Signs && u&(Sign|Verify|SignMDN|VerifyMDN) != 0)
 	})
 }

@@ -23,7 +23,8 @@
 // nothing before the whole message has been checked.
 //
 // A signature counts only if an expected signer made it. List the expected
-// signers in Signers. Only [SignatureValid] means valid; the zero
+// signers in Signers: an empty list accepts nothing. AlsoSignedBy, Notations and MaxAge
+// demand more. Only [SignatureValid] means valid; the zero
 // [SignatureState] does not.
 //
 // Weak algorithms are refused. [Options].Allow accepts them one by one, for the
@@ -51,6 +52,8 @@
 //
 // A file of keys that can be read only in part yields the keys that can;
 // [Keyring.Skipped] lists the rest, and [Keyring.Marshal] keeps it.
+//
+// Private keys may be elsewhere, on a card or in a KMS: see [Key.WithPrivate].
 //
 // [Decryption.UnverifiedReader] streams content before it is authenticated. Do
 // not act upon its bytes before it returns io.EOF.

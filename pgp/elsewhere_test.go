@@ -189,6 +189,12 @@ func TestPrivateKeysElsewhere(t *testing.T) {
 				t.Errorf("%s: card %d was not asked", p, i)
 			}
 		}
+		if err := k.Public().CanSign(Options{}); !isSentinel(err, trustkeep.ErrNotFound) {
+			t.Errorf("%s: the public part signs: %v", p, err)
+		}
+		if merged, err := k.Merge(changed.Public()); err != nil || merged.state().elsewhere == nil {
+			t.Errorf("%s: merged: %v", p, err)
+		}
 		// Nothing of it is written.
 		if _, err := k.MarshalPrivate(); !isSentinel(err, trustkeep.ErrNotFound) {
 			t.Errorf("%s: %v", p, err)

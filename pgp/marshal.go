@@ -7,9 +7,12 @@ import (
 	"github.com/trustkeep/trustkeep/pgp/internal/grammar"
 )
 
-// Public returns the key without its private parts.
+// Public returns the key without its private parts, wherever they are.
 func (k *Key) Public() *Key {
 	if !k.state().secret {
+		if k.state().elsewhere != nil {
+			return k.forget()
+		}
 		return k
 	}
 	var packets []grammar.Raw
