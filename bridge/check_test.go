@@ -307,7 +307,11 @@ func TestEveryDamageIsADisagreement(t *testing.T) {
 			}
 		}
 		e.Data = append(bytes.Clone(data), 0)
-		if o := bridge.Ask(e); o.Outcome != bridge.Disagreed {
+		want := bridge.Disagreed
+		if format == trustkeep.JKS { // neither the JDK nor keystore-go reads what follows the digest
+			want = bridge.Agreed
+		}
+		if o := bridge.Ask(e); o.Outcome != want {
 			t.Errorf("%s, a byte more: %v", format, o)
 		}
 	}

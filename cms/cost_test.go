@@ -3,10 +3,8 @@ package cms_test
 import (
 	"crypto/tls"
 	"crypto/x509"
-	"runtime"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/trustkeep/trustkeep/cms"
 	"github.com/trustkeep/trustkeep/internal/testcpu"
@@ -61,37 +59,6 @@ func TestRefusingCostlySigners(t *testing.T) {
 				t.Errorf("%s: %d bytes: %.300s", a.Name, len(text), text)
 			}
 		}
-		plain()
-		ours()
-		plainCPU, plainBytes := least(plain)
-		cpu, bytes := least(ours)
-		if cpu > plainCPU+10*time.Millisecond { // other programs disturb the measure
-			plainCPU, plainBytes = least(plain)
-			cpu, bytes = least(ours)
-		}
-		t.Logf("%-45s %v, %d bytes more", a.Name, cpu-plainCPU, int64(bytes-plainBytes))
-		if cpu > plainCPU+plainCPU/20+10*time.Millisecond || bytes > plainBytes+1<<20 {
-			t.Errorf("%s: %v and %d bytes, crypto/x509 %v and %d", a.Name, cpu, bytes, plainCPU, plainBytes)
-		}
+		testcpu.LittleMore(t, a.Name, plain, ours)
 	}
-}
-
-// least returns what f costs, the least of some runs.
-func least(f func()) (cpu time.Duration, bytes uint64) {
-	for i := range 3 {
-		var before, after runtime.MemStats
-		runtime.GC()
-		runtime.ReadMemStats(&before)
-		start := testcpu.Used()
-		f()
-		used := testcpu.Since(start)
-		runtime.ReadMemStats(&after)
-		if n := after.TotalAlloc - before.TotalAlloc; i == 0 || n < bytes {
-			bytes = n
-		}
-		if i == 0 || used < cpu {
-			cpu = used
-		}
-	}
-	return cpu, bytes
 }

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"net"
-	"runtime"
 	"testing"
 	"time"
 
@@ -57,34 +56,7 @@ func TestFetchingFromHostileServersIsCheap(t *testing.T) {
 				t.Fatalf("%d certificates", len(chain.Certificates))
 			}
 		}
-		least := func(f func()) (cpu time.Duration, bytes uint64) {
-			for i := range 4 {
-				var before, after runtime.MemStats
-				runtime.GC()
-				runtime.ReadMemStats(&before)
-				start := testcpu.Used()
-				f()
-				used := testcpu.Since(start)
-				runtime.ReadMemStats(&after)
-				if n := after.TotalAlloc - before.TotalAlloc; i == 0 || n < bytes {
-					bytes = n
-				}
-				if i == 0 || used < cpu {
-					cpu = used
-				}
-			}
-			return cpu, bytes
-		}
-		plainCPU, plainBytes := least(plain)
-		cpu, bytes := least(ours)
-		if cpu > plainCPU+10*time.Millisecond { // other programs disturb the measure
-			plainCPU, plainBytes = least(plain)
-			cpu, bytes = least(ours)
-		}
-		t.Logf("%-45s %v, %d bytes more", a.Name, cpu-plainCPU, int64(bytes-plainBytes))
-		if cpu > plainCPU+10*time.Millisecond || bytes > plainBytes+1<<20 {
-			t.Errorf("%s: %v and %d bytes, crypto/tls %v and %d", a.Name, cpu, bytes, plainCPU, plainBytes)
-		}
+		testcpu.LittleMore(t, a.Name, plain, ours)
 
 		// What is shown of it is bounded, and so is a chain that cannot be completed.
 		unpublished := func(context.Context, string) ([]byte, error) { return nil, errors.New("not published") }

@@ -11,11 +11,9 @@ import (
 	"errors"
 	"io"
 	"log/slog"
-	"math"
 	"math/big"
 	"net"
 	"net/http"
-	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -26,27 +24,6 @@ import (
 	"github.com/trustkeep/trustkeep/tlsctx"
 	"github.com/trustkeep/trustkeep/truststore"
 )
-
-// price is what something costs: the least of several runs.
-type price struct {
-	cpu   time.Duration
-	bytes uint64
-}
-
-func priceOf(runs int, f func()) price {
-	p := price{math.MaxInt64, math.MaxUint64}
-	for range runs {
-		runtime.GC()
-		var before, after runtime.MemStats
-		runtime.ReadMemStats(&before)
-		start := testcpu.Used()
-		f()
-		p.cpu = min(p.cpu, testcpu.Since(start))
-		runtime.ReadMemStats(&after)
-		p.bytes = min(p.bytes, after.TotalAlloc-before.TotalAlloc)
-	}
-	return p
-}
 
 // printAll does with an error what programs do with errors.
 func printAll(t testing.TB, err error) {
@@ -80,10 +57,6 @@ func TestRefusalsCostLittleMoreThanThoseOfTLS(t *testing.T) {
 	if testcpu.Raced {
 		t.Skip("the race detector makes other things slow than what is measured")
 	}
-	const (
-		maxCPU   = 10 * time.Millisecond
-		maxBytes = 1 << 20
-	)
 	pki := testpki.New(t, testpki.Options{})
 	server := identity(pki.Server(host))
 	for _, a := range append(testpki.Costly(t, host), malformed(t)) {
@@ -94,28 +67,11 @@ func TestRefusalsCostLittleMoreThanThoseOfTLS(t *testing.T) {
 		trusted := store(a.Trusted...)
 		check := func(name string, plain, ours func()) {
 			t.Helper()
-			slow := strings.Contains(a.Name, "namesakes") // a third of a second each
+			slow := strings.Contains(a.Name, "namesakes") // a tenth of a second each
 			if slow && !slices.Contains([]string{"Server", "Server, ConcealCAs", "LiveClient", "Dialer"}, name) {
 				return
 			}
-			plain() // prepares what is prepared once
-			ours()
-			var p, o price
-			var more time.Duration
-			for runs := 1; runs <= 4; runs *= 2 { // other programs and the collector disturb the measure
-				p, o = priceOf(runs, plain), priceOf(runs, ours)
-				if more = o.cpu - p.cpu; more <= maxCPU && o.bytes <= p.bytes+maxBytes {
-					break
-				}
-			}
-			if more > maxCPU+p.cpu/20 { // it is no better than that
-				t.Errorf("%s: %s: %v, crypto/tls %v: %v more", a.Name, name, o.cpu, p.cpu, more)
-			}
-			if o.bytes > p.bytes+maxBytes {
-				t.Errorf("%s: %s: %d bytes allocated, crypto/tls %d", a.Name, name, o.bytes, p.bytes)
-			}
-			t.Logf("%-40s %-22s %8.2f ms more than %8.2f, %8d bytes more than %9d", a.Name, name,
-				float64(o.cpu-p.cpu)/1e6, float64(p.cpu)/1e6, int64(o.bytes-p.bytes), p.bytes)
+			testcpu.LittleMore(t, a.Name+": "+name, plain, ours)
 		}
 
 		// A hostile client.

@@ -90,17 +90,17 @@ func costly(tb testing.TB, host string, by int) []CostlyPeer {
 		return p.Issue(Request{Names: []string{host}, SelfSigned: true, Usages: []x509.ExtKeyUsage{x509.ExtKeyUsageCodeSigning}, Edit: edit})
 	}
 
-	p521 := func() *Identity {
-		key, err := ecdsa.GenerateKey(elliptic.P521(), rand.Reader)
+	p384 := func() *Identity {
+		key, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
 		if err != nil {
 			tb.Fatal(err)
 		}
 		return p.Issue(Request{CommonName: "Namesake", CA: true, SelfSigned: true, KeyOf: &Identity{Key: key}})
 	}
-	missing := p521()
+	missing := p384()
 	var namesakes []*Identity
 	for range 120 {
-		namesakes = append(namesakes, p521())
+		namesakes = append(namesakes, p384())
 	}
 	byMissing := p.Issue(Request{Names: []string{host}, Issuer: missing})
 
