@@ -4,7 +4,7 @@ set -eu
 cd "$(dirname "$0")"
 GNUPGHOME=$(mktemp -d /tmp/tkfixXXXX); export GNUPGHOME
 trap 'gpgconf --kill all; rm -rf "$GNUPGHOME"' EXIT
-g() { gpg --batch --yes --no-tty --pinentry-mode loopback --passphrase password --trust-model always "$@"; }
+g() { gpg --batch --yes --no-tty --pinentry-mode loopback --passphrase password --trust-model always --s2k-count 65536 "$@"; }
 printf 'Key-Type: ECDSA\nKey-Curve: secp256k1\nKey-Usage: sign\nSubkey-Type: ECDH\nSubkey-Curve: secp256k1\nExpire-Date: 0\nName-Real: secp256k1\nName-Email: secp256k1@example.com\n%%no-protection\n%%commit\n' |
 	g --faked-system-time 20250101T000000! --generate-key
 g --armor --export secp256k1@example.com >gpg-secp256k1_pub.asc
