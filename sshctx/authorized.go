@@ -47,7 +47,7 @@ type authorizedLine struct {
 
 	authority  bool
 	principals []string
-	from       []string
+	from       []fromPattern
 	until      time.Time
 	command    string
 	forced     bool // there is a command
@@ -247,10 +247,16 @@ func parseAuthorizedLine(text string) (l authorizedLine) {
 		if l.key, _, l.err = parseKeyFields(fields); l.err != nil {
 			return l
 		}
+		seen := make(map[string]bool)
 		for _, o := range options {
-			if l.err = l.option(o); l.err != nil {
+			name, err := l.option(o)
+			if err == nil && seen[name] && slices.Contains([]string{"from", "principals", "command"}, name) {
+				err = fmt.Errorf("option %q twice: %w", name, trustkeep.ErrCorrupt)
+			}
+			if l.err = err; l.err != nil {
 				return l
 			}
+			seen[name] = true
 		}
 	}
 	if _, ok := l.key.(*ssh.Certificate); ok {
@@ -280,18 +286,18 @@ func cutOptions(s string) (options []string, rest string, ok bool) {
 	return nil, "", false
 }
 
-// option takes one option of a line.
-func (l *authorizedLine) option(text string) error {
+// option takes one option of a line, and returns its name.
+func (l *authorizedLine) option(text string) (string, error) {
 	name, value, valued := strings.Cut(text, "=")
 	name = strings.ToLower(name)
 	bad := fmt.Errorf("option %q: %w", trustkeep.Printable(text), trustkeep.ErrCorrupt)
 	if valued {
 		inner, ok := strings.CutPrefix(value, `"`)
-		if inner, ok2 := strings.CutSuffix(inner, `"`); ok && ok2 {
-			value = strings.ReplaceAll(inner, `\"`, `"`)
-		} else {
-			return bad
+		inner, ok2 := strings.CutSuffix(inner, `"`)
+		if !ok || !ok2 || strings.Contains(strings.ReplaceAll(inner, `\"`, ""), `"`) {
+			return name, bad
 		}
+		value = strings.ReplaceAll(inner, `\"`, `"`)
 	}
 	switch name {
 	case "cert-authority":
@@ -301,13 +307,17 @@ func (l *authorizedLine) option(text string) error {
 	case "agent-forwarding", "port-forwarding", "pty", "user-rc", "x11-forwarding", "no-touch-required":
 		// What would give something back: a server that wants to may look at the line itself.
 	case "from":
-		l.from = strings.Split(value, ",")
+		from, err := parseFrom(value)
+		if err != nil {
+			return name, bad
+		}
+		l.from = from
 	case "principals":
 		l.principals = strings.Split(value, ",")
 	case "expiry-time":
 		t, err := parseExpiry(value)
 		if err != nil {
-			return bad
+			return name, bad
 		}
 		if l.until.IsZero() || t.Before(l.until) {
 			l.until = t
@@ -315,14 +325,55 @@ func (l *authorizedLine) option(text string) error {
 	case "command":
 		l.forced, l.command = true, value
 	default:
-		return fmt.Errorf("option %q: %w", trustkeep.Printable(name), trustkeep.ErrUnsupported)
+		return name, fmt.Errorf("option %q: %w", trustkeep.Printable(name), trustkeep.ErrUnsupported)
 	}
-	flag := name == "cert-authority" || len(l.limits) > 0 && l.limits[len(l.limits)-1] == name
 	needs := slices.Contains([]string{"from", "principals", "expiry-time", "command"}, name)
-	if needs && (!valued || value == "" && name != "command") || flag && valued {
-		return bad
+	if needs != valued || value == "" && valued && name != "command" {
+		return name, bad
 	}
-	return nil
+	return name, nil
+}
+
+// fromPattern is one pattern of the option from: addresses, or a wildcard for their spelling.
+type fromPattern struct {
+	negate bool
+	net    netip.Prefix // not valid for a wildcard
+	text   string
+}
+
+// parseFrom reads the patterns as addr_match_list of OpenSSH does. A network whose address has
+// bits beyond its mask is an error there, and so is an empty pattern.
+func parseFrom(value string) (out []fromPattern, err error) {
+	for text := range strings.SplitSeq(strings.ToLower(value), ",") {
+		var p fromPattern
+		p.text, p.negate = strings.CutPrefix(text, "!")
+		address, bits, sized := strings.Cut(p.text, "/")
+		ip, err := netip.ParseAddr(address)
+		switch {
+		case p.text == "":
+			return nil, trustkeep.ErrCorrupt
+		case err == nil && sized:
+			p.net, err = netip.ParsePrefix(p.text)
+			if err != nil || p.net != p.net.Masked() || bits == "" {
+				return nil, trustkeep.ErrCorrupt
+			}
+		case err == nil:
+			ip = ip.WithZone("")
+			p.net = netip.PrefixFrom(ip, ip.BitLen())
+		case !strings.ContainsAny(p.text, "*?") && (strings.Trim(p.text, "0123456789.") == "" || strings.Contains(p.text, "0x") || strings.ContainsAny(p.text, ":/")):
+			// OpenSSH may read it as an address in another notation, such as 127.1.
+			return nil, trustkeep.ErrCorrupt
+		}
+		out = append(out, p)
+	}
+	return out, nil
+}
+
+func (p fromPattern) match(ip netip.Addr) bool {
+	if p.net.IsValid() {
+		return p.net.Contains(ip)
+	}
+	return wildcard(p.text, ip.String())
 }
 
 // parseExpiry reads YYYYMMDD[HHMM[SS]][Z]. Without Z, OpenSSH takes the system's time zone; here
@@ -358,12 +409,8 @@ func (l authorizedLine) admits(remote net.Addr, now time.Time) bool {
 	ip := at.Addr().Unmap().WithZone("")
 	found := false
 	for _, pattern := range l.from {
-		pattern, negate := strings.CutPrefix(strings.ToLower(pattern), "!")
-		fits := wildcard(pattern, ip.String())
-		if net, err := netip.ParsePrefix(pattern); err == nil {
-			fits = net.Contains(ip)
-		}
-		if fits && negate {
+		fits := pattern.match(ip)
+		if fits && pattern.negate {
 			return false
 		}
 		found = found || fits

@@ -1,6 +1,7 @@
 package sshctx
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"slices"
@@ -40,6 +41,14 @@ type client struct {
 	mu      sync.Mutex
 	shown   ssh.PublicKey // by the host
 	offered []string      // the keys that could be offered
+}
+
+// seen returns the key that the host has shown. Hosts may show it anew at any time after the
+// login.
+func (c *client) seen() ssh.PublicKey {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.shown
 }
 
 // client makes a configuration; without are types of host keys that were tried.
@@ -117,19 +126,34 @@ func (b Builder) methods(c *client) []ssh.AuthMethod {
 			defer clear(p)
 			return string(p), nil
 		}
+		rounds, asked := 0, 0
 		out = append(out, ssh.PasswordCallback(reveal), ssh.KeyboardInteractive(func(_, _ string, questions []string, echos []bool) ([]string, error) {
+			// Package ssh answers for as long as a host asks. Those that tell that a password was
+			// wrong ask again; it is the same one.
+			if rounds++; rounds > maxRounds || len(questions) > 0 && asked == maxPrompts {
+				return nil, errors.New("ssh: unable to authenticate: the host asks again and again")
+			}
 			switch {
 			case len(questions) == 0:
 				return nil, nil
 			case len(questions) > 1 || echos[0]:
 				return nil, &setupError{&trustkeep.Error{Op: "sshctx: login", Err: trustkeep.ErrUnsupported, Hint: "the server asks for more than a password"}}
 			}
+			asked++
 			p, err := reveal()
 			return []string{p}, err
 		}))
 	}
 	return out
 }
+
+// maxPrompts is how often a host may ask for the password in the course of a login, as
+// NumberOfPasswordPrompts of ssh_config(5) has it; maxRounds counts messages without a question
+// too, which many hosts end with.
+const (
+	maxPrompts = 3
+	maxRounds  = 16
+)
 
 // algorithms returns the algorithms of host keys that can lead to a trusted key, of those that
 // are offered, in their order: certificates first where an authority is known for the host, then

@@ -63,7 +63,8 @@ func (d *Dialer) DialContext(ctx context.Context, network, address string) (*ssh
 		failure := d.b.explain(ctx, at, c, err)
 		var refused *HandshakeError
 		// A fingerprint does not say of which type its key is, and a host shows one key.
-		if !errors.As(failure, &refused) || refused.Code != CodePinMismatch || len(without) >= mostTypes || slices.Contains(without, refused.HostKey.Type) {
+		mismatch := errors.As(failure, &refused) && (refused.Code == CodePinMismatch || refused.Code == CodeOtherAlgorithm)
+		if !mismatch || refused.HostKey == nil || len(without) >= mostTypes || slices.Contains(without, refused.HostKey.Type) {
 			return nil, failure
 		}
 		if without = append(without, refused.HostKey.Type); !d.remains(at, without) {
@@ -110,7 +111,7 @@ func (d *Dialer) dial(ctx context.Context, network string, at host, without []st
 		return nil, c, context.Cause(ctx)
 	}
 	client := ssh.NewClient(conn, channels, requests)
-	if err := d.track(client, openHost{at, c.shown}, since); err != nil {
+	if err := d.track(client, openHost{at, c.seen()}, since); err != nil {
 		client.Close()
 		return nil, c, err
 	}

@@ -65,6 +65,13 @@ func (b Builder) explain(ctx context.Context, at host, c *client, err error) err
 		if algorithms.What == "host key" {
 			e.Remedy = "the host has no key of the types that are known for it: compare its fingerprints (FetchHostKeys) with the operator, and add them; where an authority is known, the host needs a certificate by it"
 		}
+	case strings.HasPrefix(strings.TrimPrefix(text, "ssh: handshake failed: "), "ssh: disconnect, "):
+		// The rest is in the host's words, which classify nothing but what it says of itself.
+		e.Text = text
+		if strings.Contains(text, "Too many authentication failures") {
+			b.explainLogin(e)
+			e.Text += `; it says "Too many authentication failures"`
+		}
 	case strings.Contains(text, "ssh: unable to authenticate"), strings.Contains(text, "no common public key signature algorithm"):
 		b.explainLogin(e)
 	case ctx.Err() != nil:

@@ -65,19 +65,29 @@ func FetchHostKeys(ctx context.Context, address string, o FetchOptions) (*HostKe
 			return nil, b.explain(ctx, at, nil, err)
 		}
 		out.add(key)
-		shown := key.Type()
+		shown, before := key.Type(), len(remaining)
 		remaining = slices.DeleteFunc(remaining, func(a string) bool { return algorithmKey(a) == shown })
+		if len(remaining) == before { // a plain key in place of a certificate
+			remaining = slices.DeleteFunc(remaining, func(a string) bool {
+				return isCertificateAlgorithm(a) && typeOf(strings.TrimSuffix(a, certificateSuffix)) == shown
+			})
+		}
+		if len(remaining) == before {
+			return out, nil // it has shown another type than was asked for
+		}
 	}
 	return out, nil
 }
 
 // algorithmKey returns the type that keys have that an algorithm is for, certificates included.
 func algorithmKey(algorithm string) string {
-	if name, ok := strings.CutSuffix(algorithm, "-cert-v01@openssh.com"); ok {
-		return typeOf(name) + "-cert-v01@openssh.com"
+	if name, ok := strings.CutSuffix(algorithm, certificateSuffix); ok {
+		return typeOf(name) + certificateSuffix
 	}
 	return typeOf(algorithm)
 }
+
+const certificateSuffix = "-cert-v01@openssh.com"
 
 // errSeen ends a handshake that was made to see the key.
 var errSeen = errors.New("seen")

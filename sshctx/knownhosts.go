@@ -197,7 +197,7 @@ func (k *KnownHosts) Revoke(key ssh.PublicKey) error { return k.addMarked("revok
 
 func (k *KnownHosts) addMarked(op string, m marker, hosts string, key ssh.PublicKey) error {
 	p, err := parsePatterns(hosts)
-	if err != nil || strings.ContainsAny(hosts, " \t\r\n#") || p.hash != nil {
+	if err != nil || strings.ContainsAny(hosts, " \t\r\n#\x00") || p.hash != nil || len(hosts) > maxLine/2 {
 		return &trustkeep.Error{Op: "sshctx: " + op, Alias: hosts, Err: trustkeep.ErrInvalid, Hint: "want patterns of host names with commas between"}
 	}
 	if err := checkAddable(op, key); err != nil {
@@ -205,7 +205,7 @@ func (k *KnownHosts) addMarked(op string, m marker, hosts string, key ssh.Public
 	}
 	return k.change(func(lines []line) ([]line, error) {
 		if slices.ContainsFunc(lines, func(l line) bool {
-			return l.key != nil && l.marker == m && samePublicKey(l.key, key) && slices.Equal(l.patterns.list, p.list)
+			return l.key != nil && l.marker == m && samePublicKey(l.key, key) && (m == revoked || slices.Equal(l.patterns.list, p.list))
 		}) {
 			return lines, nil
 		}

@@ -44,7 +44,7 @@ func parseLine(text, file string, number int) line {
 	if rest == "" || strings.HasPrefix(rest, "#") {
 		return l
 	}
-	if len(text) > maxLine {
+	if len(text) > maxLine && !strings.HasPrefix(rest, string(revoked)) {
 		l.err = fmt.Errorf("line of more than %d bytes: %w", maxLine, trustkeep.ErrLimit)
 		return l
 	}
@@ -57,6 +57,13 @@ func parseLine(text, file string, number int) line {
 		}
 	}
 	field, rest := cutField(rest)
+	if l.marker == revoked {
+		// It counts for all hosts, so it does whatever its patterns are.
+		if l.key, _, l.err = parseKeyFields(rest); l.err == nil {
+			l.key = bare(l.key)
+		}
+		return l
+	}
 	if l.patterns, l.err = parsePatterns(field); l.err != nil {
 		return l
 	}

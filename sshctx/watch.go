@@ -2,6 +2,7 @@ package sshctx
 
 import (
 	"context"
+	"strings"
 	"sync/atomic"
 
 	"golang.org/x/crypto/ssh"
@@ -46,7 +47,7 @@ func (t *WatchedHosts) take(lines []line) trustkeep.Change {
 	if old != nil {
 		change.Added, change.Removed = missing(fresh, old), missing(old, fresh)
 		if change.Empty() {
-			return change // the state of before stays, with its line numbers
+			fresh.generation = old.generation // the lines and their numbers may be others
 		}
 	}
 	t.hosts.Store(fresh)
@@ -72,7 +73,7 @@ func (l line) meaning() string {
 	if l.key == nil {
 		return ""
 	}
-	rest := l.text
+	rest := strings.Trim(l.text, " \t\r")
 	if l.marker != plainKey {
 		_, rest = cutField(rest)
 	}
