@@ -1,6 +1,7 @@
 package revocation
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -148,12 +149,14 @@ func (c *Checker) fetchLists(ctx context.Context, q question, url string) (*answ
 	if err != nil {
 		return nil, fmt.Errorf("CRL: %w", err)
 	}
-	lists, err := ParseCRLs(data)
+	// Nobody has signed it yet: of many lists, which take far more memory than their PEM, those are
+	// read that are kept.
+	lists, err := parseSome(bytes.Clone(data), maxListsOfPlace)
 	if err != nil {
 		return nil, err
 	}
 	a := &answers{}
-	for _, l := range lists[:min(len(lists), maxListsOfPlace)] {
+	for _, l := range lists {
 		if unsigned := l.signedBy(q.issuer, q.id); unsigned != nil {
 			err = unsigned
 			continue

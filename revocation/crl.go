@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"sync"
 
@@ -73,10 +74,13 @@ func ReadCRLs(r io.Reader) ([]*CRL, error) {
 func ParseCRLs(data []byte) ([]*CRL, error) { return parseCRLs(bytes.Clone(data)) }
 
 // parseCRLs is ParseCRLs of data that the lists may keep.
-func parseCRLs(data []byte) ([]*CRL, error) {
+func parseCRLs(data []byte) ([]*CRL, error) { return parseSome(data, math.MaxInt) }
+
+// parseSome reads no more than the first lists.
+func parseSome(data []byte, most int) ([]*CRL, error) {
 	var lists []*CRL
 	rest := data
-	for {
+	for len(lists) < most {
 		var block *pem.Block
 		if block, rest = pem.Decode(rest); block == nil {
 			break

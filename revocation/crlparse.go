@@ -254,16 +254,18 @@ func (l *CRL) serialAt(at uint32) []byte {
 
 // find returns the entry of a certificate that counts the most at a time: one that is not
 // undone before one on hold, and any before one that removes the certificate. It returns
-// nil for none.
+// nil for none. Of a list that is out at that time, all entries count: it names what is revoked,
+// however the issuer has dated that.
 func (l *CRL) find(serial *big.Int, until time.Time) (found *entry) {
 	key := serialKey(serial)
 	if key == nil {
 		return nil
 	}
+	out := !l.head.ThisUpdate.After(until)
 	i, _ := slices.BinarySearchFunc(l.index, key, func(at uint32, key []byte) int { return bytes.Compare(l.serialAt(at), key) })
 	for ; i < len(l.index) && bytes.Equal(l.serial(i), key); i++ {
 		e := l.entryAt(l.index[i])
-		if e.when.After(until) {
+		if !out && e.when.After(until) {
 			continue
 		}
 		if found == nil || weight(e.reason) > weight(found.reason) {
