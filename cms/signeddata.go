@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/rsa"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -159,23 +160,40 @@ func (v *verifier) Read(p []byte) (int, error) {
 	n, err := v.content.Read(p)
 	v.see(p[:n])
 	if err == io.EOF {
-		if v.signature != nil {
-			if fail := v.readSignature(); fail != nil {
-				err = fail
-			}
-		} else if fail := v.leaveContent(); fail != nil {
-			err = fail
-		} else if fail := v.finish(); fail != nil {
-			err = fail
+		if fail := v.conclude(); fail != nil {
+			err = notEnd(fail)
 		}
 	}
 	v.err = err
 	return n, err
 }
 
+// conclude decides at the end of the content.
+func (v *verifier) conclude() error {
+	if v.signature != nil {
+		return v.readSignature()
+	}
+	if err := v.leaveContent(); err != nil {
+		return err
+	}
+	return v.finish()
+}
+
+// notEnd returns an error that no reader takes for the good end of its content, such as the
+// io.EOF that mime/multipart returns for a signature that is not there.
+func notEnd(err error) error {
+	if err == io.EOF {
+		return io.ErrUnexpectedEOF
+	}
+	return err
+}
+
 // readSignature reads the signature that follows detached content, and checks it.
 func (v *verifier) readSignature() error {
 	der, err := v.signature()
+	if errors.Is(err, io.EOF) {
+		return fmt.Errorf("no signature, %v: %w", err, io.ErrUnexpectedEOF) // nor for who asks errors.Is
+	}
 	if err != nil {
 		return err
 	}

@@ -186,7 +186,8 @@ func (o VerifyOptions) Reader(src io.Reader) (*VerifyReader, error) {
 // hashes are the digests that the signature may use, such as those that micalg announces; a
 // signature that uses others is refused. If empty, all that are accepted are computed.
 //
-// Errors of DetachedReader and of Read are those of VerifyDetached, of content and of signature.
+// Errors of DetachedReader and of Read are those of VerifyDetached, of content and of signature;
+// io.EOF of the latter, which means that there is none, is io.ErrUnexpectedEOF.
 func (o VerifyOptions) DetachedReader(content io.Reader, signature func() ([]byte, error), hashes ...crypto.Hash) (*VerifyReader, error) {
 	const op = "verify"
 	if content == nil || signature == nil {

@@ -35,7 +35,7 @@ type Options struct {
 	ClockSkew time.Duration
 	// Progress is called while content is encrypted, decrypted, signed or verified,
 	// with the number of bytes that have been read of the input. Its error ends the
-	// operation and is what that returns: return the Err of a context to heed it. It is
+	// operation and is what that returns (io.EOF as io.ErrUnexpectedEOF): return the Err of a context to heed it. It is
 	// called by one goroutine at a time, not always the caller's.
 	Progress func(read int64) error
 }

@@ -19,7 +19,11 @@ type watchedReader struct {
 func (w *watchedReader) Read(p []byte) (int, error) {
 	n, err := w.r.Read(p)
 	w.n += int64(n)
-	if perr := w.progress(w.n); perr != nil {
+	switch perr := w.progress(w.n); perr {
+	case nil:
+	case io.EOF: // or the content would seem to end here, and be signed so
+		return 0, io.ErrUnexpectedEOF
+	default:
 		return 0, perr
 	}
 	return n, err
