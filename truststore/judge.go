@@ -3,6 +3,7 @@ package truststore
 import (
 	"bytes"
 	"crypto/x509"
+	"slices"
 	"time"
 
 	"github.com/trustkeep/trustkeep"
@@ -26,7 +27,8 @@ func (s *Snapshot) PoolSuffices() bool { return len(s.pins) == 0 }
 // effect. If Name is empty because it is not known, a scope with names covers nothing.
 //
 // The path is built again, by Verify, only if no chain has such an anchor: a certificate in
-// the store can hide the path that leads on from it to an anchor in scope. The errors are those of
+// the store can hide the path that leads on from it to an anchor in scope. Verify also answers
+// what crypto/tls has not looked at: the Name of a Client, and other purposes. The errors are those of
 // Verify, and ErrInvalid if nothing was verified.
 func (s *Snapshot) Judge(sent []*x509.Certificate, verified [][]*x509.Certificate, o VerifyOptions) (*Verdict, error) {
 	if o.Time.IsZero() {
@@ -38,6 +40,10 @@ func (s *Snapshot) Judge(sent []*x509.Certificate, verified [][]*x509.Certificat
 	o.Allow = nil
 	if _, ok := o.Purpose.usage(); !ok || len(sent) == 0 || sent[0] == nil || s.Empty() {
 		return s.Verify(sent, o) // which refuses it
+	}
+	// crypto/tls has verified servers by name, and clients, but no names of theirs.
+	if o.Policy.Validate() != nil || slices.Contains(o.Intermediates, nil) || o.Purpose != Server && (o.Purpose != Client || o.Name != "") {
+		return s.Verify(sent, o)
 	}
 	if len(verified) == 0 {
 		return nil, &trustkeep.Error{Op: "truststore: judge", Err: trustkeep.ErrInvalid, Hint: "crypto/tls has verified nothing; with InsecureSkipVerify, use Verify"}

@@ -161,8 +161,8 @@ func (q RevocationQuestion) allExempt() (results []RevocationResult) {
 	return results
 }
 
-// maxIssuerChecks bounds the signatures that are checked to find an issuer: a peer may send
-// many certificates of its name.
+// maxIssuerChecks bounds the signatures that are checked to find an issuer among what the peer
+// has sent, which may be many certificates of its name, and as many among one's own.
 const maxIssuerChecks = 8
 
 // issuerOf finds the authority that has signed a certificate which is trusted for itself, or
@@ -175,9 +175,17 @@ func (s *Snapshot) issuerOf(leaf *x509.Certificate, sent, intermediates []*x509.
 	if len(sent) > 0 {
 		sent = sent[1:]
 	}
+	if c := signerAmong(leaf, s.named(leaf.RawIssuer), intermediates); c != nil {
+		return c
+	}
+	return signerAmong(leaf, sent)
+}
+
+// signerAmong looks at those first that the key identifier means.
+func signerAmong(leaf *x509.Certificate, groups ...[]*x509.Certificate) *x509.Certificate {
 	checks := maxIssuerChecks
 	for _, byKeyID := range []bool{true, false} {
-		for _, group := range [][]*x509.Certificate{s.named(leaf.RawIssuer), intermediates, sent} {
+		for _, group := range groups {
 			for _, c := range group {
 				if checks == 0 {
 					return nil
