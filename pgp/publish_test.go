@@ -62,7 +62,7 @@ func (s stuckReader) Read(p []byte) (int, error) {
 func TestKilledDecryption(t *testing.T) {
 	const env = "TRUSTKEEP_TEST_DECRYPT"
 	if path := os.Getenv(env); path != "" {
-		k := testKeys()[PresetGnuPG22]
+		k := fixtureKey(t, "gpg-ed25519_priv.asc")
 		var content []byte
 		for len(content) < 4<<20 {
 			content = append(append(content, "plaintext "...), randomBytes(t, 1000)...) // which compression leaves long
