@@ -21,6 +21,10 @@
 // fields outside of the entity that was signed, such as the subject of a mail, are nobody's
 // word.
 //
+// What is sealed in CBC mode can be changed by whoever carries it. Errors show no header fields
+// of what was sealed. That a message failed, and when, still tells a little about what is in it:
+// a service that answers strangers answers alike, see cms.OpenOptions.Open.
+//
 // # Line ends
 //
 // RFC 8551 section 3.1.1 signs text with CRLF at the end of lines. Lines that end with LF alone

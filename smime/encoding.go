@@ -13,17 +13,17 @@ import (
 	"github.com/trustkeep/trustkeep"
 )
 
-// decode undoes a Content-Transfer-Encoding (RFC 2045 section 6).
-func decode(encoding string, body io.Reader) (io.Reader, error) {
-	switch encoding {
+// decode undoes the Content-Transfer-Encoding (RFC 2045 section 6).
+func (h *header) decode(body io.Reader) (io.Reader, error) {
+	switch h.encoding {
 	case "7bit", "8bit", "binary", "":
 		return body, nil
 	case "base64":
-		return &decoder{src: base64.NewDecoder(base64.StdEncoding, &solid{body})}, nil
+		return &decoder{h: h, src: base64.NewDecoder(base64.StdEncoding, &solid{body})}, nil
 	case "quoted-printable":
-		return &decoder{src: quotedprintable.NewReader(body)}, nil
+		return &decoder{h: h, src: quotedprintable.NewReader(body)}, nil
 	}
-	return nil, fmt.Errorf("Content-Transfer-Encoding %s: %w", trustkeep.Printable(encoding), trustkeep.ErrUnsupported)
+	return nil, fmt.Errorf("Content-Transfer-Encoding %s: %w", h.show(h.encoding), trustkeep.ErrUnsupported)
 }
 
 // solid leaves out blanks, which some products put at the end of lines.
@@ -46,7 +46,10 @@ func (s *solid) Read(p []byte) (int, error) {
 }
 
 // decoder says trustkeep.ErrCorrupt for what is not encoded so.
-type decoder struct{ src io.Reader }
+type decoder struct {
+	h   *header
+	src io.Reader
+}
 
 func (d *decoder) Read(p []byte) (int, error) {
 	n, err := d.src.Read(p)
@@ -56,7 +59,7 @@ func (d *decoder) Read(p []byte) (int, error) {
 	case errors.As(err, &bad), err == io.ErrUnexpectedEOF:
 		err = fmt.Errorf("content-transfer-encoding: %w", trustkeep.ErrCorrupt)
 	case strings.HasPrefix(err.Error(), "quotedprintable: "):
-		err = fmt.Errorf("content-transfer-encoding: %s: %w", trustkeep.Printable(err.Error()), trustkeep.ErrCorrupt)
+		err = fmt.Errorf("content-transfer-encoding: %s: %w", d.h.show(err.Error()), trustkeep.ErrCorrupt)
 	}
 	return n, err
 }

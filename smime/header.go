@@ -20,11 +20,22 @@ type header struct {
 	mediaType string // in lower case
 	params    map[string]string
 	encoding  string // in lower case; "7bit" where none is given
+	// secret: the entity was sealed. Whoever carried it could rearrange what is in it, so
+	// that errors must not show any of it to whoever gets them.
+	secret bool
+}
+
+// show returns a piece of the header for an error.
+func (h *header) show(s string) string {
+	if h.secret {
+		return "(sealed)"
+	}
+	return trustkeep.Printable(s)
 }
 
 // readHeader reads up to and with the empty line. An entity may end with its header.
-func readHeader(in *bufio.Reader) (*header, error) {
-	h := &header{mediaType: "text/plain", encoding: "7bit"}
+func readHeader(in *bufio.Reader, secret bool) (*header, error) {
+	h := &header{mediaType: "text/plain", encoding: "7bit", secret: secret}
 	var field []byte // unfolded
 	seen := make(map[string]bool)
 	for n := 0; ; n++ {
@@ -79,14 +90,14 @@ func (h *header) take(field []byte, seen map[string]bool) error {
 	}
 	var err error
 	if h.mediaType, h.params, err = mime.ParseMediaType(value); err != nil {
-		h.mediaType, h.params, err = lenient(value)
+		h.mediaType, h.params, err = h.lenient(value)
 	}
 	return err
 }
 
 // lenient reads a Content-Type with what RFC 2045 section 5.1 forbids and products write:
 // slashes and blanks outside of quotes, comments.
-func lenient(value string) (mediaType string, params map[string]string, err error) {
+func (h *header) lenient(value string) (mediaType string, params map[string]string, err error) {
 	mediaType, rest, _ := strings.Cut(value, ";")
 	mediaType = strings.ToLower(strings.TrimSpace(mediaType))
 	params = make(map[string]string)
@@ -101,7 +112,7 @@ func lenient(value string) (mediaType string, params map[string]string, err erro
 		if quoted, ok := strings.CutPrefix(after, "\""); ok {
 			v, after, ok = strings.Cut(quoted, "\"")
 			if !ok || strings.Contains(v, "\\") {
-				return "", nil, fmt.Errorf("Content-Type: quotes of %s: %w", trustkeep.Printable(name), trustkeep.ErrCorrupt)
+				return "", nil, fmt.Errorf("Content-Type: quotes of %s: %w", h.show(name), trustkeep.ErrCorrupt)
 			}
 			_, rest, _ = strings.Cut(after, ";")
 		} else {
@@ -110,7 +121,7 @@ func lenient(value string) (mediaType string, params map[string]string, err erro
 			v = strings.TrimSpace(v)
 		}
 		if _, twice := params[name]; twice { // readers would differ in which counts
-			return "", nil, fmt.Errorf("Content-Type: %s twice: %w", trustkeep.Printable(name), trustkeep.ErrCorrupt)
+			return "", nil, fmt.Errorf("Content-Type: %s twice: %w", h.show(name), trustkeep.ErrCorrupt)
 		}
 		params[name] = v
 	}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/trustkeep/trustkeep"
@@ -73,7 +74,8 @@ const maxSignature = 8 << 20 // of multipart/signed; certificates are most of it
 // genuine. Errors are those of cms.OpenOptions.Reader, cms.VerifyOptions.Reader and
 // cms.DecompressOptions.Reader, of src and of dst. Others wrap trustkeep.ErrEmpty for a message
 // that is not signed, trustkeep.ErrCorrupt for what is no such MIME entity, trustkeep.ErrLimit
-// beyond MaxLayers, and trustkeep.ErrUnsupported for other kinds, such as PGP/MIME.
+// beyond MaxLayers, and trustkeep.ErrUnsupported for other kinds, such as PGP/MIME, and for what was
+// signed as something else than a MIME entity.
 func (o ReadOptions) Read(dst io.Writer, src io.Reader) (*Message, error) {
 	m, err := o.read(dst, src)
 	if err != nil {
@@ -107,7 +109,7 @@ func (o ReadOptions) read(dst io.Writer, src io.Reader) (*Message, error) {
 	var input *inflate.Input // of the outermost compression
 	for {
 		in := levels[len(levels)-1].Reader
-		h, err := readHeader(in)
+		h, err := readHeader(in, slices.ContainsFunc(m.Layers, func(l Layer) bool { return l.Kind == Sealed }))
 		if err != nil {
 			return nil, err
 		}
@@ -164,6 +166,9 @@ func (o ReadOptions) finish(m *Message, levels []level) error {
 		if err != nil {
 			return err
 		}
+		if verified != nil && verified.ContentType != oidData { // RFC 8551 section 2.4.2
+			return fmt.Errorf("signature over content of type %s, which is no MIME entity: %w", verified.ContentType, trustkeep.ErrUnsupported)
+		}
 		m.Layers[i-1].Verified = verified
 		signed = signed || verified != nil
 	}
@@ -183,7 +188,7 @@ func (c carried) Inflated() *inflate.Input { return c.input }
 
 // readOpaque reads a message of package cms.
 func (o ReadOptions) readOpaque(in *bufio.Reader, h *header, input *inflate.Input) (Layer, io.Reader, error) {
-	body, err := decode(h.encoding, in)
+	body, err := h.decode(in)
 	if err != nil {
 		return Layer{}, nil, err
 	}
@@ -211,6 +216,9 @@ func (o ReadOptions) readOpaque(in *bufio.Reader, h *header, input *inflate.Inpu
 	r, err := o.Open.Reader(src, o.Identities...)
 	return Layer{Kind: Sealed}, r, err
 }
+
+// oidData is what a MIME entity is to package cms (RFC 5652 section 4).
+const oidData = "1.2.840.113549.1.7.1"
 
 // Object identifiers of content types, in DER.
 var (
@@ -243,10 +251,10 @@ func (o ReadOptions) readDetached(in *bufio.Reader, h *header) (Layer, io.Reader
 	switch protocol := strings.ToLower(h.params["protocol"]); protocol {
 	case "application/pkcs7-signature", "application/x-pkcs7-signature", "":
 	default:
-		return fail(fmt.Errorf("multipart/signed by %s: %w", trustkeep.Printable(protocol), trustkeep.ErrUnsupported))
+		return fail(fmt.Errorf("multipart/signed by %s: %w", h.show(protocol), trustkeep.ErrUnsupported))
 	}
 	if h.encoding != "7bit" && h.encoding != "8bit" && h.encoding != "binary" {
-		return fail(fmt.Errorf("multipart in %s: %w", trustkeep.Printable(h.encoding), trustkeep.ErrCorrupt))
+		return fail(fmt.Errorf("multipart in %s: %w", h.show(h.encoding), trustkeep.ErrCorrupt))
 	}
 	parts, err := newMultipart(in, h.params["boundary"])
 	if err != nil {
@@ -258,7 +266,7 @@ func (o ReadOptions) readDetached(in *bufio.Reader, h *header) (Layer, io.Reader
 	// The header is signed with the rest; it is read here for its encoding, which says
 	// whether there are lines, and again as that of the next layer.
 	part := bufio.NewReaderSize(parts, bufferSize)
-	inner, err := readHeader(part)
+	inner, err := readHeader(part, h.secret)
 	if err != nil {
 		return fail(err)
 	}
@@ -270,7 +278,7 @@ func (o ReadOptions) readDetached(in *bufio.Reader, h *header) (Layer, io.Reader
 	if err != nil {
 		return fail(err)
 	}
-	r, err := o.Verify.DetachedReader(content, func() ([]byte, error) { return readSignature(parts) }, hashes...)
+	r, err := o.Verify.DetachedReader(content, func() ([]byte, error) { return readSignature(parts, h.secret) }, hashes...)
 	if err != nil {
 		return fail(err)
 	}
@@ -285,16 +293,16 @@ func missing(err error) error {
 }
 
 // readSignature reads the second part.
-func readSignature(parts *multipart) ([]byte, error) {
+func readSignature(parts *multipart, secret bool) ([]byte, error) {
 	if err := parts.next(); err != nil {
 		return nil, missing(err)
 	}
 	part := bufio.NewReaderSize(parts, bufferSize)
-	h, err := readHeader(part)
+	h, err := readHeader(part, secret)
 	if err != nil {
 		return nil, err
 	}
-	body, err := decode(h.encoding, part)
+	body, err := h.decode(part)
 	if err != nil {
 		return nil, err
 	}

@@ -175,7 +175,7 @@ func canonicalEntity(entity io.Reader) (content io.Reader, binary bool, err erro
 		return nil, false, fmt.Errorf("no entity: %w", trustkeep.ErrInvalid)
 	}
 	in := bufio.NewReaderSize(entity, bufferSize)
-	h, err := readHeader(in)
+	h, err := readHeader(in, false)
 	if err != nil {
 		return nil, false, err
 	}
