@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/internal/given"
 	"github.com/trustkeep/trustkeep/internal/redact"
 	"github.com/trustkeep/trustkeep/truststore"
@@ -48,8 +49,11 @@ const (
 )
 
 // Listen returns a Listener that accepts connections from inner. The errors are those of
-// Server, except that Accepted may be set.
+// Server, except that Accepted may be set, and trustkeep.ErrInvalid for a nil inner.
 func (b Builder) Listen(inner net.Listener) (*Listener, error) {
+	if given.IsNil(inner) {
+		return nil, &trustkeep.Error{Op: "tlsctx: listen", Err: trustkeep.ErrInvalid, Hint: "there is no listener below; was the error of net.Listen checked?"}
+	}
 	b = b.detached()
 	cfg, err := b.server()
 	if err != nil {
@@ -192,7 +196,13 @@ func (l *Listener) handshake(conn *tls.Conn, tracked *trackedConn) (err error) {
 }
 
 // explain makes a *HandshakeError, with the identity of the name that the client asked for.
-func (l *Listener) explain(conn *tls.Conn, tracked *trackedConn, err error) error {
+// It asks hooks again, which may panic again.
+func (l *Listener) explain(conn *tls.Conn, tracked *trackedConn, err error) (explained error) {
+	defer func() {
+		if recover() != nil {
+			explained = err
+		}
+	}()
 	b := l.builder(tracked)
 	if name := conn.ConnectionState().ServerName; name != "" {
 		if named := b.For(name); named.at.err == nil {

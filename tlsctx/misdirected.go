@@ -1,6 +1,9 @@
 package tlsctx
 
-import "net/http"
+import (
+	"crypto/tls"
+	"net/http"
+)
 
 // Handler returns a handler that passes on to next what was asked for under the Builder of its
 // connection, and answers 421 Misdirected Request to all else (RFC 9110 section 15.5.20). Servers
@@ -11,10 +14,12 @@ import "net/http"
 // (RFC 9113 section 9.1.1) repeat a request that got 421 over a connection of its own.
 //
 // A request is passed on if one pattern is the one that fits both names. One that did not come
-// over TLS, and one whose Host is none, is answered by 421 too. The patterns are those of the moment of the request.
+// over TLS, and one whose Host is none, is answered by 421 too. The patterns are those of the moment
+// of the request: where that Builder has RequireClientAuth and the connection, which is older than it, has
+// no client certificate, the answer is 421 as well. For other changes, see Listener.Recheck.
 func (p *Destinations) Handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.TLS == nil || !p.same(r.TLS.ServerName, r.Host) {
+		if r.TLS == nil || !p.same(r.TLS, r.Host) {
 			w.Header().Set("Cache-Control", "no-store")
 			http.Error(w, "421 "+http.StatusText(http.StatusMisdirectedRequest), http.StatusMisdirectedRequest)
 			return
@@ -23,12 +28,15 @@ func (p *Destinations) Handler(next http.Handler) http.Handler {
 	})
 }
 
-// same reports whether the name of a handshake and the Host of a request belong together.
-func (p *Destinations) same(name, authority string) bool {
+// same reports whether the handshake of a connection and the Host of a request belong together.
+func (p *Destinations) same(s *tls.ConnectionState, authority string) bool {
 	at := endpointOf(authority) // what is none could be taken for another host by a handler
 	if at.err != nil {
 		return false
 	}
-	one := p.find(name, "")
-	return one != nil && one == p.find(at.host, "")
+	one := p.find(s.ServerName, "")
+	if one == nil || one != p.find(at.host, "") {
+		return false
+	}
+	return one.b().ClientAuth != RequireClientAuth || len(s.PeerCertificates) > 0
 }
