@@ -168,6 +168,25 @@ func TestPSSCertificates(t *testing.T) {
 	}
 }
 
+// A policy of the truststore sees keys that crypto/x509 leaves out of a certificate.
+func TestPolicyOnPSSCertificates(t *testing.T) {
+	if fips.Enabled() {
+		t.Skip("truststore refuses such keys in FIPS 140-3 mode, as crypto/tls does")
+	}
+	p := newPeople(t)
+	for _, params := range [][]byte{nil, pssParams(t, oidSHA256, 32)} {
+		_, c := pssPerson(t, p, params)
+		for bits, want := range map[int]bool{0: true, 2048: true, 2049: false, 3072: false} {
+			o := truststore.VerifyOptions{Purpose: truststore.Email, Intermediates: []*x509.Certificate{p.Intermediate.Cert}, Policy: truststore.Policy{MinRSABits: bits}}
+			_, err := p.trust.Verify([]*x509.Certificate{c}, o)
+			var refused *truststore.VerifyError
+			if (err == nil) != want || err != nil && (!errors.As(err, &refused) || refused.Reason.Code != truststore.CodeWeakKey) {
+				t.Errorf("at least %d bits: %v", bits, err)
+			}
+		}
+	}
+}
+
 func must[T any](v T, err error) T {
 	if err != nil {
 		panic(err)

@@ -5,6 +5,8 @@ import (
 	"crypto/ed25519"
 	"crypto/rsa"
 	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
 	"fmt"
 	"slices"
 	"strings"
@@ -131,8 +133,8 @@ func (p Policy) check(chain []*x509.Certificate) *policyError {
 		return "the authority " + quoteSubject(chain[i])
 	}
 	for i, c := range chain {
-		if k, ok := c.PublicKey.(*rsa.PublicKey); ok && k.N.BitLen() < p.MinRSABits {
-			return &policyError{CodeWeakKey, fmt.Sprintf("%s has an RSA key of %d bits, fewer than %d", which(i), k.N.BitLen(), p.MinRSABits)}
+		if bits, ok := rsaBits(c); ok && bits < p.MinRSABits {
+			return &policyError{CodeWeakKey, fmt.Sprintf("%s has an RSA key of %d bits, fewer than %d", which(i), bits, p.MinRSABits)}
 		}
 		if len(p.KeyTypes) > 0 && !slices.Contains(p.KeyTypes, keyType(c)) {
 			return &policyError{CodeKeyType, which(i) + " has a key " + describeKey(c) + ", which is none of " + strings.Join(p.KeyTypes, ", ")}
@@ -153,6 +155,32 @@ func (p Policy) check(chain []*x509.Certificate) *policyError {
 		}
 	}
 	return nil
+}
+
+var oidRSASSAPSS = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 1, 10}
+
+// rsaBits returns the size of an RSA key, also of one for RSASSA-PSS alone (RFC 4055 section
+// 1.2), which crypto/x509 leaves out and which package cms verifies with. One that cannot be
+// read has no bits.
+func rsaBits(c *x509.Certificate) (bits int, ok bool) {
+	if k, ok := c.PublicKey.(*rsa.PublicKey); ok {
+		return k.N.BitLen(), true
+	}
+	var info struct {
+		Algorithm pkix.AlgorithmIdentifier
+		PublicKey asn1.BitString
+	}
+	if c.PublicKey != nil {
+		return 0, false
+	}
+	if _, err := asn1.Unmarshal(c.RawSubjectPublicKeyInfo, &info); err != nil || !info.Algorithm.Algorithm.Equal(oidRSASSAPSS) {
+		return 0, false
+	}
+	k, err := x509.ParsePKCS1PublicKey(info.PublicKey.RightAlign())
+	if err != nil {
+		return 0, true
+	}
+	return k.N.BitLen(), true
 }
 
 func weakSignature(a x509.SignatureAlgorithm) bool {

@@ -1,7 +1,6 @@
 package truststore
 
 import (
-	"crypto/rsa"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
@@ -72,8 +71,8 @@ type restriction struct {
 // restrictions does not change.
 var restrictions = []restriction{
 	{CodeOddKey, "has an RSA key whose size in bits is no multiple of 8", all(func(c *x509.Certificate) bool {
-		k, ok := c.PublicKey.(*rsa.PublicKey)
-		return ok && k.N.BitLen()%8 != 0
+		bits, ok := rsaBits(c)
+		return ok && bits%8 != 0
 	})},
 	{CodePeerIsAuthority, "is the certificate of an authority", peer(func(c *x509.Certificate) bool { return c.BasicConstraintsValid && c.IsCA })},
 	{CodePeerMaySign, "may sign certificates and is no authority", peer(func(c *x509.Certificate) bool {
