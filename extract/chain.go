@@ -167,12 +167,14 @@ const maxURLs = 4
 // fetchIssuer gets the issuer's certificate. What is fetched counts only if its
 // key made the signature, so it does not matter who delivers it.
 func fetchIssuer(ctx context.Context, cert *x509.Certificate, fetch func(context.Context, string) ([]byte, error), checks *sigcheck.Budget) (*x509.Certificate, error) {
+	// Certificates need no key derivation, which could take a second for each place.
+	published := truststore.Options{Limits: trustkeep.Limits{MaxIterations: 50_000}}
 	var reasons []error
 	for _, url := range cert.IssuingCertificateURL[:min(len(cert.IssuingCertificateURL), maxURLs)] {
 		data, err := fetch(ctx, url)
 		if err == nil {
 			var store *truststore.Truststore
-			if store, err = truststore.Parse(data, nil); err == nil {
+			if store, err = published.Parse(data, nil); err == nil {
 				for _, issuer := range store.Certificates() {
 					if !bytes.Equal(issuer.RawSubject, cert.RawIssuer) {
 						continue
