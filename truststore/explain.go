@@ -245,6 +245,8 @@ func namingURI(c *x509.Certificate, o VerifyOptions) (Reason, bool) {
 	switch {
 	case len(have) > 1 && (o.TrustDomain != "" || strings.HasPrefix(o.URI, spiffe)):
 		text = "it has " + count(len(c.URIs), "URI") + ", and a SPIFFE ID must be the only one"
+	case len(have) > 0 && (o.TrustDomain != "" || strings.HasPrefix(o.URI, spiffe)) && mayIssue(c):
+		text = "it may issue certificates, and a SPIFFE ID is that of a certificate that may not"
 	case len(have) > 0:
 		text = "it is made out to " + listNames(have, len(c.URIs)) + " and not to " + want
 	}

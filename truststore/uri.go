@@ -100,9 +100,12 @@ func (o VerifyOptions) urisFit(leaf *x509.Certificate) bool {
 
 const spiffe = "spiffe://"
 
-// spiffeID returns the SPIFFE ID of a certificate: its only URI (X509-SVID section 2),
-// which is well-formed.
+// spiffeID returns the SPIFFE ID that a certificate proves: its only URI (X509-SVID section 2),
+// which is well-formed. That of an authority proves none (section 5.2).
 func spiffeID(c *x509.Certificate) (id, domain string, ok bool) {
+	if mayIssue(c) {
+		return "", "", false
+	}
 	n := 0
 	for uri := range rawURIs(c) {
 		if id, n = uri, n+1; n > 1 {
@@ -111,6 +114,11 @@ func spiffeID(c *x509.Certificate) (id, domain string, ok bool) {
 	}
 	domain, ok = trustDomain(id)
 	return id, domain, ok
+}
+
+// mayIssue reports whether a certificate is an authority's, by its basic constraints or its key usage.
+func mayIssue(c *x509.Certificate) bool {
+	return c.BasicConstraintsValid && c.IsCA || c.KeyUsage&(x509.KeyUsageCertSign|x509.KeyUsageCRLSign) != 0
 }
 
 // trustDomain takes a SPIFFE ID apart (SPIFFE-ID sections 2.1 to 2.4). Nothing

@@ -75,7 +75,8 @@ type VerifyOptions struct {
 	// TrustDomain is the SPIFFE trust domain, such as "domain.example", that the
 	// certificate must have an ID in, for Server and Client. If empty, none is asked
 	// for. Of Name, URI and TrustDomain, all that are set must fit. A certificate has a
-	// SPIFFE ID if that is its only URI (X509-SVID section 2), whichever of the two asks.
+	// SPIFFE ID if that is its only URI (X509-SVID section 2) and it is no authority's (section
+	// 5.2), whichever of the two asks.
 	TrustDomain string
 	// Time of the decision. If zero, now.
 	Time time.Time
