@@ -30,7 +30,7 @@ type scope struct {
 // remembered for Environment.DryRun. Those of Client, LiveClient and Server are not, since
 // nobody learns when their handshakes are complete.
 func (a *Atom) Implicit() tlsctx.Builder {
-	return tlsctx.Builder{Global: a.Trust(), MayBeEmpty: true, Accepted: a.noting(connectionUse{}), AcceptedMayMiss: true, Clock: a.r.o.Clock}
+	return tlsctx.Builder{Global: a.Trust(), MayBeEmpty: true, Accepted: a.noting(connectionUse{}), AcceptedBestEffort: true, Clock: a.r.o.Clock}
 }
 
 // Connection returns what a connection is made with, in the current versions of its

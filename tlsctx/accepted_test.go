@@ -225,7 +225,7 @@ func TestAcceptedNeedsTheEndOfHandshakes(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	b.AcceptedMayMiss = true
+	b.AcceptedBestEffort = true
 	configs := make(map[string]*tls.Config)
 	for name, build := range bare {
 		cfg, err := build(b)

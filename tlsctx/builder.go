@@ -66,9 +66,9 @@ type Builder struct {
 	// its key. Verdict of the Peer is nil. Accepted must not block, and several goroutines call
 	// it at once. Dialer, Transport, Listener and package ftps call it. Package forecast uses it.
 	Accepted func(Peer)
-	// AcceptedMayMiss permits Client, LiveClient and Server although Accepted is set, which
-	// hears nothing of their connections. If false, they fail with trustkeep.ErrInvalid.
-	AcceptedMayMiss bool
+	// AcceptedBestEffort permits Client, LiveClient and Server although Accepted is set. It is
+	// not called for their connections. If false, they fail with trustkeep.ErrInvalid.
+	AcceptedBestEffort bool
 
 	// Identity is presented to the peer. If nil, a client presents none, and a server
 	// cannot be built unless it has Routes.

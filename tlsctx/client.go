@@ -28,7 +28,7 @@ import (
 //
 // Errors wrap trustkeep.ErrInvalid for fields that are wrong or contradict each other: a nil
 // pointer, versions out of range, Routes without a name, an address that For cannot take,
-// Accepted without AcceptedMayMiss. They wrap trustkeep.ErrEmpty for trust or an identity without content, and
+// Accepted without AcceptedBestEffort. They wrap trustkeep.ErrEmpty for trust or an identity without content, and
 // trustkeep.ErrKeyMismatch for an identity whose key does not fit.
 func (b Builder) Client() (*tls.Config, error) {
 	err := b.bare()

@@ -238,7 +238,7 @@ func (t *destinationTransport) CloseIdleConnections() {
 // Server returns a configuration that serves each client by the Builder for the name that
 // it asks for; one that asks for no name gets that of "*". See Builder.Server, and note
 // that what is set on the result has no effect. A name that no pattern fits is answered by
-// unrecognized_name (RFC 6066 section 3), a Builder with Accepted and without AcceptedMayMiss by
+// unrecognized_name (RFC 6066 section 3), a Builder with Accepted and without AcceptedBestEffort by
 // internal_error: use Listen.
 //
 // The name in the handshake says nothing about the Host of the requests that follow: an HTTP

@@ -178,12 +178,12 @@ func (b Builder) tellAccepted(purpose truststore.Purpose, name string, s tls.Con
 // bare refuses to make a bare tls.Config of a Builder with Accepted: crypto/tls calls nobody when
 // a handshake is complete.
 func (b Builder) bare() error {
-	if b.Accepted == nil || b.AcceptedMayMiss {
+	if b.Accepted == nil || b.AcceptedBestEffort {
 		return nil
 	}
 	return &trustkeep.Error{
 		Op: "Accepted", Err: trustkeep.ErrInvalid,
-		Hint: "nobody learns when a handshake by a bare tls.Config is complete: use Dialer, Transport or Listen, or set AcceptedMayMiss",
+		Hint: "nobody learns when a handshake by a bare tls.Config is complete: use Dialer, Transport or Listen, or set AcceptedBestEffort",
 	}
 }
 

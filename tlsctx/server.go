@@ -34,7 +34,7 @@ import (
 // ConnectionState.VerifiedChains is empty; PeerCertificates are there only if they are trusted.
 //
 // Errors wrap trustkeep.ErrInvalid for a missing identity, for client authentication without
-// explicit trust, for Accepted without AcceptedMayMiss, and for fields that are wrong or
+// explicit trust, for Accepted without AcceptedBestEffort, and for fields that are wrong or
 // contradict each other. They wrap trustkeep.ErrEmpty for trust or an identity without content,
 // and trustkeep.ErrKeyMismatch for an identity whose key does not fit.
 func (b Builder) Server() (*tls.Config, error) {

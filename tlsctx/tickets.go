@@ -54,7 +54,7 @@ func (b Builder) sharedKeys(g *generation, now time.Time) ([]ticketKey, error) {
 
 // notOfTickets are the fields of a Builder that are no policy about clients, or have a digest of
 // their own in ticketState.
-var notOfTickets = []string{"Global", "Trusted", "Identity", "Routes", "ServerName", "ServerURI", "TicketSecret", "InsecureKeyLog", "Accepted", "AcceptedMayMiss", "Clock", "Rand"}
+var notOfTickets = []string{"Global", "Trusted", "Identity", "Routes", "ServerName", "ServerURI", "TicketSecret", "InsecureKeyLog", "Accepted", "AcceptedBestEffort", "Clock", "Rand"}
 
 // ticketState is a digest of the policy, the trust and the identity. Functions and interfaces,
 // such as Authorize, count as being there or not: resumed handshakes ask those of the server
