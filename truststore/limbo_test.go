@@ -28,7 +28,7 @@ var strictCases = map[string]trustkeep.Code{
 	"rfc5280::root-non-critical-basic-constraints":         truststore.CodeBasicConstraints,
 	"rfc5280::ca-empty-subject":                            truststore.CodeAuthorityUnnamed,
 	"webpki::eku::ee-without-eku":                          truststore.CodeNoUsage,
-	"webpki::eku::ee-anyeku":                               truststore.CodeAnyUsage,
+	"webpki::eku::ee-anyeku":                               truststore.CodeUnlimitedUsage,
 	"webpki::eku::root-has-eku":                            truststore.CodeRootUsage,
 	"rfc5280::eku::ee-eku-empty":                           truststore.CodeEmptyUsage,
 

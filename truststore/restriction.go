@@ -26,11 +26,11 @@ const (
 	CodeAuthorityUnnamed      trustkeep.Code = "authority-unnamed"      // an authority with an empty subject (section 4.1.2.6)
 
 	// Extended key usages.
-	CodeNoUsage       trustkeep.Code = "no-usage"       // the peer's certificate has none (BR 7.1.2.7.6)
-	CodeAnyUsage      trustkeep.Code = "any-usage"      // the peer's is any (BR 7.1.2.7.10)
-	CodeEmptyUsage    trustkeep.Code = "empty-usage"    // an extension without usages (section 4.2.1.12)
-	CodeCriticalUsage trustkeep.Code = "critical-usage" // the peer's extension is critical (BR 7.1.2.7.6)
-	CodeRootUsage     trustkeep.Code = "root-usage"     // a root has the extension (BR 7.1.2.1.2)
+	CodeNoUsage        trustkeep.Code = "no-usage"        // the peer's certificate has none (BR 7.1.2.7.6)
+	CodeUnlimitedUsage trustkeep.Code = "unlimited-usage" // the peer's includes anyExtendedKeyUsage (BR 7.1.2.7.10)
+	CodeEmptyUsage     trustkeep.Code = "empty-usage"     // an extension without usages (section 4.2.1.12)
+	CodeCriticalUsage  trustkeep.Code = "critical-usage"  // the peer's extension is critical (BR 7.1.2.7.6)
+	CodeRootUsage      trustkeep.Code = "root-usage"      // a root has the extension (BR 7.1.2.1.2)
 
 	// Constraints.
 	CodeConstraintsNotCritical trustkeep.Code = "constraints-not-critical" // name constraints that are not critical (section 4.2.1.10)
@@ -43,7 +43,7 @@ const (
 	// Serial numbers and names.
 	CodeZeroSerial          trustkeep.Code = "zero-serial"            // not positive (section 4.1.2.2)
 	CodeLongSerial          trustkeep.Code = "long-serial"            // of more than 20 octets (section 4.1.2.2)
-	CodeAltNamesNotCritical trustkeep.Code = "alt-names-uncritical"   // alternative names must be critical with an empty subject (section 4.2.1.6)
+	CodeAltNamesNotCritical trustkeep.Code = "alt-names-not-critical" // alternative names must be critical with an empty subject (section 4.2.1.6)
 	CodeAltNamesCritical    trustkeep.Code = "alt-names-critical"     // and must not with another (BR 7.1.2.7.12)
 	CodeDNSName             trustkeep.Code = "dns-name"               // a DNS name with an underscore or other characters (section 4.2.1.6)
 	CodeAnchorNotRoot       trustkeep.Code = "anchor-not-self-signed" // the chain ends in a certificate that is not self-signed; intermediates of the store complete chains and anchor none
@@ -90,7 +90,7 @@ var restrictions = []restriction{
 	{CodeAuthorityUnnamed, "has an empty subject", issuers(emptySubject)},
 
 	{CodeNoUsage, "has no extended key usage", peer(func(c *x509.Certificate) bool { _, ok := extension(c, oidExtKeyUsage); return !ok })},
-	{CodeAnyUsage, "is for any usage", peer(func(c *x509.Certificate) bool { return slices.Contains(c.ExtKeyUsage, x509.ExtKeyUsageAny) })},
+	{CodeUnlimitedUsage, "is for any usage", peer(func(c *x509.Certificate) bool { return slices.Contains(c.ExtKeyUsage, x509.ExtKeyUsageAny) })},
 	{CodeEmptyUsage, "has an extended key usage that lists none", all(func(c *x509.Certificate) bool {
 		_, ok := extension(c, oidExtKeyUsage)
 		return ok && len(c.ExtKeyUsage)+len(c.UnknownExtKeyUsage) == 0

@@ -204,9 +204,9 @@ func recipes(m *maker) []recipe {
 
 	bad("no-usage", "the leaf has none", func(r *recipe) { r.leaf = usages() })
 	good("no-usage", "the intermediate has none", func(r *recipe) { r.inter = usages() })
-	bad("any-usage", "any usage in the leaf", func(r *recipe) { r.leaf = usages(x509.ExtKeyUsageAny) })
-	bad("any-usage", "any usage and that of servers", func(r *recipe) { r.leaf = usages(x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageAny) })
-	good("any-usage", "any usage in an intermediate", func(r *recipe) { r.inter = usages(x509.ExtKeyUsageAny) })
+	bad("unlimited-usage", "any usage in the leaf", func(r *recipe) { r.leaf = usages(x509.ExtKeyUsageAny) })
+	bad("unlimited-usage", "any usage and that of servers", func(r *recipe) { r.leaf = usages(x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageAny) })
+	good("unlimited-usage", "any usage in an intermediate", func(r *recipe) { r.inter = usages(x509.ExtKeyUsageAny) })
 	bad("empty-usage", "an empty list in the leaf", func(r *recipe) {
 		r.leaf = func(c *x509.Certificate) { usages()(c); with(oidExtKeyUsage, false, 0x30, 0)(c) }
 	})
@@ -268,8 +268,8 @@ func recipes(m *maker) []recipe {
 	bad("long-serial", "the leaf's has 21 octets", func(r *recipe) { r.leaf = serial(161) })
 	bad("long-serial", "the leaf's has 20 octets and one for the sign", func(r *recipe) { r.leaf = serial(160) })
 	good("long-serial", "the leaf's has 20 octets", func(r *recipe) { r.leaf = serial(159) })
-	bad("alt-names-uncritical", "no subject", func(r *recipe) { r.leaf, r.flipLeaf = noSubject, oidSubjectAltName })
-	good("alt-names-uncritical", "no subject, and critical names", func(r *recipe) { r.leaf = noSubject })
+	bad("alt-names-not-critical", "no subject", func(r *recipe) { r.leaf, r.flipLeaf = noSubject, oidSubjectAltName })
+	good("alt-names-not-critical", "no subject, and critical names", func(r *recipe) { r.leaf = noSubject })
 	bad("alt-names-critical", "a subject", func(r *recipe) { r.flipLeaf = oidSubjectAltName })
 	bad("dns-name", "an underscore", func(r *recipe) { r.leaf = names(Host, "foo_bar.example.com") })
 	good("dns-name", "a wildcard, digits and hyphens", func(r *recipe) {
