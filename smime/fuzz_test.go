@@ -48,7 +48,7 @@ func FuzzRead(f *testing.F) {
 			t.Fatalf("%v; by halves: %v", err, halved)
 		}
 		o := o
-		o.AllowUnsigned, o.Binary = true, true
+		o.AllowUnsigned, o.KeepLineEnds = true, true
 		if _, err := o.Read(&again, bytes.NewReader(message)); err != nil && !typed(err) {
 			t.Fatal(err)
 		}

@@ -27,9 +27,9 @@ type ReadOptions struct {
 	// AllowUnsigned accepts messages that nobody signed. Whoever asks for it looks at
 	// Message.Layers.
 	AllowUnsigned bool
-	// Binary takes the line ends in multipart/signed as they are, for senders that sign LF
+	// KeepLineEnds takes the line ends in multipart/signed as they are, for senders that sign LF
 	// alone without calling the entity binary. If false, such lines are signed with CRLF.
-	Binary bool
+	KeepLineEnds bool
 	// MaxLayers bounds how often a message may be signed, sealed and compressed. If zero, 8.
 	MaxLayers int
 }
@@ -271,7 +271,7 @@ func (o ReadOptions) readDetached(in *bufio.Reader, h *header) (Layer, io.Reader
 		return fail(err)
 	}
 	var content io.Reader = io.MultiReader(bytes.NewReader(inner.raw), part)
-	if !o.Binary && !inner.isBinary() {
+	if !o.KeepLineEnds && !inner.isBinary() {
 		content = &canonical{src: content}
 	}
 	hashes, err := parseMicalg(h.params["micalg"])

@@ -198,6 +198,27 @@ func TestLineEnds(t *testing.T) {
 	}
 }
 
+// Some senders sign lines that end with LF as they are, and do not call the entity binary.
+func TestKeepLineEnds(t *testing.T) {
+	p := newPeople(t)
+	entity := "Content-Type: text/plain\n\none\ntwo\n"
+	signature, err := cms.SignDetached(strings.NewReader(entity), p.ec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	message := "Content-Type: multipart/signed; protocol=\"application/pkcs7-signature\"; micalg=sha-256; boundary=b\r\n\r\n--b\r\n" + entity +
+		"\r\n--b\r\nContent-Type: application/pkcs7-signature\r\nContent-Transfer-Encoding: base64\r\n\r\n" +
+		base64.StdEncoding.EncodeToString(signature) + "\r\n--b--\r\n"
+	o := p.options()
+	if got, err := read(o, message); err == nil {
+		t.Errorf("with CRLF: %q", got)
+	}
+	o.KeepLineEnds = true
+	if got, err := read(o, message); err != nil || got != entity {
+		t.Errorf("%q, %v", got, err)
+	}
+}
+
 func sign(t testing.TB, p *people, entity string) string {
 	t.Helper()
 	var out bytes.Buffer
