@@ -117,7 +117,7 @@ func (s settings) run(ctx context.Context) error {
 			return err
 		}
 		for _, e := range entries {
-			fmt.Printf("%12d %s\n", e.Size, e.Name)
+			fmt.Printf("%12d %s\n", e.Size, trustkeep.Printable(e.Name))
 		}
 	}
 	if s.put != "" {

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/trustkeep/trustkeep/examples/internal/ftpserver"
+	"github.com/trustkeep/trustkeep/examples/internal/proof"
 	"github.com/trustkeep/trustkeep/pkitest"
 	"github.com/trustkeep/trustkeep/tlsctx"
 	"github.com/trustkeep/trustkeep/tlsctx/ftps"
@@ -40,21 +41,8 @@ func prove(ctx context.Context, out io.Writer) error {
 	if err := os.WriteFile(file, content, 0o600); err != nil {
 		return err
 	}
-	failed := 0
-	report := func(what string, wanted bool, err error) {
-		verdict := "as it should"
-		if wanted != (err == nil) {
-			verdict, failed = "NOT AS IT SHOULD", failed+1
-		}
-		result := "works"
-		if err != nil {
-			result = "refused"
-		}
-		fmt.Fprintf(out, "%-72s %-8s %s\n", what, result, verdict)
-		if wanted && err != nil {
-			fmt.Fprintf(out, "    %v\n", err)
-		}
-	}
+	results := proof.Report{Out: out}
+	report := results.Step
 	for _, implicit := range []bool{false, true} {
 		mode := "explicit"
 		if implicit {
@@ -84,10 +72,7 @@ func prove(ctx context.Context, out io.Writer) error {
 			report(mode+": data connections are protected", true, errors.New("PROT P was never sent"))
 		}
 	}
-	if failed > 0 {
-		return fmt.Errorf("%d of the above are not as they should be", failed)
-	}
-	return nil
+	return results.Err()
 }
 
 // transfer sends a file, compares it at the server, fetches it back and compares it again.

@@ -14,6 +14,7 @@ import (
 	"github.com/pkg/sftp"
 	"golang.org/x/crypto/ssh"
 
+	"github.com/trustkeep/trustkeep/examples/internal/proof"
 	"github.com/trustkeep/trustkeep/issue"
 	"github.com/trustkeep/trustkeep/keystore"
 	"github.com/trustkeep/trustkeep/sshctx"
@@ -107,21 +108,8 @@ func serve(raw net.Conn, config *ssh.ServerConfig, files sftp.Handlers) {
 // prove shows that a connection trusts what it is set to and nothing else, and that keys of X.509
 // stores log in.
 func prove(ctx context.Context, out io.Writer) error {
-	failed := 0
-	report := func(what string, wanted bool, err error) {
-		verdict := "as it should"
-		if wanted != (err == nil) {
-			verdict, failed = "NOT AS IT SHOULD", failed+1
-		}
-		result := "works"
-		if err != nil {
-			result = "refused"
-		}
-		fmt.Fprintf(out, "%-72s %-8s %s\n", what, result, verdict)
-		if wanted && err != nil {
-			fmt.Fprintf(out, "    %v\n", err)
-		}
-	}
+	results := proof.Report{Out: out}
+	report := results.Step
 	keys := make(map[string]*keystore.Identity)
 	for name, kind := range map[string]issue.KeyType{"A": issue.Ed25519, "B": issue.Ed25519, "RSA": issue.RSA3072, "EC": issue.ECP256, "Ed25519": issue.Ed25519, "stranger": issue.Ed25519} {
 		id, err := issue.New(issue.Options{Subject: pkix.Name{CommonName: name}, Key: kind})
@@ -187,10 +175,7 @@ func prove(ctx context.Context, out io.Writer) error {
 		return err
 	}
 	report("the key of A is revoked", false, try(hosts["A"], nil, "EC"))
-	if failed > 0 {
-		return fmt.Errorf("%d of the above are not as they should be", failed)
-	}
-	return nil
+	return results.Err()
 }
 
 // transfer sends a file, fetches it back and compares it.
