@@ -7,11 +7,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"runtime"
-	"runtime/debug"
-	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/smallstep/pkcs7"
 
@@ -236,7 +232,7 @@ func TestStreamsInFlatMemory(t *testing.T) {
 	for _, n := range []int64{4 << 20, int64(testtool.Rounds(64, 256)) << 20} {
 		r, w := io.Pipe()
 		done := make(chan int64, 1)
-		peak := peakHeap(func() {
+		peak := testtool.PeakHeap(func() {
 			go func() { done <- openAndVerify(t, p, r); r.Close() }()
 			signAndSeal(t, p, w, n)
 			w.Close()
@@ -258,7 +254,7 @@ func TestStreamsInFlatMemory(t *testing.T) {
 		"Sign and Seal":         func() { sealed = memorySignAndSeal(t, p, content) },
 		"smallstep sign + seal": func() { smallstepSignAndSeal(t, p, content) },
 	} {
-		t.Logf("  64 MiB, %s: peak %.0f MiB besides the content", what, float64(peakHeap(f))/(1<<20))
+		t.Logf("  64 MiB, %s: peak %.0f MiB besides the content", what, float64(testtool.PeakHeap(f))/(1<<20))
 	}
 	for what, f := range map[string]func(){
 		"Open": func() {
@@ -268,38 +264,6 @@ func TestStreamsInFlatMemory(t *testing.T) {
 		},
 		"smallstep open + verify": func() { smallstepOpenAndVerify(t, p, sealed) },
 	} {
-		t.Logf("  64 MiB, %s: peak %.0f MiB besides the message", what, float64(peakHeap(f))/(1<<20))
+		t.Logf("  64 MiB, %s: peak %.0f MiB besides the message", what, float64(testtool.PeakHeap(f))/(1<<20))
 	}
-}
-
-// peakHeap returns by how much the heap grows at most while f runs, with the
-// garbage collector kept close behind.
-func peakHeap(f func()) uint64 {
-	defer debug.SetGCPercent(debug.SetGCPercent(10))
-	runtime.GC()
-	var before runtime.MemStats
-	runtime.ReadMemStats(&before)
-	var peak atomic.Uint64
-	stop, stopped := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(stopped)
-		ticker := time.NewTicker(2 * time.Millisecond)
-		defer ticker.Stop()
-		for {
-			select {
-			case <-stop:
-				return
-			case <-ticker.C:
-				var now runtime.MemStats
-				runtime.ReadMemStats(&now)
-				if now.HeapInuse > before.HeapInuse {
-					peak.Store(max(peak.Load(), now.HeapInuse-before.HeapInuse))
-				}
-			}
-		}
-	}()
-	f()
-	close(stop)
-	<-stopped
-	return peak.Load()
 }

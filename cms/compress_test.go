@@ -235,7 +235,7 @@ func TestCompressionInFlatMemory(t *testing.T) {
 	}
 	n := int64(testtool.Rounds(64, 256)) << 20
 	o := cms.DecompressOptions{MaxRatio: 2000, Limits: trustkeep.Limits{MaxSize: 1 << 40}}
-	peak := peakHeap(func() {
+	peak := testtool.PeakHeap(func() {
 		r, w := io.Pipe()
 		go func() {
 			z, err := cms.CompressOptions{Level: 1}.Writer(w)

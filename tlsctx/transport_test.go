@@ -256,24 +256,7 @@ func TestTransportThroughProxy(t *testing.T) {
 			return
 		}
 		tunnels.Add(1)
-		target, err := net.Dial("tcp", server.Listener.Addr().String())
-		if err != nil {
-			t.Error(err)
-			return
-		}
-		defer target.Close()
-		conn, rw, err := w.(http.Hijacker).Hijack()
-		if err != nil {
-			t.Error(err)
-			return
-		}
-		defer conn.Close()
-		io.WriteString(conn, "HTTP/1.1 200 OK\r\n\r\n")
-		go func() {
-			io.Copy(target, rw)
-			target.Close()
-		}()
-		io.Copy(conn, target)
+		tunnel(t, server.Listener.Addr().String()).ServeHTTP(w, r)
 	}))
 	defer proxy.Close()
 	at, err := url.Parse(proxy.URL)
