@@ -4,7 +4,51 @@ import (
 	"bytes"
 	"io"
 	"testing"
+
+	"github.com/trustkeep/trustkeep"
 )
+
+// counted is a password that counts how often it was asked for.
+type counted struct {
+	trustkeep.PasswordSource
+	times *int
+}
+
+func (c counted) Reveal() ([]byte, error) {
+	*c.times++
+	return c.PasswordSource.Reveal()
+}
+
+// TestLockedKeyIsOpenedOnce: how many session keys a message has for a locked key, or for nobody
+// by name, is up to its sender; each cost a derivation, and a question to whoever has the
+// passphrase.
+func TestLockedKeyIsOpenedOnce(t *testing.T) {
+	k, other := testKeys()[PresetGnuPG22], testKeys()[PresetNISTP256]
+	locked, err := k.Lock(pw("x"), quick)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var others []*Key
+	for range 20 {
+		others = append(others, other)
+	}
+	sameKey := []*Key{k, k, k, k}
+	for name, e := range map[string]Encryption{
+		"hidden":       {ToHidden: append(others, k)},
+		"hidden first": {ToHidden: append([]*Key{k}, others...)},
+		"named":        {To: sameKey},
+	} {
+		message := encrypted(t, e, []byte("content"))
+		for passphrase, opens := range map[string]bool{"x": true, "wrong": false} {
+			var out bytes.Buffer
+			times := 0
+			_, err := Decryption{Keys: []*Key{locked}, Passphrase: counted{pw(passphrase), &times}}.Decrypt(&out, bytes.NewReader(message))
+			if times != 1 || (err == nil) != opens || opens && out.String() != "content" {
+				t.Errorf("%s, passphrase %q: asked %d times, %v", name, passphrase, times, err)
+			}
+		}
+	}
+}
 
 // TestProgressThatEndsIsNoEnd: io.EOF of Progress stops the work; what was read by then is not
 // all of the content.

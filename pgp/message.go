@@ -48,6 +48,7 @@ type message struct {
 	filler     int
 	signers    signerSet
 	expect     expectation
+	opened     map[*Key]opened
 	recipient  *Key // whose key opened the message
 	keepKey    bool // the session key is all that is wanted
 	keptKey    func() trustkeep.PasswordSource

@@ -236,13 +236,27 @@ func (k *Key) decryptionKeys(id uint64, pc *packet.Config) []*packet.PrivateKey 
 	return out
 }
 
-// unlock opens a private part with the passphrase, which is asked for once.
+// opened is a locked key after its passphrase was tried.
+type opened struct {
+	key *Key
+	err error
+}
+
+// unlock opens a private part with the passphrase, which is tried once on each key: how many
+// session keys name it, or nobody, is up to the sender.
 func (m *message) unlock(k *Key, private *packet.PrivateKey) (*packet.PrivateKey, error) {
-	open, err := k.Unlock(m.open.Passphrase, m.cfg)
-	if err != nil {
-		return nil, err
+	o, tried := m.opened[k]
+	if !tried {
+		o.key, o.err = k.Unlock(m.open.Passphrase, m.cfg)
+		if m.opened == nil {
+			m.opened = make(map[*Key]opened)
+		}
+		m.opened[k] = o
 	}
-	return open.state().unlocked[string(private.Fingerprint)], nil
+	if o.err != nil {
+		return nil, o.err
+	}
+	return o.key.state().unlocked[string(private.Fingerprint)], nil
 }
 
 // openByPassword tries each password once on each session key.
