@@ -58,9 +58,12 @@ func TestRecipientsOfEveryKind(t *testing.T) {
 	p := newPeople(t)
 	x, cert, _ := x25519Person(t, p)
 	other, _, _ := x25519Person(t, p)
-	content := random(70_000)
 	keys := []*cms.SharedKey{sharedKey(t, "a", 16), sharedKey(t, "b", 24), sharedKey(t, "c", 32)}
 	for _, cipher := range []cms.Cipher{cms.AES256CBC, cms.AES192CBC, cms.AES128CBC, cms.TripleDESCBC, cms.AES128GCM, cms.AES256GCM} {
+		content := random(70_000)
+		if raceEnabled && cipher != cms.AES256CBC {
+			content = content[:7_000] // which come octet by octet
+		}
 		o := cms.SealOptions{Cipher: cipher, SharedKeys: keys}
 		if cipher == cms.AES256CBC || testtool.Long() { // the derivation takes its time
 			o.Passwords = passwords("pass word", "pässwörd")

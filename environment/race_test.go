@@ -260,7 +260,7 @@ func TestDeletionAgainstReferences(t *testing.T) {
 		rounds int
 		open   func(t *testing.T) environment.Storage
 	}{
-		{"memory", testtool.Rounds(2, 10), func(*testing.T) environment.Storage { return storagetest.NewMemory(w.clock.Now) }},
+		{"memory", testtool.Rounds(1, 5), func(*testing.T) environment.Storage { return storagetest.NewMemory(w.clock.Now) }},
 		{"directory", 1, func(t *testing.T) environment.Storage {
 			d := check(dirstore.Open(t.TempDir(), dirstore.Options{}))(t)
 			t.Cleanup(func() { d.Close() })

@@ -33,11 +33,11 @@ func TestArgon2OfRFC9106(t *testing.T) {
 	if _, err := d.Decrypt(&out, bytes.NewReader(message(64<<10))); err != nil || out.String() != "content" {
 		t.Errorf("64 MiB: %q, %v", out.String(), err)
 	}
-	if _, err := d.Decrypt(&out, bytes.NewReader(message(128<<10))); !errors.Is(err, trustkeep.ErrLimit) {
+	if _, err := d.Decrypt(&out, bytes.NewReader(passwordMessage(argon2Spec(3, 4, 17), 1))); !errors.Is(err, trustkeep.ErrLimit) {
 		t.Errorf("128 MiB: %v", err)
 	}
 	d.Options.Limits.MaxKDFMemory = 32 << 20
-	if _, err := d.Decrypt(&out, bytes.NewReader(message(64<<10))); !errors.Is(err, trustkeep.ErrLimit) {
+	if _, err := d.Decrypt(&out, bytes.NewReader(passwordMessage(argon2Spec(3, 4, 16), 1))); !errors.Is(err, trustkeep.ErrLimit) {
 		t.Errorf("64 MiB of 32: %v", err)
 	}
 }

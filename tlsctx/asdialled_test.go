@@ -125,7 +125,7 @@ func TestPolicyIsThatOfWhatIsDialled(t *testing.T) {
 	}}
 	r := rand.New(rand.NewPCG(1, 2))
 	seen := map[string]int{}
-	for range testtool.Rounds(2000, 20000) {
+	for range testtool.Rounds(2000, 8000) {
 		spelled := respelled(r, hosts[r.IntN(len(hosts))])
 		port := []string{"", ":443", ":8443", ":08443"}[r.IntN(4)]
 		request, err := http.NewRequest(http.MethodGet, "https://"+spelled+port+"/", nil)

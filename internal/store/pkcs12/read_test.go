@@ -151,7 +151,7 @@ func TestParseFixtures(t *testing.T) {
 		t.Run(f.name, func(t *testing.T) {
 			t.Parallel()
 			slow := f.slow()
-			if slow && !testtool.Long() && f.name != "nss-default" && f.name != "gnutls-default" {
+			if slow && !testtool.Long() && f.name != "nss-default" {
 				t.Skip("in the long form: it costs a second")
 			}
 			for _, unlock := range []bool{true, false} {
