@@ -40,8 +40,8 @@
 //   - extract fetches the certificates that a server presents, over TLS, STARTTLS and proxies,
 //     to accept them by fingerprint.
 //   - audit reports what is wrong or about to expire in stores.
-//   - cms seals, opens, signs and verifies with X.509 identities (S/MIME without the MIME),
-//     streaming.
+//   - cms seals, opens, signs and verifies with X.509 identities, streaming; smime puts the MIME
+//     of S/MIME around it.
 //   - component manages single certificates and keys, X.509 or PGP, with their versions.
 //   - pgp has OpenPGP keys, keyrings and messages.
 //   - environment describes the components, connections and processes of an organisation and

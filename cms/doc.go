@@ -63,7 +63,8 @@
 // which no partner reads), so that calls for two partners race; its parser
 // recurses without bound, and a message of 4 MB that is nothing but nesting ends
 // the program; it holds five times the content in memory, and it lacks
-// AES-192, RSA-PSS, AuthEnvelopedData, CompressedData and time stamps. It serves as a witness in the tests.
+// AES-192, RSA-PSS, AuthEnvelopedData, CompressedData and time stamps. It serves as a witness
+// in the tests.
 //
 // MIME is not part of this package: what S/MIME and AS2 put around a message is for package
 // smime. PEM is read.

@@ -22,13 +22,14 @@ func Open(data []byte, identities ...trustkeep.Identity) ([]byte, error) {
 // OpenOptions configures opening. The zero value is ready to use. It is a value
 // and safe for concurrent use.
 type OpenOptions struct {
-	// Passwords are tried one after the other where the message is for nobody else of those
-	// given, and was sealed for a password.
+	// Passwords are tried one after the other on a message that was sealed for a password and
+	// that neither an identity nor a shared key opens.
 	Passwords []trustkeep.PasswordSource
 	// SharedKeys open what was sealed for one of them, by their identifiers.
 	SharedKeys []*SharedKey
 	// Limits: MaxSize bounds what is held in memory, MaxEntries the
-	// recipients, MaxDepth the nesting, MaxIterations what trying Passwords may cost. Zero means the defaults.
+	// recipients, MaxDepth the nesting, MaxIterations what trying Passwords may cost. Zero
+	// means the defaults.
 	Limits trustkeep.Limits
 }
 

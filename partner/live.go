@@ -26,7 +26,7 @@ import (
 //
 // What is made of a Live does not change with its fields, and is safe for concurrent use.
 type Live[T Item] struct {
-	// Set is the set that is followed. If nil, Ask has it.
+	// Set is the set that is followed. If nil, Ask must be set.
 	Set *Set[T]
 	// Ask returns the set of the moment, for sets that are made anew, such as those of
 	// environment.Atom.Partner. It is called on every handshake. If nil, Set counts.

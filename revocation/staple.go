@@ -21,7 +21,7 @@ import (
 
 // StapleOptions configures a Stapled identity. FetchOCSP must be set, the rest has defaults.
 type StapleOptions struct {
-	// FetchOCSP is that of Options: HTTP{}.FetchOCSP, for instance.
+	// FetchOCSP is as in Options: HTTP{}.FetchOCSP, for instance. It must be set.
 	FetchOCSP func(ctx context.Context, url string, request []byte) ([]byte, error)
 	// Issuer of the identity's certificate. If nil, the next one in its chain.
 	Issuer *x509.Certificate
@@ -32,7 +32,8 @@ type StapleOptions struct {
 	Timeout time.Duration
 	// RetryAfter is how long to wait after a failure. If zero, 1 minute.
 	RetryAfter time.Duration
-	// MaxAge is for how long a response is stapled from when it was given, as in Options.
+	// MaxAge is for how long a response is stapled from when it was given. If zero, as in
+	// Options: until the end that it names, and 1 day for one that names none.
 	MaxAge time.Duration
 	// OnError is called with each failure once, and with nil when it has passed. It wraps
 	// trustkeep.ErrRevoked if the identity's own certificate was revoked. It must not call

@@ -4,7 +4,8 @@
 // accept a server whose key nobody has vouched for.
 //
 //	global, err := sshctx.LoadKnownHosts("known_hosts")
-//	id, err := keystore.Identity("sftp-client") // of a PKCS#12, JKS, PEM or OpenSSH file
+//	ks, err := keystore.Load("partner.p12", trustkeep.PasswordFromEnv("P12_PASSWORD"))
+//	id, err := ks.Identity("sftp-client")
 //	config, err := sshctx.Builder{
 //		Global: global, User: "partner", Identities: []sshctx.Identity{sshctx.FromIdentity(id)},
 //	}.Client("sftp.example.com:22")

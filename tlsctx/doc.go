@@ -63,6 +63,6 @@
 //
 // Session caches are private to one call of Client, and to the trust and the identity of one
 // moment on a Dialer. The session tickets of a server end with the trust and the identity under
-// which they were issued, those of TicketSecret too. So two contexts never resume as each other, and what is no longer
-// trusted does not come back.
+// which they were issued, those of TicketSecret too. So two contexts never resume as each other,
+// and what is no longer trusted does not come back.
 package tlsctx
