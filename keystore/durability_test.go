@@ -23,7 +23,7 @@ func TestKilledDuringSave(t *testing.T) {
 	}
 	path := filepath.Join(t.TempDir(), "store.jks")
 	temp := filepath.Join(filepath.Dir(path), ".store.jks.trustkeep-tmp")
-	rounds := testtool.Rounds(20, 200)
+	rounds := testtool.Rounds(20, 60)
 	interrupted := 0
 	for round := range rounds {
 		cmd := exec.Command(os.Args[0], "-test.run=^TestKilledDuringSave$")

@@ -88,7 +88,7 @@ func TestTruncated(t *testing.T) {
 // noticed, or what is read is the same.
 func TestBitFlips(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
-	flips := testtool.Rounds(20, 300)
+	flips := testtool.Rounds(20, 100)
 	forFixtures(t, func(t *testing.T, name string, data []byte, password string) {
 		if strings.HasSuffix(name, ".pem") || name == "keytool-passwordless.p12" || name == "keytool-20.p12" {
 			t.Skip("nothing authenticates it, or like another")
