@@ -64,12 +64,20 @@ func (b *bags) assemble(password []byte, spend limits.Spender) (*entry.Store, er
 			others = append(others, e)
 		}
 	}
-	certs = collapse(certs)
+	certs, named := collapse(certs)
 	if err := learnPublicKeys(entry.ToBeOpened(keys, certs), password, spend); err != nil {
 		return nil, err
 	}
 	s := &entry.Store{Format: entry.PKCS12}
-	s.Entries = append(entry.Assemble(keys, certs), others...)
+	s.Entries = entry.Assemble(keys, certs)
+	for _, e := range nameChains(keys, certs, named) {
+		e.Kind = entry.Opaque
+		if len(keys) == 0 {
+			e.Kind = entry.Trusted
+		}
+		s.Entries = append(s.Entries, e)
+	}
+	s.Entries = append(s.Entries, others...)
 	for _, k := range keys {
 		// The usual case: the leaf has the name of the key. It follows the
 		// key from now on.
@@ -181,28 +189,74 @@ func renameDuplicates(entries []*entry.Entry) []entry.Finding {
 
 // collapse drops repetitions of a certificate that add nothing: writers repeat
 // a CA for each key. One with another local key ID belongs to another key, and
-// one that is marked as trusted is an entry of its own.
-func collapse(certs []*entry.Entry) []*entry.Entry {
+// one that is marked as trusted is an entry of its own. named are the repetitions
+// whose name is of no other copy: the JDK names a CA by its subject in a chain, and by
+// its alias where it is trusted as well.
+func collapse(certs []*entry.Entry) (out, named []*entry.Entry) {
 	if !slices.ContainsFunc(certs, func(e *entry.Entry) bool { return !e.Marked }) {
-		return certs
+		return certs, nil
 	}
-	seen := copies{seed: maphash.MakeSeed(), first: make(map[uint64]*entry.Entry, len(certs))}
+	seen := copies{
+		seed: maphash.MakeSeed(), first: make(map[uint64]*entry.Entry, len(certs)), names: make(map[certificateName]bool),
+	}
 	for _, e := range certs {
 		if e.Marked {
 			seen.note(e)
 		}
 	}
-	out := certs[:0:0]
 	for _, e := range certs {
-		if !e.Marked {
-			if seen.repeats(e) {
+		if e.Marked {
+			out = append(out, e)
+			continue
+		}
+		have := seen.repeated(e)
+		switch {
+		case have == nil:
+			out = append(out, e)
+		case e.Alias == "" || seen.names[certificateName{have, e.Alias}]:
+			continue
+		case !have.Marked && have.Alias == "":
+			have.Alias, have.Unnamed = e.Alias, false
+		default:
+			named = append(named, e)
+		}
+		seen.note(e)
+	}
+	return out, named
+}
+
+// nameChains gives the certificates of chains that are also trusted entries of their own
+// the names that they have as parts of a chain, and returns those of named that it had no
+// use for.
+func nameChains(keys, certs, named []*entry.Entry) []*entry.Entry {
+	if len(named) == 0 {
+		return nil
+	}
+	marked := make(map[*entry.Certificate]bool)
+	for _, e := range certs {
+		if e.Marked {
+			marked[e.Chain[0]] = true
+		}
+	}
+	inChain := make(map[string]*entry.Entry, len(named))
+	for _, e := range named {
+		if raw := string(e.Chain[0].Raw); inChain[raw] == nil {
+			inChain[raw] = e
+		}
+	}
+	used := make(map[*entry.Entry]bool)
+	for _, k := range keys {
+		for i, c := range k.Chain {
+			e := inChain[string(c.Raw)]
+			if e == nil || !marked[c] {
 				continue
 			}
-			seen.note(e)
+			used[e] = true
+			k.Chain[i] = e.Chain[0]
+			k.Chain[i].Label, k.Chain[i].Attributes, k.Chain[i].LocalKeyID = e.Alias, e.Attributes, e.LocalKeyID
 		}
-		out = append(out, e)
 	}
-	return out
+	return slices.DeleteFunc(named, func(e *entry.Entry) bool { return used[e] })
 }
 
 // copies finds certificates that were there before, alone and together with
@@ -210,6 +264,13 @@ func collapse(certs []*entry.Entry) []*entry.Entry {
 type copies struct {
 	seed  maphash.Seed
 	first map[uint64]*entry.Entry
+	names map[certificateName]bool
+}
+
+// certificateName is a name of a certificate, which its first copy stands for.
+type certificateName struct {
+	first *entry.Entry
+	name  string
 }
 
 func (c *copies) note(e *entry.Entry) {
@@ -218,13 +279,20 @@ func (c *copies) note(e *entry.Entry) {
 		if c.first[h] == nil {
 			c.first[h] = e
 		}
+		if e.Alias != "" {
+			c.names[certificateName{c.first[h], e.Alias}] = true
+		}
 	}
 }
 
-func (c *copies) repeats(e *entry.Entry) bool {
+// repeated returns the first copy of e, or nil.
+func (c *copies) repeated(e *entry.Entry) *entry.Entry {
 	have := c.first[c.hash(e, len(e.LocalKeyID) > 0)]
-	return have != nil && bytes.Equal(have.Chain[0].Raw, e.Chain[0].Raw) &&
-		(len(e.LocalKeyID) == 0 || bytes.Equal(have.LocalKeyID, e.LocalKeyID))
+	if have != nil && bytes.Equal(have.Chain[0].Raw, e.Chain[0].Raw) &&
+		(len(e.LocalKeyID) == 0 || bytes.Equal(have.LocalKeyID, e.LocalKeyID)) {
+		return have
+	}
+	return nil
 }
 
 func (c *copies) hash(e *entry.Entry, withID bool) uint64 {

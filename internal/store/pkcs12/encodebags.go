@@ -187,15 +187,21 @@ func (w *writer) certificates(entries []*entry.Entry) error {
 				return named(e, fmt.Errorf("certificate of type %q: %w", trustkeep.Printable(c.Type), trustkeep.ErrUnsupported))
 			}
 			if i > 0 {
-				issuers[string(c.Raw)] = true
+				issuers[issuerName(c, c.Label)] = true
 			}
 			n += len(c.Raw)
 		}
 		n += len(e.Raw) + perBag + 4*len(e.Alias)
 	}
 	for _, e := range entries {
-		if len(e.Chain) > 0 {
-			delete(issuers, string(e.Chain[0].Raw)) // an entry, or the leaf of another key
+		for i, c := range e.Chain {
+			switch {
+			case i == 0: // an entry, or the leaf of another key
+				delete(issuers, issuerName(c, ""))
+				delete(issuers, issuerName(c, w.certificateName(e)))
+			case c.Label != "":
+				delete(issuers, issuerName(c, ""))
+			}
 		}
 	}
 	w.certBags = make([]byte, 0, n)
@@ -223,6 +229,23 @@ func (w *writer) certificates(entries []*entry.Entry) error {
 // perBag is about what a bag needs besides certificate and name.
 const perBag = 128
 
+// issuerName tells certificates of chains apart by what a reader sees of them. One
+// without a name need not be repeated.
+func issuerName(c *entry.Certificate, name string) string {
+	if name == "" {
+		return string(c.Raw)
+	}
+	return string(c.Raw) + "\x00" + name
+}
+
+// certificateName is what the first certificate of an entry will be called.
+func (w *writer) certificateName(e *entry.Entry) string {
+	if c := e.Chain[0]; e.Kind == entry.Key && c.Label != "" {
+		return c.Label
+	}
+	return e.Alias
+}
+
 // addChain writes the chain of a key. The leaf has the name of the key unless
 // it came with one of its own.
 func (w *writer) addChain(e *entry.Entry, issuers map[string]bool) {
@@ -233,10 +256,10 @@ func (w *writer) addChain(e *entry.Entry, issuers map[string]bool) {
 			if name == "" && !(w.again && e.Unnamed) {
 				name = e.Alias
 			}
-		} else if !issuers[string(c.Raw)] {
+		} else if !issuers[issuerName(c, name)] {
 			continue
 		}
-		delete(issuers, string(c.Raw))
+		delete(issuers, issuerName(c, name))
 		w.certBags = appendTypedBag(w.certBags, oidCertBag, oidX509Cert, c.Raw, encodeAttributes(name, id, false, c.Attributes))
 	}
 }
