@@ -7,6 +7,7 @@ import (
 	"crypto/rsa"
 	"crypto/x509"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/trustkeep/trustkeep"
@@ -68,6 +69,9 @@ type Entry struct {
 	// that is not the alias: the friendlyName of PKCS#12. It is nil if there is none. Saving as
 	// PKCS#12 keeps the names.
 	ChainNames []string
+	// OtherNames holds, for each certificate of RawChain, the further names of one that stands in
+	// the store several times. It is nil if there is none. Saving as PKCS#12 keeps them.
+	OtherNames [][]string
 	// Algorithm of the key, such as "RSA 2048" or "EC P-256". For a locked key it comes from
 	// the certificate, and is empty if there is none.
 	Algorithm string
@@ -104,6 +108,12 @@ func (s *state) describe(k *Keystore, it *item) Entry {
 				d.ChainNames = make([]string, len(e.Chain))
 			}
 			d.ChainNames[i] = c.Label
+		}
+		if c.OtherLabels != nil {
+			if d.OtherNames == nil {
+				d.OtherNames = make([][]string, len(e.Chain))
+			}
+			d.OtherNames[i] = slices.Clone(c.OtherLabels)
 		}
 		parsed, err := c.X509()
 		if err != nil {

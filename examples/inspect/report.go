@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/trustkeep/trustkeep"
@@ -117,6 +118,10 @@ func chain(e keystore.Entry) []certReport {
 		name := ""
 		if e.ChainNames != nil {
 			name = e.ChainNames[i]
+		}
+		if e.OtherNames != nil && len(e.OtherNames[i]) > 0 {
+			others := strings.Join(e.OtherNames[i], ", ")
+			name = strings.TrimPrefix(name+", "+others, ", ")
 		}
 		out[i] = certReport{
 			Subject: c.Subject, Issuer: c.Issuer, Serial: c.Serial, NotBefore: c.NotBefore, NotAfter: c.NotAfter,

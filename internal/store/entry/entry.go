@@ -177,6 +177,9 @@ type Certificate struct {
 	// Label is the name that the container gives this certificate, such as
 	// a PKCS#12 friendlyName, where that is not the alias of an entry.
 	Label string
+	// OtherLabels are further names of a certificate that stands in the container
+	// several times.
+	OtherLabels []string
 	// Attributes as in Entry, for a certificate inside a chain.
 	Attributes []Attribute
 	// LocalKeyID as in Entry.

@@ -34,7 +34,7 @@ var pbes1Schemes = []struct {
 }
 
 // pbes2Ciphers are the encryption schemes of PBES2: RFC 8018 appendix B.2, RFC
-// 3565 and RFC 5084.
+// 3565, RFC 5084, RFC 3657 (Camellia), RFC 4010 (SEED) and the Korean arc of RFC 5794 (ARIA).
 var pbes2Ciphers = []struct {
 	oid    asn1.ObjectIdentifier
 	cipher Cipher
@@ -48,6 +48,13 @@ var pbes2Ciphers = []struct {
 	{asn1.ObjectIdentifier{1, 2, 840, 113549, 3, 7}, TripleDES},
 	{asn1.ObjectIdentifier{1, 3, 14, 3, 2, 7}, DES},
 	{asn1.ObjectIdentifier{1, 2, 840, 113549, 3, 2}, RC2},
+	{asn1.ObjectIdentifier{1, 2, 392, 200011, 61, 1, 1, 1, 2}, Camellia128CBC},
+	{asn1.ObjectIdentifier{1, 2, 392, 200011, 61, 1, 1, 1, 3}, Camellia192CBC},
+	{asn1.ObjectIdentifier{1, 2, 392, 200011, 61, 1, 1, 1, 4}, Camellia256CBC},
+	{asn1.ObjectIdentifier{1, 2, 410, 200046, 1, 1, 2}, ARIA128CBC},
+	{asn1.ObjectIdentifier{1, 2, 410, 200046, 1, 1, 7}, ARIA192CBC},
+	{asn1.ObjectIdentifier{1, 2, 410, 200046, 1, 1, 12}, ARIA256CBC},
+	{asn1.ObjectIdentifier{1, 2, 410, 200004, 1, 4}, SEEDCBC},
 }
 
 // hashes: the digest (RFC 8017 appendix A.2.4) and the HMAC (RFC 8018 appendix

@@ -11,6 +11,7 @@ import (
 	"sync"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/blockcipher"
 	"github.com/trustkeep/trustkeep/internal/fips"
 )
 
@@ -155,6 +156,12 @@ func (p Params) block(key []byte) (cipher.Block, error) {
 		block, err = des.NewCipher(key)
 	case RC2, RC240, RC264, RC2128:
 		block = newRC2(key, p.rc2Bits())
+	case Camellia128CBC, Camellia192CBC, Camellia256CBC:
+		block, err = blockcipher.NewCamellia(key)
+	case ARIA128CBC, ARIA192CBC, ARIA256CBC:
+		block, err = blockcipher.NewARIA(key)
+	case SEEDCBC:
+		block, err = blockcipher.NewSEED(key)
 	default:
 		return nil, fmt.Errorf("cipher %d: %w", p.Cipher, trustkeep.ErrUnsupported)
 	}

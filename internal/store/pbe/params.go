@@ -42,6 +42,13 @@ const (
 	RC2128        // RC2 of 128 bits, CBC
 	RC440         // RC4 of 40 bits
 	RC4128        // RC4 of 128 bits
+	Camellia128CBC
+	Camellia192CBC
+	Camellia256CBC
+	ARIA128CBC
+	ARIA192CBC
+	ARIA256CBC
+	SEEDCBC
 )
 
 // cipherInfo is what the code needs to know of a Cipher.
@@ -70,6 +77,14 @@ var ciphers = [...]cipherInfo{
 	RC2128:        {name: "RC2-128-CBC", key: 16, iv: 8, rc2: 128},
 	RC440:         {name: "RC4-40", key: 5, stream: true},
 	RC4128:        {name: "RC4-128", key: 16, stream: true},
+
+	Camellia128CBC: {name: "Camellia-128-CBC", key: 16, iv: 16},
+	Camellia192CBC: {name: "Camellia-192-CBC", key: 24, iv: 16},
+	Camellia256CBC: {name: "Camellia-256-CBC", key: 32, iv: 16},
+	ARIA128CBC:     {name: "ARIA-128-CBC", key: 16, iv: 16},
+	ARIA192CBC:     {name: "ARIA-192-CBC", key: 24, iv: 16},
+	ARIA256CBC:     {name: "ARIA-256-CBC", key: 32, iv: 16},
+	SEEDCBC:        {name: "SEED-CBC", key: 16, iv: 16},
 }
 
 func (c Cipher) info() cipherInfo {

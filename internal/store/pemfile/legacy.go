@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/blockcipher"
 	"github.com/trustkeep/trustkeep/internal/fips"
 	"github.com/trustkeep/trustkeep/internal/limits"
 	"github.com/trustkeep/trustkeep/internal/store/entry"
@@ -32,6 +33,13 @@ var legacyCiphers = []struct {
 	{"AES-128-CBC", 16, aes.NewCipher},
 	{"AES-192-CBC", 24, aes.NewCipher},
 	{"AES-256-CBC", 32, aes.NewCipher},
+	{"CAMELLIA-128-CBC", 16, blockcipher.NewCamellia},
+	{"CAMELLIA-192-CBC", 24, blockcipher.NewCamellia},
+	{"CAMELLIA-256-CBC", 32, blockcipher.NewCamellia},
+	{"ARIA-128-CBC", 16, blockcipher.NewARIA},
+	{"ARIA-192-CBC", 24, blockcipher.NewARIA},
+	{"ARIA-256-CBC", 32, blockcipher.NewARIA},
+	{"SEED-CBC", 16, blockcipher.NewSEED},
 }
 
 // isLegacyEncrypted reports whether the block says that it is encrypted.

@@ -69,15 +69,8 @@ func (b *bags) assemble(password []byte, spend limits.Spender) (*entry.Store, er
 		return nil, err
 	}
 	s := &entry.Store{Format: entry.PKCS12}
-	s.Entries = entry.Assemble(keys, certs)
-	for _, e := range nameChains(keys, certs, named) {
-		e.Kind = entry.Opaque
-		if len(keys) == 0 {
-			e.Kind = entry.Trusted
-		}
-		s.Entries = append(s.Entries, e)
-	}
-	s.Entries = append(s.Entries, others...)
+	s.Entries = append(entry.Assemble(keys, certs), others...)
+	nameChains(keys, named)
 	for _, k := range keys {
 		// The usual case: the leaf has the name of the key. It follows the
 		// key from now on.
@@ -192,7 +185,7 @@ func renameDuplicates(entries []*entry.Entry) []entry.Finding {
 // one that is marked as trusted is an entry of its own. named are the repetitions
 // whose name is of no other copy: the JDK names a CA by its subject in a chain, and by
 // its alias where it is trusted as well.
-func collapse(certs []*entry.Entry) (out, named []*entry.Entry) {
+func collapse(certs []*entry.Entry) (out []*entry.Entry, named []repetition) {
 	if !slices.ContainsFunc(certs, func(e *entry.Entry) bool { return !e.Marked }) {
 		return certs, nil
 	}
@@ -218,45 +211,43 @@ func collapse(certs []*entry.Entry) (out, named []*entry.Entry) {
 		case !have.Marked && have.Alias == "":
 			have.Alias, have.Unnamed = e.Alias, false
 		default:
-			named = append(named, e)
+			named = append(named, repetition{e, have})
 		}
 		seen.note(e)
 	}
 	return out, named
 }
 
+// repetition is a certificate that was there before under another name.
+type repetition struct{ entry, first *entry.Entry }
+
 // nameChains gives the certificates of chains that are also trusted entries of their own
-// the names that they have as parts of a chain, and returns those of named that it had no
-// use for.
-func nameChains(keys, certs, named []*entry.Entry) []*entry.Entry {
+// the names that they have as parts of a chain. Any further name is kept with the first copy.
+func nameChains(keys []*entry.Entry, named []repetition) {
 	if len(named) == 0 {
-		return nil
+		return
 	}
-	marked := make(map[*entry.Certificate]bool)
-	for _, e := range certs {
-		if e.Marked {
-			marked[e.Chain[0]] = true
-		}
-	}
-	inChain := make(map[string]*entry.Entry, len(named))
-	for _, e := range named {
-		if raw := string(e.Chain[0].Raw); inChain[raw] == nil {
-			inChain[raw] = e
+	inChain := make(map[*entry.Certificate]*entry.Entry) // by the trusted one
+	for _, n := range named {
+		if c := n.first.Chain[0]; n.first.Marked && inChain[c] == nil {
+			inChain[c] = n.entry
 		}
 	}
 	used := make(map[*entry.Entry]bool)
 	for _, k := range keys {
 		for i, c := range k.Chain {
-			e := inChain[string(c.Raw)]
-			if e == nil || !marked[c] {
-				continue
+			if e := inChain[c]; e != nil {
+				used[e] = true
+				k.Chain[i] = e.Chain[0]
+				k.Chain[i].Label, k.Chain[i].Attributes, k.Chain[i].LocalKeyID = e.Alias, e.Attributes, e.LocalKeyID
 			}
-			used[e] = true
-			k.Chain[i] = e.Chain[0]
-			k.Chain[i].Label, k.Chain[i].Attributes, k.Chain[i].LocalKeyID = e.Alias, e.Attributes, e.LocalKeyID
 		}
 	}
-	return slices.DeleteFunc(named, func(e *entry.Entry) bool { return used[e] })
+	for _, n := range named {
+		if !used[n.entry] {
+			n.first.Chain[0].OtherLabels = append(n.first.Chain[0].OtherLabels, n.entry.Alias)
+		}
+	}
 }
 
 // copies finds certificates that were there before, alone and together with

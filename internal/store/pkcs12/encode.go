@@ -100,14 +100,16 @@ type writer struct {
 	// name can stay so.
 	again bool
 	// unnamed counts the entries that Java will number when it reads.
-	unnamed int
-	ids     map[string]bool // local key IDs in use
-	keyIDs  map[*entry.Entry][]byte
-	crew    crew
+	unnamed  int
+	ids      map[string]bool // local key IDs in use
+	repeated map[string]bool // certificates with further names that were written
+	keyIDs   map[*entry.Entry][]byte
+	crew     crew
 
-	keyBags  []byte   // of the safe for keys
-	certBags []byte   // of the safe for the rest
-	safes    [][]byte // safes that were not understood, as ContentInfo
+	keyBags     []byte   // of the safe for keys
+	certBags    []byte   // of the safe for the rest
+	repetitions []byte   // of certificates, behind certBags
+	safes       [][]byte // safes that were not understood, as ContentInfo
 
 	certScheme *pbe.Scheme
 	certKey    []byte

@@ -223,6 +223,7 @@ func (w *writer) certificates(entries []*entry.Entry) error {
 			return named(e, err)
 		}
 	}
+	w.certBags = append(w.certBags, w.repetitions...)
 	return nil
 }
 
@@ -250,6 +251,7 @@ func (w *writer) certificateName(e *entry.Entry) string {
 // it came with one of its own.
 func (w *writer) addChain(e *entry.Entry, issuers map[string]bool) {
 	for i, c := range e.Chain {
+		w.addRepetitions(c)
 		name, id := c.Label, []byte(nil)
 		if i == 0 {
 			id = w.keyIDs[e]
@@ -264,8 +266,24 @@ func (w *writer) addChain(e *entry.Entry, issuers map[string]bool) {
 	}
 }
 
+// addRepetitions writes the certificate again under each of its other names. A reader takes
+// the first that it finds for the certificate itself, so they go behind everything.
+func (w *writer) addRepetitions(c *entry.Certificate) {
+	for _, name := range c.OtherLabels {
+		key := issuerName(c, name)
+		if w.repeated == nil {
+			w.repeated = make(map[string]bool)
+		}
+		if !w.repeated[key] {
+			w.repeated[key] = true
+			w.repetitions = appendTypedBag(w.repetitions, oidCertBag, oidX509Cert, c.Raw, encodeAttributes(name, nil, false, nil))
+		}
+	}
+}
+
 // addCertificate writes a certificate that is an entry of its own.
 func (w *writer) addCertificate(e *entry.Entry) {
+	w.addRepetitions(e.Chain[0])
 	trusted := e.Marked || e.Kind == entry.Trusted && w.profile.MarkTrusted
 	id := e.LocalKeyID
 	if w.ids[string(id)] {

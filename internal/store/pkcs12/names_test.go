@@ -13,12 +13,15 @@ import (
 	"github.com/trustkeep/trustkeep/internal/store/entry"
 )
 
-// namesOf lists what each certificate is called: "alias", or "alias/name in the chain".
+// namesOf lists what each certificate is called: "alias", or "alias/name in the chain+another".
 func namesOf(s *entry.Store) (names []string) {
 	for _, e := range s.Entries {
 		name := e.Alias
 		for _, c := range e.Chain {
 			name += "/" + c.Label
+			for _, other := range c.OtherLabels {
+				name += "+" + other
+			}
 		}
 		names = append(names, strings.TrimRight(name, "/"))
 	}
@@ -55,13 +58,13 @@ func TestNamesOfRepetitions(t *testing.T) {
 		{"also trusted, under one name", [][]byte{one, leaf(0, "one"), cert(ca, "ca", nil, false), cert(ca, "ca", nil, true)},
 			[]string{"one", "ca"}},
 		{"another name for each key", [][]byte{one, two, leaf(0, "one"), cert(ca, "A", nil, false), leaf(1, "two"), cert(ca, "B", nil, false), cert(ca, "A", nil, false)},
-			[]string{"one//A", "two//A", "B"}},
+			[]string{"one//A+B", "two//A+B"}},
 		{"first without a name", [][]byte{one, leaf(0, "one"), cert(ca, "", nil, false), cert(ca, "late", nil, false), cert(ca, "", nil, false)},
 			[]string{"one//late"}},
 		{"leaf twice", [][]byte{one, leaf(0, "one"), cert(store.Entries[0].Chain[0].Raw, "other", []byte("one"), false)},
-			[]string{"one", "other"}},
+			[]string{"one/+other"}},
 		{"no keys", [][]byte{cert(ca, "A", nil, false), cert(ca, "B", nil, false), cert(ca, "C", nil, true), cert(ca, "A", nil, false)},
-			[]string{"C", "A", "B"}},
+			[]string{"C/+A+B"}},
 	} {
 		s, err := Parse(pfxOf(nil, plainSafe(test.bags...)), noPassword())
 		if err != nil {

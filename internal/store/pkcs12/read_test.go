@@ -1,6 +1,8 @@
 package pkcs12
 
 import (
+	"bytes"
+	"crypto"
 	"errors"
 	"fmt"
 	"os"
@@ -12,6 +14,7 @@ import (
 	"github.com/trustkeep/trustkeep/internal/asn1/ber"
 	"github.com/trustkeep/trustkeep/internal/limits"
 	"github.com/trustkeep/trustkeep/internal/store/entry"
+	"github.com/trustkeep/trustkeep/internal/store/pbe"
 	"github.com/trustkeep/trustkeep/internal/store/pkcs8"
 	"github.com/trustkeep/trustkeep/internal/testtool"
 )
@@ -101,7 +104,8 @@ var fixtures = []fixture{
 	{name: "openssl-certnone", want: leafAndRoot},
 	{name: "openssl-bothnone", want: leafAndRoot, keys: "none"},
 	{name: "openssl-csp", want: leafAndRoot},
-	{name: "openssl-camellia", want: leafAndRoot, keys: "unknown"},
+	{name: "openssl-camellia", want: leafAndRoot, keys: "PBES2 Camellia-256-CBC PBKDF2-HMAC-SHA256 2048"},
+	{name: "openssl-camellia-certs", want: leafAndRoot, keys: pbes2 + "2048"},
 	{name: "openssl-PBE-SHA1-RC4-128", want: leafAndRoot, keys: "PBES1 RC4-128 PKCS12-SHA1 2048"},
 	{name: "openssl-PBE-SHA1-RC4-40", want: leafAndRoot, keys: "PBES1 RC4-40 PKCS12-SHA1 2048"},
 	{name: "openssl-PBE-SHA1-2DES", want: leafAndRoot, keys: "PBES1 2-key-3DES-CBC PKCS12-SHA1 2048"},
@@ -347,10 +351,34 @@ func withoutMAC(t testing.TB, data []byte) []byte {
 	return appendElement(nil, tagSequence, pfx.Content[:len(pfx.Content)-len(seq.Rest())])
 }
 
+// unknownCipher is a fixture with an identifier in place of Camellia's that nobody has
+// given away.
+func unknownCipher(t testing.TB, name string) []byte {
+	t.Helper()
+	camellia := []byte("\x06\x0b\x2a\x83\x08\x8c\x9a\x4b\x3d\x01\x01\x01\x04")
+	file := load(t, name)
+	if !bytes.Contains(file, camellia) {
+		t.Fatalf("%s: no Camellia", name)
+	}
+	unknown := append(camellia[:len(camellia)-1:len(camellia)-1], 0x7f)
+	return withMAC(bytes.ReplaceAll(file, camellia, unknown), pbe.MACParams{KDF: pbe.PKCS12, Hash: crypto.SHA256, Iterations: 1})
+}
+
 func TestUnsupportedPartsAreKept(t *testing.T) {
-	s := parse(t, "openssl-camellia-certs", readOptions("changeit"))
+	s, err := Parse(unknownCipher(t, "openssl-camellia-certs"), readOptions("changeit"))
+	if err != nil {
+		t.Fatal(err)
+	}
 	if got := describe(s); !strings.HasPrefix(got, "key leaf\nopaque ") || !errors.Is(s.Entries[1].Err, trustkeep.ErrUnsupported) {
 		t.Errorf("got\n%s", got)
+	}
+	s, err = Parse(unknownCipher(t, "openssl-camellia"), readOptions("changeit"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	key := s.Entries[0].Key
+	if _, err := key.Open([]byte("changeit")); key.Protection != "unknown" || !errors.Is(err, trustkeep.ErrUnsupported) {
+		t.Errorf("%s: %v", key.Protection, err)
 	}
 	if _, err := Parse(load(t, "openssl-sha3"), readOptions("changeit")); err != nil {
 		t.Errorf("MAC of SHA-3: %v", err)

@@ -65,6 +65,8 @@ func TestScheme(t *testing.T) {
 		"PBE-SHA1-RC4-40":      "PBES1 RC4-40 PKCS12-SHA1 2048",
 		"pbes2-hmacSHA1":       "PBES2 AES-256-CBC PBKDF2-HMAC-SHA1 2048",
 		"pbes2-hmacSHA512-256": "PBES2 AES-256-CBC PBKDF2-HMAC-SHA512/256 2048",
+		"pbes2-seed-cbc":       "PBES2 SEED-CBC PBKDF2-HMAC-SHA256 2048",
+		"pbes2-aria-192-cbc":   "PBES2 ARIA-192-CBC PBKDF2-HMAC-SHA256 2048",
 		"pbes2-rc2-40-cbc":     "PBES2 RC2-40-CBC PBKDF2-HMAC-SHA256 2048",
 		"scrypt":               "PBES2 AES-256-CBC scrypt N=1024 r=8 p=1",
 	} {

@@ -29,6 +29,9 @@ for c in des des3 aes128 aes192 aes256; do
   openssl rsa -in rsa-pkcs8.pem -traditional -$c -passout pass:$P -out rsa-pkcs1-$c.pem -provider default -provider legacy 2>/dev/null
 done
 openssl ec -in ec-pkcs8.pem -aes128 -passout pass:$P -out ec-sec1-aes128.pem 2>/dev/null
+for c in camellia128 camellia192 camellia256 aria128 aria192 aria256 seed; do
+  openssl ec -in ec-pkcs8.pem -$c -passout pass:$P -out ec-sec1-$c.pem -provider default -provider legacy 2>/dev/null
+done
 openssl dsa -in dsa-pkcs8.pem -aes256 -passout pass:$P -out dsa-traditional-aes256.pem 2>/dev/null
 openssl pkcs8 -topk8 -in rsa-pkcs8.pem -passout pass:$P -out rsa-pkcs8-pbes2.pem
 openssl pkcs8 -topk8 -in ec-pkcs8.pem -v2 aes128 -v2prf hmacWithSHA512 -iter 5000 -passout pass:$P -out ec-pkcs8-sha512.pem
