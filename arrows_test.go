@@ -22,6 +22,7 @@ var mayImport = map[string][]string{
 	"sshctx":      {},
 	"cms":         {"truststore"},
 	"smime":       {"cms", "truststore"},
+	"as2":         {"cms", "smime", "truststore"},
 	"forecast":    {"tlsctx", "truststore"},
 	"revocation":  {"truststore"},
 	"clamd":       {},

@@ -42,6 +42,7 @@
 //   - audit reports what is wrong or about to expire in stores.
 //   - cms seals, opens, signs and verifies with X.509 identities, streaming; smime puts the MIME
 //     of S/MIME around it.
+//   - as2 exchanges business documents by AS2, with signed receipts, each delivered once.
 //   - component manages single certificates and keys, X.509 or PGP, with their versions.
 //   - pgp has OpenPGP keys, keyrings and messages.
 //   - environment describes the components, connections and processes of an organisation and
