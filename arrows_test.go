@@ -47,6 +47,7 @@ var onlyFor = map[string][]string{
 	"internal/goldentest":                        {},
 	"internal/storefile/watchtest":               {},
 	"golang.org/x/net/idna":                      {"tlsctx"},
+	"golang.org/x/net/proxy":                     {"tlsctx"},
 	"github.com/pavlo-v-chernykh/keystore-go/v4": {"bridge"},
 	"software.sslmate.com/src/go-pkcs12":         {"bridge"},
 }

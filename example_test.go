@@ -124,7 +124,7 @@ func output(t *testing.T, argument string) string {
 	return string(out)
 }
 
-// plain leaves line breaks out, and the digits of fingerprints and ports.
+// plain leaves line breaks out, and the digits of fingerprints, ports and addresses.
 func plain(s string) string {
-	return regexp.MustCompile(`\b[0-9a-f]{64}\b|localhost:\d+`).ReplaceAllString(strings.Join(strings.Fields(s), " "), "")
+	return regexp.MustCompile(`\b[0-9a-f]{64}\b|localhost:\d+|port \d+|127\.0\.0\.1:\d+|\[::1\]:\d+`).ReplaceAllString(strings.Join(strings.Fields(s), " "), "")
 }

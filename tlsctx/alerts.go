@@ -2,10 +2,14 @@ package tlsctx
 
 import (
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"net"
+	"slices"
+	"strings"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/certinfo"
 	"github.com/trustkeep/trustkeep/truststore"
 )
 
@@ -43,6 +47,22 @@ func alertOf(err error) (uint8, bool) {
 	return 0, false
 }
 
+// alertIn is alertOf for errors that keep no more than the text of what they are made of, such as
+// the status errors of gRPC.
+func alertIn(text string) (alert uint8, ok bool) {
+	_, said, ok := strings.Cut(text, "remote error: ")
+	if !ok {
+		return 0, false
+	}
+	longest := 0 // since some are the beginning of others
+	for n := range 256 {
+		if t := tls.AlertError(n).Error(); len(t) > longest && strings.HasPrefix(said, t) {
+			alert, longest = uint8(n), len(t)
+		}
+	}
+	return alert, longest > 0
+}
+
 // alerted explains an alert of the peer.
 func (b Builder) alerted(e *HandshakeError, alert uint8) {
 	peer := "the server"
@@ -78,7 +98,7 @@ func (b Builder) alerted(e *HandshakeError, alert uint8) {
 		e.Code, e.Text = CodeAlert, peer+" failed"+said
 		e.Remedy = "look at its log"
 	default:
-		e.Code, e.Text = CodeAlert, peer+" ended the handshake"+said
+		e.Code, e.Text = CodeAlert, peer+" ended the connection"+said
 	}
 }
 
@@ -97,6 +117,11 @@ func (e *HandshakeError) identityRefused(peer, said string, alert uint8) {
 		return
 	}
 	e.Code = CodeIdentityRefused
+	want := certinfo.UsageName(x509.ExtKeyUsageClientAuth)
+	if e.Server {
+		want = certinfo.UsageName(x509.ExtKeyUsageServerAuth)
+	}
+	misused := len(id.Usages) > 0 && !slices.Contains(id.Usages, want) && !slices.Contains(id.Usages, certinfo.UsageName(x509.ExtKeyUsageAny))
 	name := `"` + id.Certificate.String() + `", issued by "` + id.Certificate.Issuer + `"`
 	switch alert {
 	case alertCertificateExpired:
@@ -119,7 +144,14 @@ func (e *HandshakeError) identityRefused(peer, said string, alert uint8) {
 		}
 	default:
 		e.Text = peer + " does not accept the certificate " + name + said
-		e.Remedy = "have " + peer + " trust it or its issuer, and check that it is made out to the right name and use"
+		e.Remedy = "have " + peer + " trust it or its issuer"
+		if !misused {
+			e.Remedy += ", and check that it is made out to the right name"
+		}
+	}
+	if misused {
+		e.Text += "; it is only for " + strings.Join(id.Usages, ", ")
+		e.Remedy += "; have the certificate issued anew with the extended key usage " + want
 	}
 	if id.Warning != "" {
 		e.Text += "; " + id.Warning

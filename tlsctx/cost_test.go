@@ -108,7 +108,7 @@ func TestRefusalsCostLittleMoreThanThoseOfTLS(t *testing.T) {
 			t.Fatal(err)
 		}
 		turnedAway := make(chan error)
-		l.OnError = func(_ net.Addr, err error) { turnedAway <- err }
+		l.OnRefused = func(_ net.Addr, err error) { turnedAway <- err }
 		go l.Accept()
 		check("Listener", func() { refuseClient(t, client, plainServer) }, func() {
 			raw, err := net.Dial("tcp", inner.Addr().String())

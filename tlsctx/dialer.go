@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"sync"
+	"time"
 
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/internal/redact"
@@ -67,94 +68,125 @@ func (b Builder) Dialer() (*Dialer, error) {
 // If a resumed session is refused, because the server's certificate of that session is no
 // longer accepted, the server is dialled once more for a full handshake.
 func (d *Dialer) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
-	conn, resumed, err := d.dial(ctx, network, address)
+	return d.dialBy(ctx, dialing{}, network, address)
+}
+
+// dialing is how a connection is opened; the zero one is as the Dialer does.
+type dialing struct {
+	below  func(ctx context.Context, network, address string) (net.Conn, error) // nil for that of the Dialer
+	protos []string                                                             // nil for those of the Builder
+	// handshake bounds the handshake; zero for the context alone.
+	handshake time.Duration
+}
+
+func (d *Dialer) dialBy(ctx context.Context, how dialing, network, address string) (net.Conn, error) {
+	conn, resumed, err := d.dial(ctx, how, network, address)
 	if resumed && err != nil {
-		conn, _, err = d.dial(ctx, network, address)
+		conn, _, err = d.dial(ctx, how, network, address)
 	}
 	return conn, err
 }
 
-func (d *Dialer) dial(ctx context.Context, network, address string) (conn net.Conn, resumed bool, err error) {
-	dial := d.Dial
-	if dial == nil {
-		dial = new(net.Dialer).DialContext
+func (d *Dialer) dial(ctx context.Context, how dialing, network, address string) (conn net.Conn, resumed bool, err error) {
+	if how.below == nil {
+		how.below = d.below()
 	}
 	address, err = asciiAddress(address)
 	if err != nil {
 		return nil, false, fmt.Errorf("tlsctx: dial: %w", err)
 	}
-	raw, err := dial(ctx, network, address)
+	raw, err := how.below(ctx, network, address)
 	if err != nil {
 		return nil, false, err
 	}
-	return d.handshake(ctx, raw, address)
+	return d.handshake(ctx, how, raw, address)
+}
+
+// below returns what opens the connections below TLS.
+func (d *Dialer) below() func(ctx context.Context, network, address string) (net.Conn, error) {
+	if d.Dial != nil {
+		return d.Dial
+	}
+	return new(net.Dialer).DialContext
 }
 
 // Handshake is DialContext for an open connection to the address, for instance after
 // STARTTLS. If it fails, the connection is closed.
 func (d *Dialer) Handshake(ctx context.Context, raw net.Conn, address string) (net.Conn, error) {
-	conn, _, err := d.handshake(ctx, raw, address)
+	conn, _, err := d.handshake(ctx, dialing{}, raw, address)
 	return conn, err
 }
 
 // handshake also reports whether it was a resumed session that our own verification
 // has refused. Then the sessions of that generation are given up.
-func (d *Dialer) handshake(ctx context.Context, raw net.Conn, address string) (_ net.Conn, resumed bool, err error) {
+func (d *Dialer) handshake(ctx context.Context, how dialing, raw net.Conn, address string) (_ net.Conn, resumed bool, err error) {
 	defer func() {
 		if err != nil {
 			raw.Close()
 		}
 	}()
-	host, port, err := net.SplitHostPort(address)
-	if err == nil {
-		host, err = asciiHost(host)
+	if how.handshake > 0 {
+		bounded, cancel := context.WithTimeout(ctx, how.handshake)
+		defer cancel()
+		ctx = bounded
 	}
+	b := d.b()
+	to, err := b.target(address)
 	if err != nil {
 		return nil, false, fmt.Errorf("tlsctx: dial: %w", err)
 	}
-	b := d.b()
-	name := b.ServerName
-	if name == "" {
-		name = nameOf(host)
-	}
-	id, pattern := b.identityFor(plain(host, port))
+	to.remote = remoteOf(raw)
+	id, _ := to.identity()
 	g, err := d.generation(&b, id)
 	if err != nil {
 		return nil, false, fmt.Errorf("tlsctx: dial: %w", err)
 	}
-	var tracked *trackedConn
+	tracked := &trackedConn{Conn: raw}
 	if d.Track {
 		tracked = d.tracker.wrap(raw)
-		raw = tracked
 	}
-	conn := tls.Client(raw, d.config(ctx, g, name, &resumed))
+	tracked.to, raw = to, tracked
+	cfg := d.config(ctx, g, to, &resumed)
+	if how.protos != nil {
+		cfg.NextProtos = how.protos
+	}
+	conn := tls.Client(tracked, cfg)
 	err = conn.HandshakeContext(ctx)
 	if err != nil && resumed {
 		d.forget(g)
 	}
-	if err == nil && tracked != nil {
+	if err == nil && d.Track {
 		s := conn.ConnectionState()
-		err = tracked.accepted(ctx, b.openPeer(b.clientTrust, truststore.Server, name, s.PeerCertificates, s.OCSPResponse))
+		err = tracked.accepted(ctx, b.openPeer(b.clientTrust, truststore.Server, to.name, s.PeerCertificates, s.OCSPResponse))
 	}
 	if err != nil {
-		return nil, resumed, b.explainError(&HandshakeError{Err: err, ServerName: name, Identity: b.identityReport(id, pattern)})
+		return nil, resumed, b.explainError(to.explains(&b, err))
 	}
+	to.complete.Store(true)
 	if b.Accepted != nil {
-		b.tellAccepted(truststore.Server, name, conn.ConnectionState())
+		b.tellAccepted(truststore.Server, to.name, conn.ConnectionState())
 	}
 	return conn, false, nil
 }
 
 // config returns the configuration for one connection. refused is set when the
 // decision of VerifyConnection goes against a resumed session.
-func (d *Dialer) config(ctx context.Context, g *clientGeneration, name string, refused *bool) *tls.Config {
+func (d *Dialer) config(ctx context.Context, g *clientGeneration, to *target, refused *bool) *tls.Config {
 	cfg := g.config.Clone()
-	cfg.ServerName = name
+	cfg.ServerName = to.name
+	present := cfg.GetClientCertificate
+	cfg.GetClientCertificate = func(asks *tls.CertificateRequestInfo) (*tls.Certificate, error) {
+		to.asks.Store(true)
+		if present == nil {
+			return new(tls.Certificate), nil // none
+		}
+		return present(asks)
+	}
 	// ConnectionState.ServerName is what was sent, which addresses are not and
 	// trailing dots neither.
 	if g.decider != nil {
 		cfg.VerifyConnection = func(s tls.ConnectionState) error {
-			err := g.decider.decide(ctx, name, s)
+			err := g.decider.decide(ctx, to.name, s)
 			*refused = err != nil && s.DidResume
 			return err
 		}

@@ -1,6 +1,7 @@
 package tlsctx
 
 import (
+	"cmp"
 	"context"
 	"net"
 	"net/http"
@@ -61,6 +62,9 @@ func destination(u *url.URL) (host, port string, err error) {
 	}
 	return dialled(u.Hostname(), port)
 }
+
+// addressOf returns host:port of a URL whose host is in ASCII.
+func addressOf(u *url.URL) string { return net.JoinHostPort(u.Hostname(), cmp.Or(u.Port(), "443")) }
 
 func isASCII(s string) bool {
 	return !strings.ContainsFunc(s, func(r rune) bool { return r >= utf8.RuneSelf })

@@ -81,6 +81,9 @@ type IdentityReport struct {
 	trustkeep.Certificate
 	// Issuers is how many certificates follow it in the chain that is sent.
 	Issuers int `json:"issuers"`
+	// Usages are its extended key usages, such as "clientAuth", at most five; empty if
+	// it is for all.
+	Usages []string `json:"usages,omitempty"`
 	// Alternatives are presented instead to peers that cannot verify the first.
 	Alternatives []trustkeep.Certificate `json:"alternatives,omitempty"`
 	Why          string                  `json:"why"`
@@ -248,7 +251,7 @@ func (b Builder) identityReport(id trustkeep.Identity, pattern string) *Identity
 		}
 		it := "it"
 		if i == 0 {
-			r.Certificate, r.Issuers = certinfo.Brief(leaf), len(c.Certificate)-1
+			r.Certificate, r.Issuers, r.Usages = certinfo.Brief(leaf), len(c.Certificate)-1, certinfo.Usages(leaf)
 		} else {
 			r.Alternatives = append(r.Alternatives, certinfo.Brief(leaf))
 			it = "alternative " + strconv.Itoa(i+1)

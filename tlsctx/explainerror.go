@@ -22,7 +22,8 @@ import (
 // nil stays nil, and an error that is not about TLS, such as a refused
 // connection, comes back as it is. The explanation is made from the sources as
 // they are now, with Builder.ServerName, the host of an http.Client's request or
-// the name in the error. With Routes, the identity is that for the host and port of the
+// the name in the error. Of an error that wraps none, such as a status of gRPC, the text counts,
+// which knows no certificates of a server. With Routes, the identity is that for the host and port of the
 // request, else for those of For, else for ServerName.
 func (b Builder) ExplainError(err error) error { return b.explainAt(err, false) }
 
@@ -54,7 +55,7 @@ func (b Builder) explainAt(err error, server bool) error {
 			host = name
 		}
 	}
-	e := &HandshakeError{Err: err, Server: server, ServerName: name}
+	e := &HandshakeError{Err: err, Server: server, ServerName: name, Port: port}
 	if host == "" && b.Routes.any() {
 		e.routed = true
 	} else {
@@ -67,6 +68,9 @@ func (b Builder) explainAt(err error, server bool) error {
 func (b Builder) explainError(e *HandshakeError) error {
 	if _, done := errors.AsType[*HandshakeError](e.Err); done || !b.classify(e) {
 		return e.Err
+	}
+	if op, ok := errors.AsType[*net.OpError](e.Err); ok && op.Addr != nil && e.RemoteAddr == "" {
+		e.RemoteAddr = op.Addr.String()
 	}
 	e.Trust, e.Ignored = b.trustReport(), b.ignored()
 	if e.Server && b.ClientAuth == NoClientAuth {
@@ -109,6 +113,10 @@ func (b Builder) classify(e *HandshakeError) bool {
 		e.Remedy = "repair it; the next handshake asks again"
 		return true
 	}
+	if p, ok := errors.AsType[*proxyError](err); ok {
+		e.Code, e.Text, e.Remedy = CodeProxy, p.text, p.remedy
+		return true
+	}
 	if alert, ok := alertOf(err); ok {
 		b.alerted(e, alert)
 		return true
@@ -118,6 +126,10 @@ func (b Builder) classify(e *HandshakeError) bool {
 		return true
 	}
 	text := err.Error()
+	if alert, ok := alertIn(text); ok {
+		b.alerted(e, alert)
+		return true
+	}
 	for _, c := range texts {
 		if strings.Contains(text, c.fragment) && (c.on == either || c.on == sideOf(e.Server)) {
 			e.Code, e.Text, e.Remedy = c.code, c.text, c.remedy
@@ -179,8 +191,23 @@ func nameIn(err error) string {
 	return ""
 }
 
+// inBuilder makes the remedies of an error that was just made name the fields of a Builder. It
+// returns the error.
+func inBuilder(err error) error {
+	if v, ok := errors.AsType[*truststore.VerifyError](err); ok {
+		switch v.Code {
+		case truststore.CodeNoName:
+			v.Remedy = "set Builder.ServerName to the host name or IP address that is dialled, or Builder.ServerURI to what the server is called"
+		case truststore.CodeWrongName:
+			v.Remedy = "set Builder.ServerURI to a URI with a scheme, Builder.TrustDomain to a name such as domain.example"
+		}
+	}
+	return err
+}
+
 // verified takes over the explanation of a refusal by truststore.
 func (e *HandshakeError) verified(v *truststore.VerifyError) {
+	inBuilder(v)
 	e.Verify, e.Chain = v, v.Chain
 	e.Code, e.Text, e.Remedy = v.Code, v.Sentence(), v.Remedy
 }

@@ -29,6 +29,7 @@ const (
 	CodeTLS              trustkeep.Code = "tls-error"         // another error of crypto/tls on this side
 	CodeSetup            trustkeep.Code = "setup"             // the trust or identity of this side cannot be used
 	CodeChanged          trustkeep.Code = "changed"           // refused then, trusted now
+	CodeProxy            trustkeep.Code = "proxy"             // the proxy did not connect to the server
 )
 
 // HandshakeError explains a failed handshake: what the peer sent, what was
@@ -51,6 +52,11 @@ type HandshakeError struct {
 	Identity *IdentityReport
 	// ServerName is the name that was asked for, if known.
 	ServerName string
+	// Port is that which was dialled, as a number if that is known; empty if it is not known.
+	Port string
+	// RemoteAddr is the address of the peer, or of a proxy on the way, as net.Addr prints it;
+	// empty if not known.
+	RemoteAddr string
 	// Server is set if this side is the server.
 	Server bool
 	// Err is the error of the handshake.
@@ -63,13 +69,13 @@ const maxErrorText = 2048
 
 // Error describes the failure in one line.
 func (e *HandshakeError) Error() string {
-	text := "tlsctx: handshake failed: "
+	text := "tlsctx: handshake" + e.where() + " failed: "
 	switch {
 	case e.ServerName == "":
 	case e.Server:
-		text = `tlsctx: handshake as "` + trustkeep.Printable(e.ServerName) + `" failed: `
+		text = `tlsctx: handshake as "` + trustkeep.Printable(e.ServerName) + `"` + e.where() + ` failed: `
 	default:
-		text = `tlsctx: handshake with "` + trustkeep.Printable(e.ServerName) + `" failed: `
+		text = `tlsctx: handshake with "` + trustkeep.Printable(e.ServerName) + `"` + e.where() + ` failed: `
 	}
 	text += e.Text
 	if e.Verify != nil {
@@ -84,6 +90,17 @@ func (e *HandshakeError) Error() string {
 		text += "; to fix it, " + e.Remedy
 	}
 	return cut(text, maxErrorText)
+}
+
+// where says what is known of where the peer is.
+func (e *HandshakeError) where() (text string) {
+	if e.Port != "" {
+		text = " at port " + trustkeep.Printable(e.Port)
+	}
+	if e.RemoteAddr != "" {
+		text += " (" + trustkeep.Printable(e.RemoteAddr) + ")"
+	}
+	return text
 }
 
 // Unwrap returns the error of the handshake and, where the peer's certificate
@@ -106,7 +123,7 @@ func (e *HandshakeError) Peer() []trustkeep.Certificate {
 }
 
 // MarshalJSON yields {"code","text","remedy","peer","verify","trust","ignored",
-// "identity","serverName","server"}.
+// "identity","serverName","port","remoteAddr","server"}.
 func (e *HandshakeError) MarshalJSON() ([]byte, error) {
 	return json.Marshal(struct {
 		Code       trustkeep.Code          `json:"code"`
@@ -118,8 +135,10 @@ func (e *HandshakeError) MarshalJSON() ([]byte, error) {
 		Ignored    []TrustReport           `json:"ignored"`
 		Identity   *IdentityReport         `json:"identity,omitempty"`
 		ServerName string                  `json:"serverName,omitempty"`
+		Port       string                  `json:"port,omitempty"`
+		RemoteAddr string                  `json:"remoteAddr,omitempty"`
 		Server     bool                    `json:"server"`
-	}{e.Code, e.Text, e.Remedy, e.Peer(), e.Verify, e.Trust, e.Ignored, e.Identity, trustkeep.Printable(e.ServerName), e.Server})
+	}{e.Code, e.Text, e.Remedy, e.Peer(), e.Verify, e.Trust, e.Ignored, e.Identity, trustkeep.Printable(e.ServerName), trustkeep.Printable(e.Port), trustkeep.Printable(e.RemoteAddr), e.Server})
 }
 
 // LogValue makes slog print the parts that matter as a group; the peer's own certificate
@@ -128,6 +147,7 @@ func (e *HandshakeError) LogValue() slog.Value {
 	attrs := []slog.Attr{
 		slog.String("code", string(e.Code)), slog.String("text", cut(e.Text, maxErrorText)), slog.String("remedy", e.Remedy),
 		slog.Bool("server", e.Server), slog.String("serverName", trustkeep.Printable(e.ServerName)), slog.String("trust", string(e.Trust.Origin)),
+		slog.String("port", trustkeep.Printable(e.Port)), slog.String("remoteAddr", trustkeep.Printable(e.RemoteAddr)),
 	}
 	if len(e.Chain) > 0 {
 		s := certinfo.Brief(e.Chain[0])

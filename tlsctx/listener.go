@@ -28,9 +28,10 @@ type Listener struct {
 	// MaxHandshakes is how many handshakes may be under way at once, counting connections that
 	// wait for Accept. Further clients wait in the listener below. If zero, 1,000.
 	MaxHandshakes int
-	// OnError, if set, is told why a client was turned away: a *HandshakeError, unless the
+	// OnRefused, if set, is told of each handshake that failed: this side refused the client, the
+	// client refused this side, or somebody gave up. The error is a *HandshakeError, unless the
 	// reason is not about TLS. Several goroutines call it at once.
-	OnError func(client net.Addr, err error)
+	OnRefused func(client net.Addr, err error)
 
 	b       func() Builder // see redact.Hidden; nil if the client's choice is in trackedConn
 	config  *tls.Config
@@ -95,7 +96,7 @@ func (l *Listener) builder(c *trackedConn) Builder {
 func (b Builder) serverTrust() (*truststore.Snapshot, error) { return given.Snapshot(b.source()) }
 
 // Accept returns the next connection, a *tls.Conn whose handshake is complete. Clients that
-// fail are told to OnError and are no error of Accept. Errors of the listener below are
+// fail are told to OnRefused and are no error of Accept. Errors of the listener below are
 // returned as they are; after Close, the error is net.ErrClosed.
 func (l *Listener) Accept() (net.Conn, error) {
 	l.once.Do(func() { go l.serve() })
@@ -156,8 +157,8 @@ func (l *Listener) take(raw net.Conn) {
 	conn := tls.Server(tracked, l.config)
 	if err := l.handshake(conn, tracked); err != nil {
 		tracked.Close()
-		if l.OnError != nil && l.ctx.Err() == nil {
-			l.OnError(raw.RemoteAddr(), l.explain(conn, tracked, err))
+		if l.OnRefused != nil && l.ctx.Err() == nil {
+			l.OnRefused(raw.RemoteAddr(), l.explain(conn, tracked, err))
 		}
 		return
 	}
@@ -209,7 +210,11 @@ func (l *Listener) explain(conn *tls.Conn, tracked *trackedConn, err error) (exp
 			b = named
 		}
 	}
-	return b.ExplainServerError(err)
+	err = b.ExplainServerError(err)
+	if e, ok := err.(*HandshakeError); ok {
+		e.RemoteAddr = remoteOf(tracked)
+	}
+	return err
 }
 
 // Recheck closes the open connections whose clients would no longer be accepted, and

@@ -76,7 +76,7 @@ func TestHandshakesAreBounded(t *testing.T) {
 	must(t, err)
 	l.MaxHandshakes = 2
 	failed := make(chan error, 16)
-	l.OnError = func(_ net.Addr, err error) { failed <- err }
+	l.OnRefused = func(_ net.Addr, err error) { failed <- err }
 	slow := silent(t, l, 2)
 	cfg := mustClient(t, tlsctx.Builder{Trusted: store(pki.Root), ServerName: host, Clock: pki.Now})
 	accepted := make(chan net.Conn)
@@ -110,7 +110,7 @@ func TestHandshakesAreBounded(t *testing.T) {
 
 	l = listening(t, tlsctx.Builder{Identity: identity(pki.Server(host)), Clock: pki.Now})
 	l.HandshakeTimeout = time.Millisecond
-	l.OnError = func(_ net.Addr, err error) { failed <- err }
+	l.OnRefused = func(_ net.Addr, err error) { failed <- err }
 	go l.Accept()
 	if _, err := silent(t, l, 1)[0].Read(make([]byte, 1)); err == nil || errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("a client that says nothing is kept: %v", err)
@@ -155,7 +155,7 @@ func TestCloseEndsHandshakes(t *testing.T) {
 	pki := testpki.New(t, testpki.Options{})
 	before := runtime.NumGoroutine()
 	l := listening(t, tlsctx.Builder{Identity: identity(pki.Server(host)), Clock: pki.Now})
-	l.OnError = func(_ net.Addr, err error) { t.Errorf("told of a handshake that Close has ended: %v", err) }
+	l.OnRefused = func(_ net.Addr, err error) { t.Errorf("told of a handshake that Close has ended: %v", err) }
 	done := make(chan error, 1)
 	go func() {
 		_, err := l.Accept()
@@ -199,7 +199,7 @@ func TestErrorsOfClientsDoNotEndAccept(t *testing.T) {
 	must(t, err)
 	defer l.Close()
 	failed := make(chan error, 16)
-	l.OnError = func(client net.Addr, err error) {
+	l.OnRefused = func(client net.Addr, err error) {
 		if client == nil {
 			t.Error("no address")
 		}
@@ -307,7 +307,7 @@ func TestDestinationsListen(t *testing.T) {
 	must(t, err)
 	l := destinations.Listen(inner)
 	failed := make(chan error, 16)
-	l.OnError = func(_ net.Addr, err error) { failed <- err }
+	l.OnRefused = func(_ net.Addr, err error) { failed <- err }
 	testnet.ServeOn(t, l, func(conn net.Conn) { conn.Write([]byte{'!'}) })
 	dial := func(name string, id *testpki.Identity) error {
 		cfg := mustClient(t, tlsctx.Builder{Trusted: store(a.Root, b.Root), ServerName: name, Clock: a.Now, Identity: identity(id)})

@@ -96,7 +96,7 @@ func TestHooksMayPanicInExplanations(t *testing.T) {
 		return &cert, nil
 	})})
 	failed := make(chan error, 1)
-	l.OnError = func(_ net.Addr, err error) { failed <- err }
+	l.OnRefused = func(_ net.Addr, err error) { failed <- err }
 	broken = true
 	go l.Accept()
 	if _, err := tls.Dial("tcp", l.Addr().String(), mustClient(t, tlsctx.Builder{Trusted: store(pki.Root), ServerName: host, Clock: pki.Now})); err == nil {

@@ -154,7 +154,7 @@ func (d *decider) verify(ctx context.Context, name string, s tls.ConnectionState
 	}
 	verdict, err := d.trust.Verify(s.PeerCertificates, o)
 	if err != nil {
-		return err
+		return inBuilder(err)
 	}
 	if keep {
 		d.kept.keep(key, verdict)

@@ -3,6 +3,7 @@ package tlsctx
 import (
 	"context"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"net"
 	"slices"
@@ -22,10 +23,11 @@ type tracker struct {
 // trackedConn is the connection below TLS.
 type trackedConn struct {
 	net.Conn
-	tracker *tracker
+	tracker *tracker       // nil if nobody asks
 	since   uint64         // the rechecks before it
 	peer    *openPeer      // nil until it is accepted; under tracker.mu
 	b       func() Builder // that Destinations have chosen for a client; nil for none
+	to      *target        // of a Dialer; nil otherwise
 }
 
 // openPeer is the peer of an open connection, and the question whether it would still be
@@ -59,8 +61,29 @@ func (t *tracker) wrap(raw net.Conn) *trackedConn {
 	return c
 }
 
+// Read also notes that the peer has said something.
+func (c *trackedConn) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	if c.to != nil {
+		c.to.hears(n, err)
+	}
+	return n, err
+}
+
+// Write gives the reader time to learn why it has failed.
+func (c *trackedConn) Write(b []byte) (int, error) {
+	n, err := c.Conn.Write(b)
+	if err != nil && c.to != nil && !errors.Is(err, net.ErrClosed) {
+		c.to.awaitWord()
+	}
+	return n, err
+}
+
 // Close also ends the tracking.
 func (c *trackedConn) Close() error {
+	if c.tracker == nil {
+		return c.Conn.Close()
+	}
 	c.tracker.mu.Lock()
 	delete(c.tracker.open, c)
 	c.tracker.mu.Unlock()
@@ -131,7 +154,7 @@ func (b Builder) openPeer(source func() (*truststore.Snapshot, error), purpose t
 		o := b.VerifyOptions(purpose, name)
 		o.Staple, o.Context = staple, ctx
 		_, err = trust.Verify(chain, o)
-		return err
+		return inBuilder(err)
 	}}
 }
 

@@ -200,7 +200,7 @@ func TestListenerRecheckDuringHandshake(t *testing.T) {
 			t.Fatal(err)
 		}
 		result := make(chan error, 1)
-		listener.OnError = func(_ net.Addr, err error) { result <- err }
+		listener.OnRefused = func(_ net.Addr, err error) { result <- err }
 		go func() {
 			if conn, err := listener.Accept(); err == nil {
 				conn.Close()

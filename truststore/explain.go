@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/certinfo"
 	"github.com/trustkeep/trustkeep/internal/errtext"
 )
 
@@ -156,7 +157,7 @@ func leafReasons(c *x509.Certificate, o VerifyOptions) []Reason {
 	if len(c.UnhandledCriticalExtensions) > 0 {
 		out = append(out, Reason{
 			CodeCriticalExtension,
-			"it has a critical extension that is not understood (" + oidText(c.UnhandledCriticalExtensions[0]) + ")",
+			"it has a critical extension that is not understood (" + certinfo.OID(c.UnhandledCriticalExtensions[0]) + ")",
 			"have it issued anew without that extension",
 		})
 	}
@@ -297,11 +298,11 @@ func usageReasons(certs []*x509.Certificate, p Purpose) []Reason {
 			slices.Contains(c.ExtKeyUsage, want) || slices.Contains(c.ExtKeyUsage, x509.ExtKeyUsageAny) {
 			continue
 		}
-		what, remedy := "it", "have it issued anew with the extended key usage "+usageNames[want]
+		what, remedy := "it", "have it issued anew with the extended key usage "+certinfo.UsageName(want)
 		if i > 0 {
 			what, remedy = "the authority "+quoteSubject(c), "the peer needs a certificate from an authority that may issue for that"
 		}
-		out = append(out, Reason{CodeWrongUsage, what + " is only for " + usages(c) + ", not for " + usageNames[want], remedy})
+		out = append(out, Reason{CodeWrongUsage, what + " is only for " + usages(c) + ", not for " + certinfo.UsageName(want), remedy})
 	}
 	return out
 }

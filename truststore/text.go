@@ -3,7 +3,6 @@ package truststore
 import (
 	"crypto/sha256"
 	"crypto/x509"
-	"encoding/asn1"
 	"encoding/hex"
 	"fmt"
 	"strings"
@@ -83,39 +82,8 @@ func span(d time.Duration) string {
 
 func date(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
-var usageNames = map[x509.ExtKeyUsage]string{
-	x509.ExtKeyUsageAny:             "any",
-	x509.ExtKeyUsageServerAuth:      "serverAuth",
-	x509.ExtKeyUsageClientAuth:      "clientAuth",
-	x509.ExtKeyUsageCodeSigning:     "codeSigning",
-	x509.ExtKeyUsageEmailProtection: "emailProtection",
-	x509.ExtKeyUsageTimeStamping:    "timeStamping",
-	x509.ExtKeyUsageOCSPSigning:     "OCSPSigning",
-}
-
-// oidText prints the first arcs of an object identifier, which can have any number.
-func oidText(oid asn1.ObjectIdentifier) string {
-	const most = 40
-	if len(oid) > most {
-		return oid[:most].String() + "…"
-	}
-	return oid.String()
-}
-
 // usages lists the extended key usages by the names of RFC 5280 section
 // 4.2.1.12.
 func usages(c *x509.Certificate) string {
-	var names []string
-	n := len(c.ExtKeyUsage) + len(c.UnknownExtKeyUsage)
-	for _, u := range c.ExtKeyUsage[:min(len(c.ExtKeyUsage), maxNames)] {
-		if n, ok := usageNames[u]; ok {
-			names = append(names, n)
-		} else {
-			names = append(names, fmt.Sprintf("usage %d", u))
-		}
-	}
-	for _, oid := range c.UnknownExtKeyUsage[:min(len(c.UnknownExtKeyUsage), maxNames-len(names))] {
-		names = append(names, oidText(oid))
-	}
-	return listNames(names, n)
+	return listNames(certinfo.Usages(c), len(c.ExtKeyUsage)+len(c.UnknownExtKeyUsage))
 }
