@@ -138,7 +138,7 @@ func TestWatchPairTakesNoHalf(t *testing.T) {
 	}
 }
 
-var watchFaults = flag.Int("watch.faults", testtool.Rounds(800, 10_000), "how many random changes a watched pair is put through")
+var watchFaults = flag.Int("watch.faults", testtool.Rounds(800, 4_000), "how many random changes a watched pair is put through")
 
 // TestWatchPairUnderFaults writes, renames, cuts, deletes and garbles the files of a
 // pair at random: what is in force is always a pair, and one of those that were ever

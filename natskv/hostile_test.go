@@ -244,7 +244,7 @@ func TestNoAnswer(t *testing.T) {
 		t.Errorf("connected to nothing, or an error with a password: %v", err)
 	}
 	b := newBroker(t, nil)
-	s := connectTo(t, b.ClientURL(), Options{Timeout: 100 * time.Millisecond})
+	s := connectTo(t, b.ClientURL(), Options{Timeout: 2 * time.Second}) // in which a loaded machine connects
 	b.stop()
 	if _, err := s.Get(t.Context(), "k"); err == nil || errors.Is(err, trustkeep.ErrNotFound) {
 		t.Errorf("Get: error %v", err)

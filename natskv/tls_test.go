@@ -146,7 +146,7 @@ func TestTrustTakenAwayAndGivenBack(t *testing.T) {
 	}
 	d := newDialer(t, tlsctx.Builder{Trusted: trust, Identity: pki.Client})
 	d.Track = true
-	s, err := connectTLS(t, b, d, false, Options{Timeout: 200 * time.Millisecond})
+	s, err := connectTLS(t, b, d, false, Options{Timeout: 2 * time.Second}) // in which a loaded machine connects
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -51,7 +51,7 @@ func TestLockedByAnotherProgram(t *testing.T) {
 			t.Errorf("%s: no hint: %v", what, err)
 		}
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond) // which has not ended when Put begins
 	defer cancel()
 	_, err = d.Put(ctx, "components/x", []byte("1"), 0)
 	wants("Put", err)

@@ -240,7 +240,11 @@ func TestEndedSession(t *testing.T) {
 func TestWrongPort(t *testing.T) {
 	for _, implicit := range []bool{false, true} {
 		address, b := start(t, &ftpserver.Server{Implicit: implicit}, 0)
-		_, _, err := dial(t.Context(), b, address, ftps.Options{Implicit: !implicit, Timeout: 100 * time.Millisecond})
+		o := ftps.Options{Implicit: !implicit}
+		if implicit { // client and server wait for each other
+			o.Timeout = 500 * time.Millisecond
+		}
+		_, _, err := dial(t.Context(), b, address, o)
 		var hinted *trustkeep.Error
 		if !errors.As(err, &hinted) || !strings.Contains(hinted.Hint, "Options.Implicit") {
 			t.Errorf("implicit %v: %v", implicit, err)
