@@ -26,7 +26,9 @@ type Listener struct {
 	// zero, 10 seconds.
 	HandshakeTimeout time.Duration
 	// MaxHandshakes is how many handshakes may be under way at once, counting connections that
-	// wait for Accept. Further clients wait in the listener below. If zero, 1,000.
+	// wait for Accept. Further clients wait in the listener below, until one has ended: at that
+	// number, the oldest handshakes end after a tenth of HandshakeTimeout, so that clients that say
+	// nothing keep nobody out. If zero, 1,000.
 	MaxHandshakes int
 	// OnRefused, if set, is told of each handshake that failed: this side refused the client, the
 	// client refused this side, or somebody gave up. The error is a *HandshakeError, unless the
@@ -37,11 +39,12 @@ type Listener struct {
 	config  *tls.Config
 	tracker tracker
 
-	once  sync.Once
-	ctx   context.Context // ends with Close
-	end   context.CancelFunc
-	ready chan net.Conn
-	fails chan error // of the listener below
+	pending pendingHandshakes
+	once    sync.Once
+	ctx     context.Context // ends with Close
+	end     context.CancelFunc
+	ready   chan net.Conn
+	fails   chan error // of the listener below
 }
 
 const (
@@ -126,9 +129,7 @@ func (l *Listener) serve() {
 	}
 	slots := make(chan struct{}, limit)
 	for {
-		select {
-		case slots <- struct{}{}:
-		case <-l.ctx.Done():
+		if !l.slot(slots) {
 			return
 		}
 		raw, err := l.Listener.Accept()
@@ -177,13 +178,14 @@ func (l *Listener) handshake(conn *tls.Conn, tracked *trackedConn) (err error) {
 			err = &setupError{fmt.Errorf("tlsctx: a hook of the Builder has panicked: %v", p)}
 		}
 	}()
-	timeout := l.HandshakeTimeout
-	if timeout <= 0 {
-		timeout = defaultHandshakeTimeout
-	}
-	ctx, cancel := context.WithTimeout(l.ctx, timeout)
+	ctx, cancel := context.WithTimeout(l.ctx, l.handshakeTimeout())
 	defer cancel()
+	ctx, end := context.WithCancelCause(ctx)
+	defer l.pending.remove(l.pending.add(end))
 	if err := conn.HandshakeContext(ctx); err != nil {
+		if context.Cause(ctx) == errCrowded {
+			err = errCrowded
+		}
 		return err
 	}
 	b, s := l.builder(tracked), conn.ConnectionState()
