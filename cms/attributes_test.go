@@ -2,6 +2,10 @@ package cms_test
 
 import (
 	"bytes"
+	"crypto/sha1"
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"io"
 	"reflect"
@@ -10,6 +14,7 @@ import (
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/cms"
 	"github.com/trustkeep/trustkeep/cms/internal/berio"
+	"github.com/trustkeep/trustkeep/internal/testpki"
 )
 
 func TestSignedAttributes(t *testing.T) {
@@ -58,6 +63,43 @@ func TestSignedAttributes(t *testing.T) {
 	} {
 		if got, err := (cms.SignOptions{Attributes: attributes}).Sign(content, p.rsa); !errors.Is(err, trustkeep.ErrInvalid) || got != nil {
 			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// A signer who names the certificate by a signed attribute (RFC 5035 section 3) is not taken for
+// the owner of another certificate for the same key, which anybody can put into the message.
+func TestSubstitutedCertificate(t *testing.T) {
+	p := newPeople(t)
+	clerk := p.pick("p256")[0]
+	key := clerk.Key
+	director := p.Issue(testpki.Request{Names: []string{"director@example.com"}, Usages: []x509.ExtKeyUsage{x509.ExtKeyUsageEmailProtection}})
+	der := withPublicKey(t, director.Cert, p.Intermediate, clerk.Cert.RawSubjectPublicKeyInfo)
+	other, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	as := func(c *x509.Certificate) trustkeep.Identity {
+		pair := &tls.Certificate{Certificate: [][]byte{c.Raw, p.Intermediate.DER}, PrivateKey: key}
+		return cms.IdentityFunc(func() (*tls.Certificate, error) { return pair, nil })
+	}
+	v1, v2 := sha1.Sum(clerk.Cert.Raw), sha256.Sum256(clerk.Cert.Raw)
+	for name, attributes := range map[string][]cms.Attribute{
+		"version 1":  {{Type: signingCertificate, Values: [][]byte{certID(v1[:])}}},
+		"version 2":  {{Type: signingCertificateV2, Values: [][]byte{certID(v2[:])}}},
+		"both":       {{Type: signingCertificate, Values: [][]byte{certID(v1[:])}}, {Type: signingCertificateV2, Values: [][]byte{certID(v2[:])}}},
+		"one fits":   {{Type: signingCertificate, Values: [][]byte{certID(v1[:])}}, {Type: signingCertificateV2, Values: [][]byte{certID(make([]byte, 32))}}},
+		"unreadable": {{Type: signingCertificateV2, Values: [][]byte{{5, 0}}}},
+	} {
+		for who, test := range map[string]struct {
+			c  *x509.Certificate
+			ok bool
+		}{"the named": {clerk.Cert, name != "one fits"}, "the other": {other, name == "unreadable"}} {
+			message := must(cms.SignOptions{Attributes: attributes}.Sign([]byte("content"), as(test.c)))
+			v, err := cms.Verify(message, p.trust)
+			if (err == nil) != test.ok || err == nil && !v.Signers[0].Certificate.Equal(test.c) || err != nil && !errors.Is(err, trustkeep.ErrCorrupt) {
+				t.Errorf("%s, %s: %+v, %v", name, who, v, err)
+			}
 		}
 	}
 }

@@ -139,6 +139,11 @@ func (v *verifier) accept(s *Signer, info *signerInfo, h *hashSpec, digest []byt
 	if err := info.checkSignature(keyOf(c), h, digest); err != nil {
 		return err
 	}
+	if info.signed != nil {
+		if err := info.signed.denies(c); err != nil {
+			return err
+		}
+	}
 	if !signs(c) {
 		return unsupported("certificate whose key usage excludes signatures")
 	}

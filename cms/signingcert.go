@@ -37,6 +37,28 @@ func (t *token) namesCertificate(c *x509.Certificate) error {
 	return nil
 }
 
+// errOtherCertificate says that the signed attributes are not about the certificate at hand.
+var errOtherCertificate = corrupt("signed attributes name another certificate")
+
+// denies returns an error if the signed attributes name another certificate than c as the
+// signer's. Without it, anybody could put another certificate for the same key in its place,
+// since the reference to the certificate is not signed. What cannot be read names none.
+func (a *signedAttributes) denies(c *x509.Certificate) error {
+	for _, id := range []oid{oidSigningCertificate, oidSigningCertificateV2} {
+		found, err := a.find(id)
+		if err != nil {
+			return err
+		}
+		if len(found.values) == 0 {
+			continue
+		}
+		if err := checkCertID(found.values[0], id == oidSigningCertificateV2, c); err == errOtherCertificate {
+			return err
+		}
+	}
+	return nil
+}
+
 // checkCertID compares the first certificate identifier of a SigningCertificate or
 // SigningCertificateV2 with a certificate.
 func checkCertID(der []byte, v2 bool, c *x509.Certificate) error {
@@ -69,10 +91,11 @@ func checkCertID(der []byte, v2 bool, c *x509.Certificate) error {
 	}
 	d := h.hash.New()
 	d.Write(c.Raw)
-	other := corrupt("time stamp whose signed attributes name another certificate")
 	if !hmac.Equal(d.Sum(nil), want) {
-		return other
+		return errOtherCertificate
 	}
+	// What follows may contradict the hash.
+	other := corrupt("signed attributes name another certificate, by issuer or serial number")
 	if in.Empty() {
 		return nil
 	}

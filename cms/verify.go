@@ -121,6 +121,9 @@ type Signer struct {
 // 8 signers are refused. A certificate that the message lacks is looked for in
 // Certificates and among those of Trust.
 //
+// Where the signed attributes name the signer's certificate (RFC 5035 section 3), no other one
+// for the same key counts.
+//
 // The error for a signature that does not count is a *SignerError, which wraps
 // trustkeep.ErrCorrupt after tampering, trustkeep.ErrNotFound for a missing
 // certificate, or a *truststore.VerifyError for a signer that is not trusted or, with
