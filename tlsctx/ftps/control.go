@@ -128,6 +128,9 @@ func (c *controlConn) Write(b []byte) (int, error) {
 	case verified: // crypto/tls writes the rest of its handshake at once
 		c.phase = finishing
 	case finishing: // a command: the handshake is complete, so the server has proved its key
+		if len(b) > 0 && b[0] == alertRecord {
+			break // of a handshake that has failed
+		}
 		c.phase = open
 		c.Conn.SetDeadline(time.Time{})
 		defer c.s.accepted(c.state)
@@ -135,6 +138,10 @@ func (c *controlConn) Write(b []byte) (int, error) {
 	c.mu.Unlock()
 	return c.Conn.Write(b)
 }
+
+// alertRecord is the type of TLS records with alerts in clear (RFC 5246 section 6.2.1). Those of
+// TLS 1.3 look like others once the handshake is complete.
+const alertRecord = 21
 
 // verified notes that the server's certificate has been accepted.
 func (c *controlConn) verified(state tls.ConnectionState) {

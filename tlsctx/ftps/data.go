@@ -40,16 +40,47 @@ type DataConn struct {
 	read    bool  // somebody wants what the server sends
 	ended   bool  // the server has sent all
 	wrote   bool  // something was written
+	writing int   // calls of Write and ReadFrom that have not returned
 	broken  error // why the content is not whole
 	closed  bool
-	closing error
+
+	turn     sync.Mutex // of Close
+	finished bool
+	closing  error
 }
 
 // Handshake shakes hands, if that has not been done. The error is a *tlsctx.HandshakeError where
-// the handshake failed.
+// the handshake failed, and net.ErrClosed after Close.
 func (d *DataConn) Handshake() error {
+	if err := d.use(func() {}); err != nil {
+		return err
+	}
 	_, err := d.handshake(d.s.o.Timeout)
 	return err
+}
+
+// use notes a use; the error is net.ErrClosed after Close.
+func (d *DataConn) use(note func()) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.closed {
+		return fmt.Errorf("ftps: data connection: %w", net.ErrClosed)
+	}
+	note()
+	return nil
+}
+
+// useToWrite notes that a part of an upload is under way until done is called.
+func (d *DataConn) useToWrite(wrote bool) (done func(), err error) {
+	err = d.use(func() {
+		d.wrote = d.wrote || wrote
+		d.writing++
+	})
+	return func() {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		d.writing--
+	}, err
 }
 
 // handshake reports whether it was the first to shake hands.
@@ -95,9 +126,9 @@ func (d *DataConn) ConnectionState() tls.ConnectionState {
 
 // Read reads what the server sends.
 func (d *DataConn) Read(b []byte) (int, error) {
-	d.mu.Lock()
-	d.read = true
-	d.mu.Unlock()
+	if err := d.use(func() { d.read = true }); err != nil {
+		return 0, err
+	}
 	if err := d.Handshake(); err != nil {
 		return 0, err
 	}
@@ -115,9 +146,11 @@ func (d *DataConn) Read(b []byte) (int, error) {
 
 // Write sends a part of an upload.
 func (d *DataConn) Write(b []byte) (int, error) {
-	d.mu.Lock()
-	d.wrote = true
-	d.mu.Unlock()
+	done, err := d.useToWrite(true)
+	if err != nil {
+		return 0, err
+	}
+	defer done()
 	if err := d.Handshake(); err != nil {
 		return 0, err
 	}
@@ -130,8 +163,14 @@ func (d *DataConn) Write(b []byte) (int, error) {
 }
 
 // ReadFrom sends all of a reader; io.Copy calls it. If the reader fails, Close aborts the upload,
-// so that the server does not take the part for the whole.
+// so that the server does not take the part for the whole. io.Copy does not call it for readers
+// with a WriteTo of their own: where such a one fails, call Abort.
 func (d *DataConn) ReadFrom(r io.Reader) (int64, error) {
+	done, err := d.useToWrite(false)
+	if err != nil {
+		return 0, err
+	}
+	defer done()
 	source := &observed{Reader: r}
 	n, err := io.Copy(struct{ io.Writer }{d}, source)
 	if source.err != nil {
@@ -164,24 +203,36 @@ func (d *DataConn) fail(err error) {
 }
 
 // Abort ends the connection so that the server notices: it is reset, without the end that TLS
-// marks a whole content by (close_notify). Use it where the source of an upload has failed.
+// marks a whole content by (close_notify). Use it where the source of an upload has failed. It
+// waits for nothing, and ends a Close that waits in another goroutine.
 func (d *DataConn) Abort() error {
 	d.fail(errors.New("aborted"))
-	return d.Close()
+	if !d.turn.TryLock() {
+		reset(d.raw)
+		d.turn.Lock()
+	}
+	defer d.turn.Unlock()
+	return d.finish()
 }
 
 // Close ends the connection. After an upload, an empty one included, it says that nothing more
 // will come and waits until the server has taken all of it and hangs up, for at most
 // Options.DrainTimeout; the error says if it did not. A socket that is closed while something in
 // it is unread, such as the session ticket that a TLS 1.3 server sends, is reset instead (RFC 1122
-// section 4.2.2.13), and what the server has not read by then is gone. After Abort, and after a
-// Write or the reader of ReadFrom has failed, Close resets the connection. After a
-// download it resets the connection if the server has not sent all and does not stop soon. Further calls return what the first did.
+// section 4.2.2.13), and what the server has not read by then is gone. After Abort, after a Write
+// or the reader of ReadFrom has failed, and while another goroutine is in one of them, Close resets
+// the connection. After a download it resets the connection if the server has not sent all and does
+// not stop soon. Further calls return what the first did; all else is net.ErrClosed then.
 func (d *DataConn) Close() error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if !d.closed {
-		d.closed = true
+	d.turn.Lock()
+	defer d.turn.Unlock()
+	return d.finish()
+}
+
+// finish is Close, with its turn.
+func (d *DataConn) finish() error {
+	if !d.finished {
+		d.finished = true
 		d.closing = d.close()
 	}
 	return d.closing
@@ -192,22 +243,37 @@ func (d *DataConn) Close() error {
 // servers such as vsftpd answer nothing.
 const unusedTimeout = time.Second
 
-// close is called once, with the lock.
+// close is called once.
 func (d *DataConn) close() error {
-	if d.broken != nil {
+	d.mu.Lock()
+	d.closed = true
+	partial := d.broken != nil || d.writing > 0
+	d.mu.Unlock()
+	if partial {
 		return reset(d.raw)
 	}
-	first, err := d.handshake(min(d.s.o.DrainTimeout, unusedTimeout))
+	bound := min(d.s.o.DrainTimeout, unusedTimeout)
+	// Another goroutine that is at the handshake may wait longer.
+	stop := time.AfterFunc(2*bound, func() {
+		if d.conn.Load() == nil {
+			d.raw.Close()
+		}
+	})
+	first, err := d.handshake(bound)
+	stop.Stop()
+	d.mu.Lock()
+	upload, ended := d.wrote || !d.read, d.ended
+	d.mu.Unlock()
 	switch {
 	case err != nil && first:
 		return err
 	case err != nil: // it was returned by what tried first
 		d.raw.Close()
 		return nil
-	case d.wrote || !d.read:
+	case upload:
 		return d.drain()
 	}
-	if d.ended {
+	if ended {
 		return d.conn.Load().Close()
 	}
 	// Of an aborted download, what follows is of no interest. Servers that heed close_notify hang
@@ -227,6 +293,7 @@ func (d *DataConn) drain() error {
 	defer d.raw.Close()
 	conn := d.conn.Load()
 	if err := conn.CloseWrite(); err != nil { // close_notify
+		reset(d.raw)
 		return d.inDoubt(fmt.Errorf("ftps: end of the upload: %w", err))
 	}
 	if half, ok := d.raw.(interface{ CloseWrite() error }); ok {
