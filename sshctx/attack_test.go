@@ -275,3 +275,16 @@ func TestRekeyDuringLogin(t *testing.T) {
 		}
 	}
 }
+
+// A host without the pinned key is refused for that, not for having no keys of further types.
+func TestPinMismatchIsExplained(t *testing.T) {
+	s := openServer(t, newEd25519(t))
+	pin, err := ParsePin(Fingerprint(public(t, newEd25519(t))))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var refused *HandshakeError
+	if err := dial(t, Builder{Trusted: Pinned(pin), User: "u", Clock: clock}, s.address); !errors.As(err, &refused) || refused.Code != CodePinMismatch || refused.HostKey == nil {
+		t.Error(err)
+	}
+}

@@ -55,6 +55,7 @@ func (d *Dialer) DialContext(ctx context.Context, network, address string) (*ssh
 	ctx, cancel := context.WithTimeout(ctx, d.b.timeout())
 	defer cancel()
 	var without []string
+	var first error
 	for {
 		client, c, err := d.dial(ctx, network, at, without)
 		if err == nil {
@@ -62,8 +63,14 @@ func (d *Dialer) DialContext(ctx context.Context, network, address string) (*ssh
 		}
 		failure := d.b.explain(ctx, at, c, err)
 		var refused *HandshakeError
+		if errors.As(failure, &refused) && refused.Code == CodeNothingInCommon && first != nil {
+			return nil, first // it has no key of another type
+		}
+		if first == nil {
+			first = failure
+		}
 		// A fingerprint does not say of which type its key is, and a host shows one key.
-		mismatch := errors.As(failure, &refused) && (refused.Code == CodePinMismatch || refused.Code == CodeOtherAlgorithm)
+		mismatch := refused != nil && (refused.Code == CodePinMismatch || refused.Code == CodeOtherAlgorithm)
 		if !mismatch || refused.HostKey == nil || len(without) >= mostTypes || slices.Contains(without, refused.HostKey.Type) {
 			return nil, failure
 		}
