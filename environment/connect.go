@@ -39,20 +39,10 @@ func (a *Atom) Implicit() tlsctx.Builder {
 //
 // The Builder follows changes of components. Ask again to follow those of the
 // connection's definition. The error wraps trustkeep.ErrNotFound for a connection that
-// does not exist and in an environment that was deleted, and is that of Identity if the
-// connection's identity is unavailable.
+// does not exist and in an environment that was deleted, trustkeep.ErrUnsupported for one of
+// SSH, and is that of Identity if the connection's identity is unavailable.
 func (a *Atom) Connection(id string) (tlsctx.Builder, error) {
-	v := a.state.Load()
-	c, ok := v.connections[id]
-	if !ok {
-		return tlsctx.Builder{}, failure("connection", id, missing(connectionKey(id)))
-	}
-	d := v.environments[a.env]
-	if d == nil {
-		// Without its overrides, the connection may trust what it should not.
-		return tlsctx.Builder{}, failure("connection", id, missing(environmentKey(a.env)))
-	}
-	return scope{a, ""}.builder(d.Overrides[id].apply(c))
+	return scope{a, ""}.connection(id)
 }
 
 // Running is a process that is deployed to an atom's environment.
@@ -75,14 +65,7 @@ func (p *Running) ID() string { return p.s.process }
 // the process is deployed again the Builder follows its components; one that the process no
 // longer has is no longer trusted. Ask again to follow the definition.
 func (p *Running) Connection(id string) (tlsctx.Builder, error) {
-	if d := p.s.deployed(p.s.a.state.Load()); d != nil {
-		for _, c := range d.record.Connections {
-			if c.ID == id {
-				return p.s.builder(c)
-			}
-		}
-	}
-	return tlsctx.Builder{}, failure("connection", id, fmt.Errorf("connection of process %s: %w", p.s.process, trustkeep.ErrNotFound))
+	return p.s.connection(id)
 }
 
 // Identity returns the identity of a private X.509 component of the process. The error
@@ -139,6 +122,42 @@ func (s scope) find(v *inventory, id string) (*held, error) {
 		return nil, fmt.Errorf("%s in process %s: %w", named(componentKey(id)), s.process, trustkeep.ErrNotFound)
 	}
 	return v.current(id)
+}
+
+// definition returns a connection as it counts: as it was deployed with a process, else as it is
+// defined now, with the environment's overrides.
+func (s scope) definition(v *inventory, id string) (Connection, error) {
+	if s.process != "" {
+		if d := s.deployed(v); d != nil {
+			for _, c := range d.record.Connections {
+				if c.ID == id {
+					return c, nil
+				}
+			}
+		}
+		return Connection{}, fmt.Errorf("connection of process %s: %w", s.process, trustkeep.ErrNotFound)
+	}
+	c, ok := v.connections[id]
+	if !ok {
+		return c, missing(connectionKey(id))
+	}
+	d := v.environments[s.a.env]
+	if d == nil {
+		// Without its overrides, the connection may trust what it should not.
+		return c, missing(environmentKey(s.a.env))
+	}
+	return d.Overrides[id].apply(c), nil
+}
+
+func (s scope) connection(id string) (tlsctx.Builder, error) {
+	c, err := s.definition(s.a.state.Load(), id)
+	if err == nil && c.SSH != nil {
+		err = fmt.Errorf("a connection of SSH, for Atom.SSH: %w", trustkeep.ErrUnsupported)
+	}
+	if err != nil {
+		return tlsctx.Builder{}, failure("connection", id, err)
+	}
+	return s.builder(c)
 }
 
 func (s scope) builder(c Connection) (tlsctx.Builder, error) {

@@ -27,6 +27,9 @@ type Connection struct {
 	Allow      []truststore.Relaxation `json:"allow,omitempty"`
 	Pins       []truststore.Pin        `json:"-"`
 	ClientAuth tlsctx.ClientAuth       `json:"-"`
+	// SSH makes it a connection of SSH instead of TLS: see Atom.SSH. Identity is then the key to
+	// log in with, and the other fields but ID must be zero.
+	SSH *SSH `json:"ssh,omitempty"`
 }
 
 // components are what the connection depends on.
@@ -114,7 +117,8 @@ func (d *processRecord) check(id string) error { return is(d.Process.ID, id) }
 // Errors wrap trustkeep.ErrNotFound for a component that does not exist and
 // ErrUnsupported for one of the wrong kind: Trusted and Identity are X.509, and Identity
 // is private. ErrInvalid is that of a relaxation or mode of client authentication
-// that tlsctx does not know.
+// that tlsctx does not know, and of a connection of SSH with settings of TLS, without a user or
+// without trust; that of a line or pin is the error of package sshctx.
 func (r *Registry) SetConnection(ctx context.Context, c Connection) error {
 	if err := checkID("set connection", c.ID); err != nil {
 		return err
@@ -147,12 +151,20 @@ func (c Connection) checkSettings() error {
 	if c.ClientAuth > tlsctx.RequireClientAuth {
 		return fmt.Errorf("client authentication %d: %w", c.ClientAuth, trustkeep.ErrInvalid)
 	}
+	if c.SSH != nil {
+		return c.SSH.check(c)
+	}
 	return nil
 }
 
 func (r *Registry) checkConnection(ctx context.Context, c Connection) error {
 	if err := c.checkSettings(); err != nil {
 		return err
+	}
+	if c.SSH != nil {
+		if _, err := c.SSH.hosts(); err != nil {
+			return err
+		}
 	}
 	for _, id := range c.Trusted {
 		if _, err := r.want(ctx, id, trustkeep.X509, 0); err != nil {
@@ -198,6 +210,9 @@ func (c *Connection) describe() string {
 	identity := "nothing"
 	if c.Identity != "" {
 		identity = c.Identity
+	}
+	if c.SSH != nil {
+		return fmt.Sprintf("%s, presents %s", c.SSH.describe(), identity)
 	}
 	return fmt.Sprintf("trusts %s, presents %s", trusted, identity)
 }

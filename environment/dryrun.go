@@ -269,6 +269,9 @@ func (v *inventory) judge(env, atom string, p seenPeer, now time.Time) *truststo
 		o.Purpose = truststore.Client
 	}
 	c, components := v.settings(env, p)
+	if c.SSH != nil {
+		return refusal(errors.New("the connection is one of SSH"))
+	}
 	o.Allow, o.Pins = c.Allow, c.Pins
 	var trusted []*x509.Certificate
 	if len(c.Trusted) == 0 {

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+
+	"github.com/trustkeep/trustkeep"
 )
 
 // Override changes fields of a connection in one environment. Nil fields change nothing.
@@ -14,6 +16,10 @@ type Override struct {
 	Trusted    *[]string `json:"trusted,omitempty"`
 	Identity   *string   `json:"identity,omitempty"`
 	ServerName *string   `json:"serverName,omitempty"`
+	// SSHUser, SSHKnownHosts and SSHPins are the fields of Connection.SSH.
+	SSHUser       *string   `json:"sshUser,omitempty"`
+	SSHKnownHosts *string   `json:"sshKnownHosts,omitempty"`
+	SSHPins       *[]string `json:"sshPins,omitempty"`
 }
 
 func (o Override) apply(c Connection) Connection {
@@ -26,6 +32,24 @@ func (o Override) apply(c Connection) Connection {
 	if o.ServerName != nil {
 		c.ServerName = *o.ServerName
 	}
+	if o.SSHUser == nil && o.SSHKnownHosts == nil && o.SSHPins == nil {
+		return c
+	}
+	// On a connection of TLS it is a contradiction, which whoever uses it finds.
+	own := SSH{}
+	if c.SSH != nil {
+		own = *c.SSH
+	}
+	if o.SSHUser != nil {
+		own.User = *o.SSHUser
+	}
+	if o.SSHKnownHosts != nil {
+		own.KnownHosts = *o.SSHKnownHosts
+	}
+	if o.SSHPins != nil {
+		own.Pins = *o.SSHPins
+	}
+	c.SSH = &own
 	return c
 }
 
@@ -35,6 +59,10 @@ func (o Override) owned() Override {
 	if o.Trusted != nil {
 		own := append([]string{}, *o.Trusted...)
 		o.Trusted = &own
+	}
+	if o.SSHPins != nil {
+		own := append([]string{}, *o.SSHPins...)
+		o.SSHPins = &own
 	}
 	return o
 }
@@ -52,6 +80,9 @@ func (o *Override) describe() string {
 	add("trusted", o.Trusted != nil, func() string { return fmt.Sprint(*o.Trusted) })
 	add("identity", o.Identity != nil, func() string { return strconv.Quote(*o.Identity) })
 	add("server name", o.ServerName != nil, func() string { return strconv.Quote(*o.ServerName) })
+	add("SSH user", o.SSHUser != nil, func() string { return strconv.Quote(*o.SSHUser) })
+	add("known hosts", o.SSHKnownHosts != nil, func() string { return strconv.Quote(*o.SSHKnownHosts) })
+	add("SSH pins", o.SSHPins != nil, func() string { return fmt.Sprint(*o.SSHPins) })
 	return strings.Join(text, ", ")
 }
 
@@ -72,6 +103,10 @@ func (e *Environment) Override(ctx context.Context, connection string, o Overrid
 			return failure("override", connection, err)
 		}
 		o = o.owned()
+		overridesSSH := o.apply(Connection{}).SSH != nil
+		if c.SSH == nil && overridesSSH {
+			return failure("override", connection, fmt.Errorf("settings of SSH for a connection of TLS: %w", trustkeep.ErrInvalid))
+		}
 		c = o.apply(c)
 		if err := e.r.checkConnection(ctx, c); err != nil {
 			return failure("override", connection, err)
