@@ -53,7 +53,7 @@ func TestGenerateProfiles(t *testing.T) {
 	}
 	for _, p := range Presets() {
 		t.Run(string(p), func(t *testing.T) {
-			if (p == PresetRSA3072 || p == PresetRSA4096) && !testtool.Long() {
+			if (p == PresetRSA3072 || p == PresetRSA4096) && (raceEnabled || !testtool.Long()) {
 				t.Skip("in the long form: making the keys takes seconds")
 			}
 			w := want[p]

@@ -110,9 +110,9 @@ func TestKeybox(t *testing.T) {
 			t.Errorf("%d bytes: %v", n*50, err)
 		}
 	}
-	step := 7
-	if testtool.Long() {
-		step = 1
+	step := testtool.Rounds(7, 1)
+	if raceEnabled { // it has nothing to find in one goroutine
+		step = 7
 	}
 	for i := 0; i < len(data); i += step {
 		flipped := bytes.Clone(data)
