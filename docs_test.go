@@ -19,6 +19,8 @@ import (
 	"strings"
 	"testing"
 	"unicode"
+
+	"github.com/trustkeep/trustkeep/internal/testtool"
 )
 
 // page is a Markdown file.
@@ -180,6 +182,9 @@ func TestTablesAndLinksOfThePages(t *testing.T) {
 	}
 }
 
+// recipes is a module whose many libraries take long to compile: the long form alone looks at it.
+const recipes = "examples/recipes"
+
 // goCode type-checks programs and snippets by what the compiler has exported.
 type goCode struct {
 	imports types.Importer
@@ -189,7 +194,11 @@ type goCode struct {
 func newGoCode(t *testing.T) *goCode {
 	t.Helper()
 	// The packages and what they import. natskv needs go.work.
-	cmd := exec.Command("go", "list", "-export", "-deps", "-json=ImportPath,Name,Export", "./...", "./bench/...", "./examples/...", "./natskv/...")
+	patterns := []string{"list", "-export", "-deps", "-json=ImportPath,Name,Export", "./...", "./bench/...", "./examples/...", "./natskv/..."}
+	if testtool.Long() {
+		patterns = append(patterns, "./"+recipes+"/...")
+	}
+	cmd := exec.Command("go", patterns...)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
