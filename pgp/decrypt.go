@@ -39,7 +39,8 @@ type Decryption struct {
 	MustBeSigned bool
 	// AlsoSignedBy are further lists of expected signers: beside one of Signers, one of
 	// each list must have signed validly. "Signed by X and Y" is Signers X and
-	// AlsoSignedBy {{Y}}.
+	// AlsoSignedBy {{Y}}. A key that is in several lists stands for all of them: for two
+	// people to sign, their lists must not overlap.
 	AlsoSignedBy [][]*Key
 	// Notations must all be in a signature, by name and value, or it is invalid; so is
 	// one with a critical notation that is not listed.
@@ -53,7 +54,7 @@ type Decryption struct {
 	// are refused, so that nobody can pass off a message that was never secret.
 	AllowUnencrypted bool
 	// MaxExpansion is the factor by which compressed content may expand beyond
-	// 64 MiB. Zero means 200.
+	// 64 MiB, in all where it was compressed several times. Zero means 200.
 	MaxExpansion int
 	// MaxBuffer is how many bytes of content Decrypt holds back in memory.
 	// Zero means 16 MiB.

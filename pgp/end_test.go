@@ -2,10 +2,13 @@ package pgp
 
 import (
 	"bytes"
+	"compress/flate"
+	"errors"
 	"io"
 	"testing"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/pgp/internal/grammar"
 )
 
 // counted is a password that counts how often it was asked for.
@@ -84,6 +87,43 @@ func TestProgressThatEndsIsNoEnd(t *testing.T) {
 	} {
 		if err := run(); err == nil || err == io.EOF {
 			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// TestNestedCompressionCountsAsOne: each layer may expand by less than MaxExpansion, and a few
+// KiB become gigabytes all the same.
+func TestNestedCompressionCountsAsOne(t *testing.T) {
+	k := testKeys()[PresetGnuPG22]
+	const size = 80 << 20 // beyond what may come out of any message
+	compressed := func(level int, data []byte) []byte {
+		body := bytes.NewBuffer([]byte{1}) // ZIP
+		z, err := flate.NewWriter(body, level)
+		if err != nil {
+			t.Fatal(err)
+		}
+		z.Write(data)
+		z.Close()
+		return grammar.New(grammar.TagCompressed, body.Bytes()).Data
+	}
+	literal := grammar.New(grammar.TagLiteral, append([]byte{'b', 0, 0, 0, 0, 0}, make([]byte, size)...)).Data
+	once := compressed(flate.HuffmanOnly, literal) // 1 to 8
+	twice := compressed(flate.BestSpeed, once)     // and 1 to 200
+	for name, test := range map[string]struct {
+		packets []byte
+		factor  int
+		want    error
+	}{
+		"one layer":           {once, 0, nil},
+		"two layers":          {twice, 0, trustkeep.ErrLimit},
+		"two layers, allowed": {twice, 1 << 20, nil},
+	} {
+		r, err := Decryption{Keys: []*Key{k}, AllowUnencrypted: true, MaxExpansion: test.factor}.UnverifiedReader(bytes.NewReader(test.packets))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n, err := io.Copy(io.Discard, r); !errors.Is(err, test.want) || err == nil && n != size {
+			t.Errorf("%s, %d bytes: %d bytes came out, %v", name, len(test.packets), n, err)
 		}
 	}
 }

@@ -44,6 +44,7 @@ type message struct {
 	container  io.Closer // its Close tells whether the content is intact
 	encrypted  bool
 	compressed int
+	inflated   *inflate.Input // of the outermost compressed packet
 	signatures []*signatures.Candidate
 	filler     int
 	signers    signerSet
@@ -223,10 +224,11 @@ func (m *message) decompress(body *grammar.Body) error {
 	if m.compressed++; m.compressed > maxCompressed {
 		return fail(trustkeep.ErrLimit, "compressed data nested more than %d deep", maxCompressed)
 	}
-	content, end, err := inflate.Open(body, m.expansion)
+	content, end, outermost, err := inflate.Open(body, m.inflated, m.expansion)
 	if err != nil {
 		return err
 	}
+	m.inflated = outermost
 	m.layers = append(m.layers, &layer{r: bufio.NewReaderSize(content, 32<<10), closed: end})
 	return nil
 }

@@ -26,7 +26,8 @@ type Verification struct {
 	Signers []*Key
 	// AlsoSignedBy are further lists of expected signers: beside one of Signers, one of
 	// each list must have signed validly. "Signed by X and Y" is Signers X and
-	// AlsoSignedBy {{Y}}.
+	// AlsoSignedBy {{Y}}. A key that is in several lists stands for all of them: for two
+	// people to sign, their lists must not overlap.
 	AlsoSignedBy [][]*Key
 	// Notations must all be in a signature, by name and value, or it is invalid; so is
 	// one with a critical notation that is not listed.

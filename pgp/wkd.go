@@ -18,7 +18,8 @@ import (
 // is up to fetch; o.Limits.MaxSize bounds what is parsed.
 //
 // The result holds the keys with a user ID of that address, valid and not revoked, as the
-// draft asks. Who answers for the domain says that they are the address's keys; nobody else does.
+// draft asks. Who answers for the domain says that they are the address's keys; nobody else does,
+// and for other addresses that such a key has, nobody: Keyring.Find finds them all the same.
 //
 // The error wraps ErrInvalid for what is not an address, ErrNotFound when the directory
 // has no such key.

@@ -18,14 +18,22 @@ const (
 	freeExpansion    = 64 << 20
 )
 
+// Input is what has been read of a compressed packet.
+type Input struct {
+	r io.Reader
+	n int64
+}
+
 // Open reads the content of a compressed packet, which may expand by the
-// factor. Closing end reads what is left of the packet.
-func Open(body io.Reader, factor int64) (content io.Reader, end io.Closer, err error) {
-	in := &countingReader{r: body}
+// factor: to that many times the packet or, if it was itself compressed, the outermost
+// one, which is outer then, and else nil. Layers count as one, or each would expand
+// what the one around it did. Closing end reads what is left of the packet.
+func Open(body io.Reader, outer *Input, factor int64) (content io.Reader, end io.Closer, outermost *Input, err error) {
+	in := &Input{r: body}
 	r := bufio.NewReaderSize(in, 32<<10)
 	algorithm, err := r.ReadByte()
 	if err != nil {
-		return nil, nil, io.ErrUnexpectedEOF
+		return nil, nil, nil, io.ErrUnexpectedEOF
 	}
 	var out io.Reader
 	switch algorithm {
@@ -35,14 +43,17 @@ func Open(body io.Reader, factor int64) (content io.Reader, end io.Closer, err e
 		out = flate.NewReader(r)
 	case 2:
 		if out, err = zlib.NewReader(r); err != nil {
-			return nil, nil, err
+			return nil, nil, nil, err
 		}
 	case 3:
 		out = bzip2.NewReader(r)
 	default:
-		return nil, nil, fault.New(trustkeep.ErrUnsupported, "compression algorithm %d", algorithm)
+		return nil, nil, nil, fault.New(trustkeep.ErrUnsupported, "compression algorithm %d", algorithm)
 	}
-	return &expansionReader{r: out, in: in, factor: factor}, bodyEnd{r}, nil
+	if outer == nil {
+		outer = in
+	}
+	return &expansionReader{r: out, in: outer, factor: factor}, bodyEnd{r}, outer, nil
 }
 
 // bodyEnd reads what is left of a compressed packet behind the compressed
@@ -54,12 +65,7 @@ func (b bodyEnd) Close() error {
 	return err
 }
 
-type countingReader struct {
-	r io.Reader
-	n int64
-}
-
-func (c *countingReader) Read(p []byte) (int, error) {
+func (c *Input) Read(p []byte) (int, error) {
 	n, err := c.r.Read(p)
 	c.n += int64(n)
 	return n, err
@@ -68,7 +74,7 @@ func (c *countingReader) Read(p []byte) (int, error) {
 // expansionReader ends in ErrLimit when compressed data expands too much.
 type expansionReader struct {
 	r      io.Reader
-	in     *countingReader
+	in     *Input
 	factor int64
 	n      int64
 }
