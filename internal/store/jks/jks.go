@@ -79,35 +79,56 @@ func parse(data []byte, opts entry.ReadOptions) (*entry.Store, error) {
 	if len(data) < headerSize+sha1.Size {
 		return nil, fmt.Errorf("shorter than an empty store: %w", trustkeep.ErrCorrupt)
 	}
-	body, stored := data[:len(data)-sha1.Size], data[len(data)-sha1.Size:]
-	verified := opts.Password != nil
-	if verified {
-		if err := fips.Refuse("the SHA-1 digest of JKS and JCEKS"); err != nil {
-			return nil, err
-		}
-		computed := digest(opts.Password, body)
-		if subtle.ConstantTimeCompare(computed[:], stored) != 1 {
-			return parseLonger(data, opts)
-		}
+	if opts.Password == nil {
+		return parseUnchecked(data, opts)
 	}
-	s, err := readStore(body, opts.Budget)
+	if err := fips.Refuse("the SHA-1 digest of JKS and JCEKS"); err != nil {
+		return nil, err
+	}
+	body, stored := data[:len(data)-sha1.Size], data[len(data)-sha1.Size:]
+	computed := digest(opts.Password, body)
+	if subtle.ConstantTimeCompare(computed[:], stored) != 1 {
+		return parseLonger(data, opts)
+	}
+	return readStore(body, opts.Budget)
+}
+
+// parseUnchecked reads a file without a password. The JDK does not look at what comes
+// behind the entries then.
+func parseUnchecked(data []byte, opts entry.ReadOptions) (*entry.Store, error) {
+	s, rest, err := readUpToDigest(data, opts)
 	if err != nil {
 		return nil, err
 	}
-	if s.Unauthenticated = !verified; s.Unauthenticated {
-		s.Findings = append(s.Findings, entry.Unchecked())
+	s.Unauthenticated = true
+	s.Findings = append(s.Findings, entry.Unchecked())
+	if rest > sha1.Size {
+		s.Findings = append(s.Findings, bytesBehind(rest))
 	}
 	return s, nil
 }
 
-// parseLonger reads a file whose digest is not its end: the JDK does not look at what
-// comes behind it. Without a password nothing says where the end is. A file that is broken on its face, such as one cut short, is told
-// from one that only the password or the digest is wrong for.
-func parseLonger(data []byte, opts entry.ReadOptions) (*entry.Store, error) {
-	s, rest, err := readEntries(data, opts.Budget)
+// readUpToDigest reads the entries. rest is how many bytes are behind them, at least a digest.
+func readUpToDigest(data []byte, opts entry.ReadOptions) (s *entry.Store, rest int, err error) {
+	s, rest, err = readEntries(data, opts.Budget)
 	if err == nil && rest < sha1.Size {
 		err = fmt.Errorf("%d bytes of digest: %w", rest, trustkeep.ErrCorrupt)
 	}
+	return s, rest, err
+}
+
+func bytesBehind(rest int) entry.Finding {
+	return entry.Finding{
+		Code: "bytes-behind-digest",
+		Text: fmt.Sprintf("%d bytes follow the digest, which nothing vouches for; they were ignored, as the JDK does", rest-sha1.Size),
+	}
+}
+
+// parseLonger reads a file whose digest is not its end: the JDK does not look at what
+// comes behind it. A file that is broken on its face, such as one cut short, is told
+// from one that only the password or the digest is wrong for.
+func parseLonger(data []byte, opts entry.ReadOptions) (*entry.Store, error) {
+	s, rest, err := readUpToDigest(data, opts)
 	if err != nil {
 		return nil, err
 	}
@@ -119,10 +140,7 @@ func parseLonger(data []byte, opts entry.ReadOptions) (*entry.Store, error) {
 	if subtle.ConstantTimeCompare(computed[:], data[len(body):len(body)+sha1.Size]) != 1 {
 		return nil, fmt.Errorf("%d bytes after the last entry, and no digest that matches: %w: %w", rest-sha1.Size, trustkeep.ErrCorrupt, trustkeep.ErrIncorrectPassword)
 	}
-	s.Findings = append(s.Findings, entry.Finding{
-		Code: "bytes-behind-digest",
-		Text: fmt.Sprintf("%d bytes follow the digest, which nothing vouches for; they were ignored, as the JDK does", rest-sha1.Size),
-	})
+	s.Findings = append(s.Findings, bytesBehind(rest))
 	return s, nil
 }
 

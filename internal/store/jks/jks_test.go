@@ -228,6 +228,12 @@ func TestBytesBehindTheDigest(t *testing.T) {
 			if len(s.Entries) != len(want.Entries) || len(s.Findings) == 0 || s.Findings[len(s.Findings)-1].Code != "bytes-behind-digest" || s.Unauthenticated {
 				t.Errorf("%s and %d bytes: %d entries, findings %v", file, n, len(s.Entries), s.Findings)
 			}
+			s, err := Parse(longer, entry.ReadOptions{Budget: javatest.Budget()})
+			if err != nil {
+				t.Errorf("%s and %d bytes, no password: %v", file, n, err)
+			} else if len(s.Entries) != len(want.Entries) || len(s.Findings) < 2 || s.Findings[len(s.Findings)-1].Code != "bytes-behind-digest" || !s.Unauthenticated {
+				t.Errorf("%s and %d bytes, no password: %d entries, findings %v", file, n, len(s.Entries), s.Findings)
+			}
 			longer[len(data)/2] ^= 1
 			if _, err := Parse(longer, entry.ReadOptions{Password: []byte(storePassword), Budget: javatest.Budget()}); err == nil {
 				t.Errorf("%s and %d bytes: a changed octet is not found", file, n)
@@ -279,6 +285,13 @@ func TestHostile(t *testing.T) {
 				runtime.ReadMemStats(&after)
 				if n := after.TotalAlloc - before.TotalAlloc; n > 64<<20 {
 					t.Errorf("%d bytes allocated", n)
+				}
+				if test.name == "bytes after the last entry" && password == nil {
+					// The JDK does not look there then.
+					if err != nil || s.Findings[len(s.Findings)-1].Code != "bytes-behind-digest" {
+						t.Errorf("without a password: %v", err)
+					}
+					continue
 				}
 				if !errors.Is(err, test.want) || s != nil {
 					t.Errorf("password %q: store %v, error %v, want %v", password, s, err, test.want)

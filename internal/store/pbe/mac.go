@@ -79,7 +79,7 @@ func ParseMAC(algorithmIdentifierDER, digest, salt []byte, iterations int64) (*M
 	} else {
 		hash, ok := hashOfDigest(oid)
 		if !ok {
-			return nil, fmt.Errorf("MAC algorithm %v: %w", oid, trustkeep.ErrUnsupported)
+			return nil, fmt.Errorf("MAC algorithm %s: %w", macName(oid), trustkeep.ErrUnsupported)
 		}
 		m.params = MACParams{KDF: PKCS12, Hash: hash, Iterations: iterations, SaltLength: len(salt)}
 		m.salt = salt

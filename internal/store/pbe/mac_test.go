@@ -5,6 +5,7 @@ import (
 	"crypto"
 	"encoding/asn1"
 	"errors"
+	"strings"
 	"testing"
 
 	"golang.org/x/crypto/cryptobyte"
@@ -138,6 +139,11 @@ func TestParseMACRefuses(t *testing.T) {
 	} {
 		if _, err := ParseMAC(c.algorithm, make([]byte, c.digest), []byte("s"), 1); !errors.Is(err, c.want) {
 			t.Errorf("%s: %v, want %v", c.name, err, c.want)
+		}
+	}
+	for _, gost := range []asn1.ObjectIdentifier{{1, 2, 643, 2, 2, 9}, {1, 2, 643, 7, 1, 1, 2, 2}, {1, 2, 643, 7, 1, 1, 2, 3}} {
+		if _, err := ParseMAC(algorithm(gost), make([]byte, 32), []byte("s"), 1); !errors.Is(err, trustkeep.ErrUnsupported) || !strings.Contains(err.Error(), "GOST R 34.11") {
+			t.Errorf("%v: %v", gost, err)
 		}
 	}
 	m, err := ParseMAC(algorithm(sha256), make([]byte, 32), []byte("s"), 1<<31)

@@ -85,6 +85,21 @@ var macHashes = []struct {
 	{crypto.SHA3_512, asn1.ObjectIdentifier{2, 16, 840, 1, 101, 3, 4, 2, 10}},
 }
 
+// macName names hashes of MACs that are not read: those of Russian products (RFC 9548), which
+// derive the MAC's key in a way of their own.
+func macName(oid asn1.ObjectIdentifier) string {
+	switch s := oid.String(); s {
+	case "1.2.643.2.2.9":
+		return "GOST R 34.11-94 (" + s + ")"
+	case "1.2.643.7.1.1.2.2":
+		return "GOST R 34.11-2012 of 256 bits (" + s + ")"
+	case "1.2.643.7.1.1.2.3":
+		return "GOST R 34.11-2012 of 512 bits (" + s + ")"
+	default:
+		return s
+	}
+}
+
 func hashOfHMAC(oid asn1.ObjectIdentifier) (crypto.Hash, bool) {
 	for _, h := range hashes {
 		if h.hmac.Equal(oid) {

@@ -13,6 +13,10 @@ for k in rsa ecdsa256 ed25519 dsa; do
 done
 cp ed25519 ed25519-cbc; cp ed25519.pub ed25519-cbc.pub; ssh-keygen -q -p -P '' -N secret -Z aes256-cbc -f ed25519-cbc
 cp ed25519 ed25519-gcm; cp ed25519.pub ed25519-gcm.pub; ssh-keygen -q -p -P '' -N secret -Z aes256-gcm@openssh.com -f ed25519-gcm
+# One round of bcrypt, so that a test can afford every bit of them.
+for c in 3des-cbc aes256-ctr aes256-gcm@openssh.com chacha20-poly1305@openssh.com; do
+  f=damage-${c%%@*}; cp ed25519 $f; cp ed25519.pub $f.pub; ssh-keygen -q -p -P '' -N secret -a 1 -Z $c -f $f
+done
 # File, fingerprint, and the SHA-256 of PKCS#8 where OpenSSH writes that.
 for k in $(ls | grep -v '\.pub$\|\.txt$'); do
   p=$(case $k in *-*) echo secret;; esac)
