@@ -58,6 +58,11 @@ func TestKeysAsOpenSSH(t *testing.T) {
 		"ed25519-gcm":     {"Ed25519", "", "OpenSSH aes256-gcm@openssh.com bcrypt 16", nil},
 		"dsa":             {"DSA 1024", "old", "none", nil},
 		"dsa-secret":      {"DSA 1024", "", bcrypt, nil},
+
+		"damage-3des-cbc":          {"Ed25519", "", "OpenSSH 3des-cbc bcrypt 1", nil},
+		"damage-aes256-ctr":        {"Ed25519", "", "OpenSSH aes256-ctr bcrypt 1", nil},
+		"damage-aes256-gcm":        {"Ed25519", "", "OpenSSH aes256-gcm@openssh.com bcrypt 1", nil},
+		"damage-chacha20-poly1305": {"Ed25519", "", "OpenSSH chacha20-poly1305@openssh.com bcrypt 1", nil},
 	}
 	lines := strings.Split(strings.TrimSpace(string(truth)), "\n")
 	if len(lines) != len(want) {
@@ -226,7 +231,7 @@ func FuzzOpenSSH(f *testing.F) {
 	if err != nil || len(paths) == 0 {
 		f.Fatal("no seeds")
 	}
-	for _, path := range append(paths, "testdata/ed25519", "testdata/ed25519-gcm") {
+	for _, path := range append(paths, "testdata/ed25519", "testdata/ed25519-gcm", "testdata/damage-3des-cbc", "testdata/damage-chacha20-poly1305") {
 		f.Add(fixture(f, filepath.Base(path)))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
@@ -234,6 +239,12 @@ func FuzzOpenSSH(f *testing.F) {
 		if err == nil && !k.Encrypted {
 			var der []byte
 			if der, err = k.Open(nil); err == nil && !pkcs8.IsPrivateKeyInfo(der) {
+				t.Fatalf("opened to %x", der)
+			}
+		}
+		if err == nil && k.Encrypted {
+			var der []byte
+			if der, err = k.Unlock([]byte("secret"), limits.New(trustkeep.Limits{MaxIterations: 2 * costOfRound})); err == nil && !pkcs8.IsPrivateKeyInfo(der) {
 				t.Fatalf("opened to %x", der)
 			}
 		}
