@@ -108,7 +108,7 @@ func TestReplacedInPlaceEveryReferenceStaysValid(t *testing.T) {
 		must(t, dial(t, address, b))
 	}
 
-	w.clock.advance(400 * 24 * time.Hour)
+	w.clock.Advance(400 * 24 * time.Hour)
 	if err := dial(t, address, own); err == nil {
 		t.Fatal("an expired certificate was accepted")
 	}

@@ -18,37 +18,22 @@ import (
 	"github.com/trustkeep/trustkeep/environment/storagetest"
 	"github.com/trustkeep/trustkeep/internal/quickkdf"
 	"github.com/trustkeep/trustkeep/internal/testnet"
+	"github.com/trustkeep/trustkeep/internal/testtool"
 	"github.com/trustkeep/trustkeep/issue"
 	"github.com/trustkeep/trustkeep/pgp"
 	"github.com/trustkeep/trustkeep/pkitest"
 	"github.com/trustkeep/trustkeep/tlsctx"
 )
 
-// clock is one that tests move.
-type clock struct {
-	mu  sync.Mutex
-	now time.Time
-}
-
-func newClock() *clock { return &clock{now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)} }
-
-func (c *clock) Now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.now
-}
-
-func (c *clock) advance(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.now = c.now.Add(d)
+func newClock() *testtool.Clock {
+	return testtool.NewClock(time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC))
 }
 
 // world is a registry with an environment "test" and what tests need to ask it.
 type world struct {
 	*environment.Registry
 	t       *testing.T
-	clock   *clock
+	clock   *testtool.Clock
 	storage environment.Storage
 	test    *environment.Environment
 

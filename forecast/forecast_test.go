@@ -10,20 +10,20 @@ import (
 	"io"
 	"net"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/forecast"
 	"github.com/trustkeep/trustkeep/internal/testpki"
+	"github.com/trustkeep/trustkeep/internal/testtool"
 	"github.com/trustkeep/trustkeep/tlsctx"
 	"github.com/trustkeep/trustkeep/truststore"
 )
 
 func TestPlan(t *testing.T) {
 	one, two := testpki.New(t, testpki.Options{Name: "One"}), testpki.New(t, testpki.Options{Name: "Two"})
-	now := &clock{now: one.Now()}
+	now := testtool.NewClock(one.Now())
 	seen := &forecast.Seen{Clock: now.Now}
 	trust := store(one.Root, two.Root)
 	b := tlsctx.Builder{Trusted: trust, Clock: now.Now, Accepted: seen.Note}
@@ -36,7 +36,7 @@ func TestPlan(t *testing.T) {
 			if err := dial(t, e, d, name+":443"); err != nil {
 				t.Fatal(err)
 			}
-			now.advance(time.Second)
+			now.Advance(time.Second)
 		}
 		if err := dial(t, e, d, "wrong.example:443"); err == nil {
 			t.Fatal("accepted")
@@ -90,7 +90,7 @@ func TestPlan(t *testing.T) {
 
 func TestSeenIsBounded(t *testing.T) {
 	pki := testpki.New(t, testpki.Options{})
-	now := &clock{now: pki.Now()}
+	now := testtool.NewClock(pki.Now())
 	seen := &forecast.Seen{Limit: 20, Clock: now.Now}
 	var names []string
 	for i := range 50 {
@@ -102,7 +102,7 @@ func TestSeenIsBounded(t *testing.T) {
 		if err := dial(t, e, d, name+":443"); err != nil {
 			t.Fatal(err)
 		}
-		now.advance(time.Second)
+		now.Advance(time.Second)
 	}
 	peers := seen.Peers()
 	if len(peers) > 20 || peers[len(peers)-1].Name != "h49.example" {
@@ -158,24 +158,6 @@ func must[T any](v T, err error) func(*testing.T) T {
 		check(t, err)
 		return v
 	}
-}
-
-// clock is a time that tests move.
-type clock struct {
-	mu  sync.Mutex
-	now time.Time
-}
-
-func (c *clock) Now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.now
-}
-
-func (c *clock) advance(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.now = c.now.Add(d)
 }
 
 // dial connects to a server of the configuration, and waits for the octet that it says.

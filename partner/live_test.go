@@ -9,7 +9,6 @@ import (
 	"errors"
 	"io"
 	"net"
-	"sync"
 	"testing"
 	"time"
 
@@ -17,6 +16,7 @@ import (
 	"github.com/trustkeep/trustkeep/internal/testleak"
 	"github.com/trustkeep/trustkeep/internal/testnet"
 	"github.com/trustkeep/trustkeep/internal/testpki"
+	"github.com/trustkeep/trustkeep/internal/testtool"
 	"github.com/trustkeep/trustkeep/partner"
 	"github.com/trustkeep/trustkeep/tlsctx"
 	"github.com/trustkeep/trustkeep/truststore"
@@ -33,23 +33,6 @@ func (p pair) NotBefore() time.Time              { return p.Cert.NotBefore }
 func (p pair) NotAfter() time.Time               { return p.Cert.NotAfter }
 func (p pair) Revoked() bool                     { return p.revoked }
 func (p pair) Certificates() []*x509.Certificate { return []*x509.Certificate{p.Cert} }
-
-type clock struct {
-	mu  sync.Mutex
-	now time.Time
-}
-
-func (c *clock) Now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.now
-}
-
-func (c *clock) advance(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.now = c.now.Add(d)
-}
 
 // shake makes a handshake and returns what the client and the server know of each other.
 func shake(t *testing.T, d *tlsctx.Dialer, server *tls.Config) (client, peer tls.ConnectionState, err error) {
@@ -142,7 +125,7 @@ type opened = *pair
 // time; it is opened once, and again after an error.
 func TestLiveIdentity(t *testing.T) {
 	pki := testpki.New(t, testpki.Options{})
-	now := &clock{now: pki.Now()}
+	now := testtool.NewClock(pki.Now())
 	old, fresh := &pair{Identity: pki.Client("old")}, &pair{Identity: pki.Client("fresh")}
 	set := new(partner.Set[opened])
 	add := func(p opened, from time.Time) {
@@ -184,7 +167,7 @@ func TestLiveIdentity(t *testing.T) {
 	want("old", true, 1)
 	add(fresh, now.Now().Add(time.Hour))
 	want("old", true, 1)
-	now.advance(time.Hour)
+	now.Advance(time.Hour)
 	fails = errors.New("locked")
 	if _, _, err := shake(t, d, server); !errors.Is(err, fails) {
 		t.Errorf("%v", err)
@@ -200,7 +183,7 @@ func TestLiveIdentity(t *testing.T) {
 	renewed := *fresh // the same certificate in a new item, as after a change of password
 	add(&renewed, now.Now())
 	want("fresh", true, 4)
-	now.advance(1000 * time.Hour)
+	now.Advance(1000 * time.Hour)
 	if _, _, err := shake(t, d, server); !errors.Is(err, partner.ErrNoneValid) {
 		t.Errorf("%v", err)
 	}

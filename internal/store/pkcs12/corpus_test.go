@@ -33,10 +33,10 @@ type corpusFile struct {
 	}
 }
 
-// TestCorpus reads the PKCS#12 files of a folder of third-party stores with
-// known answers.
-func TestCorpus(t *testing.T) {
-	dir := os.Getenv("TRUSTKEEP_CORPUS")
+// corpus lists the PKCS#12 files of the folder of third-party stores.
+func corpus(t *testing.T) (dir string, files []corpusFile) {
+	t.Helper()
+	dir = os.Getenv("TRUSTKEEP_CORPUS")
 	if dir == "" {
 		t.Skip("TRUSTKEEP_CORPUS is not set")
 	}
@@ -48,11 +48,15 @@ func TestCorpus(t *testing.T) {
 	if err := json.Unmarshal(manifest, &corpus); err != nil {
 		t.Fatal(err)
 	}
+	return dir, slices.DeleteFunc(corpus.Files, func(f corpusFile) bool { return f.Format != "pkcs12" })
+}
+
+// TestCorpus reads the PKCS#12 files of a folder of third-party stores with
+// known answers.
+func TestCorpus(t *testing.T) {
+	dir, files := corpus(t)
 	n := 0
-	for _, f := range corpus.Files {
-		if f.Format != "pkcs12" {
-			continue
-		}
+	for _, f := range files {
 		n++
 		t.Run(f.File, func(t *testing.T) {
 			data, err := os.ReadFile(filepath.Join(dir, f.File))

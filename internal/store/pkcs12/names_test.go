@@ -1,7 +1,6 @@
 package pkcs12
 
 import (
-	"encoding/json"
 	"os"
 	"path/filepath"
 	"slices"
@@ -86,23 +85,9 @@ func TestNamesOfRepetitions(t *testing.T) {
 // TestCorpusNames writes the files of a folder of third-party stores again and compares
 // the names.
 func TestCorpusNames(t *testing.T) {
-	dir := os.Getenv("TRUSTKEEP_CORPUS")
-	if dir == "" {
-		t.Skip("TRUSTKEEP_CORPUS is not set")
-	}
-	manifest, err := os.ReadFile(filepath.Join(dir, "manifest.json"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var corpus struct{ Files []corpusFile }
-	if err := json.Unmarshal(manifest, &corpus); err != nil {
-		t.Fatal(err)
-	}
+	dir, files := corpus(t)
 	read := 0
-	for _, f := range corpus.Files {
-		if f.Format != "pkcs12" {
-			continue
-		}
+	for _, f := range files {
 		data, err := os.ReadFile(filepath.Join(dir, f.File))
 		if err != nil {
 			t.Fatal(err)
