@@ -218,7 +218,7 @@ type VerifyReader struct {
 	err   error
 }
 
-// Read implements io.Reader. What it yields is nobody's word before it returns
+// Read implements io.Reader. What it yields is not verified before it returns
 // io.EOF, which it does only after a signature that counts. Any other error
 // means that all of it must be thrown away.
 func (r *VerifyReader) Read(p []byte) (int, error) {

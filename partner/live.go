@@ -28,7 +28,7 @@ import (
 type Live[T Item] struct {
 	// Set is the set that is followed. If nil, Ask must be set.
 	Set *Set[T]
-	// Ask returns the set of the moment, for sets that are made anew, such as those of
+	// Ask returns the current set, for sets that are made anew, such as those of
 	// environment.Atom.Partner. It is called on every handshake. If nil, Set counts.
 	Ask func() (*Set[T], error)
 	// Certificate returns the certificate of an item, for Trust; keystore.CertificateOf is
@@ -36,7 +36,7 @@ type Live[T Item] struct {
 	// certificate counts.
 	Certificate func(T) (*x509.Certificate, error)
 	// Open returns the identity of an item, for Identity; keystore.IdentityOf is for
-	// components. It is called once for each item that it is the turn of, and again after an
+	// components. It is called once for each item that is presented, and again after an
 	// error. If nil, items must be trustkeep.Identity.
 	Open func(T) (trustkeep.Identity, error)
 	// Clock is the time by which items are preferred and valid. If nil, it is time.Now.
@@ -135,8 +135,8 @@ func (l Live[T]) certificate(item T) (*x509.Certificate, error) {
 	return nil, fmt.Errorf("no certificate: %w", trustkeep.ErrEmpty)
 }
 
-// Identity presents the item whose turn it is for a use that sends, such as ClientTLS: see
-// Set.Send. From the moment that another is preferred, it is that one.
+// Identity presents the item that Set.Send prefers for a use that sends, such as ClientTLS. When
+// the set prefers another, that one is presented.
 //
 // TLSCertificate fails with the errors of Set.Send, Ask and Open, and with trustkeep.ErrInvalid
 // for a nil set.

@@ -33,7 +33,7 @@ type Signing struct {
 	// Hash is SHA-256, SHA-384, SHA-512, SHA3-256 or SHA3-512. If zero, SHA-256, or
 	// what stronger keys take, which is also the least for them.
 	Hash crypto.Hash
-	// Lifetime is how long the signatures count, in whole seconds. Zero is for good.
+	// Lifetime is how long the signatures count, in whole seconds. If zero, they do not expire.
 	Lifetime time.Duration
 	// Notations go into the signatures; see Notation and SigningContext.
 	Notations []Notation

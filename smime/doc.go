@@ -18,8 +18,8 @@
 // What Read writes is known to be whole and genuine only when it returns without an error.
 // Write it to a file and throw that away otherwise; do not show it before. A message must be
 // signed, unless ReadOptions.AllowUnsigned is set; who signed is in Message.Layers. Header
-// fields outside of the entity that was signed, such as the subject of a mail, are nobody's
-// word.
+// fields outside of the entity that was signed, such as the subject of a mail, are not
+// verified.
 //
 // What is sealed in CBC mode can be changed by whoever carries it. Errors show no header fields
 // of what was sealed. That a message failed, and when, still tells a little about what is in it:

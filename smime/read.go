@@ -152,7 +152,7 @@ func (o ReadOptions) read(dst io.Writer, src io.Reader) (*Message, error) {
 }
 
 // finish reads each layer to its end, the innermost first, since only then it is known to be
-// good. What follows a closing delimiter is nobody's word.
+// good. What follows a closing delimiter is not signed.
 func (o ReadOptions) finish(m *Message, levels []level) error {
 	signed := false
 	for i := len(levels) - 1; i >= 0; i-- {

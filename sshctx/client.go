@@ -16,7 +16,7 @@ import (
 
 // Client returns the configuration for connections to one address, "host" or "host:port". Use it
 // for that host alone: its algorithms are those of the keys that are known for it now. The host's
-// key is judged by the trust of the moment of the handshake, and the identities are asked then.
+// key is judged by the trust at the time of the handshake, and the identities are asked then.
 // A Dialer also follows changes of the known types, and explains its errors; ExplainError
 // explains those of connections made with the configuration.
 //

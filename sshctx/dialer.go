@@ -14,7 +14,7 @@ import (
 	"github.com/trustkeep/trustkeep/internal/given"
 )
 
-// Dialer makes SSH connections, each with a configuration of that moment, so that changes of trust
+// Dialer makes SSH connections, each with a configuration of its own, so that changes of trust
 // and identities count from the next connection on. Set its fields before its first use. It is
 // safe for concurrent use.
 type Dialer struct {

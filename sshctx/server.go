@@ -25,8 +25,8 @@ const (
 )
 
 // Server returns the configuration of a server: Identities are its host keys, Authorized decides
-// who may log in, by key alone. It is of the moment as regards the host keys: make one for each
-// connection, as package ssh allows. Who may log in is asked on each login.
+// who may log in, by key alone. It keeps the host keys that it was made with: make one for each
+// connection, as package ssh allows, to follow them. Who may log in is asked on each login.
 //
 // Errors wrap trustkeep.ErrInvalid if Authorized or Identities are missing, and the error of an
 // identity.

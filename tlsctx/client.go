@@ -9,8 +9,8 @@ import (
 	"github.com/trustkeep/trustkeep/truststore"
 )
 
-// Client returns a configuration for connecting to servers. It has the trust and the identity
-// of the moment of the call and does not follow later changes.
+// Client returns a configuration for connecting to servers. It keeps the trust and the
+// identity of the time of the call and does not follow later changes.
 //
 // crypto/tls verifies the server's certificate against Trusted, or else Global. The identity
 // is sent with its whole chain to every server that asks, whatever authorities the server

@@ -13,7 +13,7 @@ import (
 	"github.com/trustkeep/trustkeep/truststore"
 )
 
-// Dialer opens TLS connections. Each uses the trust and the identity of its moment, and
+// Dialer opens TLS connections. Each uses the current trust and identity, and
 // sessions from before a change are not resumed. It is safe for concurrent use.
 type Dialer struct {
 	// Dial opens the connections below TLS. If nil, it is that of net.Dialer.

@@ -22,7 +22,7 @@
 //     to it. Without either, a client trusts the system's roots. To trust several stores
 //     together, use truststore.Union.
 //   - An empty store is an error, and so is a nil pointer; neither falls back to other trust.
-//   - Every full handshake is decided, and every resumed one by the policy of that moment.
+//   - Every handshake, full or resumed, is decided by the current policy.
 //   - What is wrong with the call is trustkeep.ErrInvalid: a nil pointer, fields that
 //     contradict each other, versions out of range, a malformed pattern or address.
 //   - Private keys are not printed: neither a Builder nor a tls.Config that was built, nor an
@@ -30,7 +30,7 @@
 //
 // # Following changes
 //
-// Client holds the trust and the identity of its moment. A [Dialer], a [Transport] for HTTPS and
+// Client keeps the trust and the identity of the time of the call. A [Dialer], a [Transport] for HTTPS and
 // a configuration of LiveClient follow their stores, and so does every server. A [Listener], a
 // Dialer and a Transport know their open connections: Stale lists those whose peer would no
 // longer be accepted, Recheck closes them. A Listener completes handshakes before Accept returns.

@@ -17,7 +17,7 @@ import (
 )
 
 // Server returns a configuration for accepting clients. It follows its stores: every handshake
-// uses the identity and the trust of its moment, in a configuration made for it. Fields that
+// uses the current identity and trust, in a configuration made for it. Fields that
 // are set on the result, such as VerifyConnection or NextProtos, therefore have no effect on
 // handshakes; set them in the Builder.
 //

@@ -216,7 +216,7 @@ func (c *counts) connect(ctx context.Context, dialer *tlsctx.Dialer, trust *trus
 	c.connections.Add(1)
 }
 
-// serve accepts connections, with the identity and the trust of the moment, and judges
+// serve accepts connections, with the current identity and trust, and judges
 // its clients.
 func serve(b tlsctx.Builder, c *counts) (address string, stop func(), err error) {
 	cfg, err := b.Server()

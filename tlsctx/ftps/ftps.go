@@ -20,8 +20,8 @@ import (
 // since some servers compare with the very session of the control connection; no other
 // session or identity can take up what it has begun. It is safe for concurrent use.
 //
-// The identity is that of the moment of New. Trust is followed: each connection, resumed or
-// not, is decided by the trust of its moment.
+// The identity is the one at the time of New. Trust is followed: each connection, resumed or
+// not, is decided by the current trust.
 type Session struct {
 	b          func() tlsctx.Builder // a closure, since package fmt prints what fields hold
 	o          Options
