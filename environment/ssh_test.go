@@ -133,7 +133,7 @@ func TestSSHConnection(t *testing.T) {
 	if err := w.Delete(ctx, "next"); !errors.Is(err, trustkeep.ErrInUse) {
 		t.Errorf("deleted a key in use: %v", err)
 	}
-	w.clock.advance(350 * 24 * time.Hour)
+	w.clock.Advance(350 * 24 * time.Hour)
 	rows := check(w.Expiring(ctx, environment.ExpiryQuery{Environment: "test"}))(t)
 	if !slices.ContainsFunc(rows, func(e environment.Expiry) bool { return e.Component == "next" && e.Location == "connection out" }) {
 		t.Errorf("%+v", rows)
