@@ -117,10 +117,11 @@ func (s *server) current(ctx context.Context) (*tls.Config, error) {
 	if err != nil {
 		return nil, &setupError{fmt.Errorf("tlsctx: server: %w", err)}
 	}
+	cfg := g.config.Clone() // it is handed out, and may be changed for this one client
 	if s.b.Revocation == nil && s.b.Authorize == nil || g.decide == nil {
-		return g.config, nil
+		return cfg, nil
 	}
-	cfg := g.config.Clone() // what waits ends with the handshake
+	// What waits ends with the handshake.
 	cfg.VerifyConnection = func(state tls.ConnectionState) error { return g.decide(ctx, state) }
 	return cfg, nil
 }
