@@ -55,7 +55,10 @@ func parseDisposition(value string) (Disposition, error) {
 	if !ok || !strings.Contains(mode, "/") {
 		return Disposition{}, corrupt
 	}
-	head, text, hasText := strings.Cut(rest, ":")
+	head, text, hasText := rest, "", false
+	if i := strings.IndexAny(rest, ":="); i >= 0 { // libas2 writes "failed/failure=text"
+		head, text, hasText = rest[:i], rest[i+1:], true
+	}
 	kind, modifier, hasModifier := strings.Cut(head, "/")
 	d := Disposition{
 		Type:     strings.ToLower(strings.TrimSpace(kind)),

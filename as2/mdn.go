@@ -1,6 +1,7 @@
 package as2
 
 import (
+	"bufio"
 	"bytes"
 	"crypto"
 	"crypto/rand"
@@ -12,9 +13,8 @@ import (
 	"mime/multipart"
 	"mime/quotedprintable"
 	"net/textproto"
+	"slices"
 	"strings"
-
-	"bufio"
 
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/cms"
@@ -86,6 +86,14 @@ func readMDN(entity []byte, verify cms.VerifyOptions) (r *Receipt, unverified er
 	var inner bytes.Buffer
 	read := smime.ReadOptions{Verify: verify, AllowUnsigned: true, MaxLayers: 2}
 	m, err := read.Read(&inner, bytes.NewReader(entity))
+	for _, other := range misread(entity, err) {
+		inner.Reset()
+		var otherErr error
+		if m, otherErr = read.Read(&inner, bytes.NewReader(other)); otherErr == nil {
+			err = nil
+			break
+		}
+	}
 	if err != nil {
 		// What it claims is of use to a person, though nobody vouches for it.
 		unverified = err
@@ -110,6 +118,47 @@ func readMDN(entity []byte, verify cms.VerifyOptions) (r *Receipt, unverified er
 		}
 	}
 	return r, unverified, nil
+}
+
+// misread returns other readings of a receipt whose signature is over something else: products
+// differ in whether the line end before a delimiter is signed (RFC 2046 section 5.1.1 says no). One
+// of them counts only when its signature does, and it is what is then read.
+func misread(entity []byte, err error) [][]byte {
+	var signer *cms.SignerError
+	if !errors.As(err, &signer) || !errors.Is(err, trustkeep.ErrCorrupt) {
+		return nil
+	}
+	h, _, err := splitEntity(bytes.NewReader(entity))
+	if err != nil {
+		return nil
+	}
+	_, params, err := mime.ParseMediaType(h.Get("Content-Type"))
+	if err != nil || params["boundary"] == "" {
+		return nil
+	}
+	delimiter := []byte("\r\n--" + params["boundary"])
+	_, body, ok := bytes.Cut(entity, []byte("\r\n\r\n"))
+	if !ok {
+		return nil
+	}
+	start := len(entity) - len(body)
+	if !bytes.HasPrefix(body, delimiter[2:]) {
+		first := bytes.Index(body, delimiter)
+		if first < 0 {
+			return nil
+		}
+		start += first + 2
+	}
+	end := bytes.Index(entity[start:], delimiter)
+	if end < 0 {
+		return nil
+	}
+	end += start
+	var out [][]byte
+	if shorter, ok := bytes.CutSuffix(entity[:end], []byte("\r\n")); ok {
+		out = append(out, slices.Concat(shorter, entity[end:]))
+	}
+	return append(out, slices.Concat(entity[:end], []byte("\r\n"), entity[end:]))
 }
 
 // claimedMDN returns the first part of multipart/signed; nil for what is none.

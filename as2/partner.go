@@ -320,8 +320,9 @@ func (p Partner) assemble(s *stage, m Message) (io.Reader, func() []MIC, error) 
 			return nil, nil, err
 		}
 		count = newCounted(entity, used...)
+		// The signature is in base64: OpenSSL reads no other.
 		entity = s.add(count, func(dst io.Writer, src io.Reader) error {
-			return smime.SignOptions{CMS: p.Signing, Encoding: smime.Binary, OldMicalg: p.OldMicalg}.Sign(dst, src, p.Identity)
+			return smime.SignOptions{CMS: p.Signing, OldMicalg: p.OldMicalg}.Sign(dst, src, p.Identity)
 		})
 		if p.Compression == SignThenCompress {
 			entity = s.add(entity, compress)

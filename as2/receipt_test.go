@@ -24,6 +24,7 @@ import (
 type report struct {
 	id, disposition, mic string
 	raw                  string // instead of all fields
+	trimmed              bool   // signs without the last line end
 	signer               trustkeep.Identity
 	edit                 func(entity string) string // after signing
 	header               http.Header
@@ -42,10 +43,16 @@ func (r report) entity() string {
 		"--b\r\nContent-Type: text/plain\r\n\r\nhello\r\n--b\r\nContent-Type: message/disposition-notification\r\n\r\n" + fields + "\r\n--b--\r\n"
 	if r.signer != nil {
 		var b bytes.Buffer
+		if r.trimmed {
+			e = strings.TrimSuffix(e, "\r\n")
+		}
 		if err := (smime.SignOptions{}).Sign(&b, strings.NewReader(e), r.signer); err != nil {
 			panic(err)
 		}
 		e = b.String()
+		if r.trimmed {
+			e = strings.Replace(e, "--b--\r\n--", "--b--\r\n\r\n--", 1)
+		}
 	}
 	if r.edit != nil {
 		e = r.edit(e)
@@ -119,6 +126,7 @@ func TestReceipt(t *testing.T) {
 		"error":                    {func(r *report) { r.disposition = "processed/error: authentication-failed" }, as2.CodeNotProcessed},
 		"Error":                    {func(r *report) { r.disposition = "processed/Error: authentication-failed" }, as2.CodeNotProcessed},
 		"failure":                  {func(r *report) { r.disposition = "failed/failure: unsupported format" }, as2.CodeNotProcessed},
+		"failure as libas2 has it": {func(r *report) { r.disposition = "failed/failure=Could not verify signature" }, as2.CodeNotProcessed},
 		"failed":                   {func(r *report) { r.disposition = "failed" }, as2.CodeNotProcessed},
 		"displayed":                {func(r *report) { r.disposition = "displayed" }, as2.CodeNotProcessed},
 		"not quite processed":      {func(r *report) { r.disposition = "processed2" }, as2.CodeNotProcessed},

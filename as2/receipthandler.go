@@ -1,14 +1,13 @@
 package as2
 
 import (
+	"bytes"
 	"context"
 	"errors"
-	"net/http"
-	"time"
-
-	"bytes"
 	"fmt"
 	"io"
+	"net/http"
+	"time"
 
 	"github.com/trustkeep/trustkeep"
 )
