@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -42,7 +41,7 @@ func libas2(t *testing.T, args ...string) []string {
 		if err != nil {
 			t.Fatal(err)
 		}
-		npm := exec.CommandContext(t.Context(), "npm", "install", "--no-audit", "--no-fund", "--ignore-scripts")
+		npm := testtool.Command(t, "npm", "install", "--no-audit", "--no-fund", "--ignore-scripts")
 		npm.Dir = dir
 		if out, err := npm.CombinedOutput(); err != nil {
 			testtool.Missing(t, "libas2 cannot be fetched: %v\n%s", err, out)

@@ -293,6 +293,7 @@ func (p Partner) assemble(s *stage, m Message) (io.Reader, func() []MIC, error) 
 		}
 	}
 	var count *counted
+	var signed []MIC // known once the message was read to its end
 	// Without a signature, receivers choose: what was asked for, or SHA-1 (RFC 4130 section 7.4.3).
 	unsigned := []crypto.Hash{crypto.SHA256}
 	if !fips.Enforced() {
@@ -315,14 +316,19 @@ func (p Partner) assemble(s *stage, m Message) (io.Reader, func() []MIC, error) 
 		entity = s.add(entity, compress)
 	}
 	if !p.Unsigned {
-		used, err := p.Signing.Hashes(p.Identity)
-		if err != nil {
-			return nil, nil, err
+		if _, err := p.Signing.Hashes(p.Identity); err != nil {
+			return nil, nil, err // before anything is sent
 		}
-		count = newCounted(entity, used...)
+		signing, told := p.Signing, p.Signing.Digested
+		signing.Digested = func(h crypto.Hash, digest []byte) {
+			signed = append(signed, MIC{h, digest})
+			if told != nil {
+				told(h, bytes.Clone(digest))
+			}
+		}
 		// The signature is in base64: OpenSSL reads no other.
-		entity = s.add(count, func(dst io.Writer, src io.Reader) error {
-			return smime.SignOptions{CMS: p.Signing, OldMicalg: p.OldMicalg}.Sign(dst, src, p.Identity)
+		entity = s.add(entity, func(dst io.Writer, src io.Reader) error {
+			return smime.SignOptions{CMS: signing, OldMicalg: p.OldMicalg}.Sign(dst, src, p.Identity)
 		})
 		if p.Compression == SignThenCompress {
 			entity = s.add(entity, compress)
@@ -333,7 +339,10 @@ func (p Partner) assemble(s *stage, m Message) (io.Reader, func() []MIC, error) 
 			return smime.SealOptions{CMS: p.Sealing, Encoding: smime.Binary}.Seal(dst, src, recipient)
 		})
 	}
-	return entity, count.mics, nil
+	if count != nil {
+		return entity, count.mics, nil
+	}
+	return entity, func() []MIC { return signed }, nil
 }
 
 func (p Partner) recipient() (*x509.Certificate, error) {

@@ -64,6 +64,9 @@ type SignOptions struct {
 	TimeStampPolicy string
 	// Context is handed to TimeStamp. If nil, context.Background.
 	Context context.Context
+	// Digested is told the digests of the content, in the order of Hashes, before it is signed: AS2
+	// compares them with the MIC of a receipt. If nil, nobody is.
+	Digested func(hash crypto.Hash, digest []byte)
 	// Clock tells the signing time that is stated in the signature. If nil, time.Now.
 	Clock func() time.Time
 }
@@ -156,6 +159,7 @@ type signature struct {
 	attributes   [][]byte
 	time         time.Time
 	stamp        func(h *hashSpec, signature []byte) ([]byte, error) // nil for none
+	digested     func(crypto.Hash, []byte)                           // nil for none
 }
 
 func (o SignOptions) signature(identities []trustkeep.Identity) (*signature, error) {
@@ -166,7 +170,7 @@ func (o SignOptions) signature(identities []trustkeep.Identity) (*signature, err
 	if o.Include > NoCertificates {
 		return nil, invalid(fmt.Sprintf("inclusion %d", uint8(o.Include)))
 	}
-	s := new(signature)
+	s := &signature{digested: o.Digested}
 	if s.attributes, err = encodeAttributes(o.Attributes); err != nil {
 		return nil, err
 	}
@@ -242,6 +246,11 @@ func (s *signature) frames(after []byte) []berio.Frame {
 // SignerInfos.
 func (s *signature) after() ([]byte, error) {
 	var infos [][]byte
+	if s.digested != nil {
+		for _, h := range s.digests.specs {
+			s.digested(h.hash, s.digests.sum(h))
+		}
+	}
 	for _, sg := range s.signers {
 		info, err := sg.info(s.digests.sum(sg.hash), s.time, s.attributes, s.stamp)
 		if err != nil {

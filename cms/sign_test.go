@@ -464,3 +464,28 @@ func TestDetachedReader(t *testing.T) {
 }
 
 func second[T any](_ T, err error) error { return err }
+
+// What Digested is told is what Verify finds to have been signed.
+func TestDigested(t *testing.T) {
+	p := newPeople(t)
+	for _, h := range []crypto.Hash{crypto.SHA256, crypto.SHA512} {
+		var told []byte
+		o := cms.SignOptions{Hash: h, Digested: func(hash crypto.Hash, digest []byte) {
+			if hash != h || told != nil {
+				t.Errorf("told %v once more", hash)
+			}
+			told = digest
+		}}
+		signature, err := o.SignDetached(strings.NewReader("content"), p.p256)
+		if err != nil {
+			t.Fatal(err)
+		}
+		v, err := cms.VerifyDetached(signature, strings.NewReader("content"), p.trust)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if v.Signers[0].Hash != h || !bytes.Equal(v.Signers[0].Digest, told) {
+			t.Errorf("told %x, signed %x", told, v.Signers[0].Digest)
+		}
+	}
+}
