@@ -334,7 +334,7 @@ func TestInteropSSHDHostKeys(t *testing.T) {
 		args []string
 		code trustkeep.Code
 	}{
-		{args: []string{"-n", "sftp.example.com"}}, {args: []string{"-n", "*.example.com"}},
+		{args: []string{"-n", "sftp.example.com"}}, {[]string{"-n", "*.example.com"}, sshctx.CodeCertificateName},
 		{[]string{"-n", "other.example.com"}, sshctx.CodeCertificateName}, {nil, sshctx.CodeCertificateName},
 		{[]string{"-n", "sftp.example.com", "-V", "20200101:20200102"}, sshctx.CodeCertificateTime},
 	} {

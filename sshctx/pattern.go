@@ -25,7 +25,8 @@ type host struct {
 // defaultPort is that of SSH (RFC 4253 section 4.1).
 const defaultPort = 22
 
-// maxHost bounds the name of a host, as DNS and the patterns of OpenSSH do.
+// maxHost bounds the name of a host, as DNS does, and patterns: OpenSSH ignores a line with a longer
+// one.
 const maxHost = 1023
 
 // parseHost reads "name", "name:port", "[name]:port" or an IP address. Case and a trailing dot
@@ -89,7 +90,7 @@ func parsePatterns(field string) (patterns, error) {
 	var p patterns
 	for part := range strings.SplitSeq(field, ",") {
 		text, negate := strings.CutPrefix(part, "!")
-		if text == "" || strings.HasPrefix(text, "|") {
+		if text == "" || strings.HasPrefix(text, "|") || len(text) >= maxHost {
 			return patterns{}, fmt.Errorf("host pattern %q: %w", trustkeep.Printable(part), trustkeep.ErrCorrupt)
 		}
 		p.list = append(p.list, pattern{strings.ToLower(text), negate})

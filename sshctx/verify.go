@@ -44,9 +44,9 @@ type HostVerdict struct {
 //   - A key that a line revokes (@revoked) is refused, for all hosts, and so is a certificate by it.
 //   - A key is accepted that a line names for this host and port, or that is pinned.
 //   - A host certificate is accepted if a line makes its signer an authority for this host
-//     (@cert-authority), if it names the host without port as one of its principals, where "*"
-//     and "?" count as OpenSSH has them, and if it is valid at that time. Else its own key
-//     counts, as if it came without a certificate.
+//     (@cert-authority), if it names the host without port as one of its principals (a wildcard
+//     names none, as in ssh(1)), and if it is valid at that time. Else its own key counts, as if
+//     it came without a certificate.
 //   - DSA keys, RSA keys that are too small or have more than 16,384 bits, and certificates
 //     that are signed with SHA-1 or that name no host are refused.
 //
@@ -128,7 +128,7 @@ func (q question) byAuthority(cert *ssh.Certificate) (*HostVerdict, error) {
 	}
 	renew := "the host needs a new certificate by its authority"
 	now := q.o.Time.Unix()
-	principal := slices.IndexFunc(cert.ValidPrincipals, func(p string) bool { return wildcard(strings.ToLower(p), q.at.name) })
+	principal := slices.IndexFunc(cert.ValidPrincipals, func(p string) bool { return strings.ToLower(p) == q.at.name })
 	switch {
 	case cert.CertType != ssh.HostCert:
 		return fail(CodeBadCertificate, trustkeep.ErrKeyMismatch, "the host shows a certificate that is for users", renew)

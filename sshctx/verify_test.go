@@ -125,7 +125,7 @@ func TestVerify(t *testing.T) {
 		"the zero pin":                      {pins: []Pin{{}}, key: pub, code: CodePinMismatch, err: trustkeep.ErrKeyMismatch},
 		"certified":                         {lines: []string{authorityLine}, key: certified(nil, name), where: "line 1"},
 		"certified among others":            {lines: []string{authorityLine}, key: certified(nil, "b", name), where: "line 1"},
-		"certified by wildcard":             {lines: []string{authorityLine}, key: certified(nil, "*.example.com"), where: "line 1"},
+		"certified by wildcard":             {lines: []string{authorityLine}, key: certified(nil, "*.example.com"), code: CodeCertificateName, err: trustkeep.ErrKeyMismatch, where: "line 1"},
 		"certified for ever":                {lines: []string{authorityLine}, key: certified(func(c *ssh.Certificate) { c.ValidBefore = ssh.CertTimeInfinity }, name), where: "line 1"},
 		"certified for another host":        {lines: []string{authorityLine}, key: certified(nil, "b.example.com"), code: CodeCertificateName, err: trustkeep.ErrKeyMismatch, where: "line 1"},
 		"certified for no host":             {lines: []string{authorityLine}, key: certified(nil), code: CodeCertificateName, err: trustkeep.ErrKeyMismatch, where: "line 1"},
