@@ -16,11 +16,11 @@ type Limits struct {
 	MaxEntries int
 	// MaxIterations bounds the computing time of one operation. It counts iterations of
 	// PBKDF2-HMAC-SHA-256 with an output of 32 bytes, each some 0.2 µs, and takes other work at
-	// its own cost: HMAC-SHA-512 as 5, the derivation of RFC 7292 for a key of 3DES as 1, an
-	// iteration of JCEKS as 2, a round of OpenSSH's as 30,000, scrypt as 4Nrp, the check of an
-	// RSA key of n bits as 50(n/1024)³. Default 5,000,000, about a second: a hundred keys as
-	// JDK 8 wrote them (50,000 iterations each), twelve of JCEKS. To unlock a thousand keys at
-	// once, raise it to 50,000 for each.
+	// its own cost: HMAC-SHA-512 as 3, HMAC-SHA3 as 5, the derivation of RFC 7292 for a key of
+	// 3DES as 1, an iteration of JCEKS as 2, a round of OpenSSH's as 30,000, scrypt as 4Nrp, the
+	// check of an RSA key of n bits as 50(n/1024)³. Default 5,000,000, about a second: a hundred
+	// keys as JDK 8 wrote them (50,000 iterations each), twelve of JCEKS. To unlock a thousand
+	// keys at once, raise it to 50,000 for each.
 	MaxIterations int
 	// MaxKDFMemory is the memory in bytes for a memory-hard key derivation (scrypt, Argon2).
 	// One operation makes no two of them at a time. Default 64 MiB: the second setting of RFC

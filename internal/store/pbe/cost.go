@@ -18,11 +18,13 @@ func chargePBKDF2(iterations int64, id crypto.Hash, key int, spend limits.Spende
 // weight is what an HMAC costs, in those of SHA-256.
 func weight(id crypto.Hash) int {
 	switch id {
-	case crypto.SHA512_224, crypto.SHA512_256, crypto.SHA3_224, crypto.SHA3_256:
+	case crypto.SHA3_224, crypto.SHA3_256, crypto.SHA3_384, crypto.SHA3_512:
 		return 5
+	case crypto.SHA384, crypto.SHA512, crypto.SHA512_224, crypto.SHA512_256:
+		return 3 // which many processors have no instructions for
 	}
 	if id.Size() > 32 {
-		return 5 // the 64-bit hashes, which processors have no instructions for
+		return 5
 	}
 	return 1
 }
@@ -30,7 +32,7 @@ func weight(id crypto.Hash) int {
 // chargePKCS12 asks for the cost of the derivation of RFC 7292 appendix B, which
 // hashes once where HMAC compresses twice, and without the detour of HMAC.
 func chargePKCS12(iterations int64, id crypto.Hash, blocks int, spend limits.Spender) error {
-	return spend.Derive(iterations, (blocks+2)/3*weight(id))
+	return spend.Derive(iterations, (blocks+2)/3*((weight(id)+1)/2))
 }
 
 // chargeScrypt asks for the 128 N r bytes that scrypt fills and the 4 N r p
