@@ -30,19 +30,20 @@ func (r *reader) readBags(contents ber.Element, out *bags) error {
 	if err != nil {
 		return err
 	}
-	// Bags are counted before they become entries, which are much larger.
+	// Bags are counted before they become entries, which are much larger, and no further
+	// than the limit.
 	var starts []ber.Input // at every bagsPerTask-th bag
-	n := 0
-	for ; !in.Empty(); n++ {
-		if n%bagsPerTask == 0 {
-			starts = append(starts, in)
+	for !in.Empty() {
+		starts = append(starts, in)
+		n := 0
+		for ; n < bagsPerTask && !in.Empty(); n++ {
+			if _, err := in.Read(ber.Sequence); err != nil {
+				return err
+			}
 		}
-		if _, err := in.Read(ber.Sequence); err != nil {
+		if err := r.opts.Budget.Entries(n); err != nil {
 			return err
 		}
-	}
-	if err := r.opts.Budget.Entries(n); err != nil {
-		return err
 	}
 	parts := make([]bags, len(starts))
 	errs := make([]error, len(starts))
