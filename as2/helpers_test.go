@@ -2,9 +2,11 @@ package as2_test
 
 import (
 	"bufio"
+	"bytes"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"strings"
 	"testing"
 )
@@ -17,6 +19,16 @@ func newServer(t testing.TB, h http.Handler) string {
 		s.Close()
 	})
 	return s.URL
+}
+
+// noGoroutineLeft fails if a goroutine of Partner.Send outlives it.
+func noGoroutineLeft(t testing.TB) {
+	t.Helper()
+	stacks := make([]byte, 1<<20)
+	stacks = stacks[:runtime.Stack(stacks, true)]
+	if bytes.Contains(stacks, []byte("as2.(*stage)")) {
+		t.Errorf("a goroutine is left:\n%s", stacks)
+	}
 }
 
 // readLine returns what follows a text in the first line that begins with it.

@@ -222,6 +222,7 @@ func TestHostileServer(t *testing.T) {
 				if err == nil || r == nil || r.MessageID == "" {
 					t.Fatal(r, err)
 				}
+				noGoroutineLeft(t)
 				if c.status != 0 && size == 10 && (!errors.As(err, &status) || status.Status != c.status || strings.Contains(err.Error(), "\x1b")) {
 					t.Error(err)
 				}
@@ -282,6 +283,7 @@ func TestFailingBody(t *testing.T) {
 			t.Error(err)
 		}
 	}
+	noGoroutineLeft(t)
 	if len(p.delivered) > 0 {
 		t.Error("delivered")
 	}
