@@ -12,8 +12,27 @@ import (
 
 const benchSize = 64 << 20
 
-// BenchmarkSend is the sender alone, against a server that reads and refuses. Compare it with
+// BenchmarkMessage makes the message and throws it away where it would be sent. Compare it with
 // BenchmarkCMS.
+func BenchmarkMessage(b *testing.B) {
+	p := newPair(b)
+	o := p.partner
+	o.Receipt, o.Trust = as2.NoReceipt, nil
+	o.Transport = roundTripper(func(r *http.Request) (*http.Response, error) {
+		_, err := io.Copy(io.Discard, r.Body)
+		return &http.Response{StatusCode: http.StatusOK, Body: http.NoBody}, err
+	})
+	b.SetBytes(benchSize)
+	for b.Loop() {
+		m := message("")
+		m.Body = io.LimitReader(lines{}, benchSize)
+		if _, err := o.Send(b.Context(), m); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkSend sends it by HTTP to a server in the same process that reads it.
 func BenchmarkSend(b *testing.B) {
 	p := newPair(b)
 	url := newServer(b, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
