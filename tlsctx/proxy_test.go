@@ -261,6 +261,25 @@ func TestProxyContext(t *testing.T) {
 	}
 }
 
+// TestProxyLeadsNowhere: a server behind a proxy that says nothing costs no more than
+// TLSHandshakeTimeout.
+func TestProxyLeadsNowhere(t *testing.T) {
+	pki := testpki.New(t, testpki.Options{})
+	address := testnet.Serve(t, func(conn net.Conn) {
+		http.ReadRequest(bufio.NewReader(conn))
+		io.WriteString(conn, "HTTP/1.1 200 OK\r\n\r\n")
+		io.Copy(io.Discard, conn)
+	})
+	transport, err := tlsctx.Builder{Trusted: store(pki.Root)}.Transport(&http.Transport{
+		Proxy: http.ProxyURL(&url.URL{Scheme: "http", Host: address}), TLSHandshakeTimeout: 20 * time.Millisecond,
+	})
+	must(t, err)
+	_, err = transport.RoundTrip(httptest.NewRequest(http.MethodGet, "https://server.example/", nil))
+	if e := explained(t, err); e.Code != tlsctx.CodeTimeout || e.ServerName != "server.example" {
+		t.Errorf("%s: %v", e.Code, e)
+	}
+}
+
 // TestTransportPlainThroughProxy: http URLs go through the proxy as ever.
 func TestTransportPlainThroughProxy(t *testing.T) {
 	pki := testpki.New(t, testpki.Options{})

@@ -245,3 +245,24 @@ func TestExplanationsNameTheBuilder(t *testing.T) {
 		}
 	}
 }
+
+// TestDialerForHTTPTransport: with the Dialer as its DialTLSContext, an http.Transport speaks HTTP/2
+// and knows the state of TLS, for both of which it asserts a *tls.Conn.
+func TestDialerForHTTPTransport(t *testing.T) {
+	pki := testpki.New(t, testpki.Options{})
+	for _, http2 := range []bool{false, true} {
+		s := newSite(t, pki, http2, nil)
+		for _, track := range []bool{false, true} {
+			d := mustDialer(t, tlsctx.Builder{Trusted: store(pki.Root), Clock: pki.Now, NextProtos: []string{"h2", "http/1.1"}})
+			d.Track = track
+			transport := &http.Transport{DialTLSContext: d.DialContext, ForceAttemptHTTP2: true}
+			r, err := transport.RoundTrip(httptest.NewRequest(http.MethodGet, s.URL, nil))
+			must(t, err)
+			r.Body.Close()
+			if (r.ProtoMajor == 2) != http2 || r.TLS == nil || len(r.TLS.PeerCertificates) == 0 {
+				t.Errorf("%s, %v", r.Proto, r.TLS)
+			}
+			transport.CloseIdleConnections()
+		}
+	}
+}
