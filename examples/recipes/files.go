@@ -131,10 +131,10 @@ func proveSFTP(ctx context.Context) error {
 		return err
 	}
 	if n := d.Recheck(); n != 1 {
-		return fmt.Errorf("A is revoked, and Recheck has ended %d connections", n)
+		return fmt.Errorf("the key of A is revoked, and Recheck has ended %d connections", n)
 	}
 	if _, err := c.ReadDir("/"); err == nil {
-		return errors.New("A is revoked, and the connection goes on")
+		return errors.New("the key of A is revoked, and the connection goes on")
 	}
 	return nil
 }

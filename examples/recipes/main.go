@@ -126,10 +126,10 @@ func (r recipe) check(ctx context.Context) (ended bool, err error) {
 		}
 		open.forget()
 	} else if n := open.recheck(); n == 0 {
-		return false, errors.New("A is no longer trusted, and Recheck has ended nothing")
+		return false, errors.New("the trust in A has gone, and Recheck has ended nothing")
 	}
 	if open.use() == nil {
-		return false, errors.New("A is no longer trusted, and the connection goes on")
+		return false, errors.New("the trust in A has gone, and the connection goes on")
 	}
 	return open.recheck != nil, nil
 }

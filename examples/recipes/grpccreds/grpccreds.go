@@ -52,7 +52,7 @@ func (c *creds) ServerHandshake(net.Conn) (net.Conn, credentials.AuthInfo, error
 }
 
 func (c *creds) Info() credentials.ProtocolInfo {
-	return credentials.ProtocolInfo{SecurityProtocol: "tls", SecurityVersion: "1.2"}
+	return credentials.ProtocolInfo{SecurityProtocol: "tls"}
 }
 
 func (c *creds) Clone() credentials.TransportCredentials { return &creds{c.d, c.name} }
