@@ -63,7 +63,7 @@ const maxRecord = 16 << 20
 // of the file system, or wraps trustkeep.ErrInvalid for a negative JournalOptions.Keep.
 func OpenJournal(dir string, o JournalOptions) (*FileJournal, error) {
 	if o.Keep < 0 {
-		return nil, wrap("journal", fmt.Errorf("Keep %v: %w", o.Keep, trustkeep.ErrInvalid))
+		return nil, wrap("journal", fmt.Errorf("option Keep %v: %w", o.Keep, trustkeep.ErrInvalid))
 	}
 	dir, err := filepath.Abs(dir)
 	if err != nil {

@@ -192,7 +192,7 @@ func (h Handler) begin(ctx context.Context, r *http.Request) (q request, refused
 		return q, &refusal{http.StatusBadRequest, text, err}
 	}
 	if h.Partners == nil || h.Journal == nil || h.Deliver == nil {
-		return q, &refusal{http.StatusInternalServerError, "not configured", fmt.Errorf("Partners, Journal or Deliver: %w", trustkeep.ErrInvalid)}
+		return q, &refusal{http.StatusInternalServerError, "not configured", fmt.Errorf("no Partners, Journal or Deliver: %w", trustkeep.ErrInvalid)}
 	}
 	if r.Method != http.MethodPost {
 		return q, &refusal{http.StatusMethodNotAllowed, "messages are sent by POST", trustkeep.ErrUnsupported}
@@ -228,7 +228,7 @@ func (h Handler) begin(ctx context.Context, r *http.Request) (q request, refused
 	case err != nil:
 		return q, &refusal{http.StatusServiceUnavailable, "temporary failure", err}
 	case !q.inbound.AllowUnsigned && q.inbound.Trust == nil, !q.inbound.AllowUnsealed && len(q.inbound.Identities) == 0:
-		return q, &refusal{http.StatusInternalServerError, "not configured", fmt.Errorf("Trust or Identities of %s: %w", from, trustkeep.ErrInvalid)}
+		return q, &refusal{http.StatusInternalServerError, "not configured", fmt.Errorf("no Trust or Identities of %s: %w", from, trustkeep.ErrInvalid)}
 	}
 	if q.inbound.Authorize != nil {
 		if err := q.inbound.Authorize(r); err != nil {
@@ -570,7 +570,7 @@ func (h Handler) sendReceipt(ctx context.Context, in Inbound, key Key, url strin
 // returns the errors of all that could not be completed; they remain for the next call.
 func (h Handler) Recover(ctx context.Context) error {
 	if h.Partners == nil || h.Journal == nil || h.Deliver == nil {
-		return wrap("recover", fmt.Errorf("Partners, Journal or Deliver: %w", trustkeep.ErrInvalid))
+		return wrap("recover", fmt.Errorf("no Partners, Journal or Deliver: %w", trustkeep.ErrInvalid))
 	}
 	keys, err := h.Journal.Pending(ctx)
 	errs := []error{err}

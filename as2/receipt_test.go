@@ -200,7 +200,7 @@ func TestHostileServer(t *testing.T) {
 			io.Copy(io.Discard, r.Body)
 			http.Redirect(w, r, elsewhere.URL, http.StatusTemporaryRedirect)
 		}, 307},
-		"refusal":      {func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "no\x1b[31m", 403) }, 403},
+		"refusal":      {func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "no\x1b[31m", http.StatusForbidden) }, 403},
 		"empty answer": {func(_ http.ResponseWriter, r *http.Request) { io.Copy(io.Discard, r.Body) }, 0},
 		"early answer": {func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "ok") }, 0},
 		"no answer":    {func(http.ResponseWriter, *http.Request) { <-stop }, 0},

@@ -194,7 +194,7 @@ func TestStapleEndsInTime(t *testing.T) {
 func TestStapleIsRefreshed(t *testing.T) {
 	w := newWorld(t)
 	synctest.Test(t, func(t *testing.T) {
-		offset := w.now.Sub(time.Now())
+		offset := time.Until(w.now)
 		clock := func() time.Time { return time.Now().Add(offset) }
 		var id changing
 		id.set(w.leaf)

@@ -119,7 +119,7 @@ func TestEveryOrder(t *testing.T) {
 		orders = append(orders, []step{a})
 	}
 	r := rand.New(rand.NewPCG(1, 2))
-	for range testtool.Rounds(12, 100) {
+	for range testtool.Rounds(12, 40) {
 		var order []step
 		for range 2 + r.IntN(3) {
 			order = append(order, steps[r.IntN(len(steps))])
@@ -372,6 +372,9 @@ func TestDamagedMessages(t *testing.T) {
 	for name, message := range map[string]string{"clear": clear, "opaque": opaque.String(), "sealed": sealed.String(), "compressed": compressed.String()} {
 		o := p.options()
 		stride := testtool.Rounds(11, 1)
+		if testcpu.Raced {
+			stride = 7
+		}
 		whole := len(strings.TrimRight(message, "\r\n"))
 		for n := rand.IntN(stride); n < len(message); n += stride {
 			if got, err := read(o, message[:n]); n < whole && (err == nil || !typed(err)) || err == nil && got != hello {
@@ -508,7 +511,7 @@ func TestHostileEntities(t *testing.T) {
 		if _, err := read(p.options(), message); err == nil || !typed(err) {
 			t.Errorf("%s: %v", name, err)
 		}
-		if took := testcpu.Since(start); took > 2*time.Second {
+		if took := testcpu.Since(start); took > 2*time.Second && !testcpu.Raced {
 			t.Errorf("%s takes %v", name, took)
 		} else {
 			t.Logf("%s: %v", name, took)
