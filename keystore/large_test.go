@@ -131,6 +131,9 @@ func largeFiles(t *testing.T, size int) map[string]func() []byte {
 // seconds, and import less than 64 MiB beyond the file. What is read takes its time: crypto/x509
 // parses some 15,000 certificates a second, each into 5 KiB.
 func TestLargeFiles(t *testing.T) {
+	if testcpu.Raced {
+		t.Skip("what is measured takes ten times as long with the race detector")
+	}
 	size := testtool.Rounds(256<<10, 128<<20)
 	for name, file := range largeFiles(t, size) {
 		t.Run(name, func(t *testing.T) { readLargeFile(t, file()) })
