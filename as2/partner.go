@@ -3,15 +3,11 @@ package as2
 import (
 	"bytes"
 	"context"
-	"crypto"
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"hash"
 	"io"
-	"mime"
 	"net/http"
-	"net/textproto"
 	"net/url"
 	"strings"
 	"sync"
@@ -19,8 +15,6 @@ import (
 
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/cms"
-	"github.com/trustkeep/trustkeep/internal/fips"
-	"github.com/trustkeep/trustkeep/smime"
 	"github.com/trustkeep/trustkeep/truststore"
 )
 
@@ -232,156 +226,11 @@ func (p Partner) Send(ctx context.Context, m Message) (*Receipt, error) {
 	return r, err
 }
 
-// stage runs steps in goroutines of their own, each of which ends with the stage.
-type stage struct {
-	wg      sync.WaitGroup
-	readers []*io.PipeReader
-}
-
-func (s *stage) add(src io.Reader, step func(dst io.Writer, src io.Reader) error) io.Reader {
-	r, w := io.Pipe()
-	s.readers = append(s.readers, r)
-	s.wg.Go(func() { w.CloseWithError(step(w, src)) })
-	return r
-}
-
-func (s *stage) close() {
-	for _, r := range s.readers {
-		r.CloseWithError(errEnded)
-	}
-}
-
-var errEnded = errors.New("as2: the message was not read to its end")
-
-// counted computes digests of what passes.
-type counted struct {
-	io.Reader
-	hashes []crypto.Hash
-	sums   []hash.Hash
-}
-
-func newCounted(r io.Reader, hs ...crypto.Hash) *counted {
-	c := &counted{hashes: hs}
-	var ws []io.Writer
-	for _, h := range hs {
-		sum := h.New()
-		c.sums = append(c.sums, sum)
-		ws = append(ws, sum)
-	}
-	c.Reader = io.TeeReader(r, io.MultiWriter(ws...))
-	return c
-}
-
-func (c *counted) mics() []MIC {
-	var out []MIC
-	for i, h := range c.hashes {
-		out = append(out, MIC{h, c.sums[i].Sum(nil)})
-	}
-	return out
-}
-
-// assemble signs, compresses and seals the message as it is read.
-func (p Partner) assemble(s *stage, m Message) (io.Reader, func() []MIC, error) {
-	header, body, err := m.entity(p.Base64)
-	if err != nil {
-		return nil, nil, err
-	}
-	var recipient *x509.Certificate
-	if p.Recipient != nil {
-		if recipient, err = p.recipient(); err != nil {
-			return nil, nil, err
-		}
-	}
-	var count *counted
-	var signed []MIC // known once the message was read to its end
-	// Without a signature, receivers choose: what was asked for, or SHA-1 (RFC 4130 section 7.4.3).
-	unsigned := []crypto.Hash{crypto.SHA256}
-	if !fips.Enforced() {
-		unsigned = append(unsigned, crypto.SHA1)
-	}
-	if p.Unsigned && p.Unsealed && p.Compression == Uncompressed {
-		// Its header is that of HTTP and does not count.
-		count = newCounted(body, unsigned...)
-		return io.MultiReader(strings.NewReader(header), count), count.mics, nil
-	}
-	entity := io.MultiReader(strings.NewReader(header), body)
-	compress := func(dst io.Writer, src io.Reader) error {
-		return smime.CompressOptions{Encoding: smime.Binary}.Compress(dst, src)
-	}
-	if p.Unsigned {
-		count = newCounted(entity, unsigned...)
-		entity = count
-	}
-	if p.Compression == CompressThenSign || p.Unsigned && p.Compression != Uncompressed {
-		entity = s.add(entity, compress)
-	}
-	if !p.Unsigned {
-		if _, err := p.Signing.Hashes(p.Identity); err != nil {
-			return nil, nil, err // before anything is sent
-		}
-		signing, told := p.Signing, p.Signing.Digested
-		signing.Digested = func(h crypto.Hash, digest []byte) {
-			signed = append(signed, MIC{h, digest})
-			if told != nil {
-				told(h, bytes.Clone(digest))
-			}
-		}
-		// The signature is in base64: OpenSSL reads no other.
-		entity = s.add(entity, func(dst io.Writer, src io.Reader) error {
-			return smime.SignOptions{CMS: signing, OldMicalg: p.OldMicalg}.Sign(dst, src, p.Identity)
-		})
-		if p.Compression == SignThenCompress {
-			entity = s.add(entity, compress)
-		}
-	}
-	if recipient != nil {
-		entity = s.add(entity, func(dst io.Writer, src io.Reader) error {
-			return smime.SealOptions{CMS: p.Sealing, Encoding: smime.Binary}.Seal(dst, src, recipient)
-		})
-	}
-	if count != nil {
-		return entity, count.mics, nil
-	}
-	return entity, func() []MIC { return signed }, nil
-}
-
-func (p Partner) recipient() (*x509.Certificate, error) {
-	c, err := p.Recipient()
-	switch now := p.now(); {
-	case err != nil:
-		return nil, err
-	case c == nil:
-		return nil, fmt.Errorf("no certificate of the recipient: %w", trustkeep.ErrInvalid)
-	case now.After(c.NotAfter), now.Before(c.NotBefore):
-		return nil, fmt.Errorf("certificate of the recipient, %s, is valid from %s to %s: %w", trustkeep.PrintableName(c.RawSubject),
-			c.NotBefore.UTC().Format(time.DateTime), c.NotAfter.UTC().Format(time.DateTime), trustkeep.ErrExpired)
-	}
-	return c, nil
-}
-
 func (p Partner) now() time.Time {
 	if p.Clock != nil {
 		return p.Clock()
 	}
 	return time.Now()
-}
-
-// ending calls a function when a stream has ended, before anybody learns that it has.
-type ending struct {
-	io.Reader
-	done func() error
-}
-
-func (e *ending) Read(b []byte) (int, error) {
-	n, err := e.Reader.Read(b)
-	if err == io.EOF && e.done != nil {
-		done := e.done
-		e.done = nil
-		if failed := done(); failed != nil {
-			return n, failed
-		}
-	}
-	return n, err
 }
 
 // post sends the message and fills in what was sent.
@@ -477,64 +326,4 @@ func (g *guarded) stop() {
 func roundTrip(t http.RoundTripper, req *http.Request) (*http.Response, error) {
 	c := http.Client{Transport: t, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	return c.Do(req)
-}
-
-const (
-	version  = "1.2"
-	features = "multiple-attachments"
-)
-
-// setCommon sets the header fields of messages and receipts.
-func setCommon(h http.Header, from, to, id string, now time.Time) {
-	h.Set("AS2-Version", version)
-	h.Set("EDIINT-Features", features)
-	h.Set("AS2-From", quoteName(from))
-	h.Set("AS2-To", quoteName(to))
-	h.Set("Message-ID", id)
-	h.Set("MIME-Version", "1.0")
-	h.Set("User-Agent", reportingUA)
-	h.Set("Date", now.UTC().Format(http.TimeFormat))
-}
-
-// setEntity sets the fields of an entity whose body is that of HTTP.
-func setEntity(h http.Header, entity textproto.MIMEHeader) {
-	h.Set("Content-Type", entity.Get("Content-Type"))
-	if d := entity.Get("Content-Disposition"); d != "" {
-		h.Set("Content-Disposition", d)
-	}
-	// HTTP is binary; what says so confuses some.
-	if e := entity.Get("Content-Transfer-Encoding"); e != "" && e != "binary" {
-		h.Set("Content-Transfer-Encoding", e)
-	}
-}
-
-func (p Partner) setHeader(h http.Header, m Message, entity textproto.MIMEHeader) {
-	setCommon(h, p.From, p.To, m.ID, p.now())
-	setEntity(h, entity)
-	subject := m.Subject
-	if subject == "" {
-		subject = "AS2 message"
-	}
-	h.Set("Subject", mime.QEncoding.Encode("utf-8", subject))
-	if p.Receipt == NoReceipt {
-		return
-	}
-	h.Set("Disposition-Notification-To", quoteName(p.From))
-	if p.Receipt == SignedReceipt {
-		h.Set("Disposition-Notification-Options", "signed-receipt-protocol=optional, pkcs7-signature; signed-receipt-micalg=optional, "+p.micName())
-	}
-	if p.ReceiptURL != "" {
-		h.Set("Receipt-Delivery-Option", p.ReceiptURL)
-	}
-}
-
-// micName is the digest that the receipt is asked for: that of the signature.
-func (p Partner) micName() string {
-	h := crypto.SHA256
-	if !p.Unsigned {
-		if used, err := p.Signing.Hashes(p.Identity); err == nil && len(used) > 0 {
-			h = used[0]
-		}
-	}
-	return hashName(h, p.OldMicalg)
 }
