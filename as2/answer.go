@@ -87,11 +87,17 @@ func (h Handler) answerFailure(ctx context.Context, w http.ResponseWriter, q req
 		h.answer(w, q.Key, receipt)
 		return
 	}
+	h.failed(ctx, q.Key, h.answerLater(ctx, w, q, receipt))
+}
+
+// answerLater ends the answer and sends a receipt to the URL. The goroutine of the server does
+// it, which waits for it when it shuts down.
+func (h Handler) answerLater(ctx context.Context, w http.ResponseWriter, q request, receipt []byte) error {
 	w.Header().Set("Connection", "close")
 	w.Header().Set("Content-Length", "0")
 	w.WriteHeader(http.StatusOK)
 	_ = http.NewResponseController(w).Flush()
-	h.failed(ctx, q.Key, h.sendReceipt(context.WithoutCancel(ctx), q.inbound, q.Key, q.receipt.URL, receipt))
+	return h.sendReceipt(context.WithoutCancel(ctx), q.inbound, q.Key, q.receipt.URL, receipt)
 }
 
 // answer writes a receipt as the answer.

@@ -156,12 +156,7 @@ func (h Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.answer(w, q.Key, receipt)
 		return
 	}
-	// The goroutine of the server sends it, which waits for it when it shuts down.
-	w.Header().Set("Connection", "close")
-	w.Header().Set("Content-Length", "0")
-	w.WriteHeader(http.StatusOK)
-	_ = http.NewResponseController(w).Flush()
-	if err := h.sendReceipt(context.WithoutCancel(ctx), q.inbound, q.Key, q.receipt.URL, receipt); err != nil {
+	if err := h.answerLater(ctx, w, q, receipt); err != nil {
 		h.failed(ctx, q.Key, err)
 		return
 	}

@@ -6,10 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"runtime"
-	"runtime/debug"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -197,39 +194,15 @@ func TestFlatMemory(t *testing.T) {
 		}
 		return err
 	}
-	defer debug.SetGCPercent(debug.SetGCPercent(10))
-	runtime.GC()
-	var before runtime.MemStats
-	runtime.ReadMemStats(&before)
-	var peak atomic.Uint64
-	stop, stopped := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(stopped)
-		ticker := time.NewTicker(5 * time.Millisecond)
-		defer ticker.Stop()
-		for {
-			select {
-			case <-stop:
-				return
-			case <-ticker.C:
-				var now runtime.MemStats
-				runtime.ReadMemStats(&now)
-				if now.HeapInuse > before.HeapInuse {
-					peak.Store(max(peak.Load(), now.HeapInuse-before.HeapInuse))
-				}
-			}
-		}
-	}()
 	m := message("")
 	m.Body = io.LimitReader(lines{}, size)
-	_, err := p.partner.Send(t.Context(), m)
-	close(stop)
-	<-stopped
+	var err error
+	peak := testtool.PeakHeap(func() { _, err = p.partner.Send(t.Context(), m) })
 	if err != nil {
 		t.Fatal(err, p.failures)
 	}
-	if peak.Load() > 12<<20 {
-		t.Errorf("%d KiB for both sides", peak.Load()>>10)
+	if peak > 12<<20 {
+		t.Errorf("%d KiB for both sides", peak>>10)
 	}
-	t.Logf("%d KiB for both sides", peak.Load()>>10)
+	t.Logf("%d KiB for both sides", peak>>10)
 }

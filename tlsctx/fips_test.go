@@ -13,11 +13,9 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
-	"os"
-	"os/exec"
 	"testing"
 
-	"github.com/trustkeep/trustkeep/internal/fips"
+	"github.com/trustkeep/trustkeep/internal/fips/fipstest"
 	"github.com/trustkeep/trustkeep/internal/testpki"
 	"github.com/trustkeep/trustkeep/internal/testtool"
 	"github.com/trustkeep/trustkeep/tlsctx"
@@ -29,12 +27,7 @@ import (
 // configuration of crypto/tls with the same pool accepts it: key by key, in each place of the
 // chain, for servers and for clients.
 func TestHandshakesUnderFIPSAreThoseOfCryptoTLS(t *testing.T) {
-	if !fips.Enabled() {
-		again := exec.Command(os.Args[0], "-test.run=^TestHandshakesUnderFIPSAreThoseOfCryptoTLS$", "-test.v")
-		again.Env = append(os.Environ(), "GODEBUG=fips140=on")
-		if out, err := again.CombinedOutput(); err != nil {
-			t.Fatalf("%v\n%s", err, out)
-		}
+	if !fipstest.On(t) {
 		return
 	}
 	pki := testpki.New(t, testpki.Options{})

@@ -11,13 +11,11 @@ import (
 	"crypto/x509"
 	"errors"
 	"net"
-	"os"
-	"os/exec"
 	"testing"
 	"time"
 
 	"github.com/trustkeep/trustkeep"
-	"github.com/trustkeep/trustkeep/internal/fips"
+	"github.com/trustkeep/trustkeep/internal/fips/fipstest"
 	"github.com/trustkeep/trustkeep/internal/testpki"
 	"github.com/trustkeep/trustkeep/truststore"
 )
@@ -25,12 +23,7 @@ import (
 // Under GODEBUG=fips140=on, each kind of key is accepted in each place of a chain if and
 // only if crypto/tls accepts it there.
 func TestFIPSKeysAreThoseOfCryptoTLS(t *testing.T) {
-	if !fips.Enabled() {
-		again := exec.Command(os.Args[0], "-test.run=^TestFIPSKeysAreThoseOfCryptoTLS$", "-test.v")
-		again.Env = append(os.Environ(), "GODEBUG=fips140=on")
-		if out, err := again.CombinedOutput(); err != nil {
-			t.Fatalf("%v\n%s", err, out)
-		}
+	if !fipstest.On(t) {
 		return
 	}
 	pki := testpki.New(t, testpki.Options{})

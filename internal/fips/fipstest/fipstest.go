@@ -24,13 +24,29 @@ func Only(t *testing.T, environment ...string) bool {
 	if fips.Enforced() {
 		return true
 	}
+	again(t, "only", environment)
+	return false
+}
+
+// On is Only for GODEBUG=fips140=on, and for a process that is in either mode.
+func On(t *testing.T, environment ...string) bool {
+	t.Helper()
+	if fips.Enabled() {
+		return true
+	}
+	again(t, "on", environment)
+	return false
+}
+
+// again runs the calling test in that mode.
+func again(t *testing.T, mode string, environment []string) {
+	t.Helper()
 	command := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v")
-	command.Env = append(append(os.Environ(), "GODEBUG=fips140=only"), environment...)
+	command.Env = append(append(os.Environ(), "GODEBUG=fips140="+mode), environment...)
 	out, err := command.CombinedOutput()
 	if err != nil || !strings.Contains(string(out), "--- PASS: "+t.Name()) {
-		t.Errorf("under GODEBUG=fips140=only: %v\n%s", err, out)
+		t.Errorf("under GODEBUG=fips140=%s: %v\n%s", mode, err, out)
 	}
-	return false
 }
 
 // Unapproved skips a test that needs an algorithm which is not approved.
