@@ -39,7 +39,7 @@ func (a *Atom) Implicit() tlsctx.Builder {
 //
 // The Builder follows changes of components. Ask again to follow those of the
 // connection's definition. The error wraps trustkeep.ErrNotFound for a connection that
-// does not exist and in an environment that was deleted, trustkeep.ErrUnsupported for one of
+// does not exist or count here and in an environment that was deleted, trustkeep.ErrUnsupported for one of
 // SSH, and is that of Identity if the connection's identity is unavailable.
 func (a *Atom) Connection(id string) (tlsctx.Builder, error) {
 	return scope{a, ""}.connection(id)
@@ -140,6 +140,9 @@ func (s scope) definition(v *inventory, id string) (Connection, error) {
 	c, ok := v.connections[id]
 	if !ok {
 		return c, missing(connectionKey(id))
+	}
+	if !c.countsIn(s.a.env) {
+		return c, c.elsewhere(s.a.env)
 	}
 	d := v.environments[s.a.env]
 	if d == nil {

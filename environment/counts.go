@@ -64,6 +64,3 @@ func (v *inventory) environmentsOf(component string) []string {
 	slices.Sort(out)
 	return out
 }
-
-// countsIn tells whether a connection counts in an environment.
-func (c Connection) countsIn(string) bool { return true }

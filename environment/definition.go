@@ -14,9 +14,13 @@ import (
 )
 
 // Connection describes one side of connections to a partner, in terms of components. It
-// is the same in every environment, except for what Environment.Override says.
+// is the same in every environment that it counts in, except for what Environment.Override says.
 type Connection struct {
 	ID string `json:"id"`
+	// Environments that the connection counts in, by ID: there alone, atoms have it, processes
+	// with it are deployed, and overrides change it. If nil, it counts in every environment. An
+	// empty list is an error.
+	Environments []string `json:"environments,omitzero"`
 	// Trusted are X.509 components whose certificates are all that the connection
 	// trusts, instead of what is deployed. If empty, it trusts what is deployed.
 	Trusted []string `json:"trusted,omitempty"`
@@ -30,6 +34,24 @@ type Connection struct {
 	// SSH makes it a connection of SSH instead of TLS: see Atom.SSH. Identity is then the key to
 	// log in with, and the other fields but ID must be zero.
 	SSH *SSH `json:"ssh,omitempty"`
+}
+
+// countsIn tells whether atoms of an environment have the connection.
+func (c Connection) countsIn(environment string) bool {
+	return c.Environments == nil || slices.Contains(c.Environments, environment)
+}
+
+// elsewhere is the error of a connection that does not count in an environment.
+func (c Connection) elsewhere(environment string) error {
+	return &trustkeep.Error{
+		Op: fmt.Sprintf("%s does not count in %s", named(connectionKey(c.ID)), named(environmentKey(environment))), Err: trustkeep.ErrNotFound,
+		Hint: "Connection.Environments lists where it counts",
+	}
+}
+
+// needs are the keys of what the connection refers to.
+func (c Connection) needs() []string {
+	return append(keysOf(c.components(), componentKey), keysOf(c.Environments, environmentKey)...)
 }
 
 // components are what the connection depends on.
@@ -114,11 +136,13 @@ func (d *processRecord) check(id string) error { return is(d.Process.ID, id) }
 // SetConnection stores a connection, new or changed. All atoms that use it outside of
 // deployed processes follow.
 //
-// Errors wrap trustkeep.ErrNotFound for a component that does not exist and
-// ErrUnsupported for one of the wrong kind: Trusted and Identity are X.509, and Identity
+// Errors wrap trustkeep.ErrNotFound for a component or environment that does not exist and
+// ErrUnsupported for a component of the wrong kind: Trusted and Identity are X.509, and Identity
 // is private. ErrInvalid is that of a relaxation or mode of client authentication
-// that tlsctx does not know, and of a connection of SSH with settings of TLS, without a user or
-// without trust; that of a line or pin is the error of package sshctx.
+// that tlsctx does not know, of an empty list of environments, and of a connection of SSH with
+// settings of TLS, without a user or without trust; that of a line or pin is the error of package
+// sshctx. ErrInUse is that of a connection that is overridden in an environment in which it would
+// no longer count.
 func (r *Registry) SetConnection(ctx context.Context, c Connection) error {
 	if err := checkID("set connection", c.ID); err != nil {
 		return err
@@ -126,11 +150,31 @@ func (r *Registry) SetConnection(ctx context.Context, c Connection) error {
 	if err := r.checkConnection(ctx, c); err != nil {
 		return failure("set connection", c.ID, err)
 	}
-	before, err := assign(ctx, r, connectionSlot(c.ID), &c, keysOf(c.components(), componentKey))
+	if err := r.checkOverridden(ctx, c); err != nil {
+		return failure("set connection", c.ID, err)
+	}
+	before, err := assign(ctx, r, connectionSlot(c.ID), &c, c.needs())
 	if err == nil {
 		r.tell(ctx, Event{Action: "connection set", Object: c.ID, Before: before.describe(), After: c.describe()})
 	}
 	return failure("set connection", c.ID, err)
+}
+
+// checkOverridden refuses a connection with overrides where it does not count.
+func (r *Registry) checkOverridden(ctx context.Context, c Connection) error {
+	if c.Environments == nil {
+		return nil
+	}
+	v, err := r.listOf(ctx, environmentPrefix)
+	if err != nil {
+		return err
+	}
+	for env, d := range sortedBy(v.environments) {
+		if _, ok := d.Overrides[c.ID]; ok && !c.countsIn(env) {
+			return &trustkeep.Error{Op: "overridden in " + env, Err: trustkeep.ErrInUse, Hint: "end the override first"}
+		}
+	}
+	return nil
 }
 
 func connectionSlot(id string) slot[*connectionRecord, Connection] {
@@ -141,8 +185,16 @@ func connectionSlot(id string) slot[*connectionRecord, Connection] {
 	}
 }
 
-// checkSettings refuses settings that tlsctx does not know.
+// checkSettings refuses settings that cannot be meant, or that tlsctx does not know.
 func (c Connection) checkSettings() error {
+	if c.Environments != nil && len(c.Environments) == 0 {
+		return &trustkeep.Error{Op: "Environments", Err: trustkeep.ErrInvalid, Hint: "the list is empty; leave it nil for every environment"}
+	}
+	for _, id := range c.Environments {
+		if err := checkID("environment of a connection", id); err != nil {
+			return err
+		}
+	}
 	for _, a := range c.Allow {
 		if !slices.Contains(truststore.Relaxations(), a) {
 			return fmt.Errorf("relaxation %q: %w", trustkeep.Printable(string(a)), trustkeep.ErrInvalid)
@@ -211,10 +263,15 @@ func (c *Connection) describe() string {
 	if c.Identity != "" {
 		identity = c.Identity
 	}
+	trusts := "trusts " + trusted
 	if c.SSH != nil {
-		return fmt.Sprintf("%s, presents %s", c.SSH.describe(), identity)
+		trusts = c.SSH.describe()
 	}
-	return fmt.Sprintf("trusts %s, presents %s", trusted, identity)
+	text := fmt.Sprintf("%s, presents %s", trusts, identity)
+	if c.Environments != nil {
+		text += fmt.Sprintf(", in %v", c.Environments)
+	}
+	return text
 }
 
 // Connection returns a connection as it is defined. The error wraps

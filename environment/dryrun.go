@@ -220,6 +220,11 @@ func (v *inventory) proposed(env string, p Proposal) (*inventory, error) {
 				return nil, err
 			}
 		}
+		for _, id := range c.Environments {
+			if v.environments[id] == nil {
+				return nil, missing(environmentKey(id))
+			}
+		}
 		next.connections[c.ID] = c
 	}
 	for _, id := range p.Processes {
@@ -269,6 +274,9 @@ func (v *inventory) judge(env, atom string, p seenPeer, now time.Time) *truststo
 		o.Purpose = truststore.Client
 	}
 	c, components := v.settings(env, p)
+	if p.Process == "" && p.Connection != "" && !c.countsIn(env) {
+		return refusal(c.elsewhere(env))
+	}
 	if c.SSH != nil {
 		return refusal(errors.New("the connection is one of SSH"))
 	}

@@ -76,8 +76,8 @@ func (r *Registry) Environments(ctx context.Context) ([]string, error) {
 }
 
 // DeleteEnvironment removes an environment and what is deployed to it. The error wraps
-// trustkeep.ErrInUse while atoms are attached to it or partners have members for it, and
-// trustkeep.ErrNotFound if it does not exist. After other errors, some processes may already
+// trustkeep.ErrInUse while atoms are attached to it, partners have members for it or connections
+// name it, and trustkeep.ErrNotFound if it does not exist. After other errors, some processes may already
 // be undeployed; call it again.
 func (r *Registry) DeleteEnvironment(ctx context.Context, id string) error {
 	if err := checkID("delete environment", id); err != nil {
@@ -92,6 +92,11 @@ func (r *Registry) DeleteEnvironment(ctx context.Context, id string) error {
 		for _, p := range sortedBy(v.partners) {
 			if slices.ContainsFunc(p.Members, func(m PartnerMember) bool { return m.Environment == id }) {
 				return fmt.Errorf("partner %s has members for it: %w", p.ID, trustkeep.ErrInUse)
+			}
+		}
+		for _, c := range sortedBy(v.connections) {
+			if slices.Contains(c.Environments, id) {
+				return fmt.Errorf("connection %s names it: %w", c.ID, trustkeep.ErrInUse)
 			}
 		}
 		return nil

@@ -145,6 +145,9 @@ func (v *inventory) places(env string, d *environmentRecord) iter.Seq2[string, E
 			}
 		}
 		for name, c := range sortedBy(v.connections) {
+			if !c.countsIn(env) {
+				continue
+			}
 			for _, id := range d.Overrides[name].apply(c).components() {
 				if !yield(id, Expiry{Environment: env, Location: "connection " + name}) {
 					return

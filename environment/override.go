@@ -89,7 +89,8 @@ func (o *Override) describe() string {
 // Override changes fields of a connection for this environment. It replaces the override
 // before: to change one field more, start from what Overrides returns. The zero Override
 // ends it. Deployed processes keep what they were deployed with. Errors are those of
-// SetConnection.
+// SetConnection; trustkeep.ErrNotFound is also that of a connection that does not count in the
+// environment.
 func (e *Environment) Override(ctx context.Context, connection string, o Override) error {
 	if err := checkID("override", connection); err != nil {
 		return err
@@ -101,6 +102,9 @@ func (e *Environment) Override(ctx context.Context, connection string, o Overrid
 		c, err := e.r.Connection(ctx, connection)
 		if err != nil {
 			return failure("override", connection, err)
+		}
+		if !c.countsIn(e.id) {
+			return failure("override", connection, c.elsewhere(e.id))
 		}
 		o = o.owned()
 		overridesSSH := o.apply(Connection{}).SSH != nil

@@ -52,7 +52,7 @@ type DeployedProcess struct {
 // once.
 //
 // The error wraps trustkeep.ErrNotFound for a process that does not exist, or something
-// that it depends on.
+// that it depends on, such as a connection that does not count in the environment.
 func (e *Environment) DeployProcess(ctx context.Context, process string) error {
 	if err := checkID("deploy process", process); err != nil {
 		return err
@@ -126,6 +126,9 @@ func freeze(environment, process string, read func(key string, into document) er
 		c := new(connectionRecord)
 		if err := read(connectionKey(id), c); err != nil {
 			return nil, err
+		}
+		if !c.Connection.countsIn(environment) {
+			return nil, c.Connection.elsewhere(environment)
 		}
 		d.Connections = append(d.Connections, env.Overrides[id].apply(c.Connection))
 	}

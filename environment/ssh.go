@@ -72,8 +72,8 @@ func (s *SSH) describe() string {
 // with that reason; ask again. Call Recheck of the Dialer in AtomOptions.OnChange to end connections
 // to hosts that are no longer trusted.
 //
-// The error wraps trustkeep.ErrNotFound for a connection that does not exist and in an environment
-// that was deleted, trustkeep.ErrUnsupported for one of TLS, and is that of Identity if the
+// The error wraps trustkeep.ErrNotFound for a connection that does not exist or count here and in an
+// environment that was deleted, trustkeep.ErrUnsupported for one of TLS, and is that of Identity if the
 // connection's identity is unavailable.
 func (a *Atom) SSH(id string) (sshctx.Builder, error) { return scope{a, ""}.ssh(id) }
 
