@@ -171,6 +171,19 @@ func (c *Component) String() string {
 // GoString returns String, for %#v.
 func (c *Component) GoString() string { return c.String() }
 
+// Equal reports whether two components are the same: ID, name, and the content of all
+// versions. Nil equals nil alone.
+func (c *Component) Equal(other *Component) bool {
+	if c == nil || other == nil || c == other {
+		return c == other
+	}
+	return c.id == other.id && c.name == other.name && slices.EqualFunc(c.versions, other.versions, (*version).equal)
+}
+
+func (v *version) equal(other *version) bool {
+	return v == other || v.number == other.number && v.replaced.Equal(other.replaced) && v.stored.Equal(other.stored)
+}
+
 // Rename gives the component another name and keeps its version. The error wraps ErrInvalid.
 func (c *Component) Rename(name string) (*Component, error) {
 	if err := checkName(name); err != nil {

@@ -13,18 +13,19 @@ import (
 // It is safe for concurrent use. Changes and saves run one at a time, so the functions passed
 // to a draft must not use the draft.
 type Draft struct {
-	mu      sync.Mutex
-	current *Component
-	changed bool
-	closed  bool
-	save    func(*Component) error
+	mu             sync.Mutex
+	saved, current *Component
+	closed         bool
+	save           func(*Component) error
 }
 
 // NewDraft opens a component. Save calls save to store it; if save is nil, Save of a changed
 // draft fails with ErrInvalid.
 func NewDraft(c *Component, save func(*Component) error) *Draft {
-	return &Draft{current: c, save: save}
+	return &Draft{saved: c, current: c, save: save}
 }
+
+func (d *Draft) changed() bool { return !d.current.Equal(d.saved) }
 
 // Component returns the component with all changes so far.
 func (d *Draft) Component() *Component {
@@ -35,7 +36,8 @@ func (d *Draft) Component() *Component {
 
 // Change replaces the component by the result of change, which calls methods such as Reimport,
 // Rename or ChangePassword. If change fails, the draft stays as it was. After Close, and if
-// change returns no component, the error wraps ErrInvalid.
+// change returns no component, the error wraps ErrInvalid. A change that changes nothing, or
+// takes another one back, leaves nothing to save; see Component.Equal.
 func (d *Draft) Change(change func(*Component) (*Component, error)) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -52,7 +54,7 @@ func (d *Draft) Change(change func(*Component) (*Component, error)) error {
 	if err != nil {
 		return err
 	}
-	d.current, d.changed = next, true
+	d.current = next
 	return nil
 }
 
@@ -60,14 +62,14 @@ func (d *Draft) Change(change func(*Component) (*Component, error)) error {
 func (d *Draft) Unsaved() bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.changed
+	return d.changed()
 }
 
 // Save stores the component if it was changed. If that fails, the changes stay unsaved.
 func (d *Draft) Save() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if !d.changed {
+	if !d.changed() {
 		return nil
 	}
 	if d.save == nil {
@@ -76,7 +78,7 @@ func (d *Draft) Save() error {
 	if err := d.save(d.current); err != nil {
 		return err
 	}
-	d.changed = false
+	d.saved = d.current
 	return nil
 }
 
@@ -85,7 +87,7 @@ func (d *Draft) Save() error {
 func (d *Draft) Close() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.changed {
+	if d.changed() {
 		return &trustkeep.Error{
 			Op: "close component", Alias: d.current.Name(), Err: trustkeep.ErrUnsaved,
 			Hint: "save the component, or discard the changes",
@@ -99,5 +101,5 @@ func (d *Draft) Close() error {
 func (d *Draft) Discard() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.changed, d.closed = false, true
+	d.saved, d.closed = d.current, true
 }

@@ -161,3 +161,43 @@ func TestDraftsUsedWrongly(t *testing.T) {
 		t.Errorf("nothing that saves: %v", err)
 	}
 }
+
+func same(c *Component) (*Component, error) { return c, nil }
+
+// TestDraftWithAChangeThatChangesNothing: there is nothing to save and nothing to lose.
+func TestDraftWithAChangeThatChangesNothing(t *testing.T) {
+	called := func(name string) func(*Component) (*Component, error) {
+		return func(c *Component) (*Component, error) { return c.Rename(name) }
+	}
+	for about, changes := range map[string][]func(*Component) (*Component, error){
+		"the same component": {same}, "the same name": {called("counted")}, "there and back": {called("other"), called("counted")},
+	} {
+		d := NewDraft(counted(t, 1), func(*Component) error { t.Errorf("%s: saved", about); return nil })
+		for _, change := range changes {
+			if err := d.Change(change); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if d.Unsaved() {
+			t.Errorf("%s: unsaved", about)
+		}
+		if err := d.Save(); err != nil {
+			t.Errorf("%s: %v", about, err)
+		}
+		if err := d.Close(); err != nil {
+			t.Errorf("%s: %v", about, err)
+		}
+	}
+	d := NewDraft(counted(t, 1), func(*Component) error { return nil })
+	for i, name := range []string{"other", "other", "counted"} {
+		if err := d.Change(called(name)); err != nil {
+			t.Fatal(err)
+		}
+		if want := i != 1; d.Unsaved() != want {
+			t.Errorf("%d: unsaved %v", i, d.Unsaved())
+		}
+		if err := d.Save(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

@@ -165,7 +165,8 @@ func (r *Registry) ByFingerprint(ctx context.Context, fingerprint string) ([]*co
 }
 
 // Update replaces a component by what change makes of it, a component of the same ID. If
-// somebody else was faster, change is called again with what they left.
+// somebody else was faster, change is called again with what they left. If it changes nothing,
+// and there is no password, nothing is written.
 //
 // password is that of the new content, if it is another than before; a component whose
 // password is not kept needs none. Errors are those of change and Add;
@@ -182,6 +183,9 @@ func (r *Registry) Update(ctx context.Context, id string, password trustkeep.Pas
 		after, err := change(before)
 		if err != nil {
 			return nil, failure("update", before.Name(), err)
+		}
+		if password == nil && !d.Deleting && after.Equal(before) {
+			return after, nil
 		}
 		_, _, err = r.replace(ctx, d, revision, before, after, password)
 		if err == nil {
@@ -249,25 +253,6 @@ func (r *Registry) Draft(ctx context.Context, id string, password trustkeep.Pass
 func (r *Registry) Reimport(ctx context.Context, id string, data []byte, o ComponentOptions) (*component.Component, error) {
 	return r.Update(ctx, id, o.protection(), func(c *component.Component) (*component.Component, error) {
 		return c.Reimport(ctx, data, r.options(o))
-	})
-}
-
-// Renew replaces the content of a private component by what a source makes, such as a new
-// key or a renewed certificate, see component.Component.Renew. The password may be left out
-// where it is kept.
-func (r *Registry) Renew(ctx context.Context, id string, source component.Source, o ComponentOptions) (*component.Component, error) {
-	given := o.protection()
-	if o.Password == nil {
-		o.Password = trustkeep.PasswordFunc(func() ([]byte, error) {
-			kept, err := r.Password(ctx, id)
-			if err != nil {
-				return nil, err
-			}
-			return kept.Reveal()
-		})
-	}
-	return r.Update(ctx, id, given, func(c *component.Component) (*component.Component, error) {
-		return c.Renew(ctx, source, r.options(o))
 	})
 }
 

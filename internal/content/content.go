@@ -8,6 +8,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/trustkeep/trustkeep"
@@ -182,6 +183,11 @@ func (s Stored) Clone() Stored {
 		}
 	}
 	return out
+}
+
+// Equal reports whether s and other are the same bytes.
+func (s Stored) Equal(other Stored) bool {
+	return slices.EqualFunc(s.Chain, other.Chain, bytes.Equal) && bytes.Equal(s.Store, other.Store) && bytes.Equal(s.Data, other.Data)
 }
 
 // File is content in a form that other programs read.
