@@ -22,8 +22,9 @@ type Connection struct {
 	// empty list is an error.
 	Environments []string `json:"environments,omitzero"`
 	// Trusted are X.509 components whose certificates are all that the connection
-	// trusts, instead of what is deployed. If empty, it trusts what is deployed.
-	Trusted []string `json:"trusted,omitempty"`
+	// trusts, instead of what is deployed. If nil, it trusts what is deployed. An empty list
+	// is an error.
+	Trusted []string `json:"trusted,omitzero"`
 	// Identity is a private X.509 component to present; empty presents none.
 	Identity string `json:"identity,omitempty"`
 	// ServerName, Allow, Pins and ClientAuth are those of tlsctx.Builder.
@@ -121,6 +122,9 @@ type connectionRecord struct {
 func newConnectionRecord() *connectionRecord { return new(connectionRecord) }
 
 func (d *connectionRecord) check(id string) error {
+	if len(d.Connection.Trusted) == 0 {
+		d.Connection.Trusted = nil // as the empty list was understood before it was refused
+	}
 	return cmp.Or(is(d.Connection.ID, id), d.Connection.checkSettings())
 }
 
@@ -139,7 +143,7 @@ func (d *processRecord) check(id string) error { return is(d.Process.ID, id) }
 // Errors wrap trustkeep.ErrNotFound for a component or environment that does not exist and
 // ErrUnsupported for a component of the wrong kind: Trusted and Identity are X.509, and Identity
 // is private. ErrInvalid is that of a relaxation or mode of client authentication
-// that tlsctx does not know, of an empty list of environments, and of a connection of SSH with
+// that tlsctx does not know, of an empty list of environments or trusted components, and of a connection of SSH with
 // settings of TLS, without a user or without trust; that of a line or pin is the error of package
 // sshctx. ErrInUse is that of a connection that is overridden in an environment in which it would
 // no longer count.
@@ -189,6 +193,9 @@ func connectionSlot(id string) slot[*connectionRecord, Connection] {
 func (c Connection) checkSettings() error {
 	if c.Environments != nil && len(c.Environments) == 0 {
 		return &trustkeep.Error{Op: "Environments", Err: trustkeep.ErrInvalid, Hint: "the list is empty; leave it nil for every environment"}
+	}
+	if c.Trusted != nil && len(c.Trusted) == 0 {
+		return &trustkeep.Error{Op: "Trusted", Err: trustkeep.ErrInvalid, Hint: "the list is empty; leave it nil to trust what is deployed"}
 	}
 	for _, id := range c.Environments {
 		if err := checkID("environment of a connection", id); err != nil {

@@ -31,6 +31,17 @@ type environmentRecord struct {
 
 func newEnvironmentRecord() *environmentRecord { return new(environmentRecord) }
 
+func (d *environmentRecord) check(string) error {
+	for id, o := range d.Overrides {
+		o = o.ofBefore()
+		d.Overrides[id] = o
+		if err := o.check(); err != nil {
+			return fmt.Errorf("override of %s: %w", trustkeep.Printable(id), err)
+		}
+	}
+	return nil
+}
+
 // Common roles; any other name is allowed.
 const (
 	RolePrimary  = "primary"  // signs and decrypts what is exchanged with others

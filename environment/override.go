@@ -9,21 +9,47 @@ import (
 	"github.com/trustkeep/trustkeep"
 )
 
-// Override changes fields of a connection in one environment. Nil fields change nothing.
-// An empty Trusted removes the connection's own trust, so that it trusts what is
-// deployed; with an empty Identity it presents none.
+// Override changes fields of a connection in one environment. Nil fields change nothing. With an
+// empty Identity it presents none.
 type Override struct {
-	Trusted    *[]string `json:"trusted,omitempty"`
-	Identity   *string   `json:"identity,omitempty"`
-	ServerName *string   `json:"serverName,omitempty"`
+	// Trusted replaces the components that the connection trusts. An empty list is an error:
+	// DeployedTrust takes the connection's own trust away.
+	Trusted *[]string `json:"trusted,omitempty"`
+	// DeployedTrust makes the connection trust what is deployed, whatever trust it has of its
+	// own. With Trusted it is an error.
+	DeployedTrust bool    `json:"deployedTrust,omitempty"`
+	Identity      *string `json:"identity,omitempty"`
+	ServerName    *string `json:"serverName,omitempty"`
 	// SSHUser, SSHKnownHosts and SSHPins are the fields of Connection.SSH.
 	SSHUser       *string   `json:"sshUser,omitempty"`
 	SSHKnownHosts *string   `json:"sshKnownHosts,omitempty"`
 	SSHPins       *[]string `json:"sshPins,omitempty"`
 }
 
+// check refuses what cannot be meant, whatever the connection is.
+func (o Override) check() error {
+	switch {
+	case o.Trusted != nil && len(*o.Trusted) == 0:
+		return &trustkeep.Error{Op: "Trusted", Err: trustkeep.ErrInvalid, Hint: "the list is empty; set DeployedTrust to trust what is deployed"}
+	case o.Trusted != nil && o.DeployedTrust:
+		return fmt.Errorf("both Trusted and DeployedTrust: %w", trustkeep.ErrInvalid)
+	}
+	return nil
+}
+
+// ofBefore reads the override of a record. The empty list once meant deployed trust.
+func (o Override) ofBefore() Override {
+	if o.Trusted != nil && len(*o.Trusted) == 0 {
+		o.Trusted, o.DeployedTrust = nil, true
+	}
+	return o
+}
+
 func (o Override) apply(c Connection) Connection {
-	if o.Trusted != nil {
+	switch {
+	case o.DeployedTrust:
+		c.Trusted = nil
+	case o.Trusted != nil:
 		c.Trusted = *o.Trusted
 	}
 	if o.Identity != nil {
@@ -53,8 +79,8 @@ func (o Override) apply(c Connection) Connection {
 	return c
 }
 
-// owned returns a copy that the caller does not share. An empty list of trusted components
-// is kept apart from none, in JSON too.
+// owned returns a copy that the caller does not share. An empty list is kept apart from none, in
+// JSON too.
 func (o Override) owned() Override {
 	if o.Trusted != nil {
 		own := append([]string{}, *o.Trusted...)
@@ -78,6 +104,7 @@ func (o *Override) describe() string {
 		}
 	}
 	add("trusted", o.Trusted != nil, func() string { return fmt.Sprint(*o.Trusted) })
+	add("trusted", o.DeployedTrust, func() string { return "what is deployed" })
 	add("identity", o.Identity != nil, func() string { return strconv.Quote(*o.Identity) })
 	add("server name", o.ServerName != nil, func() string { return strconv.Quote(*o.ServerName) })
 	add("SSH user", o.SSHUser != nil, func() string { return strconv.Quote(*o.SSHUser) })
@@ -98,6 +125,9 @@ func (e *Environment) Override(ctx context.Context, connection string, o Overrid
 	var next *Override
 	var needs []string
 	after := ""
+	if err := o.check(); err != nil {
+		return failure("override", connection, err)
+	}
 	if o != (Override{}) {
 		c, err := e.r.Connection(ctx, connection)
 		if err != nil {

