@@ -157,7 +157,7 @@ func (r *Registry) SetConnection(ctx context.Context, c Connection) error {
 	if err := r.checkOverridden(ctx, c); err != nil {
 		return failure("set connection", c.ID, err)
 	}
-	before, err := assign(ctx, r, connectionSlot(c.ID), &c, c.needs())
+	before, _, err := assign(ctx, r, connectionSlot(c.ID), to(&c), c.needs())
 	if err == nil {
 		r.tell(ctx, Event{Action: "connection set", Object: c.ID, Before: before.describe(), After: c.describe()})
 	}
@@ -349,7 +349,7 @@ func (r *Registry) SetProcess(ctx context.Context, p Process) error {
 		}
 	}
 	needs := append(keysOf(p.Connections, connectionKey), keysOf(p.Components, componentKey)...)
-	before, err := assign(ctx, r, processSlot(p.ID), &p, needs)
+	before, _, err := assign(ctx, r, processSlot(p.ID), to(&p), needs)
 	if err == nil {
 		r.tell(ctx, Event{Action: "process set", Object: p.ID, Before: before.describe(), After: p.describe()})
 	}

@@ -183,7 +183,7 @@ func TestOnlyPublicX509AndPGPComponentsDeployIndependently(t *testing.T) {
 func TestDeployToSingleAtoms(t *testing.T) {
 	w := newWorld(t, environment.Options{})
 	w.public(w.identity("server-a"), "a")
-	must(t, w.test.Deploy(t.Context(), "a", "two"))
+	must(t, w.test.DeployTo(t.Context(), "a", "two"))
 	if n := len(check(w.attach("one", environment.AtomOptions{}).Certificates())(t)); n != 0 {
 		t.Errorf("the first atom trusts %d", n)
 	}

@@ -3,7 +3,6 @@ package environment
 import (
 	"context"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/trustkeep/trustkeep"
@@ -15,26 +14,50 @@ import (
 type Deployment struct {
 	// Component is its ID.
 	Component string `json:"-"`
-	// Atoms that it is deployed to; empty for all of the environment.
-	Atoms []string  `json:"atoms,omitempty"`
+	// All: it is deployed to all atoms of the environment, those that are attached later
+	// included. Atoms is empty then.
+	All bool `json:"-"`
+	// Atoms that it is deployed to.
+	Atoms []string  `json:"atoms,omitempty"` // in records, none means all
 	Time  time.Time `json:"time"`
 	Actor string    `json:"actor,omitempty"`
 }
 
-func (d Deployment) reaches(atom string) bool {
-	return len(d.Atoms) == 0 || slices.Contains(d.Atoms, atom)
-}
+func (d Deployment) reaches(atom string) bool { return reach(d.Atoms).covers(atom) }
 
-// Deploy deploys a component on its own, to all atoms of the environment or to those
-// that are named. A public X.509 component is trusted from then on, in whatever version
-// it is, by every connection without trust of its own. A PGP component becomes available
-// by its ID. Deploying again replaces the list of atoms; they need not be attached yet.
+// Deploy deploys a component on its own to all atoms of the environment, those that are
+// attached later included. A public X.509 component is trusted from then on, in whatever
+// version it is, by every connection without trust of its own. A PGP component becomes
+// available by its ID.
 //
 // The error wraps trustkeep.ErrNotDeployable for a private X.509 component, which comes
-// with the process or connection that uses it, trustkeep.ErrUnsupported for a certificate
-// that crypto/x509 refuses, and trustkeep.ErrInvalid for a list atoms... that is empty and not
-// nil.
-func (e *Environment) Deploy(ctx context.Context, component string, atoms ...string) error {
+// with the process or connection that uses it, and trustkeep.ErrUnsupported for a certificate
+// that crypto/x509 refuses.
+func (e *Environment) Deploy(ctx context.Context, component string) error {
+	return e.deploy(ctx, component, toAll)
+}
+
+// DeployTo is Deploy to these atoms and no others: what is deployed to others, or to all, is
+// taken back there. The atoms need not be attached yet. The error also wraps
+// trustkeep.ErrInvalid for an empty list.
+func (e *Environment) DeployTo(ctx context.Context, component string, atoms ...string) error {
+	if err := checkAtoms("deploy", atoms); err != nil {
+		return failure("deploy", component, err)
+	}
+	return e.deploy(ctx, component, toOnly(atoms))
+}
+
+// DeployAlso is Deploy to these atoms besides those that the component is deployed to already. A
+// component that is deployed to all stays so. The error also wraps trustkeep.ErrInvalid for an
+// empty list.
+func (e *Environment) DeployAlso(ctx context.Context, component string, atoms ...string) error {
+	if err := checkAtoms("deploy", atoms); err != nil {
+		return failure("deploy", component, err)
+	}
+	return e.deploy(ctx, component, toAlso(atoms))
+}
+
+func (e *Environment) deploy(ctx context.Context, component string, where placing) error {
 	c, err := e.r.want(ctx, component, 0, 0)
 	if err != nil {
 		return failure("deploy", component, err)
@@ -42,16 +65,14 @@ func (e *Environment) Deploy(ctx context.Context, component string, atoms ...str
 	if err := deployable(c); err != nil {
 		return failure("deploy", c.Name(), err)
 	}
-	if atoms != nil && len(atoms) == 0 {
-		return failure("deploy", c.Name(), fmt.Errorf("an empty list of atoms: %w", trustkeep.ErrInvalid))
-	}
-	for _, a := range atoms {
-		if err := checkID("deploy", a); err != nil {
-			return err
+	before, next, err := assign(ctx, e.r, e.deployment(component), func(before *Deployment) (*Deployment, error) {
+		var now reach
+		if before != nil {
+			now = before.Atoms
 		}
-	}
-	next := &Deployment{Atoms: slices.Clone(atoms), Time: e.r.now(), Actor: actorOf(ctx)}
-	before, err := assign(ctx, e.r, e.deployment(component), next, []string{componentKey(component)})
+		atoms, err := where(now, before != nil)
+		return &Deployment{Atoms: atoms, Time: e.r.now(), Actor: actorOf(ctx)}, err
+	}, []string{componentKey(component)})
 	if err == nil {
 		e.tell(ctx, "component deployed", component, before.describe(), describe(c)+", "+next.describe())
 	}
@@ -77,27 +98,47 @@ func deployable(c *component.Component) error {
 }
 
 func (d *Deployment) describe() string {
-	switch {
-	case d == nil:
+	if d == nil {
 		return ""
-	case len(d.Atoms) == 0:
-		return "to all atoms"
 	}
-	return fmt.Sprintf("to atoms %v", d.Atoms)
+	return reach(d.Atoms).describe()
 }
 
 // Undeploy ends the deployment of a component on its own. Frozen copies in deployed processes
 // stay. The error wraps trustkeep.ErrNotFound if it is not deployed.
 func (e *Environment) Undeploy(ctx context.Context, component string) error {
+	return e.undeploy(ctx, component, func(Deployment) (*Deployment, error) { return nil, nil })
+}
+
+// UndeployFrom ends the deployment of a component to these atoms; when the last of its atoms
+// is gone it is not deployed any more. The error wraps trustkeep.ErrNotFound for an atom that
+// it is not deployed to, trustkeep.ErrUnsupported for a component that is deployed to all atoms,
+// see DeployTo, and trustkeep.ErrInvalid for an empty list; then nothing is changed.
+func (e *Environment) UndeployFrom(ctx context.Context, component string, atoms ...string) error {
+	if err := checkAtoms("undeploy", atoms); err != nil {
+		return failure("undeploy", component, err)
+	}
+	return e.undeploy(ctx, component, func(d Deployment) (*Deployment, error) {
+		left, err := reach(d.Atoms).without(atoms)
+		if len(left) == 0 {
+			return nil, err
+		}
+		return &Deployment{Atoms: left, Time: e.r.now(), Actor: actorOf(ctx)}, err
+	})
+}
+
+func (e *Environment) undeploy(ctx context.Context, component string, less func(Deployment) (*Deployment, error)) error {
 	if err := checkID("undeploy", component); err != nil {
 		return err
 	}
-	before, err := e.deployment(component).write(ctx, e.r, nil)
-	if err == nil && before == nil {
-		err = fmt.Errorf("deployment: %w", trustkeep.ErrNotFound)
-	}
+	before, next, err := e.deployment(component).write(ctx, e.r, func(before *Deployment) (*Deployment, error) {
+		if before == nil {
+			return nil, fmt.Errorf("deployment: %w", trustkeep.ErrNotFound)
+		}
+		return less(*before)
+	})
 	if err == nil {
-		e.tell(ctx, "component undeployed", component, before.describe(), "")
+		e.tell(ctx, "component undeployed", component, before.describe(), next.describe())
 	}
 	return failure("undeploy", component, err)
 }
@@ -110,7 +151,7 @@ func (e *Environment) Deployments(ctx context.Context) ([]Deployment, error) {
 	}
 	var out []Deployment
 	for id, one := range sortedBy(d.Deployed) {
-		one.Component = id
+		one.Component, one.All = id, len(one.Atoms) == 0
 		out = append(out, one)
 	}
 	return out, nil

@@ -193,7 +193,7 @@ func (e *Environment) SetRole(ctx context.Context, role, component string) error
 		next, needs = &component, []string{componentKey(component)}
 	}
 	slot := entrySlot(e, func(d *environmentRecord) *map[string]string { return &d.Roles }, role)
-	before, err := assign(ctx, e.r, slot, next, needs)
+	before, _, err := assign(ctx, e.r, slot, to(next), needs)
 	if err == nil && (before != nil || next != nil) {
 		was := ""
 		if before != nil {

@@ -227,7 +227,8 @@ func furnished(t *testing.T, w *world) []verb {
 		{"create environment", func(ctx context.Context, r R, _ E) error { return second(r.CreateEnvironment(ctx, "new")) }},
 		{"delete environment", func(ctx context.Context, r R, _ E) error { return r.DeleteEnvironment(ctx, "old") }},
 		{"deploy", func(ctx context.Context, _ R, e E) error { return e.Deploy(ctx, "loose") }},
-		{"deploy otherwise", func(ctx context.Context, _ R, e E) error { return e.Deploy(ctx, "a", "node") }},
+		{"deploy otherwise", func(ctx context.Context, _ R, e E) error { return e.DeployTo(ctx, "a", "node") }},
+		{"deploy to one more", func(ctx context.Context, _ R, e E) error { return e.DeployAlso(ctx, "loose", "node") }},
 		{"undeploy", func(ctx context.Context, _ R, e E) error { return e.Undeploy(ctx, "a") }},
 		{"substitute", func(ctx context.Context, _ R, e E) error {
 			return e.Substitute(ctx, environment.Substitution{Component: "key", Process: "orders", Replacement: "partner"})

@@ -97,7 +97,7 @@ func (e *Environment) Rollback(ctx context.Context, revision uint64) error {
 		out.stamp = stamp{}
 		return &out
 	}, func(d, next *environmentRecord) { *d = *next })
-	before, err := assign(ctx, e.r, whole, former, needs)
+	before, _, err := assign(ctx, e.r, whole, to(former), needs)
 	if err == nil {
 		e.tell(ctx, "environment rolled back", e.id, before.describe(), former.describe())
 	}

@@ -149,7 +149,7 @@ func (e *Environment) Override(ctx context.Context, connection string, o Overrid
 		needs = append(keysOf(c.components(), componentKey), connectionKey(connection))
 	}
 	slot := entrySlot(e, func(d *environmentRecord) *map[string]Override { return &d.Overrides }, connection)
-	before, err := assign(ctx, e.r, slot, next, needs)
+	before, _, err := assign(ctx, e.r, slot, to(next), needs)
 	if err == nil && (before != nil || next != nil) {
 		e.tell(ctx, "connection overridden", connection, before.describe(), after)
 	}

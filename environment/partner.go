@@ -120,7 +120,7 @@ func (r *Registry) SetPartner(ctx context.Context, p Partner) error {
 			needs = append(needs, environmentKey(m.Environment))
 		}
 	}
-	before, err := assign(ctx, r, partnerSlot(p.ID), &p, needs)
+	before, _, err := assign(ctx, r, partnerSlot(p.ID), to(&p), needs)
 	if err == nil {
 		r.tell(ctx, Event{Action: "partner set", Object: p.ID, Before: before.describe(), After: p.describe()})
 	}
@@ -177,7 +177,7 @@ func (r *Registry) DeletePartner(ctx context.Context, id string) error {
 	if err := checkID("delete partner", id); err != nil {
 		return err
 	}
-	before, err := partnerSlot(id).write(ctx, r, nil)
+	before, _, err := partnerSlot(id).write(ctx, r, to[Partner](nil))
 	if err == nil && before == nil {
 		err = missing(partnerKey(id))
 	}

@@ -63,7 +63,7 @@ func (e *Environment) DeployProcess(ctx context.Context, process string) error {
 	}
 	needs := keysOf(slices.Sorted(maps.Keys(d.Frozen)), componentKey)
 	needs = append(needs, environmentKey(e.id), processKey(process))
-	before, err := assign(ctx, e.r, deployedSlot(e.id, process), d, needs)
+	before, _, err := assign(ctx, e.r, deployedSlot(e.id, process), to(d), needs)
 	if err == nil {
 		e.tell(ctx, "process deployed", process, before.describe(), d.describe())
 	}
@@ -176,7 +176,7 @@ func (e *Environment) UndeployProcess(ctx context.Context, process string) error
 	if err := checkID("undeploy process", process); err != nil {
 		return err
 	}
-	before, err := deployedSlot(e.id, process).write(ctx, e.r, nil)
+	before, _, err := deployedSlot(e.id, process).write(ctx, e.r, to[deployedRecord](nil))
 	if err == nil && before == nil {
 		err = missing(deployedKey(e.id, process))
 	}

@@ -30,13 +30,29 @@ type slot[D document, V any] struct {
 	entry bool
 }
 
-// write puts a value into the slot, nil for none, and returns what was in it.
-func (s slot[D, V]) write(ctx context.Context, r *Registry, next *V) (before *V, err error) {
-	err = change(ctx, r, s.key, s.fresh, func(d D, exists bool) error {
-		before, err = s.exchange(d, exists, next)
+// edit makes the value of a slot of the one that is in it, nil for none. It may be called again
+// if somebody else was faster; after an error nothing is written.
+type edit[V any] func(before *V) (next *V, err error)
+
+// to is the edit that does not look at what there was.
+func to[V any](next *V) edit[V] { return func(*V) (*V, error) { return next, nil } }
+
+// write puts what an edit makes into the slot and returns it and what was there before.
+func (s slot[D, V]) write(ctx context.Context, r *Registry, e edit[V]) (before, next *V, err error) {
+	err = change(ctx, r, s.key, s.fresh, func(d D, exists bool) (err error) {
+		before = nil
+		if exists {
+			before = s.get(d)
+		} else if s.entry {
+			return missing(s.key)
+		}
+		if next, err = e(before); err != nil {
+			return err
+		}
+		_, err = s.exchange(d, exists, next)
 		return err
 	})
-	return before, err
+	return before, next, err
 }
 
 // takeBack puts back what was in the slot, if next still is.
@@ -74,17 +90,17 @@ func same[V any](a, b *V) bool {
 	return errX == nil && errY == nil && bytes.Equal(x, y)
 }
 
-// assign puts a value into a slot and returns what was in it. If one of the records that
+// assign changes a slot and returns what was in it and what is now. If one of the records that
 // the value refers to is not there then, or is being deleted, the slot gets back what it
 // had, unless somebody else has changed it meanwhile.
-func assign[D document, V any](ctx context.Context, r *Registry, s slot[D, V], next *V, needs []string) (before *V, err error) {
-	if before, err = s.write(ctx, r, next); err != nil {
-		return nil, err
+func assign[D document, V any](ctx context.Context, r *Registry, s slot[D, V], e edit[V], needs []string) (before, next *V, err error) {
+	if before, next, err = s.write(ctx, r, e); err != nil {
+		return nil, nil, err
 	}
 	if err := r.present(ctx, needs); err != nil {
-		return nil, errors.Join(err, s.takeBack(context.WithoutCancel(ctx), r, next, before))
+		return nil, nil, errors.Join(err, s.takeBack(context.WithoutCancel(ctx), r, next, before))
 	}
-	return before, nil
+	return before, next, nil
 }
 
 // header is what all records have.

@@ -50,7 +50,7 @@ func TestExpiryReport(t *testing.T) {
 	must(t, w.test.DeployProcess(ctx, "orders"))
 	single := pki.Issue(pkitest.Certificate{CommonName: "single", NotBefore: w.clock.Now(), NotAfter: w.clock.Now().AddDate(0, 11, 0)})
 	check(w.Import(ctx, "single", inPEM(single.Leaf()), environment.ComponentOptions{ID: "single"}))(t)
-	must(t, w.test.Deploy(ctx, "single", "two"))
+	must(t, w.test.DeployTo(ctx, "single", "two"))
 	w.attach("one", environment.AtomOptions{})
 	check(check(w.CreateEnvironment(ctx, "production"))(t).Attach(ctx, "elsewhere", environment.AtomOptions{}))(t).Close()
 	list := func(q environment.ExpiryQuery) (out []string) {

@@ -29,7 +29,7 @@ func (e *Environment) Substitute(ctx context.Context, s Substitution) error {
 	}
 	slot := e.substitution(s)
 	if s.Replacement == "" || s.Replacement == s.Component {
-		before, err := slot.write(ctx, e.r, nil)
+		before, _, err := slot.write(ctx, e.r, to[Substitution](nil))
 		if err == nil && before != nil {
 			e.tell(ctx, "substitution ended", s.Component, before.Replacement, "")
 		}
@@ -47,7 +47,7 @@ func (e *Environment) Substitute(ctx context.Context, s Substitution) error {
 	if err != nil {
 		return failure("substitute", s.Component, err)
 	}
-	before, err := assign(ctx, e.r, slot, &s, needs)
+	before, _, err := assign(ctx, e.r, slot, to(&s), needs)
 	if err == nil {
 		was := ""
 		if before != nil {

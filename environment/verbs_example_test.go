@@ -45,11 +45,11 @@ func exampleServer(ctx context.Context, r *environment.Registry, id string, days
 }
 
 // A component is deployed to one atom, and the other does not trust it.
-func ExampleEnvironment_Deploy() {
+func ExampleEnvironment_DeployTo() {
 	ctx := context.Background()
 	registry, test := exampleRegistry(ctx)
 	exampleServer(ctx, registry, "partner", 365)
-	fatal(test.Deploy(ctx, "partner-cert", "node-1"))
+	fatal(test.DeployTo(ctx, "partner-cert", "node-1"))
 	for _, name := range []string{"node-1", "node-2"} {
 		atom, err := test.Attach(ctx, name, environment.AtomOptions{})
 		fatal(err)

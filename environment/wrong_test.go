@@ -49,7 +49,11 @@ func TestWrongCalls(t *testing.T) {
 		"nothing to put in the place of": func() error {
 			return w.test.Substitute(ctx, environment.Substitution{})
 		},
-		"an empty list of atoms": func() error { return w.test.Deploy(ctx, "p", []string{}...) },
+		"an empty list of atoms":        func() error { return w.test.DeployTo(ctx, "p", []string{}...) },
+		"no list of atoms":              func() error { return w.test.DeployTo(ctx, "p") },
+		"no atoms to deploy to as well": func() error { return w.test.DeployAlso(ctx, "p") },
+		"no atoms to undeploy from":     func() error { return w.test.UndeployFrom(ctx, "p") },
+		"an atom that has no ID":        func() error { return w.test.DeployAlso(ctx, "p", "A b") },
 		"a replacement that is nil": func() error {
 			_, err := w.test.DryRun(ctx, environment.Proposal{Replace: []*component.Component{nil}})
 			return err
@@ -62,9 +66,10 @@ func TestWrongCalls(t *testing.T) {
 			t.Errorf("%s: %v", about, err)
 		}
 	}
-	if err := w.test.Deploy(ctx, "p"); err != nil {
-		t.Errorf("without a list: %v", err)
+	if all := check(w.test.Deployments(ctx))(t); len(all) != 0 {
+		t.Errorf("a wrong call deployed %v", all)
 	}
+	must(t, w.test.Deploy(ctx, "p"))
 	other := check(component.Create(ctx, "x", issue.Options{DNSNames: []string{"a.example"}}, component.Options{ID: "p", Password: trustkeep.Password("secret")}))(t)
 	if _, err := w.test.DryRun(ctx, environment.Proposal{Replace: []*component.Component{other}}); !errors.Is(err, trustkeep.ErrUnsupported) {
 		t.Errorf("what Update refuses: %v", err)
