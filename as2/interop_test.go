@@ -21,6 +21,9 @@ import (
 	"github.com/trustkeep/trustkeep/internal/testtool"
 )
 
+// libas2Version is that of testdata/libas2/package.json.
+const libas2Version = "0.8.2"
+
 // libas2 returns a command that runs the peer in testdata. Its packages are fetched by npm once.
 func libas2(t *testing.T, args ...string) []string {
 	t.Helper()
@@ -29,7 +32,7 @@ func libas2(t *testing.T, args ...string) []string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir := filepath.Join(cache, "trustkeep-tests", "libas2-0.8.2")
+	dir := filepath.Join(cache, "trustkeep-tests", "libas2-"+libas2Version)
 	if _, err := os.Stat(filepath.Join(dir, "node_modules", "libas2")); err != nil {
 		manifest, err := os.ReadFile("testdata/libas2/package.json")
 		if err == nil {
@@ -68,6 +71,8 @@ func writePeople(t *testing.T, dir string, us, them person) {
 
 // We send, libas2 receives and signs the receipt.
 func TestInteropLibas2Receives(t *testing.T) {
+	testtool.Need(t, "node", "npm")
+	testtool.Exchange{Peer: "libas2", Version: libas2Version, Mode: "receives", What: "signed and sealed in binary and base64, old micalg, signed receipts; a stranger refused"}.Log(t)
 	p := newPair(t)
 	dir := t.TempDir()
 	writePeople(t, dir, p.us, p.them)
@@ -112,6 +117,8 @@ func TestInteropLibas2Receives(t *testing.T) {
 
 // libas2 sends, in base64, and verifies our receipt.
 func TestInteropLibas2Sends(t *testing.T) {
+	testtool.Need(t, "node", "npm")
+	testtool.Exchange{Peer: "libas2", Version: libas2Version, Mode: "sends", What: "base64, signed and sealed, our signed receipt verified; another trust refused"}.Log(t)
 	p := newPair(t)
 	dir := t.TempDir()
 	// The peer is "them" and sends to "us".
@@ -150,6 +157,7 @@ func TestInteropLibas2Sends(t *testing.T) {
 func TestInteropOpenSSL(t *testing.T) {
 	p := newPair(t)
 	f := testtool.NewFolder(t, "openssl")
+	testtool.Exchange{Peer: "openssl", Mode: "AS2", What: "a sealed and signed message and a receipt of ours opened and verified by cms and smime, one of its own received"}.Log(t)
 	writePeople(t, f.Dir, p.us, p.them)
 	f.Write("root.pem", pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: p.us.Chain[len(p.us.Chain)-1].Raw}))
 	const body = "line\nline\r\n\x00\xff"

@@ -16,6 +16,8 @@ import (
 
 // Both ways with openssl cms and openssl smime, which read and write MIME themselves.
 func TestInteropOpenSSL(t *testing.T) {
+	testtool.Need(t, "openssl")
+	testtool.Exchange{Peer: "openssl", Mode: "S/MIME", What: "clear and opaque signatures, sealed, of cms and smime, RSA and EC, both ways"}.Log(t)
 	p := newPeople(t)
 	dir := t.TempDir()
 	path := func(name string) string { return filepath.Join(dir, name) }

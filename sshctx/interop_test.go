@@ -30,7 +30,6 @@ import (
 // sshd is a configuration of OpenSSH's server, which is started for each connection.
 type sshd struct {
 	folder testtool.Folder
-	path   string
 	user   string
 }
 
@@ -44,7 +43,7 @@ func newSSHD(t *testing.T) sshd {
 	if os.Geteuid() == 0 {
 		os.MkdirAll("/run/sshd", 0o755) // sshd wants it for privilege separation, as root
 	}
-	s := sshd{testtool.NewFolder(t, "ssh-keygen"), testtool.Find(t, "sshd"), u.Username}
+	s := sshd{testtool.NewFolder(t, "ssh-keygen"), u.Username}
 	for _, kind := range []string{"ed25519", "ecdsa", "rsa"} {
 		s.folder.Run("ssh-keygen", "-q", "-t", kind, "-N", "", "-f", "host_"+kind)
 	}
@@ -69,19 +68,7 @@ func (s sshd) dial(t *testing.T, extra ...string) func(context.Context, string, 
 		t.Fatal(err)
 	}
 	file.Close()
-	address := testnet.Serve(t, func(c net.Conn) {
-		defer c.Close()
-		socket, err := c.(*net.TCPConn).File()
-		if err != nil {
-			t.Error(err)
-			return
-		}
-		defer socket.Close()
-		cmd := testtool.Command(t, s.path, "-i", "-e", "-f", file.Name())
-		var said bytes.Buffer
-		cmd.Stdin, cmd.Stdout, cmd.Stderr = socket, socket, &said
-		cmd.Run() // ends with the connection, with an error where it refused
-	})
+	address := testtool.Inetd(t, "sshd", "-i", "-e", "-f", file.Name())
 	return func(ctx context.Context, network, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, network, address)
 	}
@@ -139,6 +126,7 @@ func startSFTP(client *ssh.Client) error {
 // RSA, EC and Ed25519 keys out of PKCS#12, JKS, PEM and OpenSSH files log in at sshd.
 func TestInteropSSHDIdentities(t *testing.T) {
 	s := newSSHD(t)
+	testtool.Exchange{Peer: "sshd", Mode: "identities", What: "RSA, EC and Ed25519 keys out of PKCS#12, JKS and PEM, an OpenSSH key, a user certificate, rsa-sha2-512 only; a stranger refused"}.Log(t)
 	pki := testpki.New(t, testpki.Options{})
 	password := trustkeep.Password("changeit")
 	source := keystore.New()
@@ -255,6 +243,7 @@ func connect(t *testing.T, b sshctx.Builder, dial func(context.Context, string, 
 // Host keys and host certificates of sshd, known by files that ssh-keygen has hashed or signed.
 func TestInteropSSHDHostKeys(t *testing.T) {
 	s := newSSHD(t)
+	testtool.Exchange{Peer: "sshd", Mode: "host keys", What: "known, hashed, pinned and certified; changed, revoked, other names and expired certificates refused"}.Log(t)
 	id := sshctx.FromSigner(newKey(t))
 	lines, err := sshctx.AuthorizedLines(id)
 	if err != nil {
@@ -356,6 +345,7 @@ func TestInteropSSHDHostKeys(t *testing.T) {
 // AuthorizedKeys reads.
 func TestInteropSSHClient(t *testing.T) {
 	testtool.Need(t, "ssh", "ssh-keygen")
+	testtool.Exchange{Peer: "ssh", Mode: "client", What: "logs in at a server of ours by known_hosts and authorized_keys; a revoked host key refused"}.Log(t)
 	folder := testtool.NewFolder(t, "ssh-keygen")
 	folder.Run("ssh-keygen", "-q", "-t", "rsa", "-N", "", "-f", "id")
 	hostKey := newKey(t)

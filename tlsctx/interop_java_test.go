@@ -74,6 +74,7 @@ func dialOnce(t *testing.T, d *tlsctx.Dialer, address string) (string, tls.Conne
 }
 
 func TestInteropJavaServer(t *testing.T) {
+	testtool.Exchange{Peer: "java", Mode: "TLS server", What: "lines with client certificates, exact trust, pins, TLS 1.2 and 1.3, resumed; another trust refused"}.Log(t)
 	for name, keyType := range map[string]testpki.KeyType{"RSA": testpki.RSA2048, "ECDSA": testpki.P256} {
 		pki := testpki.New(t, testpki.Options{KeyType: keyType, Now: time.Now()})
 		a, b := pki.Server("localhost"), pki.Server("localhost")
@@ -165,6 +166,7 @@ func TestInteropJavaHTTPSServer(t *testing.T) {
 }
 
 func TestInteropJavaClient(t *testing.T) {
+	testtool.Exchange{Peer: "java", Mode: "TLS client", What: "connects to a server of ours with client certificates; strangers refused"}.Log(t)
 	pki := testpki.New(t, testpki.Options{KeyType: testpki.RSA2048, Now: time.Now()})
 	other := testpki.New(t, testpki.Options{Name: "Other", Now: time.Now()})
 	serve := func(b tlsctx.Builder) string {

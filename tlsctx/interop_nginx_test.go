@@ -36,6 +36,7 @@ func pemFiles(t *testing.T, dir, name string, id *testpki.Identity) (chain, key 
 // a free port.
 func TestInteropNginx(t *testing.T) {
 	testtool.Need(t, "nginx")
+	testtool.Exchange{Peer: "nginx", Mode: "TLS 1.2 and 1.3", What: "requests to two names with client certificates by route, pinned, resumed; another trust refused"}.Log(t)
 	pki, other := testpki.New(t, testpki.Options{Now: time.Now()}), testpki.New(t, testpki.Options{Name: "Other", Now: time.Now()})
 	// Not t.TempDir: a socket's name has room for 108 bytes.
 	dir, err := os.MkdirTemp("", "tk")
@@ -113,12 +114,12 @@ func TestInteropNginx(t *testing.T) {
 			t.Errorf("%s: without identity: %q, %v", tls.VersionName(v), got, err)
 		}
 	}
-	t.Log("nginx: SNI, client certificates by route, TLS 1.2 and 1.3, resumed")
 }
 
 // TestInteropOpenSSLClient has openssl s_client connect to servers of Builder.Server.
 func TestInteropOpenSSLClient(t *testing.T) {
 	testtool.Need(t, "openssl")
+	testtool.Exchange{Peer: "openssl", Mode: "TLS client", What: "s_client with client certificates by RSA, ECDSA and Ed25519, TLS 1.2 and 1.3, resumed; strangers refused"}.Log(t)
 	for name, keyType := range map[string]testpki.KeyType{"RSA": testpki.RSA2048, "ECDSA": testpki.P256, "Ed25519": testpki.Ed25519} {
 		pki := testpki.New(t, testpki.Options{KeyType: keyType, Now: time.Now()})
 		dir := t.TempDir()

@@ -213,6 +213,7 @@ func TestJSONFields(t *testing.T) {
 // openssl s_server in its versions and with its keys.
 func TestInteropOpenSSLServer(t *testing.T) {
 	testtool.Need(t, "openssl")
+	testtool.Exchange{Peer: "openssl", Mode: "TLS server", What: "s_server with RSA, ECDSA and Ed25519 keys, TLS 1.2 and 1.3, resumed; a wrong name refused"}.Log(t)
 	dir := t.TempDir()
 	for name, newKey := range map[string][]string{"RSA": {"rsa:2048"}, "ECDSA": {"ec", "-pkeyopt", "ec_paramgen_curve:P-256"}, "Ed25519": {"ed25519"}} {
 		key, cert := filepath.Join(dir, name+".key"), filepath.Join(dir, name+".pem")

@@ -27,23 +27,36 @@ const Request = "TRUSTKEEP_INTEROP"
 // bound is how long a tool may take that is not started as a server.
 const bound = 2 * time.Minute
 
-// Elsewhere are folders of tools that the PATH of a user may lack.
-var elsewhere = []string{"/usr/sbin", "/usr/local/sbin", "/opt/trustkeep/usr/sbin"}
+// Elsewhere are folders of tools that the PATH of a user may lack, as patterns.
+var elsewhere = []string{"/usr/sbin", "/usr/local/sbin", "/opt/trustkeep/usr/sbin", "/usr/lib/postgresql/*/bin"}
 
 // versionOf are the arguments by which a tool prints its version. Tools that
 // print none are left out.
 var versionOf = map[string][]string{
-	"openssl":    {"openssl", "version"},
-	"java":       {"java", "-version"},
-	"javac":      {"javac", "-version"},
-	"keytool":    {"java", "-version"},
-	"gpg":        {"gpg", "--version"},
-	"sq":         {"sq", "--version"},
-	"rnp":        {"rnp", "--version"},
-	"certtool":   {"certtool", "--version"},
-	"ssh-keygen": {"ssh", "-V"},
-	"nginx":      {"nginx", "-v"},
-	"clamd":      {"clamd", "--version"},
+	"openssl":      {"openssl", "version"},
+	"java":         {"java", "-version"},
+	"javac":        {"javac", "-version"},
+	"keytool":      {"java", "-version"},
+	"gpg":          {"gpg", "--version"},
+	"sq":           {"sq", "--version"},
+	"rnp":          {"rnp", "--version"},
+	"certtool":     {"certtool", "--version"},
+	"ssh-keygen":   {"ssh", "-V"},
+	"ssh":          {"ssh", "-V"},
+	"sshd":         {"ssh", "-V"}, // one package of sources; sshd has no such option everywhere
+	"nginx":        {"nginx", "-v"},
+	"clamd":        {"clamd", "--version"},
+	"vsftpd":       {"sh", "-c", "PATH=$PATH:/usr/sbin vsftpd -v 0>&1"}, // it prints to its standard input
+	"proftpd":      {"proftpd", "-v"},
+	"pure-ftpd":    {"pure-ftpd", "--help"},
+	"node":         {"node", "--version"},
+	"postgres":     {"postgres", "--version"},
+	"mariadbd":     {"mariadbd", "--version"},
+	"mosquitto":    {"mosquitto", "-h"},
+	"slapd":        {"slapd", "-VV"},
+	"postfix":      {"postconf", "mail_version"},
+	"nats-server":  {"nats-server", "--version"},
+	"redis-server": {"redis-server", "--version"},
 }
 
 // versions caches what the tools print, by name: they do not change while tests
@@ -76,8 +89,9 @@ func Missing(tb testing.TB, format string, args ...any) {
 func look(name string) (string, error) {
 	path, err := exec.LookPath(name)
 	for _, dir := range elsewhere {
-		if err != nil {
-			path, err = exec.LookPath(filepath.Join(dir, name))
+		found, _ := filepath.Glob(filepath.Join(dir, name)) // the newest last
+		if err != nil && len(found) > 0 {
+			path, err = exec.LookPath(found[len(found)-1])
 		}
 	}
 	return path, err
