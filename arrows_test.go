@@ -28,8 +28,9 @@ var mayImport = map[string][]string{
 	"clamd":       {},
 	"bridge":      {"keystore", "truststore"},
 	// Storages know records, not what is in them.
-	"environment/dirstore":    {"environment"},
-	"environment/storagetest": {"environment"},
+	"environment/dirstore":    {"environment", "environment/watching"},
+	"environment/storagetest": {"environment", "environment/watching"},
+	"environment/watching":    {"environment"},
 }
 
 // onlyFor lists who may import what, tests apart: an import path of this module

@@ -52,13 +52,15 @@ type Atom struct {
 	global truststore.Source      // and the base
 	state  atomic.Pointer[inventory]
 
-	cancel context.CancelFunc
-	done   chan struct{}
+	cancel  context.CancelFunc
+	closing context.Context // ends with Close
+	done    chan struct{}
 
-	mu      sync.Mutex
-	changed chan struct{} // closed with each change, and then replaced
-	seenBy  map[connectionUse]*forecast.Seen
-	opened  map[openedKey]*openedKeys
+	mu        sync.Mutex
+	changed   chan struct{} // closed with each change, and then replaced
+	following following
+	seenBy    map[connectionUse]*forecast.Seen
+	opened    map[openedKey]*openedKeys
 
 	passwordWait time.Duration // the constant, but in tests
 }
@@ -101,6 +103,7 @@ func (e *Environment) Attach(ctx context.Context, atom string, o AtomOptions) (*
 		r: e.r, env: e.id, id: atom, o: o, trust: truststore.New(),
 		done: make(chan struct{}), changed: make(chan struct{}),
 		seenBy: make(map[connectionUse]*forecast.Seen), opened: make(map[openedKey]*openedKeys),
+		following:    following{stopped: make(chan struct{})},
 		passwordWait: passwordWait,
 	}
 	a.global = a.trust
@@ -108,22 +111,15 @@ func (e *Environment) Attach(ctx context.Context, atom string, o AtomOptions) (*
 		a.global = truststore.Union(o.Base, a.trust)
 	}
 	following, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	a.cancel = cancel
-	updates, err := e.r.storage.Watch(following, "")
+	a.cancel, a.closing = cancel, following
+	updates, err := e.r.storage.Watch(following, a.paths()...)
 	if err != nil {
 		cancel()
 		return nil, failure("attach", atom, err)
 	}
-	select {
-	case u, ok := <-updates:
-		if !ok {
-			cancel()
-			return nil, failure("attach", atom, errors.New("the storage was closed"))
-		}
-		a.take(u)
-	case <-ctx.Done():
+	if err := a.begin(ctx, updates); err != nil {
 		cancel()
-		return nil, failure("attach", atom, ctx.Err())
+		return nil, failure("attach", atom, err)
 	}
 	created := false
 	err = change(ctx, e.r, atomKey(e.id, atom), newAtomRecord, func(d *atomRecord, exists bool) error {
@@ -183,37 +179,13 @@ func (e *Environment) detach(ctx context.Context, atom string) error {
 	})
 }
 
-func (a *Atom) follow(updates <-chan Update) {
-	defer close(a.done)
-	for u := range updates {
-		if a.take(u) && a.o.OnChange != nil {
-			a.o.OnChange()
-		}
-	}
-}
-
-// concerns tells whether a record is any of the atom's business: what the registry has,
-// and its own environment. Other atoms, of which there may be thousands, are not.
-func (a *Atom) concerns(r Record) bool {
-	switch kind, environment, id := kindOfKey(r.Key); kind {
-	case "", "atoms of environment":
-		return false
-	case "environments":
-		return id == a.env
-	case "processes of environment":
-		return environment == a.env
-	}
-	return true
-}
-
 // take makes an update count, as a whole, and tells whether it changes anything here.
 func (a *Atom) take(u Update) bool {
-	u.Records = slices.DeleteFunc(u.Records, func(r Record) bool { return !a.concerns(r) })
 	if len(u.Records) == 0 && !u.Full {
 		return false
 	}
-	next := newInventory()
-	if before := a.state.Load(); before != nil {
+	next, before := newInventory(), a.state.Load()
+	if before != nil {
 		next = before.clone()
 	}
 	next.update(u)
@@ -228,9 +200,11 @@ func (a *Atom) take(u Update) bool {
 	}
 	a.state.Store(next)
 	a.forgetKeys(next)
+	if err := next.gone(a.env); err != nil && before != nil && before.gone(a.env) == nil {
+		a.o.Logger.Error("the atom has nothing any more", "atom", a.id, "error", err)
+	}
 	a.mu.Lock()
-	close(a.changed)
-	a.changed = make(chan struct{})
+	a.notify()
 	a.mu.Unlock()
 	return true
 }
@@ -307,10 +281,6 @@ func (a *Atom) Wait(ctx context.Context, satisfied func(*Atom) bool) error {
 		}
 	}
 }
-
-// Problem names the damaged records; the atom keeps using their last good versions. It is nil
-// if there are none.
-func (a *Atom) Problem() error { return a.state.Load().problem() }
 
 // Trust is what every connection without trust of its own trusts: what is deployed, and
 // AtomOptions.Base.

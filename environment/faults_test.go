@@ -113,7 +113,7 @@ func (f *faulty) Versions(ctx context.Context, key string) ([]environment.Record
 	return r, errors.Join(err, after)
 }
 
-func (f *faulty) Watch(ctx context.Context, prefix string) (<-chan environment.Update, error) {
+func (f *faulty) Watch(ctx context.Context, paths ...string) (<-chan environment.Update, error) {
 	before, after := f.next()
 	if before != nil {
 		return nil, before
@@ -122,7 +122,7 @@ func (f *faulty) Watch(ctx context.Context, prefix string) (<-chan environment.U
 		return nil, after
 	}
 	f.watched = ctx
-	return f.Storage.Watch(ctx, prefix)
+	return f.Storage.Watch(ctx, paths...)
 }
 
 // verb is a change, in a registry that furnished has filled.

@@ -21,19 +21,3 @@ func TestReportIsOfThePeersSeenLast(t *testing.T) {
 		}
 	}
 }
-
-// TestAtomTakesWhatConcernsIt: what happens in other environments, and to other atoms,
-// wakes nobody, damaged or not.
-func TestAtomTakesWhatConcernsIt(t *testing.T) {
-	a := &Atom{env: "test", id: "one"}
-	for key, want := range map[string]bool{
-		"components/a": true, "connections/a": true, "processes/a": true, "partners/a": true,
-		"environments/test": true, "environments/test/processes/a": true,
-		"environments/other": false, "environments/other/processes/a": false,
-		"environments/test/atoms/one": false, "environments/test/atoms/two": false, "secrets": false, "else/where": false,
-	} {
-		if got := a.concerns(Record{Key: key}); got != want {
-			t.Errorf("%s: %v", key, got)
-		}
-	}
-}

@@ -52,15 +52,19 @@ type Storage interface {
 	// never was.
 	Versions(ctx context.Context, key string) ([]Record, error)
 
-	// Watch reports the records whose keys begin with the prefix: first all that
-	// there are, then changes as they come.
+	// Watch reports records: first all that there are, then changes as they come. Each
+	// path is the key of a record, a folder, with a slash at its end, for every record
+	// in it, or empty for all records. Paths may overlap. Without any, or for one that
+	// cannot be, the error wraps trustkeep.ErrInvalid.
 	//
 	// Whoever applies each Update as a whole sees states that the storage was in, and
 	// in their order; states in between may be left out, so that a slow reader holds
-	// up nobody. Where changes may have been missed, as after a lost connection, a
-	// full Update follows. The channel is closed when the context ends or the storage
-	// is closed, and nothing else ends it.
-	Watch(ctx context.Context, prefix string) (<-chan Update, error)
+	// up nobody. Where changes may have been missed, a full Update follows.
+	//
+	// A storage that cannot be reached any more is waited for, for ever; Update.Err
+	// tells of it. The channel is closed when the context ends. It is also closed when
+	// the storage is, after an Update whose Err wraps fs.ErrClosed; nothing else ends it.
+	Watch(ctx context.Context, paths ...string) (<-chan Update, error)
 }
 
 // Limits that every Storage keeps.
@@ -89,12 +93,21 @@ type Record struct {
 }
 
 // Update is what Watch reports.
+//
+// One that is not full and has neither records nor an error says that the storage was
+// reached just now and nothing is missing. It comes again and again while nothing changes,
+// in intervals that the storage decides.
 type Update struct {
 	// Full reports that Records are all that exist; other records were deleted.
 	Full bool
 	// Records that have changed, sorted by key, each once. Those of a full Update
 	// do not include deletions.
 	Records []Record
+	// Err says why changes do not arrive after this Update: a lost connection, a login
+	// that is refused, a bucket that was deleted, a storage that was closed. What the
+	// Update holds besides counts all the same. The next Update without Err says that
+	// it is over.
+	Err error
 }
 
 // File is a document for people and their tools, such as a certificate in a file that

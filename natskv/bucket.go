@@ -10,6 +10,7 @@ import (
 
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/environment"
+	"github.com/trustkeep/trustkeep/environment/watching"
 )
 
 // bucketKind tells the two buckets of a storage apart.
@@ -58,6 +59,18 @@ func (s *Storage) filter(prefix string) string {
 		return s.subject(recordBucket, ">")
 	}
 	return s.subject(recordBucket, folder) + ">"
+}
+
+// filters match the records that a watcher asks for, and no others.
+func (s *Storage) filters(paths watching.Paths) []string {
+	var out []string
+	for _, p := range paths {
+		if p == "" || strings.HasSuffix(p, "/") {
+			p += ">"
+		}
+		out = append(out, s.subject(recordBucket, p))
+	}
+	return out
 }
 
 func validBucket(name string) bool {

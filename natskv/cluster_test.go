@@ -79,7 +79,7 @@ func TestConformanceOfCluster(t *testing.T) {
 		var s *Storage
 		waitFor(t, func() bool { // the others have to notice that the one restarted is there
 			var err error
-			s, err = Connect(t.Context(), Server{URLs: []string{b.ClientURL()}}, Options{Bucket: bucket, Replicas: 3})
+			s, err = Connect(t.Context(), Server{URLs: []string{b.ClientURL()}}, Options{Bucket: bucket, Replicas: 3, Heartbeat: 2 * testBeat})
 			return err == nil
 		})
 		t.Cleanup(func() { s.Close() })

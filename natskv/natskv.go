@@ -34,6 +34,10 @@ type Options struct {
 	// Memory keeps the buckets in the memory of the servers, instead of in files. It
 	// counts when the buckets are created.
 	Memory bool
+	// Heartbeat is how often a server that has nothing to send says so to each watcher,
+	// which passes it on as an empty Update. A link is taken for dead, and made anew, after
+	// two and a half. If zero, 10 seconds; at least 100 milliseconds.
+	Heartbeat time.Duration
 	// Timeout is how long a call tries to reach the servers, within its context, before
 	// it fails. Zero is 15 seconds.
 	Timeout time.Duration
@@ -49,6 +53,12 @@ type Options struct {
 // maxReplicas is the most that NATS keeps of a stream.
 const maxReplicas = 5
 
+// minHeartbeat is what servers take.
+const minHeartbeat = 100 * time.Millisecond
+
+// silence is how long nothing is heard before a link counts as dead.
+func (o Options) silence() time.Duration { return o.Heartbeat * 5 / 2 }
+
 func (o Options) withDefaults() (Options, error) {
 	if o.Bucket == "" {
 		o.Bucket = "trustkeep"
@@ -62,6 +72,9 @@ func (o Options) withDefaults() (Options, error) {
 	if o.Timeout <= 0 {
 		o.Timeout = 15 * time.Second
 	}
+	if o.Heartbeat == 0 {
+		o.Heartbeat = 10 * time.Second
+	}
 	if o.KeepUploads <= 0 {
 		o.KeepUploads = time.Hour
 	}
@@ -70,6 +83,9 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	if !validBucket(o.Bucket) {
 		return o, fmt.Errorf("bucket name %q: %w", trustkeep.Printable(o.Bucket), trustkeep.ErrInvalid)
+	}
+	if o.Heartbeat < minHeartbeat {
+		return o, fmt.Errorf("a heartbeat every %v, %v at least: %w", o.Heartbeat, minHeartbeat, trustkeep.ErrInvalid)
 	}
 	if o.Replicas < 1 || o.Replicas > maxReplicas {
 		return o, fmt.Errorf("%d replicas, from 1 to %d are possible: %w", o.Replicas, maxReplicas, trustkeep.ErrInvalid)
@@ -89,6 +105,7 @@ type Storage struct {
 	js      jetstream.JetStream
 	records jetstream.Stream
 	chunks  jetstream.Stream
+	copies  int // of the records
 
 	link     *link
 	closed   context.Context
@@ -136,6 +153,7 @@ func open(ctx context.Context, conn *nats.Conn, why func() error, o Options) (*S
 		if s.records, err = s.bucket(ctx, recordBucket); err != nil {
 			return err
 		}
+		s.copies = s.records.CachedInfo().Config.Replicas
 		s.chunks, err = s.bucket(ctx, chunkBucket)
 		return err
 	})
@@ -146,6 +164,9 @@ func open(ctx context.Context, conn *nats.Conn, why func() error, o Options) (*S
 	}
 	return s, nil
 }
+
+// replicas is how many servers keep the records.
+func (s *Storage) replicas() int { return s.copies }
 
 // Close ends all watchers and returns when they have ended; then it closes the
 // connection, if Connect has made it. Calls after it fail with fs.ErrClosed.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -13,10 +14,6 @@ import (
 )
 
 const (
-	// A server that has nothing to send says so that often. It is taken for lost when it
-	// misses two.
-	heartbeat = 10 * time.Second
-	silence   = 25 * time.Second
 	// settleAfter is how long no message comes before the leader is asked whether
 	// there are more.
 	settleAfter = 250 * time.Millisecond
@@ -36,7 +33,7 @@ var errStalled = errors.New("the server does not send the messages that it has")
 // was delivered.
 type replay struct {
 	s        *Storage
-	filter   string
+	filters  []string
 	up       context.Context // ends with the connection
 	consumer string
 	messages *nats.Subscription
@@ -49,10 +46,10 @@ type replay struct {
 	floor uint64
 }
 
-func (s *Storage) replay(ctx context.Context, filter string, policy jetstream.DeliverPolicy) (*replay, error) {
+func (s *Storage) replay(ctx context.Context, filters []string, policy jetstream.DeliverPolicy) (*replay, error) {
 	ask, cancel := context.WithTimeout(ctx, s.o.Timeout/4)
 	defer cancel()
-	r := &replay{s: s, filter: filter}
+	r := &replay{s: s, filters: filters}
 	var err error
 	if r.up, err = s.link.connection(ask); err != nil {
 		return nil, err
@@ -68,12 +65,12 @@ func (s *Storage) replay(ctx context.Context, filter string, policy jetstream.De
 		return nil, err
 	}
 	consumer, err := s.records.CreatePushConsumer(ask, jetstream.ConsumerConfig{
-		FilterSubject:     filter,
+		FilterSubjects:    filters,
 		DeliverSubject:    inbox,
 		DeliverPolicy:     policy,
 		AckPolicy:         jetstream.AckNonePolicy,
 		FlowControl:       true,
-		IdleHeartbeat:     heartbeat,
+		IdleHeartbeat:     s.o.Heartbeat,
 		InactiveThreshold: abandoned,
 		MemoryStorage:     true,
 		Replicas:          1,
@@ -99,14 +96,18 @@ func (r *replay) close() {
 
 // leader returns the revision of the last message, by the server that takes writes.
 func (r *replay) leader(ctx context.Context) (uint64, error) {
-	m, err := r.s.records.GetLastMsgForSubject(ctx, r.filter)
-	if errors.Is(err, jetstream.ErrMsgNotFound) {
-		return 0, nil
+	var last uint64
+	for _, filter := range r.filters {
+		m, err := r.s.records.GetLastMsgForSubject(ctx, filter)
+		if errors.Is(err, jetstream.ErrMsgNotFound) {
+			continue
+		}
+		if err != nil {
+			return 0, err
+		}
+		last = max(last, m.Sequence)
 	}
-	if err != nil {
-		return 0, err
-	}
-	return m.Sequence, nil
+	return last, nil
 }
 
 // settled says whether what was read is what the bucket holds.
@@ -151,36 +152,31 @@ func (r *replay) ask(ctx context.Context) error {
 	return nil
 }
 
-// next waits for one message.
+// next waits for one message, or for a heartbeat.
 func (r *replay) next(ctx context.Context, take func(entry)) error {
-	for {
-		m, err := r.receive(ctx)
-		if err != nil {
-			return err
-		}
-		if status := m.Header.Get("Status"); status != "" && len(m.Data) == 0 {
-			if err := r.answer(m, status); err != nil {
-				return err
-			}
-			continue
-		}
-		meta, err := m.Metadata()
-		if err != nil {
-			return err
-		}
-		if meta.Sequence.Consumer != r.delivered+1 {
-			return fmt.Errorf("message %d comes after %d: %w", meta.Sequence.Consumer, r.delivered, errLost)
-		}
-		r.delivered, r.seen, r.pending = meta.Sequence.Consumer, meta.Sequence.Stream, meta.NumPending
-		if key, ok := r.s.keyOf(m.Subject); ok {
-			take(entryOf(key, r.seen, meta.Timestamp, m.Header, m.Data))
-		}
-		return nil
+	m, err := r.receive(ctx)
+	if err != nil {
+		return err
 	}
+	if status := m.Header.Get("Status"); status != "" && len(m.Data) == 0 {
+		return r.answer(ctx, m, status)
+	}
+	meta, err := m.Metadata()
+	if err != nil {
+		return err
+	}
+	if meta.Sequence.Consumer != r.delivered+1 {
+		return fmt.Errorf("message %d comes after %d: %w", meta.Sequence.Consumer, r.delivered, errLost)
+	}
+	r.delivered, r.seen, r.pending = meta.Sequence.Consumer, meta.Sequence.Stream, meta.NumPending
+	if key, ok := r.s.keyOf(m.Subject); ok {
+		take(entryOf(key, r.seen, meta.Timestamp, m.Header, m.Data))
+	}
+	return nil
 }
 
 func (r *replay) receive(ctx context.Context) (*nats.Msg, error) {
-	wait, cancel := context.WithTimeout(ctx, silence)
+	wait, cancel := context.WithTimeout(ctx, r.s.o.silence())
 	defer cancel()
 	m, err := r.messages.NextMsgWithContext(wait)
 	if err != nil && wait.Err() != nil && ctx.Err() == nil {
@@ -191,8 +187,8 @@ func (r *replay) receive(ctx context.Context) (*nats.Msg, error) {
 
 // answer handles heartbeats and flow control (NATS ADR-15): the server waits for an empty
 // reply to a flow control message, or to the subject that a heartbeat says it waits for.
-func (r *replay) answer(m *nats.Msg, status string) error {
-	const control, stalled = "100", "Nats-Consumer-Stalled"
+func (r *replay) answer(ctx context.Context, m *nats.Msg, status string) error {
+	const control, stalled, sent = "100", "Nats-Consumer-Stalled", "Nats-Last-Consumer"
 	switch reply := m.Reply; {
 	case status != control:
 		return fmt.Errorf("status %q: %w", trustkeep.Printable(status), errStalled)
@@ -201,7 +197,13 @@ func (r *replay) answer(m *nats.Msg, status string) error {
 	case m.Header.Get(stalled) != "":
 		return r.s.conn().Publish(m.Header.Get(stalled), nil)
 	}
-	return nil
+	if last, err := strconv.ParseUint(m.Header.Get(sent), 10, 64); err == nil && last > r.delivered {
+		return fmt.Errorf("the server sent message %d, %d arrived: %w", last, r.delivered, errLost)
+	}
+	if r.s.replicas() == 1 {
+		return nil
+	}
+	return r.ask(ctx) // a copy that lags behind has heartbeats too
 }
 
 // read reads all there is at one moment, and begins anew where the connection is lost or
@@ -209,7 +211,7 @@ func (r *replay) answer(m *nats.Msg, status string) error {
 func (s *Storage) read(ctx context.Context, filter string, policy jetstream.DeliverPolicy, use func(context.Context, []entry) error) error {
 	for {
 		err := s.tryFor(ctx, func(ctx context.Context) error {
-			r, err := s.replay(ctx, filter, policy)
+			r, err := s.replay(ctx, []string{filter}, policy)
 			if err != nil {
 				return err
 			}

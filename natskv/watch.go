@@ -3,99 +3,61 @@ package natskv
 import (
 	"context"
 	"errors"
-	"slices"
-	"strings"
+	"io/fs"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/trustkeep/trustkeep/environment"
+	"github.com/trustkeep/trustkeep/environment/watching"
 )
 
 // Watch implements environment.Storage. It fails if the server cannot be reached within
 // Options.Timeout. After that a lost connection is waited for, for ever, and what is
 // behind it shows as a full Update.
-func (s *Storage) Watch(ctx context.Context, prefix string) (<-chan environment.Update, error) {
+func (s *Storage) Watch(ctx context.Context, paths ...string) (<-chan environment.Update, error) {
+	asked, err := watching.ParsePaths(paths)
+	if err != nil {
+		return nil, fail("watch", "", err)
+	}
+	w := &watcher{s: s, paths: asked, box: watching.NewBox()}
 	var first *replay
-	err := s.tryFor(ctx, func(ctx context.Context) (err error) {
-		first, err = s.replay(ctx, s.filter(prefix), jetstream.DeliverLastPerSubjectPolicy)
+	err = s.tryFor(ctx, func(ctx context.Context) (err error) {
+		first, err = w.replay(ctx)
 		return err
 	})
 	if err != nil {
-		return nil, fail("watch", prefix, err)
+		return nil, fail("watch", asked.String(), err)
 	}
 	s.starting.Lock()
 	defer s.starting.Unlock()
 	if err := s.alive(ctx); err != nil {
 		first.close()
-		return nil, fail("watch", prefix, err)
+		return nil, fail("watch", asked.String(), err)
 	}
-	updates := make(chan environment.Update)
-	w := &watcher{s: s, prefix: prefix, states: make(chan environment.Update)}
-	ctx, cancel := context.WithCancel(ctx)
-	stop := context.AfterFunc(s.closed, cancel)
 	s.watchers.Go(func() {
-		defer close(w.states)
-		w.collect(ctx, first)
-	})
-	s.watchers.Go(func() {
-		defer stop()
+		ctx, cancel := context.WithCancel(ctx)
 		defer cancel()
-		defer close(updates)
-		deliver(ctx, w.states, updates)
+		defer context.AfterFunc(s.closed, cancel)()
+		w.collect(ctx, first)
+		if s.closed.Err() != nil {
+			w.box.Close(fail("watch", asked.String(), fs.ErrClosed))
+		} else {
+			w.box.Close(nil)
+		}
 	})
-	return updates, nil
+	return w.box.Updates(), nil
 }
 
 // watcher turns messages into states that the storage was in.
 type watcher struct {
-	s      *Storage
-	prefix string
-	states chan environment.Update
+	s     *Storage
+	paths watching.Paths
+	box   watching.Box
 }
 
-// deliver hands updates on. While the reader is busy it merges them, and never keeps the
-// other end waiting.
-func deliver(ctx context.Context, states <-chan environment.Update, updates chan<- environment.Update) {
-	var next environment.Update
-	var out chan<- environment.Update
-	for {
-		select {
-		case u, ok := <-states:
-			if !ok {
-				return
-			}
-			if out == nil {
-				next, out = u, updates
-			} else {
-				next = merge(next, u)
-			}
-		case out <- next:
-			next, out = environment.Update{}, nil
-		case <-ctx.Done():
-			return
-		}
-	}
-}
-
-// merge applies an update on top of another that nobody has seen.
-func merge(u, later environment.Update) environment.Update {
-	if later.Full {
-		return later
-	}
-	for _, r := range later.Records {
-		i, found := slices.BinarySearchFunc(u.Records, r.Key, func(r environment.Record, key string) int { return strings.Compare(r.Key, key) })
-		switch {
-		case u.Full && r.Deleted && found:
-			u.Records = slices.Delete(u.Records, i, i+1)
-		case u.Full && r.Deleted:
-		case found:
-			u.Records[i] = r
-		default:
-			u.Records = slices.Insert(u.Records, i, r)
-		}
-	}
-	return u
+func (w *watcher) replay(ctx context.Context) (*replay, error) {
+	return w.s.replay(ctx, w.s.filters(w.paths), jetstream.DeliverLastPerSubjectPolicy)
 }
 
 // collect reads until the context ends, through all connections.
@@ -109,7 +71,8 @@ func (w *watcher) collect(ctx context.Context, r *replay) {
 		if errors.Is(err, errLost) {
 			wait = 10 * time.Millisecond
 		}
-		w.s.o.Logger.Info("a watcher begins anew", "prefix", w.prefix, "reason", err)
+		w.s.o.Logger.Info("a watcher begins anew", "paths", w.paths.String(), "reason", err)
+		w.box.Put(environment.Update{Err: fail("watch", w.paths.String(), err)})
 		if !pause(ctx, wait) {
 			return
 		}
@@ -124,7 +87,7 @@ func (w *watcher) collect(ctx context.Context, r *replay) {
 func (w *watcher) session(ctx context.Context, r *replay) error {
 	if r == nil {
 		var err error
-		if r, err = w.s.replay(ctx, w.s.filter(w.prefix), jetstream.DeliverLastPerSubjectPolicy); err != nil {
+		if r, err = w.replay(ctx); err != nil {
 			return err
 		}
 	}
@@ -132,11 +95,7 @@ func (w *watcher) session(ctx context.Context, r *replay) error {
 	ctx, cancel := during(r.up, ctx)
 	defer cancel()
 	changed := make(map[string]entry)
-	take := func(e entry) {
-		if strings.HasPrefix(e.key, w.prefix) {
-			changed[e.key] = e
-		}
-	}
+	take := func(e entry) { changed[e.key] = e }
 	for full := true; ; full = false {
 		if !full {
 			if err := r.next(ctx, take); err != nil {
@@ -174,14 +133,7 @@ func (w *watcher) report(ctx context.Context, changed map[string]entry, full boo
 		}
 		u.Records = append(u.Records, r)
 	}
-	if !full && len(u.Records) == 0 {
-		return nil
-	}
 	sortRecords(u.Records)
-	select {
-	case w.states <- u:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	w.box.Put(u)
+	return nil
 }

@@ -108,6 +108,31 @@ func (l *lockFile) count() (n uint64, last time.Time, err error) {
 	return l.held()
 }
 
+// inPlace returns an error if the file is no longer where it was opened: the directory was
+// removed, replaced or unmounted, and what this process sees of it stands still.
+func (l *lockFile) inPlace() error {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	if l.file == nil {
+		return nil // the reading tells
+	}
+	here, err := l.file.Stat()
+	if err != nil {
+		return err
+	}
+	there, err := os.Stat(l.file.Name())
+	if err != nil {
+		return err
+	}
+	if !os.SameFile(here, there) {
+		return &trustkeep.Error{
+			Op: "lock", Path: l.file.Name(), Err: fmt.Errorf("another file took its place: %w", trustkeep.ErrConflict),
+			Hint: "the directory was replaced while it was in use; open it again",
+		}
+	}
+	return nil
+}
+
 // held is count for the holder of the lock.
 func (l *lockFile) held() (n uint64, last time.Time, err error) {
 	if l.file == nil {

@@ -2,46 +2,55 @@ package dirstore
 
 import (
 	"context"
+	"errors"
 	"io/fs"
 	"os"
+	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/trustkeep/trustkeep/environment"
+	"github.com/trustkeep/trustkeep/environment/watching"
 )
 
-// Watch implements environment.Storage. A damaged record is reported with Err set.
-func (d *Directory) Watch(ctx context.Context, prefix string) (<-chan environment.Update, error) {
+// Watch implements environment.Storage. A damaged record is reported with Err set. Each look
+// that succeeds is told; one that fails, such as one at a directory that was replaced, is
+// an Update with its error, and the next tick looks again.
+func (d *Directory) Watch(ctx context.Context, paths ...string) (<-chan environment.Update, error) {
+	asked, err := watching.ParsePaths(paths)
+	if err != nil {
+		return nil, fail("watch", "", err)
+	}
 	if err := d.alive(ctx); err != nil {
-		return nil, fail("watch", prefix, err)
+		return nil, fail("watch", asked.String(), err)
 	}
 	// Close does not wait for a lock that a look waits for.
 	ctx, cancel := context.WithCancel(ctx)
 	stop := context.AfterFunc(d.closed, cancel)
 	done := func() { stop(); cancel() }
-	w := &watcher{d: d, prefix: prefix, known: make(map[string]seen)}
+	w := &watcher{d: d, paths: asked, box: watching.NewBox(), known: make(map[string]seen)}
 	changed := d.changes()
 	first, err := w.look(ctx)
 	if err != nil {
 		done()
-		return nil, fail("watch", prefix, err)
+		return nil, fail("watch", asked.String(), err)
 	}
 	first.Full = true
-	updates := make(chan environment.Update)
+	w.box.Put(first)
 	d.mu.Lock()
 	if d.closed.Err() != nil {
 		d.mu.Unlock()
 		done()
-		return nil, fail("watch", prefix, fs.ErrClosed)
+		return nil, fail("watch", asked.String(), fs.ErrClosed)
 	}
 	d.watchers.Add(1)
 	d.mu.Unlock()
 	go func() {
 		defer d.watchers.Done()
 		defer done()
-		defer close(updates)
-		w.run(ctx, first, changed, updates)
+		w.run(ctx, changed)
 	}()
-	return updates, nil
+	return w.box.Updates(), nil
 }
 
 // changes returns what is closed with the next write through this Directory.
@@ -53,11 +62,12 @@ func (d *Directory) changes() <-chan struct{} {
 
 // watcher knows what its reader has been told.
 type watcher struct {
-	d      *Directory
-	prefix string
-	known  map[string]seen
-	count  uint64 // of writes, at the last look
-	calm   bool   // nothing was being written then
+	d     *Directory
+	paths watching.Paths
+	box   watching.Box
+	known map[string]seen
+	count uint64 // of writes, at the last look
+	calm  bool   // nothing was being written then
 }
 
 type seen struct {
@@ -68,37 +78,38 @@ type seen struct {
 	err      string
 }
 
-func (w *watcher) run(ctx context.Context, pending environment.Update, changed <-chan struct{}, updates chan<- environment.Update) {
+func (w *watcher) run(ctx context.Context, changed <-chan struct{}) {
 	ticks := w.d.o.Ticks
 	if ticks == nil {
 		ticker := time.NewTicker(w.d.o.Poll)
 		defer ticker.Stop()
 		ticks = ticker.C
 	}
+	failed := ""
 	for {
-		if pending.Full || len(pending.Records) > 0 {
-			select {
-			case updates <- pending:
-			case <-ctx.Done():
-				return
-			case <-w.d.closed.Done():
-				return
-			}
-		}
 		select {
 		case <-changed:
 		case <-ticks:
 		case <-ctx.Done():
-			return
-		case <-w.d.closed.Done():
+			var why error
+			if w.d.closed.Err() != nil {
+				why = fail("watch", w.paths.String(), fs.ErrClosed)
+			}
+			w.box.Close(why)
 			return
 		}
 		changed = w.d.changes()
 		// What cannot be read now is read at the next tick; the reader has the
 		// last good state until then.
-		var err error
-		if pending, err = w.look(ctx); err != nil {
-			pending = environment.Update{}
+		u, err := w.look(ctx)
+		switch {
+		case ctx.Err() != nil:
+		case err == nil:
+			failed = ""
+			w.box.Put(u)
+		case err.Error() != failed:
+			failed = err.Error()
+			w.box.Put(environment.Update{Err: fail("watch", w.paths.String(), err)})
 		}
 	}
 }
@@ -109,6 +120,9 @@ const attempts = 3
 
 // look finds what has changed since the last look: the difference to a state that was.
 func (w *watcher) look(ctx context.Context) (environment.Update, error) {
+	if err := w.d.lock.inPlace(); err != nil {
+		return environment.Update{}, err
+	}
 	count, last, err := w.d.lock.count()
 	if err != nil || w.calm && count == w.count {
 		return environment.Update{}, err
@@ -147,6 +161,26 @@ func (w *watcher) look(ctx context.Context) (environment.Update, error) {
 	return u, nil
 }
 
+// walk visits the records that the watcher asks for.
+func (w *watcher) walk(ctx context.Context, f func(key string, info fs.FileInfo) error) error {
+	for _, path := range w.paths {
+		if path == "" || strings.HasSuffix(path, "/") {
+			if err := w.d.walk(ctx, path, f); err != nil {
+				return err
+			}
+			continue
+		}
+		info, err := os.Lstat(filepath.Join(w.d.folder(path), recordName))
+		if err == nil {
+			err = f(path, info)
+		}
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
+}
+
 // recent is how long before the last write a file may have been written for its time and
 // size to say nothing: file systems count time in steps, and use the number of a file
 // that was removed again.
@@ -157,7 +191,7 @@ const recent = 2 * time.Second
 func (w *watcher) compare(ctx context.Context, lastWrite time.Time) (environment.Update, map[string]seen, error) {
 	var u environment.Update
 	now := make(map[string]seen, len(w.known))
-	err := w.d.walk(ctx, w.prefix, func(key string, info fs.FileInfo) error {
+	err := w.walk(ctx, func(key string, info fs.FileInfo) error {
 		old, ok := w.known[key]
 		if ok && os.SameFile(info, old.info) && info.Size() == old.info.Size() && info.ModTime().Equal(old.info.ModTime()) &&
 			info.ModTime().Before(lastWrite.Add(-recent)) {

@@ -4,6 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -87,11 +91,13 @@ type view struct {
 	updates <-chan environment.Update
 	records map[string]environment.Record
 	fulls   int
+	beats   int   // updates that say nothing but that the storage was reached
+	err     error // of the last update
 }
 
-func (f *fixture) watch(ctx context.Context, s environment.Storage, prefix string) *view {
+func (f *fixture) watch(ctx context.Context, s environment.Storage, paths ...string) *view {
 	f.Helper()
-	updates, err := s.Watch(ctx, prefix)
+	updates, err := s.Watch(ctx, paths...)
 	if err != nil {
 		f.Fatalf("Watch: %v", err)
 	}
@@ -120,11 +126,11 @@ func (v *view) next() {
 
 func (v *view) apply(u environment.Update) {
 	v.f.Helper()
-	if u.Full {
+	if v.err = u.Err; u.Full {
 		v.fulls++
 		clear(v.records)
-	} else if len(u.Records) == 0 {
-		v.f.Error("an update without anything")
+	} else if len(u.Records) == 0 && u.Err == nil {
+		v.beats++
 	}
 	for i, r := range u.Records {
 		if i > 0 && r.Key <= u.Records[i-1].Key {
@@ -200,6 +206,99 @@ func watch(f *fixture) {
 	}
 }
 
+// watchPaths: keys, folders and both, which may overlap.
+func watchPaths(f *fixture) {
+	for _, paths := range [][]string{nil, {}, {"/"}, {"a", "../"}, {"a*"}, {"A"}, {"a//"}} {
+		_, err := f.Watch(f.ctx, paths...)
+		f.wantErr(err, trustkeep.ErrInvalid, "Watch of %q", paths)
+	}
+	type asked struct {
+		paths, want []string
+		v           *view
+	}
+	all := []*asked{
+		{paths: []string{"a"}, want: []string{"a"}},
+		{paths: []string{"a/"}, want: []string{"a/b", "a/b/c"}},
+		{paths: []string{"a/b", "a/b", "e"}, want: []string{"a/b", "e"}},
+		{paths: []string{"a/b/", "ab", "d/"}, want: []string{"a/b/c", "ab", "d/x"}},
+		{paths: []string{"a", "a/", "a/b", "d/x"}, want: []string{"a", "a/b", "a/b/c", "d/x"}},
+		{paths: []string{"d/", ""}, want: []string{"a", "a/b", "a/b/c", "ab", "d/x", "e"}},
+		{paths: []string{"none", "none/"}},
+	}
+	for round := range 2 { // what is there first, and what changes
+		revisions := make(map[string]uint64)
+		for _, key := range []string{"a", "a/b", "a/b/c", "ab", "d/x", "e"} {
+			if round == 1 {
+				r, err := f.Get(f.ctx, key)
+				if err != nil {
+					f.Fatal(err)
+				}
+				revisions[key] = r.Revision
+			}
+			f.put(key, fmt.Sprint(round), revisions[key])
+		}
+		for _, a := range all {
+			if a.v == nil {
+				a.v = f.watch(f.ctx, f.Storage, a.paths...)
+			}
+			for _, key := range a.want {
+				a.v.until(key, fmt.Sprint(round))
+			}
+			if got := slices.Sorted(maps.Keys(a.v.records)); !slices.Equal(got, a.want) {
+				f.Errorf("a watcher of %q knows %q, want %q", a.paths, got, a.want)
+			}
+		}
+	}
+}
+
+// heartbeat: a watcher is told that there is nothing new, again and again.
+func heartbeat(f *fixture) {
+	last := f.put("a/k", "1", 0)
+	v := f.watch(f.ctx, f.another(), "a/")
+	for v.beats < 2 {
+		v.next()
+	}
+	f.put("b/k", "1", 0) // which it did not ask for
+	f.put("a/k", "2", last)
+	v.until("a/k", "2")
+	for before := v.beats; v.beats == before; {
+		v.next()
+	}
+	if v.fulls != 1 || v.err != nil {
+		f.Errorf("%d full updates, error %v", v.fulls, v.err)
+	}
+}
+
+// closing: a watcher is told why the watch has ended, and a closed storage waits for no
+// reader.
+func closing(f *fixture) {
+	s := f.another()
+	closer, ok := s.(io.Closer)
+	if !ok {
+		f.Skip("the storage cannot be closed")
+	}
+	read, unread := f.watch(f.ctx, s, ""), f.watch(f.ctx, s, "")
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		var last environment.Update
+		for last = range read.updates {
+		}
+		f.wantErr(last.Err, fs.ErrClosed, "the last update")
+	})
+	if err := closer.Close(); err != nil {
+		f.Error(err)
+	}
+	wg.Wait()
+	last := environment.Update{}
+	for last = range unread.updates {
+	}
+	f.wantErr(last.Err, fs.ErrClosed, "the last update of a reader who came late")
+	_, err := s.Watch(f.ctx, "")
+	f.wantErr(err, fs.ErrClosed, "Watch of a closed storage")
+	_, err = s.Get(f.ctx, "k")
+	f.wantErr(err, fs.ErrClosed, "Get of a closed storage")
+}
+
 func watchEnd(f *fixture) {
 	ctx, cancel := context.WithCancel(f.ctx)
 	v := f.watch(ctx, f.Storage, "")
@@ -208,10 +307,11 @@ func watchEnd(f *fixture) {
 	defer timeout.Stop()
 	for {
 		select {
-		case _, ok := <-v.updates:
+		case u, ok := <-v.updates:
 			if !ok {
 				return
 			}
+			f.wantErr(u.Err, nil, "an update at the end of the context")
 		case <-timeout.C:
 			f.Fatal("the channel stays open after its context has ended")
 		}

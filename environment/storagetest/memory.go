@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io/fs"
 	"slices"
 	"strings"
 	"sync"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/environment"
+	"github.com/trustkeep/trustkeep/environment/watching"
 )
 
 // Memory is an environment.Storage that forgets everything when the program ends, for
@@ -22,6 +24,8 @@ type Memory struct {
 	versions map[string][]environment.Record
 	last     uint64
 	changed  chan struct{} // closed with each write, and then replaced
+	broken   error         // what keeps watchers from being told
+	closed   bool
 }
 
 // NewMemory returns an empty storage. A nil clock is time.Now.
@@ -36,7 +40,7 @@ var _ environment.Storage = (*Memory)(nil)
 
 // Get implements environment.Storage.
 func (m *Memory) Get(ctx context.Context, key string) (environment.Record, error) {
-	if err := ctx.Err(); err != nil {
+	if err := m.alive(ctx); err != nil {
 		return environment.Record{}, err
 	}
 	m.mu.Lock()
@@ -62,7 +66,7 @@ func (m *Memory) Put(ctx context.Context, key string, value []byte, expected uin
 	if err := environment.CheckPut(key, value); err != nil {
 		return 0, err
 	}
-	if err := ctx.Err(); err != nil {
+	if err := m.alive(ctx); err != nil {
 		return 0, err
 	}
 	m.mu.Lock()
@@ -75,7 +79,7 @@ func (m *Memory) Put(ctx context.Context, key string, value []byte, expected uin
 
 // Delete implements environment.Storage.
 func (m *Memory) Delete(ctx context.Context, key string, expected uint64) error {
-	if err := ctx.Err(); err != nil {
+	if err := m.alive(ctx); err != nil {
 		return err
 	}
 	m.mu.Lock()
@@ -95,27 +99,32 @@ func (m *Memory) write(r environment.Record) uint64 {
 	m.last++
 	r.Revision, r.Time = m.last, m.clock()
 	m.versions[r.Key] = append(m.versions[r.Key], r)
+	m.notify()
+	return r.Revision
+}
+
+// notify wakes the watchers.
+func (m *Memory) notify() {
 	close(m.changed)
 	m.changed = make(chan struct{})
-	return r.Revision
 }
 
 // List implements environment.Storage.
 func (m *Memory) List(ctx context.Context, prefix string) ([]environment.Record, error) {
-	if err := ctx.Err(); err != nil {
+	if err := m.alive(ctx); err != nil {
 		return nil, err
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.since(prefix, 0, false), nil
+	return m.since(func(key string) bool { return strings.HasPrefix(key, prefix) }, 0, false), nil
 }
 
 // since returns the last versions of what was written after a revision.
-func (m *Memory) since(prefix string, revision uint64, deletions bool) []environment.Record {
+func (m *Memory) since(match func(key string) bool, revision uint64, deletions bool) []environment.Record {
 	var out []environment.Record
 	for key, all := range m.versions {
 		r := all[len(all)-1]
-		if strings.HasPrefix(key, prefix) && r.Revision > revision && (deletions || !r.Deleted) {
+		if match(key) && r.Revision > revision && (deletions || !r.Deleted) {
 			out = append(out, copied(r))
 		}
 	}
@@ -125,7 +134,7 @@ func (m *Memory) since(prefix string, revision uint64, deletions bool) []environ
 
 // Versions implements environment.Storage.
 func (m *Memory) Versions(ctx context.Context, key string) ([]environment.Record, error) {
-	if err := ctx.Err(); err != nil {
+	if err := m.alive(ctx); err != nil {
 		return nil, err
 	}
 	m.mu.Lock()
@@ -140,34 +149,75 @@ func (m *Memory) Versions(ctx context.Context, key string) ([]environment.Record
 	return out, nil
 }
 
-// Watch implements environment.Storage.
-func (m *Memory) Watch(ctx context.Context, prefix string) (<-chan environment.Update, error) {
-	if err := ctx.Err(); err != nil {
+// Watch implements environment.Storage. Watchers are told every second that the storage
+// is there.
+func (m *Memory) Watch(ctx context.Context, paths ...string) (<-chan environment.Update, error) {
+	asked, err := watching.ParsePaths(paths)
+	if err != nil {
 		return nil, err
 	}
-	updates := make(chan environment.Update)
+	if err := m.alive(ctx); err != nil {
+		return nil, err
+	}
+	box := watching.NewBox()
 	go func() {
-		defer close(updates)
-		known, full := uint64(0), true
+		beat := time.NewTicker(time.Second)
+		defer beat.Stop()
+		known, full, told := uint64(0), true, false
 		for {
 			m.mu.Lock()
-			u := environment.Update{Full: full, Records: m.since(prefix, known, !full)}
-			seen, changed := m.last, m.changed
+			seen, changed, closed, broken := m.last, m.changed, m.closed, m.broken
+			u := environment.Update{Full: full, Records: m.since(asked.Match, known, !full)}
 			m.mu.Unlock()
-			var send chan environment.Update
-			if full || len(u.Records) > 0 {
-				send = updates
-			}
-			select {
-			case send <- u:
+			switch {
+			case closed:
+				box.Close(fs.ErrClosed)
+				return
+			case broken != nil && !told:
+				box.Put(environment.Update{Err: broken})
+			case broken != nil:
+			default:
+				box.Put(u)
 				known, full = seen, false
+			}
+			told = broken != nil
+			select {
 			case <-changed:
+			case <-beat.C:
 			case <-ctx.Done():
+				box.Close(nil)
 				return
 			}
 		}
 	}()
-	return updates, nil
+	return box.Updates(), nil
+}
+
+// Interrupt keeps watchers from being told of changes and tells them the error instead.
+// If it is nil, they catch up.
+func (m *Memory) Interrupt(err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.broken = err
+	m.notify()
+}
+
+// Close ends all watchers. Calls after it fail with fs.ErrClosed.
+func (m *Memory) Close() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.closed = true
+	m.notify()
+	return nil
+}
+
+func (m *Memory) alive(ctx context.Context) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closed {
+		return fs.ErrClosed
+	}
+	return ctx.Err()
 }
 
 func copied(r environment.Record) environment.Record {
