@@ -20,13 +20,19 @@ import (
 	"github.com/trustkeep/trustkeep/pkitest"
 	"github.com/trustkeep/trustkeep/tlsctx"
 	"github.com/trustkeep/trustkeep/tlsctx/ftps"
+	"github.com/trustkeep/trustkeep/truststore"
 )
 
-// start starts a server in this process and returns what a client needs.
+// start starts a server in this process and returns what a client needs. A server that has a
+// configuration of TLS gets another, and wants client certificates.
 func start(t *testing.T, s *ftpserver.Server, version uint16) (address string, b tlsctx.Builder) {
 	t.Helper()
 	pki := pkitest.Options{Now: time.Now()}.New(t)
-	cfg, err := tlsctx.Builder{Identity: pki.NewServer("127.0.0.1"), MaxVersion: version}.Server()
+	server := tlsctx.Builder{Identity: pki.NewServer("127.0.0.1"), MaxVersion: version}
+	if s.TLS != nil { // it wants client certificates
+		server.ClientAuth, server.Trusted = tlsctx.RequireClientAuth, pki.Trust()
+	}
+	cfg, err := server.Server()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -36,20 +42,6 @@ func start(t *testing.T, s *ftpserver.Server, version uint16) (address string, b
 	}
 	t.Cleanup(func() { s.Close() })
 	return address, tlsctx.Builder{Trusted: pki.Trust()}
-}
-
-// dial connects jlaffaye/ftp by a Session.
-func dial(ctx context.Context, b tlsctx.Builder, address string, o ftps.Options) (*ftp.ServerConn, *ftps.Session, error) {
-	s, err := o.New(b, address)
-	if err != nil {
-		return nil, nil, err
-	}
-	secure := ftp.DialWithExplicitTLS(s.Config())
-	if o.Implicit {
-		secure = ftp.DialWithTLS(s.Config())
-	}
-	c, err := ftp.Dial(address, ftp.DialWithDialFunc(s.DialFunc(ctx)), secure)
-	return c, s, err
 }
 
 var versions = []uint16{tls.VersionTLS12, tls.VersionTLS13}
@@ -65,7 +57,7 @@ func TestJlaffaye(t *testing.T) {
 		for _, implicit := range []bool{false, true} {
 			s := &ftpserver.Server{Implicit: implicit}
 			address, b := start(t, s, version)
-			c, _, err := dial(t.Context(), b, address, ftps.Options{Implicit: implicit})
+			c, _, err := connect(t.Context(), b, address, ftps.Options{Implicit: implicit})
 			if err != nil {
 				t.Fatal(name(version, implicit), err)
 			}
@@ -124,7 +116,7 @@ func TestSourceFails(t *testing.T) {
 	for _, version := range versions {
 		s := new(ftpserver.Server)
 		address, b := start(t, s, version)
-		c, _, err := dial(t.Context(), b, address, ftps.Options{})
+		c, _, err := connect(t.Context(), b, address, ftps.Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -154,7 +146,7 @@ func (f failing) Read([]byte) (int, error) { return 0, f.err }
 func TestRefusedCommand(t *testing.T) {
 	s := new(ftpserver.Server)
 	address, b := start(t, s, 0)
-	c, _, err := dial(t.Context(), b, address, ftps.Options{})
+	c, _, err := connect(t.Context(), b, address, ftps.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -182,7 +174,7 @@ func TestInterleaved(t *testing.T) {
 		address, b := start(t, s, version)
 		var both []*ftp.ServerConn
 		for range 2 {
-			c, _, err := dial(t.Context(), b, address, ftps.Options{})
+			c, _, err := connect(t.Context(), b, address, ftps.Options{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -206,12 +198,29 @@ func TestOverride(t *testing.T) {
 	for _, implicit := range []bool{false, true} {
 		address, b := start(t, &ftpserver.Server{Implicit: implicit}, 0)
 		b.Global, b.Trusted = b.Trusted, other.Trust()
-		c, _, err := dial(t.Context(), b, address, ftps.Options{Implicit: implicit})
+		c, s, err := connect(t.Context(), b, address, ftps.Options{Implicit: implicit})
 		if err == nil {
-			err = c.Login("u", "p")
+			err = s.Explain(c.Login("u", "p"))
 		}
-		if err == nil {
-			t.Errorf("implicit %v: accepted", implicit)
+		if e, ok := errors.AsType[*tlsctx.HandshakeError](err); !ok || e.Code != truststore.CodeUnknownIssuer {
+			t.Errorf("implicit %v: %v", implicit, err)
+		}
+	}
+}
+
+// A server that wants a client certificate says so, and the error is explained.
+func TestRefusedIdentity(t *testing.T) {
+	for _, version := range versions {
+		for _, implicit := range []bool{false, true} {
+			server := &ftpserver.Server{Implicit: implicit, TLS: new(tls.Config)}
+			address, b := start(t, server, version)
+			c, s, err := connect(t.Context(), b, address, ftps.Options{Implicit: implicit})
+			if err == nil {
+				err = s.Explain(c.Login("u", "p"))
+			}
+			if e, ok := errors.AsType[*tlsctx.HandshakeError](err); !ok || !strings.Contains(e.Error(), "Builder.Identity") {
+				t.Errorf("%s: %v", name(version, implicit), err)
+			}
 		}
 	}
 }
@@ -244,7 +253,7 @@ func TestWrongPort(t *testing.T) {
 		if implicit { // client and server wait for each other
 			o.Timeout = 500 * time.Millisecond
 		}
-		_, _, err := dial(t.Context(), b, address, o)
+		_, _, err := connect(t.Context(), b, address, o)
 		var hinted *trustkeep.Error
 		if !errors.As(err, &hinted) || !strings.Contains(hinted.Hint, "Options.Implicit") {
 			t.Errorf("implicit %v: %v", implicit, err)
@@ -259,7 +268,7 @@ func TestProxy(t *testing.T) {
 		c, err := new(net.Dialer).DialContext(ctx, network, address)
 		return nameless{c}, err
 	}
-	c, _, err := dial(t.Context(), b, address, ftps.Options{Dial: hidden})
+	c, _, err := connect(t.Context(), b, address, ftps.Options{Dial: hidden})
 	if err != nil {
 		t.Fatal(err)
 	}

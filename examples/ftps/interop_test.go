@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"crypto/sha256"
 	"crypto/tls"
 	"encoding/pem"
@@ -174,19 +173,18 @@ func tryFTPD(t *testing.T, server ftpd, version uint16, implicit bool) {
 		}
 		return err
 	}
-	connect := func(ctx context.Context) (*ftp.ServerConn, *ftps.Session) {
+	login := func() *ftp.ServerConn {
 		t.Helper()
-		c, s, err := dial(ctx, b, address, ftps.Options{Implicit: implicit})
+		c, _, err := connect(t.Context(), b, address, ftps.Options{Implicit: implicit})
 		if err != nil {
 			t.Fatal(err)
 		}
 		if err := errors.Join(c.Login("anonymous", "p"), c.ChangeDir("up")); err != nil {
 			t.Fatal(err)
 		}
-		return c, s
+		return c
 	}
-	c, _ := connect(t.Context())
-	second, _ := connect(t.Context())
+	c, second := login(), login()
 	for i := range 50 { // data connections in a row, of two sessions by turns
 		content := bytes.Repeat([]byte{byte(i)}, i%3*50_000)
 		file := fmt.Sprintf("file-%d", i)
@@ -261,7 +259,7 @@ func tryFTPD(t *testing.T, server ftpd, version uint16, implicit bool) {
 
 	other := pkitest.Options{Now: time.Now()}.New(t)
 	b.Global, b.Trusted = pki.Trust(), other.Trust()
-	if c, _, err := dial(t.Context(), b, address, ftps.Options{Implicit: implicit}); err == nil {
+	if c, _, err := connect(t.Context(), b, address, ftps.Options{Implicit: implicit}); err == nil {
 		if err = c.Login("anonymous", "p"); err == nil {
 			t.Error("the connection's own trust does not count")
 		}

@@ -97,7 +97,7 @@ func (s settings) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	c, err := connect(ctx, b, s.address, ftps.Options{Implicit: s.implicit})
+	c, session, err := connect(ctx, b, s.address, ftps.Options{Implicit: s.implicit})
 	if err != nil {
 		return err
 	}
@@ -109,7 +109,7 @@ func (s settings) run(ctx context.Context) error {
 		}
 	}
 	if err := c.Login(s.user, string(password)); err != nil {
-		return err
+		return session.Explain(err) // under TLS 1.3, a server refuses a certificate only now
 	}
 	if s.list != "" {
 		entries, err := c.List(s.list)
@@ -132,16 +132,17 @@ func (s settings) run(ctx context.Context) error {
 }
 
 // connect begins an FTPS session with jlaffaye/ftp.
-func connect(ctx context.Context, b tlsctx.Builder, address string, o ftps.Options) (*ftp.ServerConn, error) {
+func connect(ctx context.Context, b tlsctx.Builder, address string, o ftps.Options) (*ftp.ServerConn, *ftps.Session, error) {
 	session, err := o.New(b, address)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	secure := ftp.DialWithExplicitTLS(session.Config())
 	if o.Implicit {
 		secure = ftp.DialWithTLS(session.Config())
 	}
-	return ftp.Dial(address, ftp.DialWithDialFunc(session.DialFunc(ctx)), secure)
+	c, err := ftp.Dial(address, ftp.DialWithDialFunc(session.DialFunc(ctx)), secure)
+	return c, session, session.Explain(err)
 }
 
 func send(c *ftp.ServerConn, name string) error {

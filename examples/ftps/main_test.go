@@ -21,7 +21,7 @@ func TestFetch(t *testing.T) {
 	s := new(ftpserver.Server)
 	address, b := start(t, s, 0)
 	s.Put("folder/x", []byte("content"))
-	c, err := connect(t.Context(), b, address, ftps.Options{})
+	c, _, err := connect(t.Context(), b, address, ftps.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -77,13 +77,13 @@ func prove(ctx context.Context, out io.Writer) error {
 
 // transfer sends a file, compares it at the server, fetches it back and compares it again.
 func transfer(ctx context.Context, b tlsctx.Builder, address string, o ftps.Options, server *ftpserver.Server, file, folder string) error {
-	c, err := connect(ctx, b, address, o)
+	c, session, err := connect(ctx, b, address, o)
 	if err != nil {
 		return err
 	}
 	defer c.Quit()
 	if err := c.Login("partner", "secret"); err != nil {
-		return err
+		return session.Explain(err)
 	}
 	content, err := os.ReadFile(file)
 	if err != nil {

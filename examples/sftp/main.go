@@ -17,6 +17,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/signal"
 	"path"
@@ -80,6 +81,9 @@ func (s settings) builder() (b sshctx.Builder, err error) {
 	b.User, b.Password = s.user, fromEnv(s.passwordEnv)
 	if s.knownHosts != "" {
 		known, err := sshctx.LoadKnownHosts(s.knownHosts)
+		if errors.Is(err, fs.ErrNotExist) {
+			err = fmt.Errorf("%w; -show shows the host's fingerprints, -accept makes one known", err)
+		}
 		if err != nil {
 			return b, err
 		}

@@ -100,3 +100,9 @@ func (s *Session) dial(ctx context.Context, network, address string) (net.Conn, 
 	}
 	return raw, nil
 }
+
+// Explain turns an error of an FTP library into a *tlsctx.HandshakeError, if TLS failed: a server
+// that is not trusted when the library shakes hands by Config, and one that refuses the identity,
+// which with TLS 1.3 is the error of the first answer after the handshake. All other errors come
+// back as they are; nil stays nil.
+func (s *Session) Explain(err error) error { return s.b().ExplainError(err) }
