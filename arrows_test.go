@@ -31,6 +31,7 @@ var mayImport = map[string][]string{
 	"environment/dirstore":    {"environment", "environment/watching"},
 	"environment/storagetest": {"environment", "environment/watching"},
 	"environment/watching":    {"environment"},
+	"environment/authority":   {},
 }
 
 // onlyFor lists who may import what, tests apart: an import path of this module

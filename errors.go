@@ -46,6 +46,11 @@ var (
 	// ErrConflict: what is to be replaced was changed by somebody else since
 	// it was read.
 	ErrConflict = errors.New("changed by another writer")
+	// ErrUntrusted: what was read from a storage is not vouched for: unsigned, forged,
+	// swapped, withheld, or older than what was seen before.
+	ErrUntrusted = errors.New("not trusted")
+	// ErrNotPermitted: the key at hand may not make this change.
+	ErrNotPermitted = errors.New("not permitted")
 	// ErrLimit: a bound of Limits was reached before the work was done.
 	ErrLimit = errors.New("limit exceeded")
 )
