@@ -221,7 +221,7 @@ func TestProcessIsFrozenAtOneMoment(t *testing.T) {
 		env := check(slow.Environment(ctx, "test"))(t)
 		f.fault = func() error {
 			check(plain.Rename(ctx, "a", "renamed"))(t) // a new version
-			must(t, plain.SetConnection(ctx, environment.Connection{ID: "out", Trusted: []string{"a"}, ServerName: "two"}))
+			must(t, setConnection(ctx, plain, environment.Connection{ID: "out", Trusted: []string{"a"}, ServerName: "two"}))
 			return nil
 		}
 		f.arm(n)

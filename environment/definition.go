@@ -35,6 +35,9 @@ type Connection struct {
 	// SSH makes it a connection of SSH instead of TLS: see Atom.SSH. Identity is then the key to
 	// log in with, and the other fields but ID must be zero.
 	SSH *SSH `json:"ssh,omitempty"`
+	// Revision is what Registry.Connection has read, for SetConnection. It is not part of the
+	// definition.
+	Revision Revision `json:"-"`
 }
 
 // countsIn tells whether atoms of an environment have the connection.
@@ -112,6 +115,9 @@ type Process struct {
 	ID          string   `json:"id"`
 	Connections []string `json:"connections,omitempty"`
 	Components  []string `json:"components,omitempty"`
+	// Revision is what Registry.Process has read, for SetProcess. It is not part of the
+	// definition.
+	Revision Revision `json:"-"`
 }
 
 type connectionRecord struct {
@@ -137,8 +143,12 @@ func newProcessRecord() *processRecord { return new(processRecord) }
 
 func (d *processRecord) check(id string) error { return is(d.Process.ID, id) }
 
-// SetConnection stores a connection, new or changed. All atoms that use it outside of
-// deployed processes follow.
+// SetConnection stores a connection: a changed one with the Revision that Connection has
+// returned, a new one without. All atoms that use it outside of deployed processes follow. See
+// UpdateConnection to change single fields.
+//
+// The error wraps trustkeep.ErrConflict if somebody else has changed the connection since it was
+// read, and trustkeep.ErrExists if Revision is empty and there is one.
 //
 // Errors wrap trustkeep.ErrNotFound for a component or environment that does not exist and
 // ErrUnsupported for a component of the wrong kind: Trusted and Identity are X.509, and Identity
@@ -157,7 +167,9 @@ func (r *Registry) SetConnection(ctx context.Context, c Connection) error {
 	if err := r.checkOverridden(ctx, c); err != nil {
 		return failure("set connection", c.ID, err)
 	}
-	before, _, err := assign(ctx, r, connectionSlot(c.ID), to(&c), c.needs())
+	next := c
+	next.Revision = ""
+	before, _, err := assign(ctx, r, connectionSlot(c.ID), replacing(c.Revision, &next), c.needs())
 	if err == nil {
 		r.tell(ctx, Event{Action: "connection set", Object: c.ID, Before: before.describe(), After: c.describe()})
 	}
@@ -292,7 +304,11 @@ func (r *Registry) Connection(ctx context.Context, id string) (Connection, error
 	if err == nil && revision == 0 {
 		err = fmt.Errorf("connection: %w", trustkeep.ErrNotFound)
 	}
-	return d.Connection, failure("connection", id, err)
+	if err != nil {
+		return Connection{}, failure("connection", id, err)
+	}
+	d.Connection.Revision = revisionOf(&d.Connection)
+	return d.Connection, nil
 }
 
 // Connections returns all connections as they are defined, by ID. Damaged records are
@@ -302,7 +318,11 @@ func (r *Registry) Connections(ctx context.Context) ([]Connection, error) {
 	if err != nil {
 		return nil, failure("connections", "", err)
 	}
-	return values(v.connections), failure("connections", "", v.problem())
+	out := values(v.connections)
+	for i := range out {
+		out[i].Revision = revisionOf(&out[i])
+	}
+	return out, failure("connections", "", v.problem())
 }
 
 // DeleteConnection removes a connection. The error wraps trustkeep.ErrInUse while a
@@ -331,9 +351,10 @@ func (r *Registry) DeleteConnection(ctx context.Context, id string) error {
 	return failure("delete connection", id, err)
 }
 
-// SetProcess stores a process, new or changed. What is deployed of it stays as it is;
-// see Environment.DeployProcess. The error wraps trustkeep.ErrNotFound for a connection or
-// component that does not exist.
+// SetProcess stores a process: a changed one with the Revision that Process has returned, a new
+// one without. What is deployed of it stays as it is; see Environment.DeployProcess. The error
+// wraps trustkeep.ErrNotFound for a connection or component that does not exist, and ErrConflict
+// and ErrExists as that of SetConnection.
 func (r *Registry) SetProcess(ctx context.Context, p Process) error {
 	if err := checkID("set process", p.ID); err != nil {
 		return err
@@ -349,7 +370,9 @@ func (r *Registry) SetProcess(ctx context.Context, p Process) error {
 		}
 	}
 	needs := append(keysOf(p.Connections, connectionKey), keysOf(p.Components, componentKey)...)
-	before, _, err := assign(ctx, r, processSlot(p.ID), to(&p), needs)
+	next := p
+	next.Revision = ""
+	before, _, err := assign(ctx, r, processSlot(p.ID), replacing(p.Revision, &next), needs)
 	if err == nil {
 		r.tell(ctx, Event{Action: "process set", Object: p.ID, Before: before.describe(), After: p.describe()})
 	}
@@ -381,7 +404,11 @@ func (r *Registry) Process(ctx context.Context, id string) (Process, error) {
 	if err == nil && revision == 0 {
 		err = fmt.Errorf("process: %w", trustkeep.ErrNotFound)
 	}
-	return d.Process, failure("process", id, err)
+	if err != nil {
+		return Process{}, failure("process", id, err)
+	}
+	d.Process.Revision = revisionOf(&d.Process)
+	return d.Process, nil
 }
 
 // Processes returns all processes as they are defined, by ID. Damaged records are skipped and
@@ -391,7 +418,11 @@ func (r *Registry) Processes(ctx context.Context) ([]Process, error) {
 	if err != nil {
 		return nil, failure("processes", "", err)
 	}
-	return values(v.processes), failure("processes", "", v.problem())
+	out := values(v.processes)
+	for i := range out {
+		out[i].Revision = revisionOf(&out[i])
+	}
+	return out, failure("processes", "", v.problem())
 }
 
 // DeleteProcess removes a process. The error wraps trustkeep.ErrInUse while it is

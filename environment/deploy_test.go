@@ -303,7 +303,7 @@ func TestOverrideForOneEnvironment(t *testing.T) {
 	if !contains(ftps.Allow, truststore.AllowExpired) {
 		t.Error("the override changed a field that it does not name")
 	}
-	if err := w.test.Override(ctx, "ftps", environment.Override{Identity: new(string)}); err != nil {
+	if err := override(ctx, w.test, "ftps", environment.Override{Identity: new(string)}); err != nil {
 		t.Error(err)
 	}
 	if err := w.test.Override(ctx, "ftps", environment.Override{}); err != nil {

@@ -34,7 +34,7 @@ func TestEventsTellBeforeAndAfter(t *testing.T) {
 			}
 			return w.test.DeployProcess(ctx, "orders")
 		}, "x at version 1", "y at version 1"},
-		{"override", func(id string) error { return w.test.Override(ctx, "out", environment.Override{Identity: &id}) }, "x", "y"},
+		{"override", func(id string) error { return override(ctx, w.test, "out", environment.Override{Identity: &id}) }, "x", "y"},
 		{"role", func(id string) error { return w.test.SetRole(ctx, "tls", id) }, "x", "y"},
 	} {
 		for _, id := range []string{"x", "y"} {

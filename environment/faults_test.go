@@ -204,24 +204,24 @@ func furnished(t *testing.T, w *world) []verb {
 			return d.Save()
 		}},
 		{"new connection", func(ctx context.Context, r R, _ E) error {
-			return r.SetConnection(ctx, environment.Connection{ID: "in", Trusted: []string{"b"}, Identity: "spare"})
+			return setConnection(ctx, r, environment.Connection{ID: "in", Trusted: []string{"b"}, Identity: "spare"})
 		}},
 		{"changed connection", func(ctx context.Context, r R, _ E) error {
-			return r.SetConnection(ctx, environment.Connection{ID: "out", Trusted: []string{"loose"}})
+			return setConnection(ctx, r, environment.Connection{ID: "out", Trusted: []string{"loose"}})
 		}},
 		{"delete connection", func(ctx context.Context, r R, _ E) error { return r.DeleteConnection(ctx, "unused") }},
 		{"new process", func(ctx context.Context, r R, _ E) error {
-			return r.SetProcess(ctx, environment.Process{ID: "new", Connections: []string{"out"}, Components: []string{"loose"}})
+			return setProcess(ctx, r, environment.Process{ID: "new", Connections: []string{"out"}, Components: []string{"loose"}})
 		}},
 		{"changed process", func(ctx context.Context, r R, _ E) error {
-			return r.SetProcess(ctx, environment.Process{ID: "orders", Connections: []string{"unused"}})
+			return setProcess(ctx, r, environment.Process{ID: "orders", Connections: []string{"unused"}})
 		}},
 		{"delete process", func(ctx context.Context, r R, _ E) error { return r.DeleteProcess(ctx, "idle") }},
 		{"new partner", func(ctx context.Context, r R, _ E) error {
-			return r.SetPartner(ctx, environment.Partner{ID: "new", Members: []environment.PartnerMember{{Component: "loose", Uses: partner.Verify, Environment: "test"}}})
+			return setPartner(ctx, r, environment.Partner{ID: "new", Members: []environment.PartnerMember{{Component: "loose", Uses: partner.Verify, Environment: "test"}}})
 		}},
 		{"changed partner", func(ctx context.Context, r R, _ E) error {
-			return r.SetPartner(ctx, environment.Partner{ID: "acme", Members: []environment.PartnerMember{{Component: "mine", Uses: partner.Sign | partner.Decrypt}}})
+			return setPartner(ctx, r, environment.Partner{ID: "acme", Members: []environment.PartnerMember{{Component: "mine", Uses: partner.Sign | partner.Decrypt}}})
 		}},
 		{"delete partner", func(ctx context.Context, r R, _ E) error { return r.DeletePartner(ctx, "acme") }},
 		{"create environment", func(ctx context.Context, r R, _ E) error { return second(r.CreateEnvironment(ctx, "new")) }},

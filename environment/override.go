@@ -24,6 +24,9 @@ type Override struct {
 	SSHUser       *string   `json:"sshUser,omitempty"`
 	SSHKnownHosts *string   `json:"sshKnownHosts,omitempty"`
 	SSHPins       *[]string `json:"sshPins,omitempty"`
+	// Revision is what Overrides has read, for Environment.Override. It changes nothing of the
+	// connection.
+	Revision Revision `json:"-"`
 }
 
 // check refuses what cannot be meant, whatever the connection is.
@@ -114,21 +117,28 @@ func (o *Override) describe() string {
 }
 
 // Override changes fields of a connection for this environment. It replaces the override
-// before: to change one field more, start from what Overrides returns. The zero Override
-// ends it. Deployed processes keep what they were deployed with. Errors are those of
-// SetConnection; trustkeep.ErrNotFound is also that of a connection that does not count in the
-// environment.
+// before, if that is still the one of Revision, which Overrides returns; without a Revision there
+// must be none. See UpdateOverride to change one field more. An Override without fields ends
+// what there is, the zero Override whatever that is. Deployed processes keep what they were
+// deployed with.
+//
+// Errors are those of SetConnection; trustkeep.ErrNotFound is also that of a connection that does
+// not count in the environment, and of ending what is not overridden.
 func (e *Environment) Override(ctx context.Context, connection string, o Override) error {
 	if err := checkID("override", connection); err != nil {
 		return err
 	}
-	var next *Override
 	var needs []string
 	after := ""
 	if err := o.check(); err != nil {
 		return failure("override", connection, err)
 	}
-	if o != (Override{}) {
+	read := o.Revision
+	o.Revision = ""
+	change := replacing(read, (*Override)(nil))
+	if ends := o == (Override{}); ends && read == "" {
+		change = to[Override](nil)
+	} else if !ends {
 		c, err := e.r.Connection(ctx, connection)
 		if err != nil {
 			return failure("override", connection, err)
@@ -145,22 +155,29 @@ func (e *Environment) Override(ctx context.Context, connection string, o Overrid
 		if err := e.r.checkConnection(ctx, c); err != nil {
 			return failure("override", connection, err)
 		}
-		next, after = &o, c.describe()
+		change, after = replacing(read, &o), c.describe()
 		needs = append(keysOf(c.components(), componentKey), connectionKey(connection))
 	}
 	slot := entrySlot(e, func(d *environmentRecord) *map[string]Override { return &d.Overrides }, connection)
-	before, _, err := assign(ctx, e.r, slot, to(next), needs)
-	if err == nil && (before != nil || next != nil) {
+	before, next, err := assign(ctx, e.r, slot, change, needs)
+	if err == nil && before == nil && next == nil {
+		err = fmt.Errorf("override: %w", trustkeep.ErrNotFound)
+	}
+	if err == nil {
 		e.tell(ctx, "connection overridden", connection, before.describe(), after)
 	}
 	return failure("override", connection, err)
 }
 
-// Overrides returns what is changed for this environment, by connection.
+// Overrides returns what is changed for this environment, by connection, each with its Revision.
 func (e *Environment) Overrides(ctx context.Context) (map[string]Override, error) {
 	d, err := e.record(ctx)
 	if err != nil {
 		return nil, failure("overrides", e.id, err)
+	}
+	for id, o := range d.Overrides {
+		o.Revision = revisionOf(&o)
+		d.Overrides[id] = o
 	}
 	return d.Overrides, nil
 }

@@ -19,6 +19,9 @@ import (
 type Partner struct {
 	ID      string          `json:"id"`
 	Members []PartnerMember `json:"members,omitempty"`
+	// Revision is what Registry.Partner has read, for SetPartner. It is not part of the
+	// definition.
+	Revision Revision `json:"-"`
 }
 
 // PartnerMember is a component and what it is used for with a partner.
@@ -96,9 +99,11 @@ func (p Partner) checkMembers() error {
 	return nil
 }
 
-// SetPartner stores a partner, new or changed. The error wraps trustkeep.ErrNotFound for a
-// component or environment that does not exist, trustkeep.ErrInvalid for a member
-// without a use, and trustkeep.ErrUnsupported for one with a use that its component cannot serve.
+// SetPartner stores a partner: a changed one with the Revision that Partner has returned, a new
+// one without. The error wraps trustkeep.ErrNotFound for a component or environment that does
+// not exist, trustkeep.ErrInvalid for a member without a use, trustkeep.ErrUnsupported for one
+// with a use that its component cannot serve, and ErrConflict and ErrExists as that of
+// SetConnection.
 func (r *Registry) SetPartner(ctx context.Context, p Partner) error {
 	if err := checkID("set partner", p.ID); err != nil {
 		return err
@@ -120,7 +125,9 @@ func (r *Registry) SetPartner(ctx context.Context, p Partner) error {
 			needs = append(needs, environmentKey(m.Environment))
 		}
 	}
-	before, _, err := assign(ctx, r, partnerSlot(p.ID), to(&p), needs)
+	next := p
+	next.Revision = ""
+	before, _, err := assign(ctx, r, partnerSlot(p.ID), replacing(p.Revision, &next), needs)
 	if err == nil {
 		r.tell(ctx, Event{Action: "partner set", Object: p.ID, Before: before.describe(), After: p.describe()})
 	}
@@ -160,7 +167,11 @@ func (r *Registry) Partner(ctx context.Context, id string) (Partner, error) {
 	if err == nil && revision == 0 {
 		err = missing(partnerKey(id))
 	}
-	return d.Partner, failure("partner", id, err)
+	if err != nil {
+		return Partner{}, failure("partner", id, err)
+	}
+	d.Partner.Revision = revisionOf(&d.Partner)
+	return d.Partner, nil
 }
 
 // Partners returns all partners, by ID. Damaged records are skipped and reported in the error.
@@ -169,7 +180,11 @@ func (r *Registry) Partners(ctx context.Context) ([]Partner, error) {
 	if err != nil {
 		return nil, failure("partners", "", err)
 	}
-	return values(v.partners), failure("partners", "", v.problem())
+	out := values(v.partners)
+	for i := range out {
+		out[i].Revision = revisionOf(&out[i])
+	}
+	return out, failure("partners", "", v.problem())
 }
 
 // DeletePartner removes a partner. The error wraps trustkeep.ErrNotFound if it does not exist.

@@ -37,13 +37,13 @@ func rivals(former func(environment.HistoryEntry) bool) []rival {
 	return []rival{
 		{"deploy", func(ctx context.Context, _ R, e E) error { return e.Deploy(ctx, "loose") }, deletes("loose")},
 		{"new connection", func(ctx context.Context, r R, _ E) error {
-			return r.SetConnection(ctx, environment.Connection{ID: "new", Trusted: trusted})
+			return setConnection(ctx, r, environment.Connection{ID: "new", Trusted: trusted})
 		}, deletes("loose")},
 		{"changed connection", func(ctx context.Context, r R, _ E) error {
-			return r.SetConnection(ctx, environment.Connection{ID: "unused", Identity: "spare"})
+			return setConnection(ctx, r, environment.Connection{ID: "unused", Identity: "spare"})
 		}, deletes("spare")},
 		{"process", func(ctx context.Context, r R, _ E) error {
-			return r.SetProcess(ctx, environment.Process{ID: "idle", Components: trusted})
+			return setProcess(ctx, r, environment.Process{ID: "idle", Components: trusted})
 		}, deletes("loose")},
 		{"override", func(ctx context.Context, _ R, e E) error {
 			return e.Override(ctx, "unused", environment.Override{Trusted: &trusted})
@@ -67,23 +67,23 @@ func rivals(former func(environment.HistoryEntry) bool) []rival {
 		{"deployed process", func(ctx context.Context, _ R, e E) error { return e.DeployProcess(ctx, "brief") },
 			func(ctx context.Context, r R) error {
 				// With its last use in a definition.
-				if err := r.SetProcess(ctx, environment.Process{ID: "brief"}); err != nil {
+				if err := setProcess(ctx, r, environment.Process{ID: "brief"}); err != nil {
 					return err
 				}
 				return r.Delete(ctx, "brief")
 			}},
 		{"partner", func(ctx context.Context, r R, _ E) error {
-			return r.SetPartner(ctx, environment.Partner{ID: "acme", Members: []environment.PartnerMember{{Component: "spare", Uses: partner.Sign}}})
+			return setPartner(ctx, r, environment.Partner{ID: "acme", Members: []environment.PartnerMember{{Component: "spare", Uses: partner.Sign}}})
 		}, deletes("spare")},
 		{"partner in an environment", func(ctx context.Context, r R, _ E) error {
-			return r.SetPartner(ctx, environment.Partner{ID: "acme", Members: []environment.PartnerMember{{Component: "loose", Uses: partner.Encrypt, Environment: "old"}}})
+			return setPartner(ctx, r, environment.Partner{ID: "acme", Members: []environment.PartnerMember{{Component: "loose", Uses: partner.Encrypt, Environment: "old"}}})
 		}, func(ctx context.Context, r R) error { return r.DeleteEnvironment(ctx, "old") }},
 		{"replace", func(ctx context.Context, r R, _ E) error {
 			_, err := r.Rename(ctx, "loose", "another")
 			return err
 		}, deletes("loose")},
 		{"process of a connection", func(ctx context.Context, r R, _ E) error {
-			return r.SetProcess(ctx, environment.Process{ID: "idle", Connections: []string{"unused"}})
+			return setProcess(ctx, r, environment.Process{ID: "idle", Connections: []string{"unused"}})
 		}, func(ctx context.Context, r R) error { return r.DeleteConnection(ctx, "unused") }},
 		{"overridden connection", func(ctx context.Context, _ R, e E) error {
 			name := "x.example"

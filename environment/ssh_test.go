@@ -117,7 +117,7 @@ func TestSSHConnection(t *testing.T) {
 		t.Error("Recheck ended nothing")
 	}
 	pinsOfA := []string{ssh.FingerprintSHA256(a.PublicKey())}
-	must(t, w.test.Override(ctx, "out", environment.Override{SSHKnownHosts: &none, SSHPins: &pinsOfA}))
+	must(t, override(ctx, w.test, "out", environment.Override{SSHKnownHosts: &none, SSHPins: &pinsOfA}))
 	until(true)
 	must(t, w.test.Override(ctx, "out", environment.Override{}))
 
