@@ -92,7 +92,7 @@ func (c *Component) Reimport(ctx context.Context, file []byte, o Options) (*Comp
 	}
 	of, forget := o.of(c.name)
 	defer forget()
-	next, err := o.kindOf(file, c.kind).Parse(file, c.content, of)
+	next, err := o.kindOf(file, c.kind).Parse(file, c.before(), of)
 	return c.replaced(op, next, err, o)
 }
 
@@ -101,7 +101,7 @@ func (c *Component) Reimport(ctx context.Context, file []byte, o Options) (*Comp
 // that need it. The error wraps ErrUnsupported if the new content is of another kind or
 // visibility: only its holder can renew a public component's key.
 func (c *Component) Renew(ctx context.Context, source Source, o Options) (*Component, error) {
-	next, err := o.make(ctx, c.name, source, c.content)
+	next, err := o.make(ctx, c.name, source, c.before())
 	return c.replaced("renew", next, err, o)
 }
 
@@ -121,19 +121,30 @@ func (o Options) make(ctx context.Context, name string, source Source, before Co
 	return made, err
 }
 
-// ChangePassword protects the private key with another password. Errors wrap
-// ErrIncorrectPassword, ErrInvalid without a new password, or ErrUnsupported for a public
-// component.
+// ChangePassword protects the private key with another password, and those keys of pending
+// requests that are under the same one. Errors wrap ErrIncorrectPassword, ErrInvalid without a
+// new password, or ErrUnsupported for a public component.
 func (c *Component) ChangePassword(current, next trustkeep.PasswordSource, o Options) (*Component, error) {
+	const op = "change password"
 	o.Password, o.NewPassword = current, next
 	of, forget := o.of(c.name)
 	defer forget()
+	waiting, opened, err := c.pendingUnder(of)
+	if err != nil {
+		return nil, failure(op, c.name, err)
+	}
+	out := *c
+	out.pending = waiting
+	if c.before() == nil && opened {
+		return o.admitted(op, &out)
+	}
 	changed, err := c.content.ChangePassword(of)
-	return c.replaced("change password", changed, err, o)
+	return out.replaced(op, changed, err, o)
 }
 
-// CheckPassword returns nil if the password opens the private key. The error wraps
-// ErrIncorrectPassword, or ErrUnsupported for a public component.
+// CheckPassword returns nil if the password opens the private key; that of the newest request
+// if there is no other. The error wraps ErrIncorrectPassword, or ErrUnsupported for a public
+// component.
 func (c *Component) CheckPassword(password trustkeep.PasswordSource) error {
 	if err := c.content.CheckPassword(password); err != nil {
 		return failure("check password", c.name, err)

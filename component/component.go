@@ -30,6 +30,8 @@ type Component struct {
 	kind     Kind       // reads files to replace the content
 	content  Content    // of the last version
 	versions []*version // the current one last
+	pending  []*pending // requests, the newest last
+	lastAsk  int        // the number of the last request ever made
 }
 
 var _ trustkeep.Component = (*Component)(nil)
@@ -103,7 +105,13 @@ func (v Version) Fingerprint() string {
 	return ""
 }
 
-func (c *Component) current() *version { return c.versions[len(c.versions)-1] }
+// current is nil for a component that waits for its first certificate.
+func (c *Component) current() *version {
+	if len(c.versions) == 0 {
+		return nil
+	}
+	return c.versions[len(c.versions)-1]
+}
 
 // ID returns the identifier that the component keeps for life.
 func (c *Component) ID() string { return c.id }
@@ -118,13 +126,13 @@ func (c *Component) Kind() trustkeep.Kind { return c.content.Kind() }
 func (c *Component) Visibility() trustkeep.Visibility { return c.content.Visibility() }
 
 // Fingerprint returns the SHA-256 of the certificate, or the fingerprint of the PGP key, in
-// lower-case hex.
+// lower-case hex. It is empty for a component that waits for its first certificate.
 func (c *Component) Fingerprint() string { return c.content.Fingerprint() }
 
-// NotBefore returns when the current content becomes valid.
+// NotBefore returns when the current content becomes valid, zero if there is none.
 func (c *Component) NotBefore() time.Time { return c.content.NotBefore() }
 
-// NotAfter returns when the current content expires, zero for never.
+// NotAfter returns when the current content expires, zero for never and without content.
 func (c *Component) NotAfter() time.Time { return c.content.NotAfter() }
 
 // Parts returns the parts of the current content that have a validity of their own, the
@@ -143,8 +151,13 @@ func (c *Component) Revoked() bool {
 }
 
 // Version returns the number of the current version. It starts at 1 and grows by one with each
-// replacement.
-func (c *Component) Version() int { return c.current().number }
+// replacement. It is 0 for a component that waits for its first certificate, see CreateRequest.
+func (c *Component) Version() int {
+	if v := c.current(); v != nil {
+		return v.number
+	}
+	return 0
+}
 
 // Versions returns all versions that are kept, the current one last.
 func (c *Component) Versions() []Version {
@@ -156,7 +169,8 @@ func (c *Component) Versions() []Version {
 }
 
 // Content returns what the current version holds. keystore.IdentityOf, keystore.ChainOf and
-// pgp.KeyOf return it in its own type.
+// pgp.KeyOf return it in its own type. The content of a component that waits for its first
+// certificate has no fingerprint, and cannot be exported or opened: ErrEmpty.
 func (c *Component) Content() Content { return c.content }
 
 // Describe describes the certificate and chain of an X.509 component, its own certificate
@@ -165,19 +179,23 @@ func (c *Component) Describe() []trustkeep.Certificate { return c.content.Descri
 
 // String returns name, version and fingerprint.
 func (c *Component) String() string {
+	if c.Version() == 0 {
+		return fmt.Sprintf("%s %s component %q, waits for its certificate", c.Visibility(), c.Kind(), trustkeep.Printable(c.name))
+	}
 	return fmt.Sprintf("%s %s component %q, version %d, %s", c.Visibility(), c.Kind(), trustkeep.Printable(c.name), c.Version(), c.Fingerprint())
 }
 
 // GoString returns String, for %#v.
 func (c *Component) GoString() string { return c.String() }
 
-// Equal reports whether two components are the same: ID, name, and the content of all
-// versions. Nil equals nil alone.
+// Equal reports whether two components are the same: ID, name, the content of all versions,
+// and pending requests. Nil equals nil alone.
 func (c *Component) Equal(other *Component) bool {
 	if c == nil || other == nil || c == other {
 		return c == other
 	}
-	return c.id == other.id && c.name == other.name && slices.EqualFunc(c.versions, other.versions, (*version).equal)
+	return c.id == other.id && c.name == other.name && c.lastAsk == other.lastAsk && slices.EqualFunc(c.versions, other.versions, (*version).equal) &&
+		slices.EqualFunc(c.pending, other.pending, (*pending).equal)
 }
 
 func (v *version) equal(other *version) bool {

@@ -15,6 +15,14 @@
 // pgp.GenerateOptions), or from an identity or key in memory (*keystore.Identity, *pgp.Key).
 // [Component.Renew] replaces the content in the same way.
 //
+// Where a CA takes days to answer, [Component.Request] makes the request and keeps the key, and
+// [Component.Install] takes the reply; [CreateRequest] begins a component that has no
+// certificate yet:
+//
+//	c, csr, err := component.CreateRequest(ctx, "web", issue.RequestOptions{Certificate: names}, o)
+//	c, csr, err = c.Request(ctx, issue.RequestOptions{NewKey: true}, o)       // a year later
+//	c, err = c.Install(ctx, reply, issue.InstallOptions{Trust: roots}, o)     // days later
+//
 // # Rules
 //
 //   - A component is immutable. Methods that change it return a new component with the same
@@ -24,6 +32,8 @@
 //     change of content, including rollbacks and changes of password.
 //   - Private components hold their key under a password, which they do not know. To import a
 //     file whose key has no password, set [Options].NewPassword or Password.
+//   - A key that waits for its certificate counts for nothing: what refers to the component
+//     goes on with the current content. Re-imports, renewals and rollbacks leave requests alone.
 //   - A private component accepts private content, a public one public content, and both only
 //     of their own kind.
 //

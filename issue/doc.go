@@ -29,7 +29,8 @@
 // For a key without a certificate, use [RequestForKey] with Keystore.Signer, then Install.
 // For a new key beside the old one while a CA takes days, use InstallOptions.As. For a
 // certificate like another one, use [Like]. For components, pass [Options] to
-// component.Create and [RenewOptions] to component.Component.Renew.
+// component.Create and [RenewOptions] to component.Component.Renew, [RequestOptions] and
+// [InstallOptions] to its Request and Install.
 //
 // All functions are safe for concurrent use if the hooks and identities passed to them are.
 package issue

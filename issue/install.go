@@ -5,6 +5,7 @@ import (
 	"crypto"
 	"crypto/x509"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/trustkeep/trustkeep"
@@ -102,11 +103,17 @@ func (o *InstallOptions) judge(ks *keystore.Keystore, public crypto.PublicKey, r
 	if err != nil {
 		return nil, err
 	}
+	return o.chainAmong(public, certs, ks.Certificates())
+}
+
+// chainAmong returns the chain of the key's certificate in a reply, with issuers from the
+// reply, others and Trust.
+func (o *InstallOptions) chainAmong(public crypto.PublicKey, certs, others []*x509.Certificate) ([]*x509.Certificate, error) {
 	leaf, err := newestFor(public, certs)
 	if err != nil {
 		return nil, err
 	}
-	s := certpath.Search{Leaf: leaf, Others: append(ks.Certificates(), certs...), Now: (&Options{Clock: o.Clock}).now()}
+	s := certpath.Search{Leaf: leaf, Others: slices.Concat(others, certs), Now: (&Options{Clock: o.Clock}).now()}
 	if o.Trust != nil {
 		if s.Anchors, err = certpath.Of(o.Trust); err != nil {
 			return nil, err

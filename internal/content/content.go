@@ -81,12 +81,17 @@ type held struct{ content Content }
 func (h held) Content() Content { return h.content }
 
 // Of returns the content of a holder; nil if it is damaged. The error wraps ErrInvalid for a
-// nil holder, such as the component beside an error that was not looked at.
+// nil holder, such as the component beside an error that was not looked at, and ErrEmpty for
+// a component that waits for its first certificate.
 func Of(h Holder) (Content, error) {
 	if given.IsNil(h) {
 		return nil, fmt.Errorf("no component: %w", trustkeep.ErrInvalid)
 	}
-	return h.Content(), nil
+	c := h.Content()
+	if none, ok := c.(interface{ Awaited() error }); ok {
+		return nil, none.Awaited()
+	}
+	return c, nil
 }
 
 // Source makes content: a new key, a renewed certificate, a key in memory.
@@ -94,6 +99,24 @@ type Source interface {
 	// MakeContent returns the content of a new component, or its replacement if before is not
 	// nil.
 	MakeContent(ctx context.Context, before Content, o Options) (Content, error)
+}
+
+// Requester makes requests for certificates: issue.RequestOptions.
+type Requester interface {
+	// MakeRequest returns a request, and private content with the key that waits for the
+	// reply. before is the component's content, nil if it has none.
+	MakeRequest(ctx context.Context, before Content, o Options) (request []byte, key Content, err error)
+}
+
+// Installer makes content of what comes back for a key: issue.InstallOptions of a CA's reply,
+// pgp.InstallOptions of a certified key.
+type Installer interface {
+	// KeyFor returns the index of the key that a reply is for. The error wraps
+	// ErrKeyMismatch if it is for none of them.
+	KeyFor(reply []byte, keys []Content, o Options) (int, error)
+	// MakeInstalled returns the content of the key with the reply. Issuers that the reply
+	// leaves out are taken from before, the component's content, nil if it has none.
+	MakeInstalled(reply []byte, key, before Content, o Options) (Content, error)
 }
 
 // Options are the options of package component that kinds of content need.
