@@ -17,6 +17,7 @@ import (
 	"github.com/trustkeep/trustkeep/component"
 	"github.com/trustkeep/trustkeep/forecast"
 	"github.com/trustkeep/trustkeep/internal/given"
+	"github.com/trustkeep/trustkeep/revocation"
 	"github.com/trustkeep/trustkeep/truststore"
 )
 
@@ -29,6 +30,10 @@ type AtomOptions struct {
 	// Seen is how many accepted peers are remembered for Environment.DryRun. If zero,
 	// 1,000; if negative, none.
 	Seen int
+	// Revocation is what connections with Connection.Revocation check peers with: lists at
+	// hand, bounds, and how lists and answers are fetched, by revocation.HTTP if FetchCRL or
+	// FetchOCSP is nil. Mode, Coverage and RequireStaple are those of each connection.
+	Revocation revocation.Options
 	// OnChange is called after each change of what the atom has, in turn; the next one
 	// waits for it. It must not call Close. If nil, nothing is called.
 	OnChange func()
@@ -61,6 +66,7 @@ type Atom struct {
 	following following
 	seenBy    map[connectionUse]*forecast.Seen
 	opened    map[openedKey]*openedKeys
+	checkers  map[Revocation]*revocation.Checker
 
 	passwordWait time.Duration // the constant, but in tests
 }
@@ -81,7 +87,7 @@ const defaultSeenPeers = 1000
 // Close ends it. Programs that attach under the same name count as one atom.
 //
 // The error wraps trustkeep.ErrNotFound for an environment that was deleted, and
-// trustkeep.ErrInvalid for a name that is not an ID; other errors are those of the storage
+// trustkeep.ErrInvalid for a name that is not an ID and wrong AtomOptions; other errors are those of the storage
 // and the context.
 func (e *Environment) Attach(ctx context.Context, atom string, o AtomOptions) (*Atom, error) {
 	if err := checkID("attach", atom); err != nil {
@@ -92,6 +98,9 @@ func (e *Environment) Attach(ctx context.Context, atom string, o AtomOptions) (*
 	}
 	if given.NilPointer(o.Base) {
 		return nil, failure("attach", atom, fmt.Errorf("AtomOptions.Base is a nil pointer: %w", trustkeep.ErrInvalid))
+	}
+	if _, err := revocation.New(o.Revocation); err != nil {
+		return nil, failure("attach", atom, err)
 	}
 	if o.Logger == nil {
 		o.Logger = e.r.o.Logger

@@ -165,7 +165,7 @@ func (s scope) connection(id string) (tlsctx.Builder, error) {
 
 func (s scope) builder(c Connection) (tlsctx.Builder, error) {
 	b := s.a.Implicit()
-	b.ServerName, b.Allow, b.Pins, b.ClientAuth = c.ServerName, slices.Clone(c.Allow), slices.Clone(c.Pins), c.ClientAuth
+	c.configure(&b)
 	b.Accepted = s.a.noting(connectionUse{s.process, c.ID})
 	if len(c.Trusted) > 0 {
 		b.Trusted = &ownTrust{scope: s, components: slices.Clone(c.Trusted), store: truststore.New()}
@@ -176,6 +176,15 @@ func (s scope) builder(c Connection) (tlsctx.Builder, error) {
 			return tlsctx.Builder{}, failure("connection", c.ID, err)
 		}
 		b.Identity = id
+	}
+	if c.Revocation != nil {
+		var err error
+		if b.Revocation, err = s.a.checker(*c.Revocation); err == nil {
+			b.RevocationExempt, err = s.exempt(c)
+		}
+		if err != nil {
+			return tlsctx.Builder{}, failure("connection", c.ID, err)
+		}
 	}
 	return b, nil
 }

@@ -3,6 +3,7 @@ package environment
 import (
 	"cmp"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -27,11 +28,32 @@ type Connection struct {
 	Trusted []string `json:"trusted,omitzero"`
 	// Identity is a private X.509 component to present; empty presents none.
 	Identity string `json:"identity,omitempty"`
-	// ServerName, Allow, Pins and ClientAuth are those of tlsctx.Builder.
+	// ServerName, Allow, Pins, ClientAuth and the fields until Revocation are those of
+	// tlsctx.Builder. An empty list of pins is an error.
 	ServerName string                  `json:"serverName,omitempty"`
 	Allow      []truststore.Relaxation `json:"allow,omitempty"`
-	Pins       []truststore.Pin        `json:"-"`
+	Pins       []truststore.Pin        `json:"pins,omitzero"`
 	ClientAuth tlsctx.ClientAuth       `json:"-"`
+	// Policy refuses more; truststore.Strict is one.
+	Policy truststore.Policy `json:"policy,omitzero"`
+	// ServerURI, ClientURI and TrustDomain are what the peer's certificate must name.
+	ServerURI   string `json:"serverURI,omitempty"`
+	ClientURI   string `json:"clientURI,omitempty"`
+	TrustDomain string `json:"trustDomain,omitempty"`
+	// ConcealCAs keeps a server from naming the authorities that it trusts.
+	ConcealCAs bool `json:"concealCAs,omitempty"`
+	// Versions, suites and curves are numbers in records, as in TLS.
+	MinVersion         uint16        `json:"minVersion,omitempty"`
+	MaxVersion         uint16        `json:"maxVersion,omitempty"`
+	LegacyMinVersion   uint16        `json:"legacyMinVersion,omitempty"`
+	NextProtos         []string      `json:"nextProtos,omitempty"`
+	CipherSuites       []uint16      `json:"cipherSuites,omitempty"`
+	LegacyCipherSuites []uint16      `json:"legacyCipherSuites,omitempty"`
+	CurvePreferences   []tls.CurveID `json:"curvePreferences,omitempty"`
+	// Revocation is how peers are checked for revocation. If nil, they are not.
+	Revocation *Revocation `json:"revocation,omitempty"`
+	// RevocationExempt are X.509 components whose certificates Revocation is not asked about.
+	RevocationExempt []string `json:"revocationExempt,omitempty"`
 	// SSH makes it a connection of SSH instead of TLS: see Atom.SSH. Identity is then the key to
 	// log in with, and the other fields but ID must be zero.
 	SSH *SSH `json:"ssh,omitempty"`
@@ -64,26 +86,21 @@ func (c Connection) components() []string {
 	if c.Identity != "" {
 		out = append(out, c.Identity)
 	}
-	return out
+	return append(out, c.RevocationExempt...)
 }
 
-// spelled is what JSON needs help for.
+// spelled is what JSON needs help for: ClientAuth has a text, but is a number in records.
 type spelled struct {
-	Pins       []string `json:"pins,omitempty"`
-	ClientAuth uint8    `json:"clientAuth,omitempty"`
+	ClientAuth uint8 `json:"clientAuth,omitempty"`
 }
 
-// MarshalJSON spells pins as truststore.ParsePin reads them.
+// MarshalJSON spells the client authentication as a number.
 func (c Connection) MarshalJSON() ([]byte, error) {
 	type plain Connection // without this method
-	s := struct {
+	return json.Marshal(struct {
 		plain
 		spelled
-	}{plain(c), spelled{ClientAuth: uint8(c.ClientAuth)}}
-	for _, p := range c.Pins {
-		s.spelled.Pins = append(s.spelled.Pins, p.String())
-	}
-	return json.Marshal(s)
+	}{plain(c), spelled{uint8(c.ClientAuth)}})
 }
 
 // UnmarshalJSON reverses MarshalJSON.
@@ -96,16 +113,8 @@ func (c *Connection) UnmarshalJSON(text []byte) error {
 	if err := json.Unmarshal(text, &s); err != nil {
 		return err
 	}
-	out := Connection(s.plain)
-	out.ClientAuth = tlsctx.ClientAuth(s.spelled.ClientAuth)
-	for _, text := range s.spelled.Pins {
-		p, err := truststore.ParsePin(text)
-		if err != nil {
-			return err
-		}
-		out.Pins = append(out.Pins, p)
-	}
-	*c = out
+	*c = Connection(s.plain)
+	c.ClientAuth = tlsctx.ClientAuth(s.spelled.ClientAuth)
 	return nil
 }
 
@@ -152,8 +161,8 @@ func (d *processRecord) check(id string) error { return is(d.Process.ID, id) }
 //
 // Errors wrap trustkeep.ErrNotFound for a component or environment that does not exist and
 // ErrUnsupported for a component of the wrong kind: Trusted and Identity are X.509, and Identity
-// is private. ErrInvalid is that of a relaxation or mode of client authentication
-// that tlsctx does not know, of an empty list of environments or trusted components, and of a connection of SSH with
+// is private. ErrInvalid is that of a setting
+// that tlsctx refuses, of an empty list of environments or trusted components, and of a connection of SSH with
 // settings of TLS, without a user or without trust; that of a line or pin is the error of package
 // sshctx. ErrInUse is that of a connection that is overridden in an environment in which it would
 // no longer count.
@@ -201,33 +210,6 @@ func connectionSlot(id string) slot[*connectionRecord, Connection] {
 	}
 }
 
-// checkSettings refuses settings that cannot be meant, or that tlsctx does not know.
-func (c Connection) checkSettings() error {
-	if c.Environments != nil && len(c.Environments) == 0 {
-		return &trustkeep.Error{Op: "Environments", Err: trustkeep.ErrInvalid, Hint: "the list is empty; leave it nil for every environment"}
-	}
-	if c.Trusted != nil && len(c.Trusted) == 0 {
-		return &trustkeep.Error{Op: "Trusted", Err: trustkeep.ErrInvalid, Hint: "the list is empty; leave it nil to trust what is deployed"}
-	}
-	for _, id := range c.Environments {
-		if err := checkID("environment of a connection", id); err != nil {
-			return err
-		}
-	}
-	for _, a := range c.Allow {
-		if !slices.Contains(truststore.Relaxations(), a) {
-			return fmt.Errorf("relaxation %q: %w", trustkeep.Printable(string(a)), trustkeep.ErrInvalid)
-		}
-	}
-	if c.ClientAuth > tlsctx.RequireClientAuth {
-		return fmt.Errorf("client authentication %d: %w", c.ClientAuth, trustkeep.ErrInvalid)
-	}
-	if c.SSH != nil {
-		return c.SSH.check(c)
-	}
-	return nil
-}
-
 func (r *Registry) checkConnection(ctx context.Context, c Connection) error {
 	if err := c.checkSettings(); err != nil {
 		return err
@@ -236,8 +218,10 @@ func (r *Registry) checkConnection(ctx context.Context, c Connection) error {
 		if _, err := c.SSH.hosts(); err != nil {
 			return err
 		}
+	} else if err := c.checkBuilder(); err != nil {
+		return err
 	}
-	for _, id := range c.Trusted {
+	for _, id := range append(slices.Clone(c.Trusted), c.RevocationExempt...) {
 		if _, err := r.want(ctx, id, trustkeep.X509, 0); err != nil {
 			return err
 		}
@@ -267,30 +251,6 @@ func (r *Registry) want(ctx context.Context, id string, k trustkeep.Kind, v trus
 		return nil, fmt.Errorf("component %s is %s %s, not %s: %w", id, c.Visibility(), c.Kind(), wanted, trustkeep.ErrUnsupported)
 	}
 	return c, nil
-}
-
-// describe says what the connection is set to; nothing where there is none.
-func (c *Connection) describe() string {
-	if c == nil {
-		return ""
-	}
-	trusted := "what is deployed"
-	if len(c.Trusted) > 0 {
-		trusted = fmt.Sprint(c.Trusted)
-	}
-	identity := "nothing"
-	if c.Identity != "" {
-		identity = c.Identity
-	}
-	trusts := "trusts " + trusted
-	if c.SSH != nil {
-		trusts = c.SSH.describe()
-	}
-	text := fmt.Sprintf("%s, presents %s", trusts, identity)
-	if c.Environments != nil {
-		text += fmt.Sprintf(", in %v", c.Environments)
-	}
-	return text
 }
 
 // Connection returns a connection as it is defined. The error wraps

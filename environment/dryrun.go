@@ -15,6 +15,7 @@ import (
 	"github.com/trustkeep/trustkeep/component"
 	"github.com/trustkeep/trustkeep/forecast"
 	"github.com/trustkeep/trustkeep/keystore"
+	"github.com/trustkeep/trustkeep/tlsctx"
 	"github.com/trustkeep/trustkeep/truststore"
 )
 
@@ -269,9 +270,9 @@ func (v *inventory) read(key string, into document) error {
 
 // judge decides about a peer by what the inventory has.
 func (v *inventory) judge(env, atom string, p seenPeer, now time.Time) *truststore.VerifyError {
-	o := truststore.VerifyOptions{Purpose: truststore.Server, Name: p.Name, Time: now}
+	purpose := truststore.Server
 	if p.Client {
-		o.Purpose = truststore.Client
+		purpose = truststore.Client
 	}
 	c, components := v.settings(env, p)
 	if p.Process == "" && p.Connection != "" && !c.countsIn(env) {
@@ -280,7 +281,13 @@ func (v *inventory) judge(env, atom string, p seenPeer, now time.Time) *truststo
 	if c.SSH != nil {
 		return refusal(errors.New("the connection is one of SSH"))
 	}
-	o.Allow, o.Pins = c.Allow, c.Pins
+	b := tlsctx.Builder{Clock: func() time.Time { return now }}
+	c.configure(&b)
+	name := p.Name
+	if !p.Client {
+		name = cmp.Or(c.ServerName, name)
+	}
+	o := b.VerifyOptions(purpose, name)
 	var trusted []*x509.Certificate
 	if len(c.Trusted) == 0 {
 		if p.ByBase {

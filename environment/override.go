@@ -2,24 +2,53 @@ package environment
 
 import (
 	"context"
+	"crypto/tls"
+	"encoding/json"
 	"fmt"
-	"strconv"
+	"reflect"
 	"strings"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/tlsctx"
+	"github.com/trustkeep/trustkeep/truststore"
 )
 
-// Override changes fields of a connection in one environment. Nil fields change nothing. With an
-// empty Identity it presents none.
+// Override changes fields of a connection in one environment. Nil fields change nothing. What
+// takes a restriction away is said by name: DeployedTrust, NoPins, NoRevocation.
 type Override struct {
 	// Trusted replaces the components that the connection trusts. An empty list is an error:
 	// DeployedTrust takes the connection's own trust away.
 	Trusted *[]string `json:"trusted,omitempty"`
 	// DeployedTrust makes the connection trust what is deployed, whatever trust it has of its
 	// own. With Trusted it is an error.
-	DeployedTrust bool    `json:"deployedTrust,omitempty"`
-	Identity      *string `json:"identity,omitempty"`
-	ServerName    *string `json:"serverName,omitempty"`
+	DeployedTrust bool `json:"deployedTrust,omitempty"`
+	// Identity is the component to present; empty presents none.
+	Identity *string `json:"identity,omitempty"`
+	// ServerName and what follows are the fields of Connection. With an empty list of Allow,
+	// nothing is allowed; one of Pins is an error.
+	ServerName *string                  `json:"serverName,omitempty"`
+	Allow      *[]truststore.Relaxation `json:"allow,omitempty"`
+	Pins       *[]truststore.Pin        `json:"pins,omitempty"`
+	// NoPins takes the pins of the connection away. With Pins it is an error.
+	NoPins      bool               `json:"noPins,omitempty"`
+	ClientAuth  *tlsctx.ClientAuth `json:"-"`
+	Policy      *truststore.Policy `json:"policy,omitempty"`
+	ServerURI   *string            `json:"serverURI,omitempty"`
+	ClientURI   *string            `json:"clientURI,omitempty"`
+	TrustDomain *string            `json:"trustDomain,omitempty"`
+	ConcealCAs  *bool              `json:"concealCAs,omitempty"`
+	// MinVersion and LegacyMinVersion each replace both.
+	MinVersion         *uint16        `json:"minVersion,omitempty"`
+	MaxVersion         *uint16        `json:"maxVersion,omitempty"`
+	LegacyMinVersion   *uint16        `json:"legacyMinVersion,omitempty"`
+	NextProtos         *[]string      `json:"nextProtos,omitempty"`
+	CipherSuites       *[]uint16      `json:"cipherSuites,omitempty"`
+	LegacyCipherSuites *[]uint16      `json:"legacyCipherSuites,omitempty"`
+	CurvePreferences   *[]tls.CurveID `json:"curvePreferences,omitempty"`
+	Revocation         *Revocation    `json:"revocation,omitempty"`
+	// NoRevocation ends the check for revocation. With Revocation it is an error.
+	NoRevocation     bool      `json:"noRevocation,omitempty"`
+	RevocationExempt *[]string `json:"revocationExempt,omitempty"`
 	// SSHUser, SSHKnownHosts and SSHPins are the fields of Connection.SSH.
 	SSHUser       *string   `json:"sshUser,omitempty"`
 	SSHKnownHosts *string   `json:"sshKnownHosts,omitempty"`
@@ -29,13 +58,52 @@ type Override struct {
 	Revision Revision `json:"-"`
 }
 
+// overrideSpelled is what JSON needs help for, as with Connection.
+type overrideSpelled struct {
+	ClientAuth *uint8 `json:"clientAuth,omitempty"`
+}
+
+// MarshalJSON spells the client authentication as a number.
+func (o Override) MarshalJSON() ([]byte, error) {
+	type plain Override // without this method
+	return json.Marshal(struct {
+		plain
+		overrideSpelled
+	}{plain(o), overrideSpelled{(*uint8)(o.ClientAuth)}})
+}
+
+// UnmarshalJSON reverses MarshalJSON.
+func (o *Override) UnmarshalJSON(text []byte) error {
+	type plain Override
+	var s struct {
+		plain
+		overrideSpelled
+	}
+	if err := json.Unmarshal(text, &s); err != nil {
+		return err
+	}
+	*o = Override(s.plain)
+	o.ClientAuth = (*tlsctx.ClientAuth)(s.overrideSpelled.ClientAuth)
+	return nil
+}
+
 // check refuses what cannot be meant, whatever the connection is.
 func (o Override) check() error {
+	instead := func(field, name string) error {
+		return &trustkeep.Error{Op: field, Err: trustkeep.ErrInvalid, Hint: "the list is empty; set " + name}
+	}
+	both := func(x, y string) error { return fmt.Errorf("both %s and %s: %w", x, y, trustkeep.ErrInvalid) }
 	switch {
 	case o.Trusted != nil && len(*o.Trusted) == 0:
-		return &trustkeep.Error{Op: "Trusted", Err: trustkeep.ErrInvalid, Hint: "the list is empty; set DeployedTrust to trust what is deployed"}
+		return instead("Trusted", "DeployedTrust to trust what is deployed")
 	case o.Trusted != nil && o.DeployedTrust:
-		return fmt.Errorf("both Trusted and DeployedTrust: %w", trustkeep.ErrInvalid)
+		return both("Trusted", "DeployedTrust")
+	case o.Pins != nil && len(*o.Pins) == 0:
+		return instead("Pins", "NoPins to pin nothing")
+	case o.Pins != nil && o.NoPins:
+		return both("Pins", "NoPins")
+	case o.Revocation != nil && o.NoRevocation:
+		return both("Revocation", "NoRevocation")
 	}
 	return nil
 }
@@ -48,20 +116,43 @@ func (o Override) ofBefore() Override {
 	return o
 }
 
+// apply returns the connection as it is overridden.
 func (o Override) apply(c Connection) Connection {
-	switch {
-	case o.DeployedTrust:
+	if o.DeployedTrust {
 		c.Trusted = nil
-	case o.Trusted != nil:
-		c.Trusted = *o.Trusted
 	}
-	if o.Identity != nil {
-		c.Identity = *o.Identity
+	if o.NoPins {
+		c.Pins = nil
 	}
-	if o.ServerName != nil {
-		c.ServerName = *o.ServerName
+	if o.NoRevocation {
+		c.Revocation, c.RevocationExempt = nil, nil
 	}
-	if o.SSHUser == nil && o.SSHKnownHosts == nil && o.SSHPins == nil {
+	if o.Revocation != nil {
+		c.Revocation = o.Revocation
+	}
+	if o.MinVersion != nil || o.LegacyMinVersion != nil {
+		c.MinVersion, c.LegacyMinVersion = 0, 0
+	}
+	replace(&c.Trusted, o.Trusted)
+	replace(&c.Identity, o.Identity)
+	replace(&c.ServerName, o.ServerName)
+	replace(&c.Allow, o.Allow)
+	replace(&c.Pins, o.Pins)
+	replace(&c.ClientAuth, o.ClientAuth)
+	replace(&c.Policy, o.Policy)
+	replace(&c.ServerURI, o.ServerURI)
+	replace(&c.ClientURI, o.ClientURI)
+	replace(&c.TrustDomain, o.TrustDomain)
+	replace(&c.ConcealCAs, o.ConcealCAs)
+	replace(&c.MinVersion, o.MinVersion)
+	replace(&c.MaxVersion, o.MaxVersion)
+	replace(&c.LegacyMinVersion, o.LegacyMinVersion)
+	replace(&c.NextProtos, o.NextProtos)
+	replace(&c.CipherSuites, o.CipherSuites)
+	replace(&c.LegacyCipherSuites, o.LegacyCipherSuites)
+	replace(&c.CurvePreferences, o.CurvePreferences)
+	replace(&c.RevocationExempt, o.RevocationExempt)
+	if !o.ofSSH() {
 		return c
 	}
 	// On a connection of TLS it is a contradiction, which whoever uses it finds.
@@ -69,29 +160,42 @@ func (o Override) apply(c Connection) Connection {
 	if c.SSH != nil {
 		own = *c.SSH
 	}
-	if o.SSHUser != nil {
-		own.User = *o.SSHUser
-	}
-	if o.SSHKnownHosts != nil {
-		own.KnownHosts = *o.SSHKnownHosts
-	}
-	if o.SSHPins != nil {
-		own.Pins = *o.SSHPins
-	}
+	replace(&own.User, o.SSHUser)
+	replace(&own.KnownHosts, o.SSHKnownHosts)
+	replace(&own.Pins, o.SSHPins)
 	c.SSH = &own
 	return c
+}
+
+func replace[T any](field, by *T) {
+	if by != nil {
+		*field = *by
+	}
+}
+
+// ofSSH tells whether settings of SSH are overridden.
+func (o Override) ofSSH() bool {
+	return o.SSHUser != nil || o.SSHKnownHosts != nil || o.SSHPins != nil
 }
 
 // owned returns a copy that the caller does not share. An empty list is kept apart from none, in
 // JSON too.
 func (o Override) owned() Override {
-	if o.Trusted != nil {
-		own := append([]string{}, *o.Trusted...)
-		o.Trusted = &own
+	all := reflect.ValueOf(&o).Elem()
+	for i := range all.NumField() {
+		field := all.Field(i)
+		if field.Kind() != reflect.Pointer || field.IsNil() {
+			continue
+		}
+		own := reflect.New(field.Type().Elem())
+		own.Elem().Set(field.Elem())
+		if list := own.Elem(); list.Kind() == reflect.Slice {
+			list.Set(reflect.AppendSlice(reflect.MakeSlice(list.Type(), 0, list.Len()), list))
+		}
+		field.Set(own)
 	}
-	if o.SSHPins != nil {
-		own := append([]string{}, *o.SSHPins...)
-		o.SSHPins = &own
+	if o.Policy != nil {
+		*o.Policy = o.Policy.Clone()
 	}
 	return o
 }
@@ -100,20 +204,7 @@ func (o *Override) describe() string {
 	if o == nil {
 		return ""
 	}
-	var text []string
-	add := func(name string, set bool, value func() string) {
-		if set {
-			text = append(text, name+" "+value())
-		}
-	}
-	add("trusted", o.Trusted != nil, func() string { return fmt.Sprint(*o.Trusted) })
-	add("trusted", o.DeployedTrust, func() string { return "what is deployed" })
-	add("identity", o.Identity != nil, func() string { return strconv.Quote(*o.Identity) })
-	add("server name", o.ServerName != nil, func() string { return strconv.Quote(*o.ServerName) })
-	add("SSH user", o.SSHUser != nil, func() string { return strconv.Quote(*o.SSHUser) })
-	add("known hosts", o.SSHKnownHosts != nil, func() string { return strconv.Quote(*o.SSHKnownHosts) })
-	add("SSH pins", o.SSHPins != nil, func() string { return fmt.Sprint(*o.SSHPins) })
-	return strings.Join(text, ", ")
+	return strings.Join(spell(*o), ", ")
 }
 
 // Override changes fields of a connection for this environment. It replaces the override
@@ -147,8 +238,7 @@ func (e *Environment) Override(ctx context.Context, connection string, o Overrid
 			return failure("override", connection, c.elsewhere(e.id))
 		}
 		o = o.owned()
-		overridesSSH := o.apply(Connection{}).SSH != nil
-		if c.SSH == nil && overridesSSH {
+		if c.SSH == nil && o.ofSSH() {
 			return failure("override", connection, fmt.Errorf("settings of SSH for a connection of TLS: %w", trustkeep.ErrInvalid))
 		}
 		c = o.apply(c)

@@ -3,6 +3,7 @@ package environment
 import (
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -11,7 +12,6 @@ import (
 
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/sshctx"
-	"github.com/trustkeep/trustkeep/tlsctx"
 )
 
 // SSH makes a Connection one of SSH, for SFTP above all. What it says about hosts is all that the
@@ -27,8 +27,10 @@ type SSH struct {
 
 // check refuses what cannot be meant. It does not look into what is trusted; see hosts.
 func (s *SSH) check(c Connection) error {
+	ofTLS := c
+	ofTLS.ID, ofTLS.Environments, ofTLS.Identity, ofTLS.SSH = "", nil, "", nil
 	switch {
-	case len(c.Trusted) > 0, c.ServerName != "", len(c.Allow) > 0, len(c.Pins) > 0, c.ClientAuth != tlsctx.NoClientAuth:
+	case !reflect.ValueOf(ofTLS).IsZero():
 		return fmt.Errorf("settings of TLS on a connection of SSH, whose trust is SSH.KnownHosts and SSH.Pins: %w", trustkeep.ErrInvalid)
 	case s.User == "" || strings.ContainsAny(s.User, "\x00\r\n"):
 		return fmt.Errorf("SSH.User: %w", trustkeep.ErrInvalid)

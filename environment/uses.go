@@ -65,6 +65,7 @@ func (v *inventory) uses(component string) []Reference {
 	for id, c := range sortedBy(v.connections) {
 		add(slices.Contains(c.Trusted, component), "trusted by connection", "", id)
 		add(c.Identity == component, "identity of connection", "", id)
+		add(slices.Contains(c.RevocationExempt, component), "exempt from revocation on connection", "", id)
 	}
 	for id, p := range sortedBy(v.processes) {
 		add(slices.Contains(p.Components, component), "used by process", "", id)
@@ -84,6 +85,7 @@ func (v *inventory) uses(component string) []Reference {
 		for id, o := range sortedBy(d.Overrides) {
 			add(o.Trusted != nil && slices.Contains(*o.Trusted, component), "trusted by connection", env, id)
 			add(o.Identity != nil && *o.Identity == component, "identity of connection", env, id)
+			add(o.RevocationExempt != nil && slices.Contains(*o.RevocationExempt, component), "exempt from revocation on connection", env, id)
 		}
 		for role, id := range sortedBy(d.Roles) {
 			add(id == component, "has the role", env, role)

@@ -102,6 +102,12 @@ func (p Pin) String() string {
 // MarshalText yields String.
 func (p Pin) MarshalText() ([]byte, error) { return []byte(p.String()), nil }
 
+// UnmarshalText is ParsePin.
+func (p *Pin) UnmarshalText(text []byte) (err error) {
+	*p, err = ParsePin(string(text))
+	return err
+}
+
 // Fits reports whether the certificate, or its key, is the one that is pinned, whatever name the
 // pin is bound to.
 func (p Pin) Fits(c *x509.Certificate) bool {

@@ -21,24 +21,24 @@ import (
 type Policy struct {
 	// Refuse lists rules by the code that a refusal has; see Restrictions. If empty, none
 	// applies.
-	Refuse []trustkeep.Code
+	Refuse []trustkeep.Code `json:"refuse,omitempty"`
 	// MinRSABits is the smallest RSA modulus, in bits, in any place of the chain. If zero,
 	// every size is accepted. The code of a refusal is CodeWeakKey.
-	MinRSABits int
+	MinRSABits int `json:"minRSABits,omitempty"`
 	// KeyTypes are the accepted kinds of key in any place of the chain: "RSA", "P-224",
 	// "P-256", "P-384", "P-521", "Ed25519". If empty, every kind is accepted, those
 	// included that crypto/x509 cannot verify with, such as DSA. The code of a refusal is
 	// CodeKeyType.
-	KeyTypes []string
+	KeyTypes []string `json:"keyTypes,omitempty"`
 	// NoSHA1 refuses certificates that are signed with SHA-1, an older hash or an unknown
 	// algorithm. The signature of an anchor above the peer is not looked at, since nothing
 	// rests on it. crypto/x509 accepts such signatures only where it does not verify them,
 	// on exactly trusted certificates. The code of a refusal is CodeWeakSignature.
-	NoSHA1 bool
+	NoSHA1 bool `json:"noSHA1,omitempty"`
 	// DistrustAfter refuses peers whose certificate begins after this moment, however long
 	// it is valid. If zero, none is. The code of a refusal is CodeDistrusted. For single
 	// anchors, use Scope.DistrustAfter.
-	DistrustAfter time.Time
+	DistrustAfter time.Time `json:"distrustAfter,omitzero"`
 }
 
 // Strict returns the policy for certificates by the book, RFC 5280 and the Baseline
