@@ -179,7 +179,8 @@ func (e *Environment) tell(ctx context.Context, action, object, before, after st
 }
 
 // SetRole gives a component a role in the environment, such as RoleTLS. An empty component
-// ends the role. The error wraps trustkeep.ErrUnsupported for a public component.
+// ends the role. The error wraps trustkeep.ErrUnsupported for a public component, and
+// trustkeep.ErrNotFound for one that does not exist and for a role to end that is not given.
 func (e *Environment) SetRole(ctx context.Context, role, component string) error {
 	if err := checkID("set role", role); err != nil {
 		return err
@@ -194,7 +195,10 @@ func (e *Environment) SetRole(ctx context.Context, role, component string) error
 	}
 	slot := entrySlot(e, func(d *environmentRecord) *map[string]string { return &d.Roles }, role)
 	before, _, err := assign(ctx, e.r, slot, to(next), needs)
-	if err == nil && (before != nil || next != nil) {
+	if err == nil && before == nil && next == nil {
+		err = fmt.Errorf("role: %w", trustkeep.ErrNotFound)
+	}
+	if err == nil {
 		was := ""
 		if before != nil {
 			was = *before

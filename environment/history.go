@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/trustkeep/trustkeep"
@@ -63,9 +64,27 @@ func history[D document](ctx context.Context, r *Registry, key string, fresh fun
 	return out, nil
 }
 
+// describe says all that makes one state of an environment different from another.
 func (d *environmentRecord) describe() string {
-	return fmt.Sprintf("deployed %v, substitutions %v, overrides of %v, roles %v",
-		slices.Sorted(maps.Keys(d.Deployed)), d.Substitutions, slices.Sorted(maps.Keys(d.Overrides)), d.Roles)
+	var deployed, substitutions, overrides, roles []string
+	for id, one := range sortedBy(d.Deployed) {
+		if len(one.Atoms) > 0 {
+			id += " " + reach(one.Atoms).describe()
+		}
+		deployed = append(deployed, id)
+	}
+	for _, s := range d.Substitutions {
+		substitutions = append(substitutions, s.Component+" by "+s.describe())
+	}
+	for id, o := range sortedBy(d.Overrides) {
+		overrides = append(overrides, id+": "+o.describe())
+	}
+	for role, id := range sortedBy(d.Roles) {
+		roles = append(roles, role+": "+id)
+	}
+	list := func(all []string, by string) string { return "[" + strings.Join(all, by) + "]" }
+	return fmt.Sprintf("deployed %s, substitutions %s, overrides %s, roles %s",
+		list(deployed, " "), list(substitutions, ", "), list(overrides, "; "), list(roles, ", "))
 }
 
 // Rollback makes a former revision of the environment current again, in one step: what

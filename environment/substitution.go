@@ -2,6 +2,7 @@ package environment
 
 import (
 	"context"
+	"fmt"
 	"slices"
 
 	"github.com/trustkeep/trustkeep"
@@ -12,28 +13,41 @@ type Substitution struct {
 	Component string `json:"component"`
 	// Process in which it counts; empty for the whole environment. One for a
 	// process counts before one for the environment.
-	Process     string `json:"process,omitempty"`
+	Process string `json:"process,omitempty"`
+	// Replacement counts instead. For a process it may be the component itself, which then
+	// counts there whatever the environment substitutes.
 	Replacement string `json:"replacement"`
 }
 
 // Substitute makes the environment, or one process in it, use another PGP component instead
 // of one: a partner's production key instead of the test key that the process
-// is made with, for example. It takes effect at once, in deployed processes too. An empty
-// replacement, or the component itself, ends the substitution.
+// is made with, for example. It takes effect at once, in deployed processes too. If the
+// replacement is the component itself, the process goes on with its own although the
+// environment substitutes another. An empty replacement ends the substitution.
 //
 // The error wraps trustkeep.ErrUnsupported unless both are PGP components of the same
-// visibility, and trustkeep.ErrNotFound for a component or process that does not exist.
+// visibility, trustkeep.ErrNotFound for a component or process that does not exist and for a
+// substitution to end that is not set, and trustkeep.ErrInvalid for a component in its own place
+// in the whole environment.
 func (e *Environment) Substitute(ctx context.Context, s Substitution) error {
 	if err := checkID("substitute", s.Component); err != nil {
 		return err
 	}
 	slot := e.substitution(s)
-	if s.Replacement == "" || s.Replacement == s.Component {
+	if s.Replacement == "" {
 		before, _, err := slot.write(ctx, e.r, to[Substitution](nil))
-		if err == nil && before != nil {
-			e.tell(ctx, "substitution ended", s.Component, before.Replacement, "")
+		if err == nil && before == nil {
+			err = fmt.Errorf("substitution: %w", trustkeep.ErrNotFound)
+		}
+		if err == nil {
+			e.tell(ctx, "substitution ended", s.Component, before.describe(), "")
 		}
 		return failure("substitute", s.Component, err)
+	}
+	if s.Replacement == s.Component && s.Process == "" {
+		return failure("substitute", s.Component, &trustkeep.Error{
+			Op: "by itself", Err: trustkeep.ErrInvalid, Hint: "an empty Replacement ends a substitution",
+		})
 	}
 	needs := []string{componentKey(s.Component), componentKey(s.Replacement)}
 	c, err := e.r.want(ctx, s.Component, trustkeep.PGP, 0)
@@ -47,15 +61,21 @@ func (e *Environment) Substitute(ctx context.Context, s Substitution) error {
 	if err != nil {
 		return failure("substitute", s.Component, err)
 	}
-	before, _, err := assign(ctx, e.r, slot, to(&s), needs)
+	before, next, err := assign(ctx, e.r, slot, to(&s), needs)
 	if err == nil {
-		was := ""
-		if before != nil {
-			was = before.Replacement
-		}
-		e.tell(ctx, "substitution set", s.Component, was, s.Replacement)
+		e.tell(ctx, "substitution set", s.Component, before.describe(), next.describe())
 	}
 	return failure("substitute", s.Component, err)
+}
+
+func (s *Substitution) describe() string {
+	switch {
+	case s == nil:
+		return ""
+	case s.Process != "":
+		return s.Replacement + " in process " + s.Process
+	}
+	return s.Replacement
 }
 
 // substitution is the place of what is substituted for a component, in one process or
