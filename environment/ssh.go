@@ -28,7 +28,7 @@ type SSH struct {
 // check refuses what cannot be meant. It does not look into what is trusted; see hosts.
 func (s *SSH) check(c Connection) error {
 	ofTLS := c
-	ofTLS.ID, ofTLS.Environments, ofTLS.Identity, ofTLS.SSH = "", nil, "", nil
+	ofTLS.ID, ofTLS.Revision, ofTLS.Environments, ofTLS.Identity, ofTLS.SSH = "", "", nil, "", nil
 	switch {
 	case !reflect.ValueOf(ofTLS).IsZero():
 		return fmt.Errorf("settings of TLS on a connection of SSH, whose trust is SSH.KnownHosts and SSH.Pins: %w", trustkeep.ErrInvalid)
