@@ -25,10 +25,10 @@ func TestHistoryOfAnEnvironmentSaysWhat(t *testing.T) {
 		{func() error { return w.test.Deploy(ctx, "a") },
 			`deployed [a], substitutions [], overrides [], roles []`},
 		{func() error { return w.test.Override(ctx, "c", environment.Override{Trusted: &trusted}) },
-			`deployed [a], substitutions [], overrides [c: trusted [a]], roles []`},
+			`deployed [a], substitutions [], overrides [c: Trusted [a]], roles []`},
 		{func() error {
 			return w.test.UpdateOverride(ctx, "c", func(o *environment.Override) error { o.ServerName = &name; return nil })
-		}, `deployed [a], substitutions [], overrides [c: trusted [a], server name "a.example"], roles []`},
+		}, `deployed [a], substitutions [], overrides [c: Trusted [a], ServerName "a.example"], roles []`},
 		{func() error { return w.test.Override(ctx, "c", environment.Override{}) },
 			`deployed [a], substitutions [], overrides [], roles []`},
 		{func() error {
