@@ -108,6 +108,9 @@ func (r *Registry) add(ctx context.Context, op string, c *component.Component, p
 		return fail(err)
 	}
 	r.tell(ctx, Event{Action: "component created", Object: c.ID(), After: describe(c)})
+	if len(d.fresh) > 0 {
+		return d.component() // under the password that is kept
+	}
 	return c, nil
 }
 
@@ -187,7 +190,10 @@ func (r *Registry) Update(ctx context.Context, id string, password trustkeep.Pas
 		if password == nil && !d.Deleting && after.Equal(before) {
 			return after, nil
 		}
-		_, _, err = r.replace(ctx, d, revision, before, after, password)
+		d, _, err = r.replace(ctx, d, revision, before, after, password)
+		if err == nil && len(d.fresh) > 0 {
+			return d.component() // under the password that is kept
+		}
 		if err == nil {
 			return after, nil
 		}

@@ -12,6 +12,7 @@ import (
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/component"
 	"github.com/trustkeep/trustkeep/internal/content"
+	"github.com/trustkeep/trustkeep/internal/redact"
 	"github.com/trustkeep/trustkeep/keystore"
 	"github.com/trustkeep/trustkeep/pgp"
 )
@@ -31,6 +32,8 @@ type componentRecord struct {
 	PGP  *component.State `json:"pgp,omitempty"`
 	// Secrets are the passwords of versions, by number.
 	Secrets map[int]*secret `json:"secrets,omitempty"`
+
+	fresh map[digest]*redact.Secret // passwords of contents that are about to be stored, to be sealed
 }
 
 func newComponentRecord() *componentRecord { return new(componentRecord) }
@@ -59,6 +62,14 @@ func (d *componentRecord) component() (*component.Component, error) {
 		return component.Restore(*d.PGP, pgp.ComponentKind())
 	}
 	return nil, fmt.Errorf("component of type %q: %w", trustkeep.Printable(d.Type), trustkeep.ErrCorrupt)
+}
+
+// state returns what the record holds, and the kind of it; nil for nothing.
+func (d *componentRecord) state() (component.Kind, *component.State) {
+	if d.X509 != nil {
+		return keystore.ComponentKind(), d.X509
+	}
+	return pgp.ComponentKind(), d.PGP
 }
 
 // setState puts a component's state into the record.
@@ -128,6 +139,11 @@ func (r *Registry) fill(ctx context.Context, d *componentRecord, c *component.Co
 		if err := r.o.Policy(c); err != nil {
 			return fmt.Errorf("policy: %w", err)
 		}
+	}
+	if sealed, err := r.isSealed(ctx); err != nil {
+		return err
+	} else if sealed {
+		return r.fillSealed(ctx, d, c, password)
 	}
 	old := maps.Clone(d.Secrets)
 	if err := d.setContent(c); err != nil {
@@ -216,7 +232,7 @@ func (r *Registry) reveal(ctx context.Context, id string, s *secret) ([]byte, er
 }
 
 // passwordOf returns the password of the current version in the record.
-func (r *Registry) passwordOf(ctx context.Context, d *componentRecord, c *component.Component) (trustkeep.PasswordSource, error) {
+func (r *Registry) passwordOf(ctx context.Context, d *componentRecord, c *component.Component, sealed openSealed) (trustkeep.PasswordSource, error) {
 	if c.Visibility() != trustkeep.Private {
 		return nil, fmt.Errorf("a public component has no password: %w", trustkeep.ErrUnsupported)
 	}
@@ -227,6 +243,13 @@ func (r *Registry) passwordOf(ctx context.Context, d *componentRecord, c *compon
 		}
 		defer clear(password)
 		return trustkeep.Password(string(password)), nil
+	}
+	switch p, err := sealed(ctx, d); {
+	case err == nil:
+		defer p.Wipe()
+		return trustkeep.Password(string(p.Bytes())), nil
+	case !errors.Is(err, trustkeep.ErrNotFound):
+		return nil, err
 	}
 	if r.o.Passwords == nil {
 		return nil, &trustkeep.Error{Op: "password", Alias: c.Name(), Err: trustkeep.ErrNotFound, Hint: "it is not kept; set Options.Passwords, or Options.Sealer before the component is stored"}
@@ -242,7 +265,7 @@ func (r *Registry) Password(ctx context.Context, id string) (trustkeep.PasswordS
 	if err != nil {
 		return nil, failure("password", id, err)
 	}
-	p, err := r.passwordOf(ctx, d, c)
+	p, err := r.passwordOf(ctx, d, c, r.openSealed)
 	return p, failure("password", id, err)
 }
 

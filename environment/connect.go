@@ -305,7 +305,7 @@ func (l liveIdentity) TLSCertificate() (*tls.Certificate, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), l.a.passwordWait)
 	defer cancel()
 	id, err := openOnce(ctx, o.turn, &o.id, func(ctx context.Context) (*keystore.Identity, error) {
-		password, err := l.a.r.passwordOf(ctx, h.record, h.component)
+		password, err := l.a.r.passwordOf(ctx, h.record, h.component, l.a.openSealed)
 		if err != nil {
 			return nil, err
 		}
@@ -360,7 +360,7 @@ func (s scope) pgp(ctx context.Context, component string) (*pgp.Key, error) {
 func (s scope) unlock(ctx context.Context, h *held, key *pgp.Key) (*pgp.Key, error) {
 	o := s.a.openedOf(h.component)
 	return openOnce(ctx, o.turn, &o.key, func(ctx context.Context) (*pgp.Key, error) {
-		source, err := s.a.r.passwordOf(ctx, h.record, h.component)
+		source, err := s.a.r.passwordOf(ctx, h.record, h.component, s.a.openSealed)
 		if err != nil {
 			return nil, err
 		}

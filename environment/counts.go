@@ -4,7 +4,7 @@ import "slices"
 
 // counts returns the keys of the records that matter to the atoms of an environment: its own
 // record and those of the processes that are deployed to it, the connections and partners that
-// count there, and the components that any of these refers to. Keys of components are in it
+// count there, the components that any of these refers to, and what is sealed of them. Keys of components are in it
 // whether or not there is such a component. An environment that does not exist has none.
 //
 // Connections count as the environment overrides them: an identity that the environment
@@ -48,6 +48,14 @@ func (v *inventory) counts(env string) map[string]bool {
 			for id := range p.record.Frozen {
 				component(id)
 			}
+		}
+	}
+	if v.rings[env] != nil {
+		out[ringKey(env)] = true
+	}
+	for key, c := range v.sealed {
+		if c.env == env && out[componentKey(c.component)] {
+			out[key] = true
 		}
 	}
 	return out

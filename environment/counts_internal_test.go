@@ -65,6 +65,15 @@ func TestCounts(t *testing.T) {
 			v.deployed[deployedKey("production", "p")] = process("production", "p", "a")
 		}, []string{"components/a", "components/b", "environments/test/processes/p"},
 			[]string{"components/a", "environments/production/processes/p"}},
+		{"what is sealed of them", func(v *inventory, test, _ *environmentRecord) {
+			test.Deployed = map[string]Deployment{"a": {}}
+			for _, env := range []string{"test", "production", administrators} {
+				v.rings[env] = newRingRecord()
+				for _, id := range []string{"a", "left"} {
+					v.sealed[sealedKey(env, id)] = &sealedCopy{env: env, component: id}
+				}
+			}
+		}, []string{"components/a", "environments/test/secrets", "environments/test/secrets/a"}, []string{"environments/production/secrets"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			v := newInventory()

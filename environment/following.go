@@ -14,7 +14,7 @@ import (
 func (a *Atom) paths() []string {
 	return []string{
 		componentsPrefix, connectionsPrefix, processesPrefix, partnersPrefix,
-		environmentKey(a.env), deployedKey(a.env, ""),
+		environmentKey(a.env), deployedKey(a.env, ""), ringKey(a.env), sealedKey(a.env, ""),
 	}
 }
 

@@ -23,6 +23,8 @@ type inventory struct {
 	environments map[string]*environmentRecord
 	deployed     map[string]*deployedProcess // by key
 	atoms        map[string]*attachedAtom    // by key
+	rings        map[string]*ringRecord      // by environment
+	sealed       map[string]*sealedCopy      // by key
 	damaged      map[string]error            // by key
 }
 
@@ -54,6 +56,7 @@ func newInventory() *inventory {
 		components: make(map[string]*held), connections: make(map[string]Connection),
 		processes: make(map[string]Process), partners: make(map[string]Partner), environments: make(map[string]*environmentRecord),
 		deployed: make(map[string]*deployedProcess), atoms: make(map[string]*attachedAtom),
+		rings: make(map[string]*ringRecord), sealed: make(map[string]*sealedCopy),
 		damaged: make(map[string]error),
 	}
 }
@@ -63,7 +66,8 @@ func (v *inventory) clone() *inventory {
 	return &inventory{
 		components: maps.Clone(v.components), connections: maps.Clone(v.connections),
 		processes: maps.Clone(v.processes), partners: maps.Clone(v.partners), environments: maps.Clone(v.environments),
-		deployed: maps.Clone(v.deployed), atoms: maps.Clone(v.atoms), damaged: maps.Clone(v.damaged),
+		deployed: maps.Clone(v.deployed), atoms: maps.Clone(v.atoms),
+		rings: maps.Clone(v.rings), sealed: maps.Clone(v.sealed), damaged: maps.Clone(v.damaged),
 	}
 }
 
@@ -159,6 +163,16 @@ func (v *inventory) apply(r Record) {
 		if err = decode(r, a.record); err == nil {
 			v.atoms[r.Key] = a
 		}
+	case "secrets":
+		d := newRingRecord()
+		if err = decode(r, d); err == nil {
+			v.rings[environment] = d
+		}
+	case "secrets of component":
+		c := &sealedCopy{env: environment, component: id, revision: r.Revision, record: newSealedRecord()}
+		if err = decode(r, c.record); err == nil {
+			v.sealed[r.Key] = c
+		}
 	}
 	if err != nil {
 		v.damaged[r.Key] = err
@@ -166,7 +180,11 @@ func (v *inventory) apply(r Record) {
 }
 
 func (v *inventory) forget(key string) {
-	switch kind, _, id := kindOfKey(key); kind {
+	switch kind, environment, id := kindOfKey(key); kind {
+	case "secrets":
+		delete(v.rings, environment)
+	case "secrets of component":
+		delete(v.sealed, key)
 	case "components":
 		delete(v.components, id)
 	case "connections":
@@ -220,6 +238,10 @@ func (v *inventory) keys() []string {
 	for id := range v.environments {
 		keys = append(keys, environmentKey(id))
 	}
+	for env := range v.rings {
+		keys = append(keys, ringKey(env))
+	}
+	keys = slices.AppendSeq(keys, maps.Keys(v.sealed))
 	keys = slices.AppendSeq(keys, maps.Keys(v.deployed))
 	keys = slices.AppendSeq(keys, maps.Keys(v.atoms))
 	return slices.AppendSeq(keys, maps.Keys(v.damaged))

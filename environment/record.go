@@ -21,6 +21,8 @@ const (
 	processesPrefix   = "processes/"
 	partnersPrefix    = "partners/"
 	environmentPrefix = "environments/"
+
+	administratorsPrefix = "administrators/"
 )
 
 func componentKey(id string) string   { return componentsPrefix + id }
@@ -32,6 +34,17 @@ func environmentKey(id string) string { return environmentPrefix + id }
 func deployedKey(environment, process string) string {
 	return environmentPrefix + environment + "/processes/" + process
 }
+
+// ringKey is the record of who may open the passwords of an environment; sealedKey has those of a
+// component. Those for the administrators have no environment.
+func ringKey(environment string) string {
+	if environment == administrators {
+		return administratorsPrefix + "secrets"
+	}
+	return environmentPrefix + environment + "/secrets"
+}
+
+func sealedKey(environment, component string) string { return ringKey(environment) + "/" + component }
 
 func atomKey(environment, atom string) string {
 	return environmentPrefix + environment + "/atoms/" + atom
@@ -45,6 +58,16 @@ func kindOfKey(key string) (kind, environment, id string) {
 		return part[0], "", part[1]
 	case len(part) == 4 && part[0] == "environments" && (part[2] == "processes" || part[2] == "atoms"):
 		return part[2] + " of environment", part[1], part[3]
+	case len(part) >= 3 && len(part) <= 4 && part[0] == "environments" && part[2] == "secrets":
+		kind, environment, part = "secrets", part[1], part[2:]
+	case len(part) >= 2 && len(part) <= 3 && part[0] == "administrators" && part[1] == "secrets":
+		kind, part = "secrets", part[1:]
+	}
+	if kind != "" && len(part) == 2 {
+		return "secrets of component", environment, part[1]
+	}
+	if kind != "" {
+		return kind, environment, ""
 	}
 	return "", "", ""
 }
@@ -148,6 +171,11 @@ func (r *Registry) get(ctx context.Context, key string, into document) (revision
 // put writes a record, with the files that a storage may show for it, and returns its
 // revision.
 func (r *Registry) put(ctx context.Context, key string, d document, expected uint64) (uint64, error) {
+	settle, err := r.sealFirst(ctx, key, d)
+	if err != nil {
+		return 0, err
+	}
+	defer settle()
 	s := d.stamped()
 	s.Format, s.Actor, s.Time = formatVersion, actorOf(ctx), r.now()
 	text, err := encode(d)
@@ -171,7 +199,12 @@ func (r *Registry) put(ctx context.Context, key string, d document, expected uin
 
 // delete deletes a record of a revision.
 func (r *Registry) delete(ctx context.Context, key string, revision uint64) error {
-	err := r.storage.Delete(ctx, key, revision)
+	settle, err := r.sealFirst(ctx, key, nil)
+	if err != nil {
+		return err
+	}
+	defer settle()
+	err = r.storage.Delete(ctx, key, revision)
 	if err != nil && !errors.Is(err, trustkeep.ErrConflict) && !errors.Is(err, trustkeep.ErrNotFound) {
 		// As in put.
 		if _, e := r.storage.Get(ctx, key); errors.Is(e, trustkeep.ErrNotFound) {

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/trustkeep/trustkeep"
 )
@@ -140,6 +141,10 @@ func named(key string) string {
 		return "process " + id + " deployed to " + environment
 	case "atoms of environment":
 		return "atom " + id + " of " + environment
+	case "secrets":
+		return "data key of " + placeOf(environment)
+	case "secrets of component":
+		return "passwords of component " + id + " for " + placeOf(environment)
 	}
 	return trustkeep.Printable(key)
 }
@@ -212,7 +217,7 @@ func remove[D document](ctx context.Context, r *Registry, key string, fresh func
 func (v *inventory) unread() error {
 	rest := v.clone()
 	for key := range rest.damaged {
-		if kind, _, _ := kindOfKey(key); kind == "components" || kind == "atoms of environment" {
+		if kind, _, _ := kindOfKey(key); kind == "components" || kind == "atoms of environment" || strings.HasPrefix(kind, "secrets") {
 			delete(rest.damaged, key)
 		}
 	}

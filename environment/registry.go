@@ -17,6 +17,9 @@ type Options struct {
 	// Sealer protects the passwords of private components at rest. If nil, none are
 	// kept, and Passwords must return them.
 	Sealer Sealer
+	// OpeningKey opens the passwords of the environments that it is a recipient of, in a
+	// registry that is sealed; see Registry.Seal. If nil, none are opened.
+	OpeningKey *OpeningKey
 	// Passwords is asked for the password of a private component that the storage
 	// does not have, by its ID. If nil, there are no others.
 	Passwords func(ctx context.Context, id string) (trustkeep.PasswordSource, error)

@@ -110,15 +110,22 @@ func FileSealer(path string) Sealer { return fileSealer{path} }
 // NewKeyFile makes a random key and writes it to a new file that only its owner can
 // read: 64 hex digits and a line ending. The error wraps fs.ErrExist if the file exists.
 func NewKeyFile(path string) error {
+	key := make([]byte, fileKeySize)
+	rand.Read(key)
+	defer clear(key)
+	text := append(hex.AppendEncode(nil, key), '\n')
+	defer clear(text)
+	return writeNew(path, text)
+}
+
+// writeNew writes a secret to a new file that only its owner can read.
+func writeNew(path string, text []byte) error {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	key := make([]byte, fileKeySize)
-	rand.Read(key)
-	defer clear(key)
-	if _, err := fmt.Fprintf(f, "%x\n", key); err != nil {
+	if _, err := f.Write(text); err != nil {
 		return err
 	}
 	if err := f.Sync(); err != nil {

@@ -64,6 +64,14 @@ type vault struct {
 func (r *Registry) openVault(ctx context.Context, key Sealer) (*vault, error) {
 	dataKey, err := r.dataKey(ctx, key)
 	if errors.Is(err, trustkeep.ErrNotFound) {
+		switch sealed, e := r.isSealed(ctx); {
+		case e != nil:
+			return nil, e
+		case sealed && r.o.OpeningKey == nil:
+			return nil, &trustkeep.Error{Op: "open secrets", Err: trustkeep.ErrUnsupported, Hint: "the registry is sealed: set Options.OpeningKey instead of Sealer"}
+		case sealed:
+			return nil, nil
+		}
 		dataKey, err = r.newDataKey(ctx, key)
 	}
 	if err != nil {
