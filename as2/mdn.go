@@ -69,7 +69,7 @@ func signMDN(entity []byte, id trustkeep.Identity, o cms.SignOptions, old bool) 
 
 // splitEntity reads the header of an entity.
 func splitEntity(r io.Reader) (textproto.MIMEHeader, *bufio.Reader, error) {
-	in := bufio.NewReaderSize(r, 64<<10)
+	in := bufio.NewReaderSize(r, 256<<10) // pieces as package smime writes them
 	h, err := textproto.NewReader(in).ReadMIMEHeader()
 	if err != nil && (err != io.EOF || len(h) == 0) {
 		if err == io.EOF || errors.As(err, new(textproto.ProtocolError)) {

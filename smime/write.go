@@ -91,7 +91,7 @@ func (o SignOptions) Sign(dst io.Writer, entity io.Reader, identities ...trustke
 		}
 	}
 	boundary := rand.Text()
-	out := bufio.NewWriterSize(dst, 32<<10)
+	out := bufio.NewWriterSize(dst, pieceSize)
 	encoding := ""
 	if binary || o.Encoding == Binary { // what it holds says the multipart too (RFC 2045 section 6.4)
 		encoding = "Content-Transfer-Encoding: binary\r\n"
@@ -168,13 +168,17 @@ func (o CompressOptions) Compress(dst io.Writer, entity io.Reader) error {
 
 func wrap(op string, err error) error { return &trustkeep.Error{Op: "smime: " + op, Err: err} }
 
+// pieceSize is how much is read and written at once. In pipelines such as that of package as2 each
+// piece goes from one goroutine to another, which with small ones costs more than hashing.
+const pieceSize = 256 << 10
+
 // canonicalEntity returns the entity with line ends as they are signed, and whether it is
 // binary.
 func canonicalEntity(entity io.Reader) (content io.Reader, binary bool, err error) {
 	if entity == nil {
 		return nil, false, fmt.Errorf("no entity: %w", trustkeep.ErrInvalid)
 	}
-	in := bufio.NewReaderSize(entity, bufferSize)
+	in := bufio.NewReaderSize(entity, pieceSize)
 	h, err := readHeader(in, false)
 	if err != nil {
 		return nil, false, err
@@ -192,7 +196,7 @@ func opaque(dst io.Writer, op, kind string, e Encoding, content io.Reader, open 
 	if kind == "compressed-data" {
 		name = "smime.p7z"
 	}
-	out := bufio.NewWriterSize(dst, 32<<10)
+	out := bufio.NewWriterSize(dst, pieceSize)
 	fmt.Fprintf(out, "Content-Type: application/pkcs7-mime; smime-type=%s; name=%s\r\nContent-Transfer-Encoding: %v\r\n"+
 		"Content-Disposition: attachment; filename=%[2]s\r\n\r\n", kind, name, e)
 	body := encode(out, e == Binary)
