@@ -6,7 +6,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"slices"
 	"sync"
 
 	"github.com/trustkeep/trustkeep"
@@ -167,8 +166,15 @@ func (s scope) builder(c Connection) (tlsctx.Builder, error) {
 	b := s.a.Implicit()
 	c.configure(&b)
 	b.Accepted = s.a.noting(connectionUse{s.process, c.ID})
-	if len(c.Trusted) > 0 {
-		b.Trusted = &ownTrust{scope: s, components: slices.Clone(c.Trusted), store: truststore.New()}
+	if c.ownTrust() {
+		b.Trusted = &ownTrust{scope: s, of: c, store: truststore.New()}
+	}
+	if c.IdentityPartner != "" {
+		b.Identity = s.partnerIdentity(c.IdentityPartner)
+		// Before the first handshake, so that a wrong password is told here.
+		if _, err := b.Identity.TLSCertificate(); err != nil {
+			return tlsctx.Builder{}, failure("connection", c.ID, err)
+		}
 	}
 	if c.Identity != "" {
 		id, err := s.identity(c.Identity)
@@ -193,7 +199,7 @@ func (s scope) builder(c Connection) (tlsctx.Builder, error) {
 // it is an error and nobody is trusted, rather than whatever is deployed.
 type ownTrust struct {
 	scope
-	components []string
+	of Connection
 
 	mu    sync.Mutex
 	seen  *inventory
@@ -208,8 +214,12 @@ func (t *ownTrust) Snapshot() (*truststore.Snapshot, error) {
 	if v == t.seen {
 		return t.store.Snapshot()
 	}
-	certs := make([]*x509.Certificate, len(t.components))
-	for i, id := range t.components {
+	components, err := t.of.trusted(t.a.env, func(id string) (Partner, error) { return t.partner(v, id) })
+	if err != nil {
+		return nil, failure("trust of a connection", t.of.ID, err)
+	}
+	certs := make([]*x509.Certificate, len(components))
+	for i, id := range components {
 		h, err := t.find(v, id)
 		if err == nil {
 			certs[i], err = h.certificate()

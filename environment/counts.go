@@ -33,7 +33,11 @@ func (v *inventory) counts(env string) map[string]bool {
 	for id, c := range v.connections {
 		if c.countsIn(env) {
 			out[connectionKey(id)] = true
-			component(d.Overrides[id].apply(c).components()...)
+			c = d.Overrides[id].apply(c)
+			component(c.components()...)
+			for _, p := range c.partners() {
+				out[partnerKey(p)] = true
+			}
 		}
 	}
 	for id, p := range v.partners {

@@ -26,8 +26,16 @@ type Connection struct {
 	// trusts, instead of what is deployed. If nil, it trusts what is deployed. An empty list
 	// is an error.
 	Trusted []string `json:"trusted,omitzero"`
+	// TrustedPartner is a partner whose certificates for partner.VerifyTLS are all that the
+	// connection trusts, as they are at each moment; without any it trusts nobody. With Trusted it
+	// is an error. If empty, Trusted counts.
+	TrustedPartner string `json:"trustedPartner,omitempty"`
 	// Identity is a private X.509 component to present; empty presents none.
 	Identity string `json:"identity,omitempty"`
+	// IdentityPartner is a partner to whom is presented what is used with it for
+	// partner.ClientTLS: the one that is preferred at each handshake. With Identity it is an error.
+	// If empty, Identity counts.
+	IdentityPartner string `json:"identityPartner,omitempty"`
 	// ServerName, Allow, Pins, ClientAuth and the fields until Revocation are those of
 	// tlsctx.Builder. An empty list of pins is an error.
 	ServerName string                  `json:"serverName,omitempty"`
@@ -77,7 +85,8 @@ func (c Connection) elsewhere(environment string) error {
 
 // needs are the keys of what the connection refers to.
 func (c Connection) needs() []string {
-	return append(keysOf(c.components(), componentKey), keysOf(c.Environments, environmentKey)...)
+	out := append(keysOf(c.components(), componentKey), keysOf(c.partners(), partnerKey)...)
+	return append(out, keysOf(c.Environments, environmentKey)...)
 }
 
 // components are what the connection depends on.
@@ -159,7 +168,7 @@ func (d *processRecord) check(id string) error { return is(d.Process.ID, id) }
 // The error wraps trustkeep.ErrConflict if somebody else has changed the connection since it was
 // read, and trustkeep.ErrExists if Revision is empty and there is one.
 //
-// Errors wrap trustkeep.ErrNotFound for a component or environment that does not exist and
+// Errors wrap trustkeep.ErrNotFound for a component, partner or environment that does not exist and
 // ErrUnsupported for a component of the wrong kind: Trusted and Identity are X.509, and Identity
 // is private. ErrInvalid is that of a setting
 // that tlsctx refuses, of an empty list of environments or trusted components, and of a connection of SSH with
@@ -220,6 +229,11 @@ func (r *Registry) checkConnection(ctx context.Context, c Connection) error {
 		}
 	} else if err := c.checkBuilder(); err != nil {
 		return err
+	}
+	for _, id := range c.partners() {
+		if _, err := r.Partner(ctx, id); err != nil {
+			return err
+		}
 	}
 	for _, id := range append(slices.Clone(c.Trusted), c.RevocationExempt...) {
 		if _, err := r.want(ctx, id, trustkeep.X509, 0); err != nil {

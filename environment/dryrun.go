@@ -108,6 +108,8 @@ type Proposal struct {
 	Replace []*component.Component
 	// Connections are definitions, new or changed.
 	Connections []Connection
+	// Partners are definitions, new or changed.
+	Partners []Partner
 	// Processes are deployed, or deployed again, after the other changes.
 	Processes []string
 }
@@ -212,9 +214,25 @@ func (v *inventory) proposed(env string, p Proposal) (*inventory, error) {
 		}
 		next.components[c.ID()] = &held{c, d}
 	}
+	for _, one := range p.Partners {
+		if err := one.checkMembers(); err != nil {
+			return nil, err
+		}
+		for _, m := range one.Members {
+			if _, err := next.current(m.Component); err != nil {
+				return nil, err
+			}
+		}
+		next.partners[one.ID] = one
+	}
 	for _, c := range p.Connections {
 		if err := c.checkSettings(); err != nil {
 			return nil, err
+		}
+		for _, id := range c.partners() {
+			if _, ok := next.partners[id]; !ok {
+				return nil, missing(partnerKey(id))
+			}
 		}
 		for _, id := range c.components() {
 			if _, err := next.current(id); err != nil {
@@ -256,6 +274,8 @@ func (v *inventory) read(key string, into document) error {
 		into.Connection, ok = v.connections[id]
 	case *processRecord:
 		into.Process, ok = v.processes[id]
+	case *partnerRecord:
+		into.Partner, ok = v.partners[id]
 	case *environmentRecord:
 		var d *environmentRecord
 		if d, ok = v.environments[id]; ok {
@@ -274,7 +294,7 @@ func (v *inventory) judge(env, atom string, p seenPeer, now time.Time) *truststo
 	if p.Client {
 		purpose = truststore.Client
 	}
-	c, components := v.settings(env, p)
+	c, components, find := v.settings(env, p)
 	if p.Process == "" && p.Connection != "" && !c.countsIn(env) {
 		return refusal(c.elsewhere(env))
 	}
@@ -289,13 +309,17 @@ func (v *inventory) judge(env, atom string, p seenPeer, now time.Time) *truststo
 	}
 	o := b.VerifyOptions(purpose, name)
 	var trusted []*x509.Certificate
-	if len(c.Trusted) == 0 {
+	if !c.ownTrust() {
 		if p.ByBase {
 			return nil
 		}
 		trusted = v.deployedTo(env, atom)
 	}
-	for _, id := range c.Trusted {
+	own, err := c.trusted(env, find)
+	if err != nil {
+		return refusal(err)
+	}
+	for _, id := range own {
 		var cert *x509.Certificate
 		if h := components[id]; h != nil {
 			cert, _ = h.certificate()
@@ -331,17 +355,22 @@ func refusal(err error) *truststore.VerifyError {
 	return &truststore.VerifyError{Reason: truststore.Reason{Code: truststore.CodeRefused, Text: trustkeep.Printable(err.Error())}, Err: err}
 }
 
-// settings returns the connection that a peer was seen by, and the components that count
-// for it.
-func (v *inventory) settings(env string, p seenPeer) (Connection, map[string]*held) {
+// settings returns the connection that a peer was seen by, and the components and partners that
+// count for it.
+func (v *inventory) settings(env string, p seenPeer) (Connection, map[string]*held, func(partner string) (Partner, error)) {
 	if d := v.deployed[deployedKey(env, p.Process)]; p.Process != "" && d != nil {
 		for _, c := range d.record.Connections {
 			if c.ID == p.Connection {
-				return c, d.frozen
+				return c, d.frozen, d.record.partner
 			}
 		}
 	}
-	return v.environments[env].Overrides[p.Connection].apply(v.connections[p.Connection]), v.components
+	find := func(id string) (Partner, error) {
+		p := new(partnerRecord)
+		err := v.read(partnerKey(id), p)
+		return p.Partner, err
+	}
+	return v.environments[env].Overrides[p.Connection].apply(v.connections[p.Connection]), v.components, find
 }
 
 func (p seenPeer) label() string {

@@ -134,7 +134,7 @@ func (d *environmentRecord) references() []string {
 	}
 	for connection, o := range d.Overrides {
 		keys = append(keys, connectionKey(connection))
-		keys = append(keys, keysOf(o.apply(Connection{}).components(), componentKey)...)
+		keys = append(keys, o.apply(Connection{}).needs()...)
 	}
 	keys = append(keys, keysOf(slices.Collect(maps.Values(d.Roles)), componentKey)...)
 	slices.Sort(keys)

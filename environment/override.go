@@ -19,11 +19,16 @@ type Override struct {
 	// Trusted replaces the components that the connection trusts. An empty list is an error:
 	// DeployedTrust takes the connection's own trust away.
 	Trusted *[]string `json:"trusted,omitempty"`
+	// TrustedPartner is the partner whose certificates are trusted instead. It and Trusted each
+	// replace both.
+	TrustedPartner *string `json:"trustedPartner,omitempty"`
 	// DeployedTrust makes the connection trust what is deployed, whatever trust it has of its
-	// own. With Trusted it is an error.
+	// own. With Trusted or TrustedPartner it is an error.
 	DeployedTrust bool `json:"deployedTrust,omitempty"`
-	// Identity is the component to present; empty presents none.
-	Identity *string `json:"identity,omitempty"`
+	// Identity is the component to present; empty presents none. It and IdentityPartner each
+	// replace both.
+	Identity        *string `json:"identity,omitempty"`
+	IdentityPartner *string `json:"identityPartner,omitempty"`
 	// ServerName and what follows are the fields of Connection. With an empty list of Allow,
 	// nothing is allowed; one of Pins is an error.
 	ServerName *string                  `json:"serverName,omitempty"`
@@ -96,8 +101,12 @@ func (o Override) check() error {
 	switch {
 	case o.Trusted != nil && len(*o.Trusted) == 0:
 		return instead("Trusted", "DeployedTrust to trust what is deployed")
+	case o.TrustedPartner != nil && *o.TrustedPartner == "":
+		return &trustkeep.Error{Op: "TrustedPartner", Err: trustkeep.ErrInvalid, Hint: "it is empty; set DeployedTrust to trust what is deployed"}
 	case o.Trusted != nil && o.DeployedTrust:
 		return both("Trusted", "DeployedTrust")
+	case o.TrustedPartner != nil && o.DeployedTrust:
+		return both("TrustedPartner", "DeployedTrust")
 	case o.Pins != nil && len(*o.Pins) == 0:
 		return instead("Pins", "NoPins to pin nothing")
 	case o.Pins != nil && o.NoPins:
@@ -118,8 +127,11 @@ func (o Override) ofBefore() Override {
 
 // apply returns the connection as it is overridden.
 func (o Override) apply(c Connection) Connection {
-	if o.DeployedTrust {
-		c.Trusted = nil
+	if o.DeployedTrust || o.Trusted != nil || o.TrustedPartner != nil {
+		c.Trusted, c.TrustedPartner = nil, ""
+	}
+	if o.Identity != nil || o.IdentityPartner != nil {
+		c.Identity, c.IdentityPartner = "", ""
 	}
 	if o.NoPins {
 		c.Pins = nil
@@ -134,7 +146,9 @@ func (o Override) apply(c Connection) Connection {
 		c.MinVersion, c.LegacyMinVersion = 0, 0
 	}
 	replace(&c.Trusted, o.Trusted)
+	replace(&c.TrustedPartner, o.TrustedPartner)
 	replace(&c.Identity, o.Identity)
+	replace(&c.IdentityPartner, o.IdentityPartner)
 	replace(&c.ServerName, o.ServerName)
 	replace(&c.Allow, o.Allow)
 	replace(&c.Pins, o.Pins)
@@ -246,7 +260,7 @@ func (e *Environment) Override(ctx context.Context, connection string, o Overrid
 			return failure("override", connection, err)
 		}
 		change, after = replacing(read, &o), c.describe()
-		needs = append(keysOf(c.components(), componentKey), connectionKey(connection))
+		needs = append(c.needs(), connectionKey(connection))
 	}
 	slot := entrySlot(e, func(d *environmentRecord) *map[string]Override { return &d.Overrides }, connection)
 	before, next, err := assign(ctx, e.r, slot, change, needs)

@@ -117,7 +117,11 @@ func (r *Registry) SetPartner(ctx context.Context, p Partner) error {
 		if m.Uses&private != 0 {
 			visibility = trustkeep.Private
 		}
-		if _, err := r.want(ctx, m.Component, 0, visibility); err != nil {
+		kind := trustkeep.Kind(0)
+		if m.Uses&(partner.ClientTLS|partner.VerifyTLS) != 0 {
+			kind = trustkeep.X509
+		}
+		if _, err := r.want(ctx, m.Component, kind, visibility); err != nil {
 			return failure("set partner", p.ID, err)
 		}
 		needs = append(needs, componentKey(m.Component))
@@ -187,15 +191,34 @@ func (r *Registry) Partners(ctx context.Context) ([]Partner, error) {
 	return out, failure("partners", "", v.problem())
 }
 
-// DeletePartner removes a partner. The error wraps trustkeep.ErrNotFound if it does not exist.
+// DeletePartner removes a partner. The error wraps trustkeep.ErrInUse while a connection or an
+// override takes its certificates, and trustkeep.ErrNotFound if it does not exist.
 func (r *Registry) DeletePartner(ctx context.Context, id string) error {
 	if err := checkID("delete partner", id); err != nil {
 		return err
 	}
-	before, _, err := partnerSlot(id).write(ctx, r, to[Partner](nil))
-	if err == nil && before == nil {
-		err = missing(partnerKey(id))
+	inUse := func(v *inventory) error {
+		for _, c := range sortedBy(v.connections) {
+			if slices.Contains(c.partners(), id) {
+				return fmt.Errorf("connection %s: %w", c.ID, trustkeep.ErrInUse)
+			}
+		}
+		for env, d := range sortedBy(v.environments) {
+			for connection, o := range sortedBy(d.Overrides) {
+				if slices.Contains(o.apply(Connection{}).partners(), id) {
+					return fmt.Errorf("connection %s in %s: %w", connection, env, trustkeep.ErrInUse)
+				}
+			}
+		}
+		return nil
 	}
+	var before *Partner
+	err := remove(ctx, r, partnerKey(id), newPartnerRecord, inUse, func(*inventory) error {
+		d := new(partnerRecord)
+		_, err := r.get(ctx, partnerKey(id), d)
+		before = &d.Partner
+		return err
+	})
 	if err == nil {
 		r.tell(ctx, Event{Action: "partner deleted", Object: id, Before: before.describe()})
 	}
@@ -210,36 +233,16 @@ func (r *Registry) DeletePartner(ctx context.Context, id string) error {
 // Resolve answers with the component to use; Atom.Identity and Atom.PGP have the private
 // key of one of ours.
 func (a *Atom) Partner(id string) (*partner.Set[*component.Component], error) {
-	v := a.state.Load()
-	p, ok := v.partners[id]
-	if !ok {
-		return nil, failure("partner", id, missing(partnerKey(id)))
-	}
-	set := new(partner.Set[*component.Component])
-	for _, m := range p.Members {
-		if m.Environment != "" && m.Environment != a.env {
-			continue
-		}
-		h, err := v.current(m.Component)
-		if err == nil {
-			err = set.Add(partner.Member[*component.Component]{
-				Item: h.component, Uses: m.Uses, PreferredFrom: m.PreferredFrom, Variant: m.Environment,
-			})
-		}
-		if err != nil {
-			return nil, failure("partner", id, err)
-		}
-	}
-	return set, nil
+	set, err := scope{a, ""}.partnerSet(id, lastUse<<1-1)
+	return set, failure("partner", id, err)
+}
+
+// countsIn tells whether a member is used in an environment.
+func (m PartnerMember) countsIn(environment string) bool {
+	return m.Environment == "" || m.Environment == environment
 }
 
 // members are the components that are used with a partner in an environment.
 func (p Partner) members(environment string) []string {
-	var out []string
-	for _, m := range p.Members {
-		if (m.Environment == "" || m.Environment == environment) && !slices.Contains(out, m.Component) {
-			out = append(out, m.Component)
-		}
-	}
-	return out
+	return p.serving(environment, lastUse<<1-1)
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/partner"
 )
 
 // deployedRecord is a process as it was deployed: its definition, its connections and
@@ -17,6 +18,7 @@ type deployedRecord struct {
 	stamp
 	Process     Process                     `json:"process"`
 	Connections []Connection                `json:"connections,omitempty"`
+	Partners    []Partner                   `json:"partners,omitempty"` // of the connections
 	Frozen      map[string]*componentRecord `json:"frozen,omitempty"`
 }
 
@@ -26,6 +28,9 @@ func (d *deployedRecord) check(id string) error {
 	err := is(d.Process.ID, id)
 	for _, c := range d.Connections {
 		err = cmp.Or(err, c.checkSettings())
+	}
+	for _, p := range d.Partners {
+		err = cmp.Or(err, p.checkMembers())
 	}
 	for id, f := range d.Frozen {
 		if f == nil {
@@ -134,6 +139,17 @@ func freeze(environment, process string, read func(key string, into document) er
 	}
 	for _, c := range d.Connections {
 		wanted = append(wanted, c.components()...)
+		for _, id := range c.partners() {
+			if _, err := d.partner(id); err == nil {
+				continue
+			}
+			p := new(partnerRecord)
+			if err := read(partnerKey(id), p); err != nil {
+				return nil, err
+			}
+			d.Partners = append(d.Partners, p.Partner)
+			wanted = append(wanted, p.Partner.serving(environment, partner.VerifyTLS|partner.ClientTLS)...)
+		}
 	}
 	for _, id := range wanted {
 		c := new(componentRecord)

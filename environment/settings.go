@@ -35,6 +35,10 @@ func (c Connection) checkSettings() error {
 		return empty("Environments", "for every environment")
 	case c.Trusted != nil && len(c.Trusted) == 0:
 		return empty("Trusted", "to trust what is deployed")
+	case len(c.Trusted) > 0 && c.TrustedPartner != "":
+		return fmt.Errorf("both Trusted and TrustedPartner: %w", trustkeep.ErrInvalid)
+	case c.Identity != "" && c.IdentityPartner != "":
+		return fmt.Errorf("both Identity and IdentityPartner: %w", trustkeep.ErrInvalid)
 	case c.Pins != nil && len(c.Pins) == 0:
 		return empty("Pins", "to pin nothing")
 	case c.ClientAuth > tlsctx.RequireClientAuth:
@@ -81,17 +85,23 @@ func (c *Connection) describe() string {
 		return ""
 	}
 	trusts := "trusts what is deployed"
-	if len(c.Trusted) > 0 {
+	switch {
+	case len(c.Trusted) > 0:
 		trusts = "trusts " + fmt.Sprint(c.Trusted)
+	case c.TrustedPartner != "":
+		trusts = "trusts the certificates of partner " + c.TrustedPartner
 	}
 	if c.SSH != nil {
 		trusts = c.SSH.describe()
 	}
 	identity := "nothing"
-	if c.Identity != "" {
+	switch {
+	case c.Identity != "":
 		identity = c.Identity
+	case c.IdentityPartner != "":
+		identity = "what is used with partner " + c.IdentityPartner
 	}
-	said := []string{"ID", "Environments", "Trusted", "Identity", "SSH"}
+	said := []string{"ID", "Environments", "Trusted", "TrustedPartner", "Identity", "IdentityPartner", "SSH"}
 	text := append([]string{trusts, "presents " + identity}, spell(*c, said...)...)
 	if c.Environments != nil {
 		text = append(text, fmt.Sprintf("in %v", c.Environments))
