@@ -53,9 +53,10 @@ type Atom struct {
 	id  string
 	o   AtomOptions
 
-	trust  *truststore.Truststore // what is deployed to this atom
-	global truststore.Source      // and the base
-	state  atomic.Pointer[inventory]
+	trust  *truststore.Truststore    // what is deployed to this atom
+	global truststore.Source         // and the base
+	read   *inventory                // what there is; of the goroutine that follows
+	state  atomic.Pointer[inventory] // and what that is to this atom
 
 	cancel  context.CancelFunc
 	closing context.Context // ends with Close
@@ -193,11 +194,13 @@ func (a *Atom) take(u Update) bool {
 	if len(u.Records) == 0 && !u.Full {
 		return false
 	}
-	next, before := newInventory(), a.state.Load()
+	read, before := newInventory(), a.state.Load()
 	if before != nil {
-		next = before.clone()
+		read = a.read.clone()
 	}
-	next.update(u)
+	read.update(u)
+	a.read = read
+	next := read.of(a.env, a.id)
 	for _, r := range u.Records {
 		if err := next.damaged[r.Key]; err != nil {
 			a.o.Logger.Error("a damaged record is left out; what it held before goes on", "atom", a.id, "error", err)

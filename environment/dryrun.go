@@ -160,9 +160,10 @@ func (e *Environment) DryRun(ctx context.Context, p Proposal) (*Forecast, error)
 			continue
 		}
 		f.Atoms++
+		before, after := v.of(e.id, a.id), next.of(e.id, a.id)
 		for _, peer := range a.record.Peers {
 			f.Checked++
-			if err := next.judge(e.id, a.id, peer, e.r.now()); err != nil && v.judge(e.id, a.id, peer, e.r.now()) == nil {
+			if err := after.judge(e.id, a.id, peer, e.r.now()); err != nil && before.judge(e.id, a.id, peer, e.r.now()) == nil {
 				f.Failing = append(f.Failing, WouldFail{
 					Atom: a.id, Process: peer.Process, Connection: peer.Connection, Peer: peer.label(), Count: peer.Count, Last: peer.Last, Err: err,
 				})
@@ -250,6 +251,9 @@ func (v *inventory) proposed(env string, p Proposal) (*inventory, error) {
 		d, err := freeze(env, id, next.read)
 		if err != nil {
 			return nil, err
+		}
+		if before := v.deployed[deployedKey(env, id)]; before != nil {
+			d.Atoms = before.record.Atoms
 		}
 		one := &deployedProcess{environment: env, record: d, frozen: make(map[string]*held)}
 		for id := range d.Frozen {

@@ -67,11 +67,11 @@ func (r *Registry) Expiring(ctx context.Context, q ExpiryQuery) ([]Expiry, error
 		}
 	}
 	for _, p := range sortedBy(v.deployed) {
-		if !q.covers(v, p.environment, nil) {
+		if !q.covers(v, p.environment, p.record.Atoms) {
 			continue
 		}
 		for _, h := range sortedBy(p.frozen) {
-			place := Expiry{Environment: p.environment, Location: "frozen in process " + p.record.Process.ID, Frozen: true}
+			place := Expiry{Environment: p.environment, Location: "frozen in process " + p.record.Process.ID, Atoms: p.record.Atoms, Frozen: true}
 			out = append(out, q.rows(h.component, place, now)...)
 		}
 	}
@@ -102,6 +102,11 @@ func (q ExpiryQuery) check(v *inventory) error {
 			if slices.Contains(one.Atoms, q.Atom) {
 				return nil
 			}
+		}
+	}
+	for _, p := range v.deployed {
+		if slices.Contains(p.record.Atoms, q.Atom) {
+			return nil
 		}
 	}
 	return fmt.Errorf("atom %s: %w", trustkeep.Printable(q.Atom), trustkeep.ErrNotFound)

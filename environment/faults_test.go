@@ -245,6 +245,7 @@ func furnished(t *testing.T, w *world) []verb {
 		{"end role", func(ctx context.Context, _ R, e E) error { return e.SetRole(ctx, environment.RoleTLS, "") }},
 		{"deploy process", func(ctx context.Context, _ R, e E) error { return e.DeployProcess(ctx, "idle") }},
 		{"deploy process again", func(ctx context.Context, _ R, e E) error { return e.DeployProcess(ctx, "orders") }},
+		{"deploy process to an atom", func(ctx context.Context, _ R, e E) error { return e.DeployProcessTo(ctx, "orders", "node") }},
 		{"undeploy process", func(ctx context.Context, _ R, e E) error { return e.UndeployProcess(ctx, "orders") }},
 		{"roll back environment", func(ctx context.Context, _ R, e E) error {
 			all, err := e.History(ctx)

@@ -16,6 +16,7 @@ import (
 // the components that they depend on, each as it was then.
 type deployedRecord struct {
 	stamp
+	Atoms       []string                    `json:"atoms,omitempty"` // none means all
 	Process     Process                     `json:"process"`
 	Connections []Connection                `json:"connections,omitempty"`
 	Partners    []Partner                   `json:"partners,omitempty"` // of the connections
@@ -23,6 +24,14 @@ type deployedRecord struct {
 }
 
 func newDeployedRecord() *deployedRecord { return new(deployedRecord) }
+
+// format is 2 for a process that an atom of before would run although it is not deployed to it.
+func (d *deployedRecord) format() int {
+	if len(d.Atoms) > 0 {
+		return 2
+	}
+	return 1
+}
 
 func (d *deployedRecord) check(id string) error {
 	err := is(d.Process.ID, id)
@@ -44,6 +53,11 @@ func (d *deployedRecord) check(id string) error {
 // DeployedProcess is a process that is deployed.
 type DeployedProcess struct {
 	Process Process
+	// All: it is deployed to all atoms of the environment, those that are attached later
+	// included. Atoms is empty then.
+	All bool
+	// Atoms that it is deployed to.
+	Atoms []string
 	// Frozen are the versions of its components, by ID.
 	Frozen map[string]int
 	Time   time.Time
@@ -56,9 +70,43 @@ type DeployedProcess struct {
 // again, and Stale lists it until then. Substitutions are the exception, they count at
 // once.
 //
+// A process that is not deployed yet is deployed to all atoms of the environment, those that are
+// attached later included; one that is gets new copies where it is deployed, be that all atoms or
+// single ones.
+//
 // The error wraps trustkeep.ErrNotFound for a process that does not exist, or something
 // that it depends on, such as a connection that does not count in the environment.
 func (e *Environment) DeployProcess(ctx context.Context, process string) error {
+	return e.deployProcess(ctx, process, asBefore)
+}
+
+// DeployProcessToAll is DeployProcess to all atoms of the environment, also if the process is
+// deployed to single ones.
+func (e *Environment) DeployProcessToAll(ctx context.Context, process string) error {
+	return e.deployProcess(ctx, process, toAll)
+}
+
+// DeployProcessTo is DeployProcess to these atoms and no others: if the process is deployed to
+// others, or to all, that ends. The atoms need not be attached yet. The error also wraps
+// trustkeep.ErrInvalid for an empty list.
+func (e *Environment) DeployProcessTo(ctx context.Context, process string, atoms ...string) error {
+	if err := checkAtoms("deploy process", atoms); err != nil {
+		return failure("deploy process", process, err)
+	}
+	return e.deployProcess(ctx, process, toOnly(atoms))
+}
+
+// DeployProcessAlso is DeployProcess to these atoms besides those that the process is deployed
+// to already; all of them get the new copies. One that is deployed to all atoms stays so. The
+// error also wraps trustkeep.ErrInvalid for an empty list.
+func (e *Environment) DeployProcessAlso(ctx context.Context, process string, atoms ...string) error {
+	if err := checkAtoms("deploy process", atoms); err != nil {
+		return failure("deploy process", process, err)
+	}
+	return e.deployProcess(ctx, process, toAlso(atoms))
+}
+
+func (e *Environment) deployProcess(ctx context.Context, process string, where placing) error {
 	if err := checkID("deploy process", process); err != nil {
 		return err
 	}
@@ -68,9 +116,16 @@ func (e *Environment) DeployProcess(ctx context.Context, process string) error {
 	}
 	needs := keysOf(slices.Sorted(maps.Keys(d.Frozen)), componentKey)
 	needs = append(needs, environmentKey(e.id), processKey(process))
-	before, _, err := assign(ctx, e.r, deployedSlot(e.id, process), to(d), needs)
+	before, next, err := assign(ctx, e.r, deployedSlot(e.id, process), func(before *deployedRecord) (_ *deployedRecord, err error) {
+		next := *d
+		if before != nil {
+			next.Atoms = before.Atoms
+		}
+		next.Atoms, err = where(next.Atoms, before != nil)
+		return &next, err
+	}, needs)
 	if err == nil {
-		e.tell(ctx, "process deployed", process, before.describe(), d.describe())
+		e.tell(ctx, "process deployed", process, before.describe(), next.describe())
 	}
 	return failure("deploy process", process, err)
 }
@@ -179,7 +234,7 @@ func (d *deployedRecord) describe() string {
 	if d == nil {
 		return ""
 	}
-	text := fmt.Sprintf("%d connections", len(d.Connections))
+	text := reach(d.Atoms).describe() + ", " + fmt.Sprintf("%d connections", len(d.Connections))
 	for id, version := range sortedBy(d.versions()) {
 		text += fmt.Sprintf(", %s at version %d", id, version)
 	}
@@ -189,15 +244,37 @@ func (d *deployedRecord) describe() string {
 // UndeployProcess ends the deployment of a process. The error wraps trustkeep.ErrNotFound if
 // it is not deployed.
 func (e *Environment) UndeployProcess(ctx context.Context, process string) error {
+	return e.undeployProcess(ctx, process, func(deployedRecord) (*deployedRecord, error) { return nil, nil })
+}
+
+// UndeployProcessFrom ends the deployment of a process to these atoms; when the last of its atoms
+// is gone it is not deployed any more. The others keep the copies that they have. Errors are
+// those of UndeployFrom.
+func (e *Environment) UndeployProcessFrom(ctx context.Context, process string, atoms ...string) error {
+	if err := checkAtoms("undeploy process", atoms); err != nil {
+		return failure("undeploy process", process, err)
+	}
+	return e.undeployProcess(ctx, process, func(d deployedRecord) (_ *deployedRecord, err error) {
+		d.Atoms, err = reach(d.Atoms).without(atoms)
+		if len(d.Atoms) == 0 {
+			return nil, err
+		}
+		return &d, err
+	})
+}
+
+func (e *Environment) undeployProcess(ctx context.Context, process string, less func(deployedRecord) (*deployedRecord, error)) error {
 	if err := checkID("undeploy process", process); err != nil {
 		return err
 	}
-	before, _, err := deployedSlot(e.id, process).write(ctx, e.r, to[deployedRecord](nil))
-	if err == nil && before == nil {
-		err = missing(deployedKey(e.id, process))
-	}
+	before, next, err := deployedSlot(e.id, process).write(ctx, e.r, func(before *deployedRecord) (*deployedRecord, error) {
+		if before == nil {
+			return nil, missing(deployedKey(e.id, process))
+		}
+		return less(*before)
+	})
 	if err == nil {
-		e.tell(ctx, "process undeployed", process, before.describe(), "")
+		e.tell(ctx, "process undeployed", process, before.describe(), next.describe())
 	}
 	return failure("undeploy process", process, err)
 }
@@ -211,7 +288,8 @@ func (e *Environment) Processes(ctx context.Context) ([]DeployedProcess, error) 
 	var out []DeployedProcess
 	for _, p := range sortedBy(v.deployed) {
 		if p.environment == e.id {
-			out = append(out, DeployedProcess{Process: p.record.Process, Frozen: p.record.versions(), Time: p.record.Time, Actor: p.record.Actor})
+			out = append(out, DeployedProcess{
+				Process: p.record.Process, All: len(p.record.Atoms) == 0, Atoms: p.record.Atoms, Frozen: p.record.versions(), Time: p.record.Time, Actor: p.record.Actor})
 		}
 	}
 	return out, failure("processes", e.id, v.problem())

@@ -84,8 +84,10 @@ func checkID(what, id string) error {
 	return nil
 }
 
-// formatVersion of the records that are written. Records of a later one are not read.
-const formatVersion = 1
+// formatVersion is the last format of records that this program knows. Records of a later one
+// are not read. A record is written in the first one that has all that is in it, so that programs
+// of before go on with what they understand: 2 knows processes that are deployed to single atoms.
+const formatVersion = 2
 
 // stamp is in every record: what it is and who wrote this version of it.
 type stamp struct {
@@ -105,6 +107,9 @@ func (*stamp) check(string) error { return nil }
 // files is nothing; components are shown as files.
 func (*stamp) files() []File { return nil }
 
+// format is the first one; documents that have what later ones brought have one of their own.
+func (*stamp) format() int { return 1 }
+
 // document is the content of a record.
 type document interface {
 	stamped() *stamp
@@ -113,6 +118,8 @@ type document interface {
 	check(id string) error
 	// files shows the document to people and their tools.
 	files() []File
+	// format is the first one that has all that is in the document.
+	format() int
 }
 
 func encode(d document) ([]byte, error) {
@@ -177,7 +184,7 @@ func (r *Registry) put(ctx context.Context, key string, d document, expected uin
 	}
 	defer settle()
 	s := d.stamped()
-	s.Format, s.Actor, s.Time = formatVersion, actorOf(ctx), r.now()
+	s.Format, s.Actor, s.Time = d.format(), actorOf(ctx), r.now()
 	text, err := encode(d)
 	if err != nil {
 		return 0, err

@@ -270,7 +270,7 @@ func TestServerOfAConnectionAsksForClientCertificates(t *testing.T) {
 
 func TestLaterFormatIsNotGuessedAt(t *testing.T) {
 	w := newWorld(t, environment.Options{})
-	check(w.storage.Put(t.Context(), "components/x", []byte(`{"format":2,"type":"certificate"}`), 0))(t)
+	check(w.storage.Put(t.Context(), "components/x", []byte(`{"format":99,"type":"certificate"}`), 0))(t)
 	if _, err := w.Component(t.Context(), "x"); !errors.Is(err, trustkeep.ErrUnsupported) {
 		t.Errorf("%v", err)
 	}

@@ -49,11 +49,14 @@ func TestWrongCalls(t *testing.T) {
 		"nothing to put in the place of": func() error {
 			return w.test.Substitute(ctx, environment.Substitution{})
 		},
-		"an empty list of atoms":        func() error { return w.test.DeployTo(ctx, "p", []string{}...) },
-		"no list of atoms":              func() error { return w.test.DeployTo(ctx, "p") },
-		"no atoms to deploy to as well": func() error { return w.test.DeployAlso(ctx, "p") },
-		"no atoms to undeploy from":     func() error { return w.test.UndeployFrom(ctx, "p") },
-		"an atom that has no ID":        func() error { return w.test.DeployAlso(ctx, "p", "A b") },
+		"an empty list of atoms":              func() error { return w.test.DeployTo(ctx, "p", []string{}...) },
+		"no list of atoms":                    func() error { return w.test.DeployTo(ctx, "p") },
+		"no atoms to deploy to as well":       func() error { return w.test.DeployAlso(ctx, "p") },
+		"no atoms to undeploy from":           func() error { return w.test.UndeployFrom(ctx, "p") },
+		"no atoms for a process":              func() error { return w.test.DeployProcessTo(ctx, "orders") },
+		"no more atoms for a process":         func() error { return w.test.DeployProcessAlso(ctx, "orders") },
+		"no atoms to undeploy a process from": func() error { return w.test.UndeployProcessFrom(ctx, "orders") },
+		"an atom that has no ID":              func() error { return w.test.DeployAlso(ctx, "p", "A b") },
 		"a replacement that is nil": func() error {
 			_, err := w.test.DryRun(ctx, environment.Proposal{Replace: []*component.Component{nil}})
 			return err
