@@ -8,7 +8,6 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/environment"
 	"github.com/trustkeep/trustkeep/environment/watching"
 )
@@ -97,10 +96,7 @@ func (s *Storage) bucket(ctx context.Context, kind bucketKind) (jetstream.Stream
 	if err != nil {
 		return nil, err
 	}
-	if err := s.checkBucket(kind, stream.CachedInfo().Config); err != nil {
-		return nil, fmt.Errorf("bucket %s %w: %w", s.bucketName(kind), err, trustkeep.ErrUnsupported)
-	}
-	return stream, nil
+	return stream, s.fit(kind, stream.CachedInfo().Config)
 }
 
 // bucketConfig is what ADR-8 wants of a bucket, but for AllowDirect: a replica that lags

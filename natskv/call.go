@@ -5,18 +5,23 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/nats-io/nuid"
+
+	"github.com/trustkeep/trustkeep"
 )
 
 var (
 	errLost = errors.New("the connection to the server was lost")
 	// errOvertaken: the record has changed since it was read.
 	errOvertaken = errors.New("overtaken by another writer")
+	// errPurged: what was read may no longer be there.
+	errPurged = errors.New("records were removed from the bucket without a trace")
 )
 
 // link follows the state of a connection.
@@ -69,6 +74,41 @@ func (l *link) follow(status nats.Status) {
 	}
 }
 
+// renew ends what goes on, as if the connection had been lost for that reason and was there
+// again.
+func (l *link) renew(why error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.up.Err() != nil {
+		return
+	}
+	l.down(why)
+	l.up, l.down = context.WithCancelCause(context.Background())
+	close(l.changed)
+	l.changed = make(chan struct{})
+}
+
+// revive makes a connection anew if it is dead: nothing was heard through it for a while,
+// and it does not answer now.
+func (s *Storage) revive(ctx, up context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, s.o.Heartbeat/2)
+	defer cancel()
+	err := s.conn().FlushWithContext(ctx)
+	if err != nil && up.Err() == nil && s.closed.Err() == nil {
+		s.o.Logger.Warn("the connection is dead and is made anew", "error", err)
+		_ = s.conn().ForceReconnect() // fails if it is closed
+	}
+}
+
+// regain connects anew after an error that is due to a subscription for which the server
+// no longer saw a right: nats.go would go on without it when the right is back.
+func (s *Storage) regain(err error) {
+	why := s.conn().LastError()
+	if errors.Is(err, context.DeadlineExceeded) && errors.Is(why, nats.ErrPermissionViolation) && strings.Contains(why.Error(), "for Subscription to") {
+		_ = s.conn().ForceReconnect() // fails if it is closed
+	}
+}
+
 func (l *link) stop() {
 	l.conn().RemoveStatusListener(l.events)
 	<-l.stopped
@@ -98,7 +138,7 @@ func (l *link) connection(ctx context.Context) (context.Context, error) {
 // during is a context that ends with the connection too.
 func during(up, ctx context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancelCause(ctx)
-	release := context.AfterFunc(up, func() { cancel(errLost) })
+	release := context.AfterFunc(up, func() { cancel(context.Cause(up)) })
 	return ctx, func() { release(); cancel(nil) }
 }
 
@@ -129,6 +169,9 @@ func (s *Storage) tryFor(ctx context.Context, ask func(context.Context) error) e
 		if gone := s.alive(ctx); gone != nil {
 			return gone
 		}
+		if full := fullOf(err); full != nil {
+			return full
+		}
 		if !passing(err) {
 			return err
 		}
@@ -136,13 +179,20 @@ func (s *Storage) tryFor(ctx context.Context, ask func(context.Context) error) e
 			if gone := s.alive(ctx); gone != nil {
 				return gone
 			}
-			err = fmt.Errorf("no answer of the server within %v: %w", s.o.Timeout, err)
-			if why := s.conn().LastError(); errors.Is(why, nats.ErrPermissionViolation) {
-				err = errors.Join(err, why) // which is all that NATS says of that
-			}
-			return err
+			return s.explain(fmt.Errorf("no answer of the server within %v: %w", s.o.Timeout, err))
 		}
 	}
+}
+
+// explain adds what NATS says of a missing right beside what failed for it.
+func (s *Storage) explain(err error) error {
+	if errors.Is(err, nats.ErrPermissionViolation) {
+		return err
+	}
+	if why := s.conn().LastError(); errors.Is(why, nats.ErrPermissionViolation) {
+		return errors.Join(err, why)
+	}
+	return err
 }
 
 // once asks as soon as there is a connection, for which patience is waited.
@@ -182,8 +232,8 @@ func passing(err error) bool {
 		}
 	}
 	// 503: no leader yet, or JetStream is starting.
-	var answer jetstream.JetStreamError
-	return errors.As(err, &answer) && answer.APIError() != nil && answer.APIError().Code == 503
+	answer := answerOf(err)
+	return answer != nil && answer.Code == 503
 }
 
 // publish writes a message of a record, a deletion if data is nil, if the last one has
@@ -220,12 +270,48 @@ func (s *Storage) publish(ctx context.Context, key string, data []byte, last uin
 	return revision, err
 }
 
-func wrongLast(err error) bool {
+// answerOf is what JetStream says, nil if that is not what the error is.
+func answerOf(err error) *jetstream.APIError {
 	var answer jetstream.JetStreamError
-	if !errors.As(err, &answer) || answer.APIError() == nil {
+	if !errors.As(err, &answer) {
+		return nil
+	}
+	return answer.APIError()
+}
+
+// fullOf is the error of a bucket or server that takes no more, nil for other errors.
+func fullOf(err error) error {
+	const (
+		accountExceeded = 10002
+		noResources     = 10023
+		memoryExceeded  = 10028
+		storageExceeded = 10047
+		notStored       = 10077 // for whatever reason
+	)
+	answer := answerOf(err)
+	if answer == nil {
+		return nil
+	}
+	hint := "raise the limits of the account, or of jetstream in the server's configuration"
+	switch answer.ErrorCode {
+	case accountExceeded, noResources, memoryExceeded, storageExceeded:
+	case notStored:
+		if !strings.HasPrefix(answer.Description, "maximum ") || !strings.HasSuffix(answer.Description, " exceeded") {
+			return nil
+		}
+		hint = "raise or lift the bucket's limits (nats stream edit --max-bytes=-1 --max-msgs=-1); do not let it discard old messages"
+	default:
+		return nil
+	}
+	return &trustkeep.Error{Op: "the storage is full", Err: fmt.Errorf("%w: %w", err, trustkeep.ErrLimit), Hint: hint}
+}
+
+func wrongLast(err error) bool {
+	answer := answerOf(err)
+	if answer == nil {
 		return false
 	}
-	code := answer.APIError().ErrorCode
+	code := answer.ErrorCode
 	return code == jetstream.JSErrCodeStreamWrongLastSequence || code == jetstream.JSErrCodeStreamWrongLastSequenceConstant
 }
 

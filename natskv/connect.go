@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -58,21 +60,25 @@ func Connect(ctx context.Context, server Server, o Options) (*Storage, error) {
 }
 
 func connect(ctx context.Context, server Server, urls []string, o Options) (*Storage, error) {
+	o, err := o.withDefaults()
+	if err != nil {
+		return nil, err
+	}
 	options := []nats.Option{
 		nats.Name("trustkeep natskv"),
 		// A server to which thousands come back at once takes its time.
 		nats.Timeout(dialTimeout),
 		nats.MaxReconnects(-1),
+		// Credentials that are withdrawn may be given back, or replaced where they are.
+		nats.IgnoreAuthErrorAbort(),
 		nats.ReconnectWait(250 * time.Millisecond),
 		nats.ReconnectJitter(250*time.Millisecond, time.Second),
 		// What is said to nobody is not said later: it is asked again then.
 		nats.ReconnectBufSize(-1),
-		// A link that is dead without a word is noticed within a minute.
-		nats.PingInterval(20 * time.Second), nats.MaxPingsOutstanding(2),
+		// A link that is dead without a word. Watchers notice by themselves.
+		nats.PingInterval(o.Heartbeat), nats.MaxPingsOutstanding(2),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { // which prints otherwise
-			if o.Logger != nil {
-				o.Logger.Warn("NATS reports an error", "error", err)
-			}
+			o.Logger.Warn("NATS reports an error", "error", err)
 		}),
 	}
 	d := &dialer{tls: server.TLS, first: server.TLSFirst, ctx: ctx}
@@ -84,11 +90,14 @@ func connect(ctx context.Context, server Server, urls []string, o Options) (*Sto
 		}
 		options = append(options, d.option)
 	}
-	conn, err := nats.Connect(strings.Join(urls, ","), append(options, server.NATS...)...)
+	again := new(patience)
+	options = append(append(options, server.NATS...), again.option)
+	conn, err := nats.Connect(strings.Join(urls, ","), options...)
 	d.release()
 	if err != nil {
 		return nil, errors.Join(withoutURL(err), d.lastError())
 	}
+	again.conn.Store(conn)
 	s, err := open(ctx, conn, func() error { return errors.Join(conn.LastError(), d.lastError()) }, o)
 	if err != nil {
 		conn.Close()
@@ -96,4 +105,44 @@ func connect(ctx context.Context, server Server, urls []string, o Options) (*Sto
 	}
 	s.ownConn = true
 	return s, nil
+}
+
+// patience decides how long to wait before all servers are tried again: ReconnectWait, and
+// twice as long each time, up to 8 times as long, and to 64 times where the servers refuse
+// the login, which costs them a handshake each time.
+type patience struct {
+	conn         atomic.Pointer[nats.Conn]
+	wait, jitter time.Duration
+}
+
+func (p *patience) option(o *nats.Options) error {
+	p.wait, p.jitter = o.ReconnectWait, o.ReconnectJitter
+	if o.Secure || o.TLSConfig != nil {
+		p.jitter = o.ReconnectJitterTLS
+	}
+	if o.CustomReconnectDelayCB == nil {
+		o.CustomReconnectDelayCB = p.delay
+	}
+	return nil
+}
+
+func (p *patience) delay(round int) time.Duration {
+	doublings := 3
+	if conn := p.conn.Load(); conn != nil && refusedLogin(conn.LastError()) {
+		doublings = 6
+	}
+	d := p.wait << min(max(round-1, 0), doublings)
+	if p.jitter > 0 {
+		d += rand.N(p.jitter)
+	}
+	return d
+}
+
+func refusedLogin(err error) bool {
+	for _, refusal := range []error{nats.ErrAuthorization, nats.ErrAuthExpired, nats.ErrAuthRevoked, nats.ErrAccountAuthExpired} {
+		if errors.Is(err, refusal) {
+			return true
+		}
+	}
+	return false
 }

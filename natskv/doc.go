@@ -35,9 +35,18 @@
 // it cannot be found out in time, the error says so and the record tells.
 //
 // A watcher reads the stream in its order and reports what it has read at points where the
-// server says that it has all. After a lost connection, a restarted server or a missed
-// heartbeat it reads all records anew and reports them as a full Update. Until then its
-// reader keeps what it had.
+// server says that it has all. After a lost connection, a restarted server or missed
+// heartbeats it goes on after the last message that it has read, or, where that one is gone,
+// reads all records anew and reports them as a full Update. Until then its reader keeps what
+// it had, and knows from Update.Err that it is so. Nothing but Close, the end of its context
+// and a connection that its owner closes ends a watcher: a login that is refused, a bucket
+// that was deleted and a right that was withdrawn may come back.
+//
+// Each program looks at the buckets once a minute. A limit with which they would discard
+// records is Update.Err as long as it stands; records that were purged without a trace are
+// noticed, and what remains follows as a full Update.
+//
+// A bucket or account that is full is trustkeep.ErrLimit at once.
 //
 // JetStream flushes files to the disk every two minutes unless it is configured with
 // sync_interval: always. So a single server that loses power may lose the last records

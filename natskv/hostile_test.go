@@ -173,7 +173,7 @@ func TestPurgedByOthers(t *testing.T) {
 
 func TestOpenRefuses(t *testing.T) {
 	b := newBroker(t, nil)
-	conn, err := nats.Connect(b.ClientURL(), nats.MaxReconnects(-1))
+	conn, err := nats.Connect(b.ClientURL(), nats.MaxReconnects(-1), nats.IgnoreAuthErrorAbort())
 	if err != nil {
 		t.Fatal(err)
 	}

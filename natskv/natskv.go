@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -48,6 +49,8 @@ type Options struct {
 	// Logger is told of lost connections of watchers, and of parts that could not be
 	// removed. If nil, nothing is logged.
 	Logger *slog.Logger
+
+	check time.Duration // checkEvery, but in tests
 }
 
 // maxReplicas is the most that NATS keeps of a stream.
@@ -74,6 +77,9 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	if o.Heartbeat == 0 {
 		o.Heartbeat = 10 * time.Second
+	}
+	if o.check == 0 {
+		o.check = checkEvery
 	}
 	if o.KeepUploads <= 0 {
 		o.KeepUploads = time.Hour
@@ -105,13 +111,17 @@ type Storage struct {
 	js      jetstream.JetStream
 	records jetstream.Stream
 	chunks  jetstream.Stream
-	copies  int // of the records
+	copies  atomic.Int64 // of the records
 
 	link     *link
 	closed   context.Context
 	close    context.CancelFunc
 	starting sync.Mutex // of watchers, which Close waits for
 	watchers sync.WaitGroup
+
+	mu    sync.Mutex
+	flaw  error                 // of the buckets
+	known *jetstream.StreamInfo // of the records, when it was last looked at
 }
 
 var _ environment.Storage = (*Storage)(nil)
@@ -119,8 +129,9 @@ var _ environment.Storage = (*Storage)(nil)
 // Open opens the storage in the buckets that the options name, and creates them where
 // they do not exist. Close leaves the connection open.
 //
-// The connection must try to reconnect for ever (nats.MaxReconnects(-1)), since nothing
-// else ends a Watch; otherwise the error wraps trustkeep.ErrInvalid, as it does without a
+// The connection must try to reconnect for ever, whatever the server says
+// (nats.MaxReconnects(-1), nats.IgnoreAuthErrorAbort()), since nothing else ends a Watch;
+// otherwise the error wraps trustkeep.ErrInvalid, as it does without a
 // connection and for options out of range. It wraps trustkeep.ErrUnsupported for buckets that
 // exist and are not fit to keep records. If the connection is closed, the storage is.
 func Open(ctx context.Context, conn *nats.Conn, o Options) (*Storage, error) {
@@ -142,6 +153,9 @@ func open(ctx context.Context, conn *nats.Conn, why func() error, o Options) (*S
 	if !conn.Opts.AllowReconnect || conn.Opts.MaxReconnect >= 0 {
 		return nil, fmt.Errorf("the connection would stop reconnecting; it needs nats.MaxReconnects(-1): %w", trustkeep.ErrInvalid)
 	}
+	if !conn.Opts.IgnoreAuthErrorAbort {
+		return nil, fmt.Errorf("the connection would end after two refused logins; it needs nats.IgnoreAuthErrorAbort(): %w", trustkeep.ErrInvalid)
+	}
 	js, err := jetstream.New(conn)
 	if err != nil {
 		return nil, err
@@ -153,7 +167,6 @@ func open(ctx context.Context, conn *nats.Conn, why func() error, o Options) (*S
 		if s.records, err = s.bucket(ctx, recordBucket); err != nil {
 			return err
 		}
-		s.copies = s.records.CachedInfo().Config.Replicas
 		s.chunks, err = s.bucket(ctx, chunkBucket)
 		return err
 	})
@@ -162,11 +175,14 @@ func open(ctx context.Context, conn *nats.Conn, why func() error, o Options) (*S
 		s.link.stop()
 		return nil, err
 	}
+	s.known = s.records.CachedInfo()
+	s.copies.Store(int64(s.known.Config.Replicas))
+	s.watchers.Go(s.inspect)
 	return s, nil
 }
 
 // replicas is how many servers keep the records.
-func (s *Storage) replicas() int { return s.copies }
+func (s *Storage) replicas() int { return int(s.copies.Load()) }
 
 // Close ends all watchers and returns when they have ended; then it closes the
 // connection, if Connect has made it. Calls after it fail with fs.ErrClosed.

@@ -38,15 +38,16 @@ type replay struct {
 	consumer string
 	messages *nats.Subscription
 
-	seen      uint64 // revision of the last message
-	delivered uint64 // messages
+	seen      message // the last one
+	delivered uint64  // messages
 	pending   uint64
 	// floor is a revision that was there before the reading began. The server that
-	// delivers may lag behind the one that answers writers.
+	// delivers may lag behind the one that answers writers, if there are several.
 	floor uint64
 }
 
-func (s *Storage) replay(ctx context.Context, filters []string, policy jetstream.DeliverPolicy) (*replay, error) {
+// replay begins to read, where start says.
+func (s *Storage) replay(ctx context.Context, filters []string, start jetstream.ConsumerConfig) (*replay, error) {
 	ask, cancel := context.WithTimeout(ctx, s.o.Timeout/4)
 	defer cancel()
 	r := &replay{s: s, filters: filters}
@@ -54,8 +55,10 @@ func (s *Storage) replay(ctx context.Context, filters []string, policy jetstream
 	if r.up, err = s.link.connection(ask); err != nil {
 		return nil, err
 	}
-	if r.floor, err = r.leader(ask); err != nil {
-		return nil, err
+	if s.replicas() > 1 {
+		if r.floor, err = r.leader(ask); err != nil {
+			return nil, err
+		}
 	}
 	// The server pushes: what asks a server for messages is lost where it comes to the
 	// consumer's server before the news of the consumer does. Flow control keeps it
@@ -67,7 +70,8 @@ func (s *Storage) replay(ctx context.Context, filters []string, policy jetstream
 	consumer, err := s.records.CreatePushConsumer(ask, jetstream.ConsumerConfig{
 		FilterSubjects:    filters,
 		DeliverSubject:    inbox,
-		DeliverPolicy:     policy,
+		DeliverPolicy:     start.DeliverPolicy,
+		OptStartSeq:       start.OptStartSeq,
 		AckPolicy:         jetstream.AckNonePolicy,
 		FlowControl:       true,
 		IdleHeartbeat:     s.o.Heartbeat,
@@ -111,7 +115,7 @@ func (r *replay) leader(ctx context.Context) (uint64, error) {
 }
 
 // settled says whether what was read is what the bucket holds.
-func (r *replay) settled() bool { return r.pending == 0 && r.seen >= r.floor }
+func (r *replay) settled() bool { return r.pending == 0 && r.seen.revision >= r.floor }
 
 // settle reads until what was read is what the bucket holds, and hands over the entries
 // as they come.
@@ -146,7 +150,7 @@ func (r *replay) ask(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if r.floor = last; last <= r.seen {
+	if r.floor = last; last <= r.seen.revision {
 		r.pending = 0
 	}
 	return nil
@@ -168,11 +172,30 @@ func (r *replay) next(ctx context.Context, take func(entry)) error {
 	if meta.Sequence.Consumer != r.delivered+1 {
 		return fmt.Errorf("message %d comes after %d: %w", meta.Sequence.Consumer, r.delivered, errLost)
 	}
-	r.delivered, r.seen, r.pending = meta.Sequence.Consumer, meta.Sequence.Stream, meta.NumPending
+	r.delivered, r.pending = meta.Sequence.Consumer, meta.NumPending
+	r.seen = message{meta.Sequence.Stream, meta.Timestamp}
 	if key, ok := r.s.keyOf(m.Subject); ok {
-		take(entryOf(key, r.seen, meta.Timestamp, m.Header, m.Data))
+		take(entryOf(key, r.seen.revision, meta.Timestamp, m.Header, m.Data))
 	}
 	return nil
+}
+
+// finds reads the message with which the reading was to begin, and reports whether it is
+// that one and reading on is cheaper than reading anew.
+func (r *replay) finds(ctx context.Context, m message) (bool, error) {
+	if r.pending == 0 || r.pending > maxResumed {
+		return false, nil
+	}
+	ctx, cancel := during(r.up, ctx)
+	defer cancel()
+	ctx, stop := context.WithTimeout(ctx, r.s.o.Timeout/4)
+	defer stop()
+	for r.delivered == 0 {
+		if err := r.next(ctx, func(entry) {}); err != nil {
+			return false, reason(ctx, err)
+		}
+	}
+	return r.seen.revision == m.revision && r.seen.time.Equal(m.time), nil
 }
 
 func (r *replay) receive(ctx context.Context) (*nats.Msg, error) {
@@ -180,6 +203,7 @@ func (r *replay) receive(ctx context.Context) (*nats.Msg, error) {
 	defer cancel()
 	m, err := r.messages.NextMsgWithContext(wait)
 	if err != nil && wait.Err() != nil && ctx.Err() == nil {
+		r.s.revive(ctx, r.up)
 		return nil, fmt.Errorf("no heartbeat of the server: %w", errLost)
 	}
 	return m, err
@@ -211,7 +235,7 @@ func (r *replay) answer(ctx context.Context, m *nats.Msg, status string) error {
 func (s *Storage) read(ctx context.Context, filter string, policy jetstream.DeliverPolicy, use func(context.Context, []entry) error) error {
 	for {
 		err := s.tryFor(ctx, func(ctx context.Context) error {
-			r, err := s.replay(ctx, []string{filter}, policy)
+			r, err := s.replay(ctx, []string{filter}, jetstream.ConsumerConfig{DeliverPolicy: policy})
 			if err != nil {
 				return err
 			}

@@ -173,28 +173,34 @@ func TestTrustTakenAwayAndGivenBack(t *testing.T) {
 	if _, err := other.Put(t.Context(), "k", []byte("missed"), 0); err != nil {
 		t.Fatal(err)
 	}
+	nextWith(t, updates, "refusal", func(u environment.Update) bool { return isHandshake(u.Err) })
 	if err := trust.Add("again", pki.CA.Leaf()); err != nil {
 		t.Fatal(err)
 	}
-	if u := next(t, updates); !u.Full || len(u.Records) != 1 || string(u.Records[0].Value) != "missed" {
+	u := nextWith(t, updates, "update after the trust is back", func(u environment.Update) bool { return u.Err == nil })
+	if len(u.Records) != 1 || string(u.Records[0].Value) != "missed" {
 		t.Errorf("update after the trust is back: %+v", u)
 	}
 }
 
+// next waits for an update that says something.
 func next(t *testing.T, updates <-chan environment.Update) environment.Update {
 	t.Helper()
 	timeout := time.NewTimer(20 * time.Second)
 	defer timeout.Stop()
-	select {
-	case u, ok := <-updates:
-		if !ok {
-			t.Fatal("the watch ended")
+	for {
+		select {
+		case u, ok := <-updates:
+			if !ok {
+				t.Fatal("the watch ended")
+			}
+			if u.Full || len(u.Records) > 0 || u.Err != nil {
+				return u
+			}
+		case <-timeout.C:
+			t.Fatal("no update")
 		}
-		return u
-	case <-timeout.C:
-		t.Fatal("no update")
 	}
-	panic("unreachable")
 }
 
 // What an attacker between client and server sends in the clear before TLS.
