@@ -96,8 +96,8 @@ func CreateRequest(ctx context.Context, name string, source Requester, o Options
 // or Cancel ends it. Several requests may wait; re-imports, renewals and rollbacks leave them
 // alone.
 //
-// Password opens the current content, whose key is used unless the source makes a new one;
-// NewPassword, or else Password, protects a new key.
+// Without a new key, Password opens the current one. NewPassword, or else Password, protects a
+// new key.
 //
 // Errors wrap ErrUnsupported for public components, which do not have the key, and for PGP,
 // where there are no requests: export the public key to have it certified, and Install what

@@ -178,14 +178,19 @@ func (r *Registry) Update(ctx context.Context, id string, password trustkeep.Pas
 	if change == nil {
 		return nil, failure("update", id, fmt.Errorf("no change: %w", trustkeep.ErrInvalid))
 	}
+	return r.update(ctx, "update", id, password, func(_ *componentRecord, c *component.Component) (*component.Component, error) { return change(c) })
+}
+
+// update is Update under the name of an operation, with a change that is shown the record.
+func (r *Registry) update(ctx context.Context, op, id string, password trustkeep.PasswordSource, change func(*componentRecord, *component.Component) (*component.Component, error)) (*component.Component, error) {
 	for range maxAttempts {
 		before, d, revision, err := r.component(ctx, id)
 		if err != nil {
-			return nil, failure("update", id, err)
+			return nil, failure(op, id, err)
 		}
-		after, err := change(before)
+		after, err := change(d, before)
 		if err != nil {
-			return nil, failure("update", before.Name(), err)
+			return nil, failure(op, before.Name(), err)
 		}
 		if password == nil && !d.Deleting && after.Equal(before) {
 			return after, nil
@@ -198,10 +203,10 @@ func (r *Registry) Update(ctx context.Context, id string, password trustkeep.Pas
 			return after, nil
 		}
 		if !errors.Is(err, trustkeep.ErrConflict) || ctx.Err() != nil {
-			return nil, failure("update", before.Name(), err)
+			return nil, failure(op, before.Name(), err)
 		}
 	}
-	return nil, failure("update", id, trustkeep.ErrConflict)
+	return nil, failure(op, id, trustkeep.ErrConflict)
 }
 
 // replace writes a component in the place of another, and returns its record and revision.
@@ -231,6 +236,9 @@ func takesPlaceOf(after, before *component.Component) error {
 	}
 	if after.ID() != before.ID() || after.Kind() != before.Kind() || after.Visibility() != before.Visibility() {
 		return fmt.Errorf("a change of ID, kind or visibility: %w", trustkeep.ErrUnsupported)
+	}
+	if after.Version() == 0 && before.Version() > 0 {
+		return fmt.Errorf("a request alone in the place of a certificate: %w", trustkeep.ErrUnsupported)
 	}
 	return nil
 }
@@ -309,9 +317,16 @@ func (r *Registry) Delete(ctx context.Context, id string) error {
 
 // describe says for events what is in a component.
 func describe(c *component.Component) string {
-	until := "without end"
-	if !c.NotAfter().IsZero() {
-		until = "until " + c.NotAfter().UTC().Format("2006-01-02 15:04:05 MST")
+	text := fmt.Sprintf("%s %s %q", c.Visibility(), c.Kind(), trustkeep.Printable(c.Name()))
+	if c.Version() > 0 {
+		until := "without end"
+		if !c.NotAfter().IsZero() {
+			until = "until " + c.NotAfter().UTC().Format("2006-01-02 15:04:05 MST")
+		}
+		text += fmt.Sprintf(", version %d, %s, %s", c.Version(), c.Fingerprint(), until)
 	}
-	return fmt.Sprintf("%s %s %q, version %d, %s, %s", c.Visibility(), c.Kind(), trustkeep.Printable(c.Name()), c.Version(), c.Fingerprint(), until)
+	for _, p := range c.Pending() {
+		text += fmt.Sprintf(", %s waits", p)
+	}
+	return text
 }

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"maps"
 	"slices"
 
@@ -30,7 +31,8 @@ type componentRecord struct {
 	Type string           `json:"type"`
 	X509 *component.State `json:"x509,omitempty"`
 	PGP  *component.State `json:"pgp,omitempty"`
-	// Secrets are the passwords of versions, by number.
+	// Secrets are the passwords of versions, by number, and of the keys that wait for
+	// requests to be answered, by the negative number of the request.
 	Secrets map[int]*secret `json:"secrets,omitempty"`
 
 	fresh map[digest]*redact.Secret // passwords of contents that are about to be stored, to be sealed
@@ -41,7 +43,7 @@ func newComponentRecord() *componentRecord { return new(componentRecord) }
 func (d *componentRecord) check(id string) error {
 	for n, s := range d.Secrets {
 		if s == nil {
-			return fmt.Errorf("version %d has an empty password record", n)
+			return fmt.Errorf("%s has an empty password record", numbered(n))
 		}
 	}
 	switch {
@@ -90,31 +92,67 @@ func (d *componentRecord) setState(k trustkeep.Kind, s *component.State) error {
 func (d *componentRecord) setContent(c *component.Component) error {
 	s := c.State()
 	s.Versions = s.Versions[max(0, len(s.Versions)-keptVersions):]
-	kept := make(map[int]component.Stored, len(s.Versions))
-	for _, v := range s.Versions {
-		kept[v.Number] = v.Stored
-	}
-	for _, before := range []*component.State{d.X509, d.PGP} {
-		if before == nil {
-			continue
-		}
-		for _, v := range before.Versions {
-			// Update may return a component that begins again with version 1. The
-			// password is that of the key, not of the number.
-			if now, ok := kept[v.Number]; ok && !sameKey(v.Stored, now) {
-				delete(kept, v.Number)
-			}
+	kept := keysOfState(&s)
+	for n, before := range d.keys() {
+		// Update may return a component that begins again with version 1. The
+		// password is that of the key, not of the number.
+		if now, ok := kept[n]; ok && !sameKey(before, now) {
+			delete(kept, n)
 		}
 	}
 	maps.DeleteFunc(d.Secrets, func(n int, _ *secret) bool { _, ok := kept[n]; return !ok })
 	return d.setState(c.Kind(), &s)
 }
 
+// keys returns what is in the record, by the numbers of Secrets.
+func (d *componentRecord) keys() map[int]component.Stored {
+	if d.X509 != nil {
+		return keysOfState(d.X509)
+	}
+	return keysOfState(d.PGP)
+}
+
+func keysOfState(s *component.State) map[int]component.Stored {
+	out := make(map[int]component.Stored)
+	for n, stored := range storedIn(s) {
+		out[n] = *stored
+	}
+	return out
+}
+
+// storedIn yields what is stored in a state, by the numbers of Secrets: versions, and keys that
+// wait.
+func storedIn(s *component.State) iter.Seq2[int, *component.Stored] {
+	return func(yield func(int, *component.Stored) bool) {
+		if s == nil {
+			return
+		}
+		for i := range s.Versions {
+			if !yield(s.Versions[i].Number, &s.Versions[i].Stored) {
+				return
+			}
+		}
+		for i := range s.Pending {
+			if !yield(-s.Pending[i].Number, &s.Pending[i].Stored) {
+				return
+			}
+		}
+	}
+}
+
+// numbered spells a number of Secrets.
+func numbered(n int) string {
+	if n < 0 {
+		return fmt.Sprintf("request %d", -n)
+	}
+	return fmt.Sprintf("version %d", n)
+}
+
 func sameKey(a, b component.Stored) bool {
 	return bytes.Equal(a.Store, b.Store) && bytes.Equal(a.Data, b.Data)
 }
 
-// frozen returns a record of the current version alone.
+// frozen returns a record of the current version alone, which there must be.
 func (d *componentRecord) frozen() *componentRecord {
 	out := &componentRecord{stamp: d.stamp, Type: d.Type, Secrets: make(map[int]*secret)}
 	last := func(of *component.State) *component.State {
@@ -122,7 +160,7 @@ func (d *componentRecord) frozen() *componentRecord {
 			return nil
 		}
 		s := *of
-		s.Versions = s.Versions[len(s.Versions)-1:]
+		s.Versions, s.Pending, s.LastRequest = s.Versions[len(s.Versions)-1:], nil, 0
 		if n := s.Versions[0].Number; d.Secrets[n] != nil {
 			out.Secrets[n] = d.Secrets[n]
 		}
@@ -133,7 +171,7 @@ func (d *componentRecord) frozen() *componentRecord {
 }
 
 // fill makes d the record of a component that is new or changed: content, policy, and
-// the password of its current version.
+// the passwords of its current version and of keys that wait.
 func (r *Registry) fill(ctx context.Context, d *componentRecord, c *component.Component, password trustkeep.PasswordSource) error {
 	if r.o.Policy != nil {
 		if err := r.o.Policy(c); err != nil {
@@ -145,28 +183,64 @@ func (r *Registry) fill(ctx context.Context, d *componentRecord, c *component.Co
 	} else if sealed {
 		return r.fillSealed(ctx, d, c, password)
 	}
-	old := maps.Clone(d.Secrets)
+	old, before := maps.Clone(d.Secrets), d.keys()
 	if err := d.setContent(c); err != nil {
 		return err
 	}
-	if c.Visibility() != trustkeep.Private || d.Secrets[c.Version()] != nil && password == nil {
+	if c.Visibility() != trustkeep.Private {
 		return nil
 	}
-	s, err := r.secretFor(ctx, c, old, password)
-	if err != nil || s == nil {
-		return err
+	now := d.keys()
+	isNew := newIn(before, now)
+	keep := func(n int, key locked, given trustkeep.PasswordSource) error {
+		s, err := r.secretFor(ctx, c.ID(), key, old, given)
+		if err != nil || s == nil {
+			return err
+		}
+		if d.Secrets == nil {
+			d.Secrets = make(map[int]*secret)
+		}
+		d.Secrets[n] = s
+		return nil
 	}
-	if d.Secrets == nil {
-		d.Secrets = make(map[int]*secret)
+	requested := false
+	for _, p := range c.Pending() {
+		if !isNew(-p.Number) {
+			continue
+		}
+		requested = true
+		err := keep(-p.Number, p, password)
+		if errors.Is(err, trustkeep.ErrIncorrectPassword) && password != nil {
+			err = keep(-p.Number, p, nil) // the password given is that of the content
+		}
+		if err != nil {
+			return err
+		}
 	}
-	d.Secrets[c.Version()] = s
-	return nil
+	n := c.Version()
+	if n == 0 || d.Secrets[n] != nil && password == nil {
+		return nil
+	}
+	if requested && !isNew(n) {
+		return nil // the password given is that of the key that waits
+	}
+	return keep(n, c, password)
 }
 
-// secretFor finds the password of a component's current version: the one that is given,
-// or one of those that are kept of other versions, the newest first. It must open the
-// key. Without a vault, or where nothing was ever kept, there is none.
-func (r *Registry) secretFor(ctx context.Context, c *component.Component, old map[int]*secret, given trustkeep.PasswordSource) (*secret, error) {
+// newIn tells which keys are not those of before.
+func newIn(before, now map[int]component.Stored) func(n int) bool {
+	return func(n int) bool { was, ok := before[n]; return !ok || !sameKey(was, now[n]) }
+}
+
+// locked is what a password opens: a component, or a request.
+type locked interface {
+	CheckPassword(trustkeep.PasswordSource) error
+}
+
+// secretFor finds the password of a key that is to be stored: the one that is given, or one
+// of those that are kept of other versions, the newest first. It must open the key. Without
+// a vault, or where nothing was ever kept, there is none.
+func (r *Registry) secretFor(ctx context.Context, id string, c locked, old map[int]*secret, given trustkeep.PasswordSource) (*secret, error) {
 	if given != nil {
 		password, err := given.Reveal()
 		if err != nil {
@@ -179,7 +253,7 @@ func (r *Registry) secretFor(ctx context.Context, c *component.Component, old ma
 		if r.secrets == nil {
 			return nil, nil
 		}
-		return r.secrets.seal(c.ID(), password)
+		return r.secrets.seal(id, password)
 	}
 	if len(old) == 0 {
 		return nil, nil
@@ -192,7 +266,7 @@ func (r *Registry) secretFor(ctx context.Context, c *component.Component, old ma
 			continue
 		}
 		tried[name] = true
-		password, err := r.reveal(ctx, c.ID(), old[n])
+		password, err := r.reveal(ctx, id, old[n])
 		if err == nil {
 			err = opens(c, password)
 			clear(password)
@@ -213,8 +287,8 @@ func (r *Registry) secretFor(ctx context.Context, c *component.Component, old ma
 // secretName is the same for the same password of a component.
 type secretName struct{ reference, tag string }
 
-// opens tells whether the password is that of a private component.
-func opens(c *component.Component, password []byte) error {
+// opens tells whether the password is that of a key.
+func opens(c locked, password []byte) error {
 	return c.CheckPassword(trustkeep.PasswordFunc(func() ([]byte, error) { return slices.Clone(password), nil }))
 }
 
@@ -231,12 +305,26 @@ func (r *Registry) reveal(ctx context.Context, id string, s *secret) ([]byte, er
 	return r.secrets.open(id, s)
 }
 
+// keyNumber is the number in Secrets of what a component has to be opened: its current
+// version, or the newest of the keys that wait for the first one.
+func keyNumber(c *component.Component) int {
+	if waiting := c.Pending(); c.Version() == 0 && len(waiting) > 0 {
+		return -waiting[len(waiting)-1].Number
+	}
+	return c.Version()
+}
+
 // passwordOf returns the password of the current version in the record.
 func (r *Registry) passwordOf(ctx context.Context, d *componentRecord, c *component.Component, sealed openSealed) (trustkeep.PasswordSource, error) {
 	if c.Visibility() != trustkeep.Private {
 		return nil, fmt.Errorf("a public component has no password: %w", trustkeep.ErrUnsupported)
 	}
-	if s := d.Secrets[c.Version()]; s != nil {
+	return r.passwordOfKey(ctx, d, c, keyNumber(c), sealed)
+}
+
+// passwordOfKey returns the password of a version, or of the key of a request.
+func (r *Registry) passwordOfKey(ctx context.Context, d *componentRecord, c *component.Component, n int, sealed openSealed) (trustkeep.PasswordSource, error) {
+	if s := d.Secrets[n]; s != nil {
 		password, err := r.reveal(ctx, c.ID(), s)
 		if err != nil {
 			return nil, err
@@ -244,7 +332,7 @@ func (r *Registry) passwordOf(ctx context.Context, d *componentRecord, c *compon
 		defer clear(password)
 		return trustkeep.Password(string(password)), nil
 	}
-	switch p, err := sealed(ctx, d); {
+	switch p, err := sealed(ctx, d, n); {
 	case err == nil:
 		defer p.Wipe()
 		return trustkeep.Password(string(p.Bytes())), nil
@@ -301,7 +389,7 @@ func (r *Registry) SetPasswordReference(ctx context.Context, id, reference strin
 		if d.Secrets == nil {
 			d.Secrets = make(map[int]*secret)
 		}
-		d.Secrets[c.Version()] = s
+		d.Secrets[keyNumber(c)] = s
 		return nil
 	})
 	if err == nil {
@@ -310,7 +398,7 @@ func (r *Registry) SetPasswordReference(ctx context.Context, id, reference strin
 	return failure("set password reference", id, err)
 }
 
-// files shows a component as files that keytool, openssl and gpg open.
+// files shows a component as files that keytool, openssl and gpg open, and its requests.
 func (d *componentRecord) files() []File {
 	c, err := d.component()
 	if err != nil {
@@ -319,6 +407,9 @@ func (d *componentRecord) files() []File {
 	var out []File
 	for _, f := range c.Content().Files() {
 		out = append(out, File{Name: content.FileName(c.Name()) + f.Suffix, Data: f.Data})
+	}
+	for _, p := range c.Pending() {
+		out = append(out, File{Name: fmt.Sprintf("%s-%d.csr", content.FileName(c.Name()), p.Number), Data: p.Request})
 	}
 	return out
 }

@@ -264,6 +264,9 @@ func (r *Registry) want(ctx context.Context, id string, k trustkeep.Kind, v trus
 		}
 		return nil, fmt.Errorf("component %s is %s %s, not %s: %w", id, c.Visibility(), c.Kind(), wanted, trustkeep.ErrUnsupported)
 	}
+	if err := counting(c); err != nil {
+		return nil, err
+	}
 	return c, nil
 }
 

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/component"
 	"github.com/trustkeep/trustkeep/partner"
 )
 
@@ -210,7 +211,10 @@ func freeze(environment, process string, read func(key string, into document) er
 		c := new(componentRecord)
 		err := read(componentKey(id), c)
 		if err == nil {
-			_, err = c.component()
+			var one *component.Component
+			if one, err = c.component(); err == nil {
+				err = counting(one)
+			}
 		}
 		if err != nil {
 			return nil, err

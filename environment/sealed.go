@@ -152,18 +152,18 @@ func (r *Registry) reseal(ctx context.Context, v *inventory, id string, d *compo
 	}
 	changed := false
 	one := *s
-	for i := range one.Versions {
-		version := one.Versions[i]
-		visibility, err := k.Outline(version.Stored)
-		kept := d.Secrets[version.Number]
+	one.Versions, one.Pending = slices.Clone(s.Versions), slices.Clone(s.Pending)
+	for n, stored := range storedIn(&one) {
+		visibility, err := k.Outline(*stored)
+		kept := d.Secrets[n]
 		if err != nil {
-			left(fmt.Errorf("version %d: %w", version.Number, err))
+			left(fmt.Errorf("%s: %w", numbered(n), err))
 			continue
 		}
-		if visibility != trustkeep.Private || kept != nil && kept.Reference != "" || v.knows(id, digestOfKey(version.Stored)) {
+		if visibility != trustkeep.Private || kept != nil && kept.Reference != "" || v.knows(id, digestOfKey(*stored)) {
 			continue
 		}
-		own := &componentRecord{X509: &component.State{ID: s.ID, Name: s.Name, Versions: []component.VersionState{version}}}
+		own := &componentRecord{X509: &component.State{ID: s.ID, Name: s.Name, Versions: []component.VersionState{{Number: max(n, -n), Stored: *stored}}}}
 		if d.PGP != nil {
 			own.X509, own.PGP = nil, own.X509
 		}
@@ -179,16 +179,13 @@ func (r *Registry) reseal(ctx context.Context, v *inventory, id string, d *compo
 			left(err)
 			continue
 		}
-		if !changed {
-			one.Versions, changed = slices.Clone(one.Versions), true
-		}
 		_, sealed := own.state()
-		one.Versions[i] = sealed.Versions[0]
+		*stored, changed = sealed.Versions[0].Stored, true
 		if d.fresh == nil {
 			d.fresh = make(map[digest]*redact.Secret)
 		}
 		maps.Copy(d.fresh, own.fresh)
-		delete(d.Secrets, version.Number)
+		delete(d.Secrets, n)
 	}
 	if !changed {
 		return errSame
@@ -238,7 +235,7 @@ func (r *Registry) fillSealed(ctx context.Context, d *componentRecord, c *compon
 			return err
 		}
 		defer clear(password)
-		if err := opens(c, password); err != nil {
+		if err := opensChanged(c, newIn(before.keys(), d.keys()), password); err != nil {
 			return err
 		}
 		first = append(first, redact.NewSecret(password))
@@ -268,6 +265,24 @@ func (r *Registry) fillSealed(ctx context.Context, d *componentRecord, c *compon
 		}
 		return r.askedFor(ctx, c.ID())
 	})
+}
+
+// opensChanged tells whether a password that was given is that of what was changed: of a key that
+// waits, or else of the current content.
+func opensChanged(c *component.Component, isNew func(n int) bool, password []byte) error {
+	failed, requested := error(nil), false
+	for _, p := range c.Pending() {
+		if isNew(-p.Number) {
+			if failed = opens(p, password); failed == nil {
+				return nil
+			}
+			requested = true
+		}
+	}
+	if requested && !isNew(c.Version()) {
+		return failed
+	}
+	return opens(c, password)
 }
 
 // keptPasswords are those of a record that can be opened. The error says why others cannot.
@@ -327,27 +342,27 @@ func (r *Registry) sealedOf(ctx context.Context, component string) (*inventory, 
 	return v, nil
 }
 
-// openSealed returns the sealed password of what a record holds now. The error wraps
+// openSealed returns the sealed password of what a record holds under a number of Secrets. The error wraps
 // trustkeep.ErrNotFound if it is sealed nowhere.
-type openSealed func(ctx context.Context, d *componentRecord) (*redact.Secret, error)
+type openSealed func(ctx context.Context, d *componentRecord, n int) (*redact.Secret, error)
 
-func (r *Registry) openSealed(ctx context.Context, d *componentRecord) (*redact.Secret, error) {
+func (r *Registry) openSealed(ctx context.Context, d *componentRecord, n int) (*redact.Secret, error) {
 	_, s := d.state()
 	v, err := r.sealedOf(ctx, s.ID)
 	if err != nil {
 		return nil, err
 	}
-	return r.openIn(v, s)
+	return r.openIn(v, s, n)
 }
 
-func (r *Registry) openIn(v *inventory, s *component.State) (*redact.Secret, error) {
-	return r.newSealer().password(v, s.ID, digestOfKey(s.Versions[len(s.Versions)-1].Stored))
+func (r *Registry) openIn(v *inventory, s *component.State, n int) (*redact.Secret, error) {
+	return r.newSealer().password(v, s.ID, digestOfKey(keysOfState(s)[n]))
 }
 
 // openSealed opens what is sealed for the atom's environment.
-func (a *Atom) openSealed(_ context.Context, d *componentRecord) (*redact.Secret, error) {
+func (a *Atom) openSealed(_ context.Context, d *componentRecord, n int) (*redact.Secret, error) {
 	_, s := d.state()
-	return a.r.openIn(a.state.Load(), s)
+	return a.r.openIn(a.state.Load(), s, n)
 }
 
 func (d *ringRecord) add(p Recipient) error {

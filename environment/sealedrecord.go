@@ -281,7 +281,7 @@ type sealedSecret struct {
 // contentID names what a password opens: two contents of the same version differ where a
 // component began anew and a frozen copy did not.
 type contentID struct {
-	Version int    `json:"version"`
+	Version int    `json:"version"` // or the negative number of a request whose key waits
 	Digest  digest `json:"content"`
 }
 
@@ -300,8 +300,6 @@ func (d *digest) UnmarshalText(text []byte) error {
 	return err
 }
 
-func contentOf(v component.VersionState) contentID { return contentID{v.Number, digestOfKey(v.Stored)} }
-
 func digestOfKey(s component.Stored) digest {
 	b := newBinding("trustkeep protected key")
 	b.add(string(s.Store))
@@ -316,8 +314,8 @@ func (d *sealedRecord) check(string) error {
 		return fmt.Errorf("generation %d, number %d, %d passwords", d.Generation, d.Number, len(d.Secrets))
 	}
 	for _, s := range d.Secrets {
-		if s.Version < 1 || len(s.Sealed) > maxSealedSize {
-			return fmt.Errorf("password of version %d", s.Version)
+		if s.Version == 0 || len(s.Sealed) > maxSealedSize {
+			return fmt.Errorf("password of %s", numbered(s.Version))
 		}
 	}
 	return nil

@@ -96,8 +96,8 @@ func (v *inventory) frozenIn(env, component string) []*componentRecord {
 	return out
 }
 
-// contents are those of all versions in a record that have a private key; and public PGP keys,
-// whose digests nobody knows.
+// contents are those of all versions in a record that have a private key, and of keys that wait
+// for requests to be answered; and public PGP keys, whose digests nobody knows.
 func (d *componentRecord) contents() []contentID {
 	var out []contentID
 	if d == nil {
@@ -107,9 +107,9 @@ func (d *componentRecord) contents() []contentID {
 		if s == nil {
 			continue
 		}
-		for _, v := range s.Versions {
-			if len(v.Store)+len(v.Data) > 0 {
-				out = append(out, contentOf(v))
+		for n, stored := range storedIn(s) {
+			if len(stored.Store)+len(stored.Data) > 0 {
+				out = append(out, contentID{n, digestOfKey(*stored)})
 			}
 		}
 	}
@@ -624,18 +624,23 @@ func (r *Registry) protect(d, before *componentRecord, passwords func() ([]*reda
 	var candidates []*redact.Secret
 	var asked error
 	own := *s
-	own.Versions = slices.Clone(s.Versions)
-	for i := range own.Versions {
-		v := &own.Versions[i]
-		if known[digestOfKey(v.Stored)] {
+	own.Versions, own.Pending = slices.Clone(s.Versions), slices.Clone(s.Pending)
+	made := make(map[digest]component.Stored) // a key that waits may be that of a version
+	for n, stored := range storedIn(&own) {
+		if again, ok := made[digestOfKey(*stored)]; ok {
+			*stored = again
+			delete(d.Secrets, n)
 			continue
 		}
-		if visibility, err := k.Outline(v.Stored); err != nil || visibility != trustkeep.Private {
+		if known[digestOfKey(*stored)] {
 			continue
 		}
-		one, err := component.Restore(component.State{ID: own.ID, Name: own.Name, Versions: []component.VersionState{{Number: 1, Stored: v.Stored}}}, k)
+		if visibility, err := k.Outline(*stored); err != nil || visibility != trustkeep.Private {
+			continue
+		}
+		one, err := component.Restore(component.State{ID: own.ID, Name: own.Name, Versions: []component.VersionState{{Number: 1, Stored: *stored}}}, k)
 		if err != nil {
-			return fmt.Errorf("version %d: %w", v.Number, err)
+			return fmt.Errorf("%s: %w", numbered(n), err)
 		}
 		if candidates == nil && asked == nil {
 			candidates, asked = passwords()
@@ -649,8 +654,10 @@ func (r *Registry) protect(d, before *componentRecord, passwords func() ([]*reda
 			}
 			next, err := one.ChangePassword(source(p.Bytes()), source(random), r.options(ComponentOptions{}))
 			if err == nil {
-				v.Stored = next.State().Versions[1].Stored
-				d.keep(digestOfKey(v.Stored), random)
+				was := digestOfKey(*stored)
+				*stored = next.State().Versions[1].Stored
+				made[was] = *stored
+				d.keep(digestOfKey(*stored), random)
 				done = true
 			}
 			clear(random)
@@ -663,9 +670,9 @@ func (r *Registry) protect(d, before *componentRecord, passwords func() ([]*reda
 			failed = &trustkeep.Error{Op: "seal", Err: trustkeep.ErrIncorrectPassword, Hint: "give the password of the private key, or set Options.Passwords"}
 		}
 		if !done {
-			return fmt.Errorf("version %d: %w", v.Number, failed)
+			return fmt.Errorf("%s: %w", numbered(n), failed)
 		}
-		delete(d.Secrets, v.Number)
+		delete(d.Secrets, n)
 	}
 	*s = own
 	return nil

@@ -33,19 +33,23 @@ type RequestOptions struct {
 // for a public component.
 func (o RequestOptions) MakeRequest(ctx context.Context, before content.Content, c content.Options) ([]byte, content.Content, error) {
 	wanted := o.Certificate.of(c)
-	var old *keystore.Identity
+	var old *x509.Certificate
 	if before != nil {
 		if before.Visibility() != trustkeep.Private {
 			return nil, nil, errPublic
 		}
 		var err error
-		if old, err = keystore.IdentityOf(content.Held(before), c.Password); err != nil {
+		if old, err = keystore.CertificateOf(content.Held(before)); err != nil {
 			return nil, nil, err
 		}
-		wanted = wanted.orLike(old.Leaf())
+		wanted = wanted.orLike(old)
 		if !o.NewKey {
+			id, err := keystore.IdentityOf(content.Held(before), c.Password)
+			if err != nil {
+				return nil, nil, err
+			}
 			wanted.Key = 0
-			request, err := wanted.request(old.Signer())
+			request, err := wanted.request(id.Signer())
 			return request, before, err
 		}
 	}
@@ -66,9 +70,9 @@ func (o RequestOptions) MakeRequest(ctx context.Context, before content.Content,
 	return request, kept, err
 }
 
-func (o *Options) newKey(old *keystore.Identity) (crypto.Signer, error) {
+func (o *Options) newKey(old *x509.Certificate) (crypto.Signer, error) {
 	if old != nil {
-		return o.keyLike(old.Leaf())
+		return o.keyLike(old)
 	}
 	d := o.withDefaults()
 	if err := d.check(); err != nil { // before the cost of a key
