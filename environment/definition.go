@@ -224,8 +224,13 @@ func (r *Registry) checkConnection(ctx context.Context, c Connection) error {
 		return err
 	}
 	if c.SSH != nil {
-		if _, err := c.SSH.hosts(); err != nil {
+		if err := c.SSH.checkAlgorithms(); err != nil {
 			return err
+		}
+		if c.SSH.ownHosts() {
+			if _, err := c.SSH.hosts(); err != nil {
+				return err
+			}
 		}
 	} else if err := c.checkBuilder(); err != nil {
 		return err

@@ -25,8 +25,9 @@ type environmentRecord struct {
 	stamp
 	Deployed      map[string]Deployment `json:"deployed,omitempty"` // by component
 	Substitutions []Substitution        `json:"substitutions,omitempty"`
-	Overrides     map[string]Override   `json:"overrides,omitempty"` // by connection
-	Roles         map[string]string     `json:"roles,omitempty"`     // component by role
+	Overrides     map[string]Override   `json:"overrides,omitempty"`  // by connection
+	Roles         map[string]string     `json:"roles,omitempty"`      // component by role
+	KnownHosts    string                `json:"knownHosts,omitempty"` // for SSH.EnvironmentHosts
 }
 
 func newEnvironmentRecord() *environmentRecord { return new(environmentRecord) }

@@ -83,8 +83,12 @@ func (d *environmentRecord) describe() string {
 		roles = append(roles, role+": "+id)
 	}
 	list := func(all []string, by string) string { return "[" + strings.Join(all, by) + "]" }
-	return fmt.Sprintf("deployed %s, substitutions %s, overrides %s, roles %s",
+	text := fmt.Sprintf("deployed %s, substitutions %s, overrides %s, roles %s",
 		list(deployed, " "), list(substitutions, ", "), list(overrides, "; "), list(roles, ", "))
+	if d.KnownHosts != "" {
+		text += ", " + describeHosts(d.KnownHosts)
+	}
+	return text
 }
 
 // Rollback makes a former revision of the environment current again, in one step: what

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"reflect"
 	"strings"
+	"time"
 
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/tlsctx"
@@ -23,7 +24,8 @@ type Override struct {
 	// replace both.
 	TrustedPartner *string `json:"trustedPartner,omitempty"`
 	// DeployedTrust makes the connection trust what is deployed, whatever trust it has of its
-	// own. With Trusted or TrustedPartner it is an error.
+	// own; one of SSH trusts the known hosts of the environment. With Trusted, TrustedPartner,
+	// SSHKnownHosts or SSHPins it is an error.
 	DeployedTrust bool `json:"deployedTrust,omitempty"`
 	// Identity is the component to present; empty presents none. It and IdentityPartner each
 	// replace both.
@@ -54,10 +56,14 @@ type Override struct {
 	// NoRevocation ends the check for revocation. With Revocation it is an error.
 	NoRevocation     bool      `json:"noRevocation,omitempty"`
 	RevocationExempt *[]string `json:"revocationExempt,omitempty"`
-	// SSHUser, SSHKnownHosts and SSHPins are the fields of Connection.SSH.
-	SSHUser       *string   `json:"sshUser,omitempty"`
-	SSHKnownHosts *string   `json:"sshKnownHosts,omitempty"`
-	SSHPins       *[]string `json:"sshPins,omitempty"`
+	// SSHUser and what follows are the fields of Connection.SSH. With SSHKnownHosts or SSHPins,
+	// EnvironmentHosts does not count.
+	SSHUser       *string        `json:"sshUser,omitempty"`
+	SSHKnownHosts *string        `json:"sshKnownHosts,omitempty"`
+	SSHPins       *[]string      `json:"sshPins,omitempty"`
+	SSHLegacy     *[]string      `json:"sshLegacy,omitempty"`
+	SSHMinRSABits *int           `json:"sshMinRSABits,omitempty"`
+	SSHTimeout    *time.Duration `json:"sshTimeout,omitempty"`
 	// Revision is what Overrides has read, for Environment.Override. It changes nothing of the
 	// connection.
 	Revision Revision `json:"-"`
@@ -107,6 +113,8 @@ func (o Override) check() error {
 		return both("Trusted", "DeployedTrust")
 	case o.TrustedPartner != nil && o.DeployedTrust:
 		return both("TrustedPartner", "DeployedTrust")
+	case o.DeployedTrust && (o.SSHKnownHosts != nil || o.SSHPins != nil):
+		return both("SSHKnownHosts or SSHPins", "DeployedTrust")
 	case o.Pins != nil && len(*o.Pins) == 0:
 		return instead("Pins", "NoPins to pin nothing")
 	case o.Pins != nil && o.NoPins:
@@ -166,7 +174,7 @@ func (o Override) apply(c Connection) Connection {
 	replace(&c.LegacyCipherSuites, o.LegacyCipherSuites)
 	replace(&c.CurvePreferences, o.CurvePreferences)
 	replace(&c.RevocationExempt, o.RevocationExempt)
-	if !o.ofSSH() {
+	if !o.ofSSH() && (c.SSH == nil || !o.DeployedTrust) {
 		return c
 	}
 	// On a connection of TLS it is a contradiction, which whoever uses it finds.
@@ -174,9 +182,18 @@ func (o Override) apply(c Connection) Connection {
 	if c.SSH != nil {
 		own = *c.SSH
 	}
+	switch {
+	case o.DeployedTrust:
+		own.KnownHosts, own.Pins, own.EnvironmentHosts = "", nil, true
+	case o.SSHKnownHosts != nil || o.SSHPins != nil:
+		own.EnvironmentHosts = false
+	}
 	replace(&own.User, o.SSHUser)
 	replace(&own.KnownHosts, o.SSHKnownHosts)
 	replace(&own.Pins, o.SSHPins)
+	replace(&own.Legacy, o.SSHLegacy)
+	replace(&own.MinRSABits, o.SSHMinRSABits)
+	replace(&own.Timeout, o.SSHTimeout)
 	c.SSH = &own
 	return c
 }
@@ -189,7 +206,7 @@ func replace[T any](field, by *T) {
 
 // ofSSH tells whether settings of SSH are overridden.
 func (o Override) ofSSH() bool {
-	return o.SSHUser != nil || o.SSHKnownHosts != nil || o.SSHPins != nil
+	return o.SSHUser != nil || o.SSHKnownHosts != nil || o.SSHPins != nil || o.SSHLegacy != nil || o.SSHMinRSABits != nil || o.SSHTimeout != nil
 }
 
 // owned returns a copy that the caller does not share. An empty list is kept apart from none, in

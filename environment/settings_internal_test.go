@@ -102,6 +102,12 @@ func TestEveryFieldIsOverridden(t *testing.T) {
 		})
 	}
 	for field := range reflect.TypeFor[SSH]().Fields() {
+		if field.Name == "EnvironmentHosts" {
+			if c := (Override{DeployedTrust: true}).apply(Connection{SSH: &SSH{User: "u", KnownHosts: "x", Pins: []string{"y"}}}); !reflect.DeepEqual(*c.SSH, SSH{User: "u", EnvironmentHosts: true}) {
+				t.Errorf("DeployedTrust on a connection of SSH: %+v", c.SSH)
+			}
+			continue
+		}
 		t.Run("SSH."+field.Name, func(t *testing.T) {
 			next := sampleOf(t, field.Type)
 			checkOverride(t, overriding(t, "SSH"+field.Name, next), func(o Override) any {
@@ -124,6 +130,8 @@ func sampleOf(t *testing.T, of reflect.Type) any {
 		return 3072
 	case reflect.Int64:
 		return time.Minute
+	case reflect.Bool:
+		return true
 	}
 	t.Fatalf("no sample of %v", of)
 	return nil

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"golang.org/x/crypto/ssh"
 
@@ -15,14 +16,22 @@ import (
 )
 
 // SSH makes a Connection one of SSH, for SFTP above all. What it says about hosts is all that the
-// connection trusts; there is no SSH trust that is deployed. KnownHosts or Pins must be set.
+// connection trusts: KnownHosts and Pins, or EnvironmentHosts. One of them must be set.
 type SSH struct {
 	// User is the name to log in as.
 	User string `json:"user"`
-	// KnownHosts is the text of a known_hosts file.
+	// KnownHosts is the text of a known_hosts file. Its lines may name authorities for host
+	// certificates ("@cert-authority") and revoked keys.
 	KnownHosts string `json:"knownHosts,omitempty"`
 	// Pins are keys of the host or their fingerprints, as sshctx.ParsePin reads them.
 	Pins []string `json:"pins,omitempty"`
+	// EnvironmentHosts trusts the known hosts that all connections of an environment share, see
+	// Environment.UpdateKnownHosts. With KnownHosts or Pins it is an error.
+	EnvironmentHosts bool `json:"environmentHosts,omitempty"`
+	// Legacy, MinRSABits and Timeout are those of sshctx.Builder.
+	Legacy     []string      `json:"legacy,omitempty"`
+	MinRSABits int           `json:"minRSABits,omitempty"`
+	Timeout    time.Duration `json:"timeout,omitempty"`
 }
 
 // check refuses what cannot be meant. It does not look into what is trusted; see hosts.
@@ -34,15 +43,21 @@ func (s *SSH) check(c Connection) error {
 		return fmt.Errorf("settings of TLS on a connection of SSH, whose trust is SSH.KnownHosts and SSH.Pins: %w", trustkeep.ErrInvalid)
 	case s.User == "" || strings.ContainsAny(s.User, "\x00\r\n"):
 		return fmt.Errorf("SSH.User: %w", trustkeep.ErrInvalid)
-	case s.KnownHosts == "" && len(s.Pins) == 0:
-		return fmt.Errorf("neither SSH.KnownHosts nor SSH.Pins: %w", trustkeep.ErrInvalid)
+	case s.ownHosts() && s.EnvironmentHosts:
+		return fmt.Errorf("SSH.EnvironmentHosts besides SSH.KnownHosts or SSH.Pins: %w", trustkeep.ErrInvalid)
+	case !s.ownHosts() && !s.EnvironmentHosts:
+		return &trustkeep.Error{Op: "neither SSH.KnownHosts nor SSH.Pins", Err: trustkeep.ErrInvalid, Hint: "SSH.EnvironmentHosts, or DeployedTrust in an override, trusts those of the environment"}
+	case s.MinRSABits < 0 || s.Timeout < 0:
+		return fmt.Errorf("a negative bound of SSH: %w", trustkeep.ErrInvalid)
 	}
 	return nil
 }
 
-// hosts returns what is trusted. An error is one of any line.
+func (s *SSH) ownHosts() bool { return s.KnownHosts != "" || len(s.Pins) > 0 }
+
+// hosts returns what is trusted, without EnvironmentHosts: see in. An error is one of any line.
 func (s *SSH) hosts() (*sshctx.Hosts, error) {
-	known, err := sshctx.Options{Strict: true}.ParseKnownHosts([]byte(s.KnownHosts))
+	known, err := parseHosts(s.KnownHosts)
 	if err != nil {
 		return nil, err
 	}
@@ -60,11 +75,19 @@ func (s *SSH) hosts() (*sshctx.Hosts, error) {
 }
 
 func (s *SSH) describe() string {
-	text := fmt.Sprintf("SSH as %q, trusts %d lines of known hosts", s.User, strings.Count(strings.TrimSuffix(s.KnownHosts, "\n"), "\n")+min(1, len(s.KnownHosts)))
-	if len(s.Pins) > 0 {
-		text += " and " + fmt.Sprint(s.Pins)
+	trusts := []string{describeHosts(s.KnownHosts)}
+	if s.EnvironmentHosts {
+		trusts = []string{"the known hosts of the environment"}
 	}
-	return text
+	if len(s.Pins) > 0 {
+		trusts = append(trusts, fmt.Sprint(s.Pins))
+	}
+	text := append([]string{"trusts " + strings.Join(trusts, " and ")}, spell(*s, "User", "KnownHosts", "EnvironmentHosts", "Pins")...)
+	return fmt.Sprintf("SSH as %q, ", s.User) + strings.Join(text, ", ")
+}
+
+func describeHosts(text string) string {
+	return fmt.Sprintf("%d lines of known hosts", strings.Count(strings.TrimSuffix(text, "\n"), "\n")+min(1, len(text)))
 }
 
 // SSH returns what an SSH connection is made with: call Dialer on it, or Client. It is Connection
@@ -93,7 +116,8 @@ func (s scope) ssh(id string) (sshctx.Builder, error) {
 		return sshctx.Builder{}, failure("ssh", id, err)
 	}
 	l.user = c.SSH.User
-	b := sshctx.Builder{Trusted: l, User: l.user, Clock: s.a.r.o.Clock}
+	b := sshctx.Builder{Trusted: l, Clock: s.a.r.o.Clock}
+	c.SSH.configure(&b)
 	if _, err := l.Snapshot(); err != nil {
 		return sshctx.Builder{}, err
 	}
@@ -135,14 +159,18 @@ func (l *liveSSH) Snapshot() (*sshctx.Hosts, error) {
 	if err != nil {
 		return nil, failure("trust of a connection", l.id, err)
 	}
+	from, err := c.SSH.in(l.a.state.Load(), l.a.env)
+	if err != nil {
+		return nil, failure("trust of a connection", l.id, err)
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.from == nil || l.from.KnownHosts != c.SSH.KnownHosts || !slices.Equal(l.from.Pins, c.SSH.Pins) {
-		hosts, err := c.SSH.hosts()
+	if l.from == nil || l.from.KnownHosts != from.KnownHosts || !slices.Equal(l.from.Pins, from.Pins) {
+		hosts, err := from.hosts()
 		if err != nil {
 			return nil, failure("trust of a connection", l.id, err)
 		}
-		l.from, l.hosts = c.SSH, hosts
+		l.from, l.hosts = from, hosts
 	}
 	return l.hosts, nil
 }
