@@ -200,7 +200,7 @@ func (a *Atom) take(u Update) bool {
 	}
 	read.update(u)
 	a.read = read
-	next := read.of(a.env, a.id)
+	next := read.of(a.env, a.id, before)
 	for _, r := range u.Records {
 		if err := next.damaged[r.Key]; err != nil {
 			a.o.Logger.Error("a damaged record is left out; what it held before goes on", "atom", a.id, "error", err)

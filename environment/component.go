@@ -217,6 +217,9 @@ func (r *Registry) replace(ctx context.Context, d *componentRecord, revision uin
 	if d.Deleting {
 		return nil, 0, beingDeleted(componentKey(before.ID()))
 	}
+	if err := r.checkUsable(ctx, before, after); err != nil {
+		return nil, 0, err
+	}
 	next := *d // the one that was read stays as it is, for another attempt
 	next.Secrets = maps.Clone(d.Secrets)
 	if err := r.fill(ctx, &next, after, password); err != nil {
@@ -263,7 +266,9 @@ func (r *Registry) Draft(ctx context.Context, id string, password trustkeep.Pass
 
 // Reimport replaces the content of a component by that of a file, see
 // component.Component.Reimport. Whatever refers to the component goes on with the new
-// content, except frozen copies; see Environment.Stale.
+// content, except frozen copies; see Environment.Stale. The error also wraps
+// trustkeep.ErrUnsupported for a certificate that crypto/x509 refuses if something refers to the
+// component.
 func (r *Registry) Reimport(ctx context.Context, id string, data []byte, o ComponentOptions) (*component.Component, error) {
 	return r.Update(ctx, id, o.protection(), func(c *component.Component) (*component.Component, error) {
 		return c.Reimport(ctx, data, r.options(o))

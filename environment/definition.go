@@ -10,6 +10,7 @@ import (
 
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/component"
+	"github.com/trustkeep/trustkeep/keystore"
 	"github.com/trustkeep/trustkeep/tlsctx"
 	"github.com/trustkeep/trustkeep/truststore"
 )
@@ -170,7 +171,7 @@ func (d *processRecord) check(id string) error { return is(d.Process.ID, id) }
 //
 // Errors wrap trustkeep.ErrNotFound for a component, partner or environment that does not exist and
 // ErrUnsupported for a component of the wrong kind: Trusted and Identity are X.509, and Identity
-// is private. ErrInvalid is that of a setting
+// is private; and for a certificate to trust that crypto/x509 refuses. ErrInvalid is that of a setting
 // that tlsctx refuses, of an empty list of environments or trusted components, and of a connection of SSH with
 // settings of TLS, without a user or without trust; that of a line or pin is the error of package
 // sshctx. ErrInUse is that of a connection that is overridden in an environment in which it would
@@ -241,7 +242,11 @@ func (r *Registry) checkConnection(ctx context.Context, c Connection) error {
 		}
 	}
 	for _, id := range append(slices.Clone(c.Trusted), c.RevocationExempt...) {
-		if _, err := r.want(ctx, id, trustkeep.X509, 0); err != nil {
+		held, err := r.want(ctx, id, trustkeep.X509, 0)
+		if err == nil {
+			_, err = keystore.CertificateOf(held)
+		}
+		if err != nil {
 			return err
 		}
 	}

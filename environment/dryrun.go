@@ -160,7 +160,8 @@ func (e *Environment) DryRun(ctx context.Context, p Proposal) (*Forecast, error)
 			continue
 		}
 		f.Atoms++
-		before, after := v.of(e.id, a.id), next.of(e.id, a.id)
+		before := v.of(e.id, a.id, nil)
+		after := next.of(e.id, a.id, before)
 		for _, peer := range a.record.Peers {
 			f.Checked++
 			if err := after.judge(e.id, a.id, peer, e.r.now()); err != nil && before.judge(e.id, a.id, peer, e.r.now()) == nil {
@@ -205,6 +206,9 @@ func (v *inventory) proposed(env string, p Proposal) (*inventory, error) {
 		before, err := v.current(c.ID())
 		if err == nil {
 			err = takesPlaceOf(c, before.component)
+		}
+		if err == nil {
+			err = v.checkUsable(before.component, c)
 		}
 		if err != nil {
 			return nil, err
