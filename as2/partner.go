@@ -15,6 +15,7 @@ import (
 
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/cms"
+	"github.com/trustkeep/trustkeep/internal/errtext"
 	"github.com/trustkeep/trustkeep/truststore"
 )
 
@@ -325,5 +326,13 @@ func (g *guarded) stop() {
 
 func roundTrip(t http.RoundTripper, req *http.Request) (*http.Response, error) {
 	c := http.Client{Transport: t, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
-	return c.Do(req)
+	resp, err := c.Do(req)
+	if err != nil && len(err.Error()) > maxErrorText {
+		err = errtext.Bound(err)
+	}
+	return resp, err
 }
+
+// maxErrorText is from where on an error of the transport is cut: net/http quotes the whole first
+// line of an answer.
+const maxErrorText = 2 << 10

@@ -1,6 +1,7 @@
 package sshctx
 
 import (
+	"bytes"
 	"context"
 	"crypto"
 	"encoding/json"
@@ -8,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -472,4 +474,123 @@ func TestBuilderPrintsNoSecret(t *testing.T) {
 	if text := fmt.Sprint(b); !strings.Contains(text, `"u"`) {
 		t.Error(text)
 	}
+}
+
+// A host that goes wrong at any point is an error that is explained, and no goroutine stays.
+func TestHostileHosts(t *testing.T) {
+	hostKey := newEd25519(t)
+	config := &ssh.ServerConfig{NoClientAuth: true}
+	signer, err := ssh.NewSignerFromSigner(hostKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config.AddHostKey(signer)
+	garbage := bytes.Repeat([]byte{0xff, 'x', 0}, 1000)
+	say := func(b []byte) func(net.Conn) { return func(c net.Conn) { c.Write(b); io.CopyN(io.Discard, c, 20) } }
+	// cut lets so many bytes of a host that behaves through.
+	cut := func(n int64, silent bool) func(net.Conn) {
+		return func(c net.Conn) {
+			if conn, _, _, err := ssh.NewServerConn(&cutConn{c, n, silent}, config); err == nil {
+				conn.Close()
+			}
+		}
+	}
+	close := func(net.Conn) {}
+	cases := map[string]struct {
+		serve func(net.Conn)
+		late  bool
+	}{
+		"closes":             {close, false},
+		"garbage":            {say(garbage), false},
+		"lines before":       {say(bytes.Repeat([]byte("hello\r\n"), 1<<17)), false},
+		"a line without end": {say(bytes.Repeat([]byte{'x'}, 1<<20)), false},
+		"version, garbage":   {say(append([]byte("SSH-2.0-x\r\n"), garbage...)), false},
+		"version, closes":    {say([]byte("SSH-2.0-x\r\n")), false},
+		"a huge packet":      {say([]byte("SSH-2.0-x\r\n\xff\xff\xff\xff\x04aaaaaaaaaaaaaa")), false},
+		"old version":        {say([]byte("SSH-1.5-x\r\n")), false},
+	}
+	for _, n := range []int64{100, 400, 900, 1200} { // in the exchange of keys, and behind it
+		cases[fmt.Sprint("closes after ", n)] = struct {
+			serve func(net.Conn)
+			late  bool
+		}{cut(n, false), false}
+		cases[fmt.Sprint("silent after ", n)] = struct {
+			serve func(net.Conn)
+			late  bool
+		}{cut(n, true), true}
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			address := testnet.Serve(t, c.serve)
+			before := runtime.NumGoroutine()
+			b := Builder{Trusted: Pinned(PinKey(signer.PublicKey())), User: "u", Password: trustkeep.Password("x"), Timeout: 20 * time.Second}
+			if c.late {
+				b.Timeout = 100 * time.Millisecond
+			}
+			d, err := b.Dialer()
+			if err != nil {
+				t.Fatal(err)
+			}
+			conn, err := d.DialContext(t.Context(), "tcp", address)
+			if err == nil {
+				conn.Close()
+			}
+			var failed *HandshakeError
+			if !errors.As(err, &failed) || c.late != (failed.Code == CodeTimeout) || len(err.Error()) > 2000 {
+				t.Errorf("%v", err)
+			}
+			testnet.Goroutines(t, before)
+		})
+	}
+
+	// An open connection whose host stalls ends with Close, and so does all that waits for it.
+	address := testnet.Serve(t, func(c net.Conn) {
+		conn, channels, requests, err := ssh.NewServerConn(c, config)
+		if err != nil {
+			return
+		}
+		go ssh.DiscardRequests(requests)
+		for one := range channels { // is never answered
+			_ = one
+		}
+		conn.Wait()
+	})
+	before := runtime.NumGoroutine()
+	d, err := Builder{Trusted: Pinned(PinKey(signer.PublicKey())), User: "u", Password: trustkeep.Password("x")}.Dialer()
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, err := d.DialContext(t.Context(), "tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	waits := make(chan error, 1)
+	go func() {
+		_, err := conn.NewSession()
+		waits <- err
+	}()
+	conn.Close()
+	if err := <-waits; err == nil {
+		t.Error("a session was opened")
+	}
+	testnet.Goroutines(t, before)
+}
+
+// cutConn lets some bytes out. It swallows all others or fails.
+type cutConn struct {
+	net.Conn
+	left   int64
+	silent bool
+}
+
+func (c *cutConn) Write(b []byte) (int, error) {
+	n := min(int64(len(b)), c.left)
+	c.left -= n
+	if _, err := c.Conn.Write(b[:n]); err != nil {
+		return 0, err
+	}
+	if n < int64(len(b)) && !c.silent {
+		return 0, io.ErrClosedPipe
+	}
+	return len(b), nil
 }

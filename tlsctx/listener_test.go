@@ -174,11 +174,7 @@ func TestCloseEndsHandshakes(t *testing.T) {
 			t.Errorf("still open: %v", err)
 		}
 	}
-	for end := time.Now().Add(10 * time.Second); runtime.NumGoroutine() > before; runtime.Gosched() {
-		if time.Now().After(end) {
-			t.Fatalf("%d goroutines, %d before", runtime.NumGoroutine(), before)
-		}
-	}
+	testnet.Goroutines(t, before)
 }
 
 // Errors of single clients do not end Accept and are explained; those of the listener below

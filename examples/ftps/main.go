@@ -15,6 +15,7 @@ import (
 	"os/signal"
 	"path"
 	"path/filepath"
+	"time"
 
 	"github.com/jlaffaye/ftp"
 	"github.com/schollz/progressbar/v3"
@@ -97,7 +98,7 @@ func (s settings) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	c, session, err := connect(ctx, b, s.address, ftps.Options{Implicit: s.implicit})
+	c, session, err := connect(ctx, b, s.address, ftps.Options{Implicit: s.implicit, IdleTimeout: 2 * time.Minute})
 	if err != nil {
 		return err
 	}

@@ -21,7 +21,7 @@ import (
 // end of the context ends a handshake, and the hooks of the Builder get it; Options.Timeout bounds
 // it too.
 func (s *Session) Data(ctx context.Context, raw net.Conn) *DataConn {
-	return &DataConn{s: s, ctx: ctx, raw: raw, cache: &dataCache{t: s.tickets}}
+	return &DataConn{s: s, ctx: ctx, raw: s.bounded(raw), cache: &dataCache{t: s.tickets}}
 }
 
 // DataConn is a data connection: a net.Conn over TLS. It shakes hands on the first Read, Write,
@@ -89,12 +89,14 @@ func (d *DataConn) handshake(bound time.Duration) (first bool, err error) {
 		first = true
 		ctx, cancel := context.WithTimeout(d.ctx, bound)
 		defer cancel()
-		conn, err := d.s.handshake(ctx, d.raw, d.cache)
+		below := &announced{Conn: d.raw}
+		conn, err := d.s.handshake(ctx, below, d.cache)
 		if err != nil {
 			d.cache.fail(err)
 			d.err = d.inDoubt(err)
 			return
 		}
+		below.open.Store(!d.s.o.AllowUnannouncedEnd)
 		d.cache.settle(conn.ConnectionState().DidResume)
 		d.conn.Store(conn)
 	})
@@ -124,7 +126,8 @@ func (d *DataConn) ConnectionState() tls.ConnectionState {
 	return tls.ConnectionState{}
 }
 
-// Read reads what the server sends.
+// Read reads what the server sends. Its end is io.EOF only if the server has announced it by
+// close_notify; else the error wraps io.ErrUnexpectedEOF, unless Options.AllowUnannouncedEnd is set.
 func (d *DataConn) Read(b []byte) (int, error) {
 	if err := d.use(func() { d.read = true }); err != nil {
 		return 0, err
@@ -138,6 +141,8 @@ func (d *DataConn) Read(b []byte) (int, error) {
 		d.mu.Lock()
 		d.ended = true
 		d.mu.Unlock()
+	case errors.Is(err, errCut):
+		err = &trustkeep.Error{Op: "ftps: data connection", Err: err, Hint: "what came may be a part; if the server always ends like this, and sizes or digests are compared, set Options.AllowUnannouncedEnd"}
 	case err != nil && !errors.Is(err, os.ErrDeadlineExceeded):
 		err = d.inDoubt(err)
 	}

@@ -70,6 +70,7 @@ func (s *Session) dialControl(ctx context.Context, network string) (net.Conn, er
 		s.end()
 		return nil, err
 	}
+	raw = s.bounded(raw)
 	if !s.o.Implicit {
 		below := newControlConn(s, raw, silent)
 		s.mu.Lock()

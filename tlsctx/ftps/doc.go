@@ -11,5 +11,6 @@
 //
 // A data connection shakes hands when it is first used, since servers answer only after the command
 // that wants it. Closing one that has written waits until the server has all of it. A source that
-// fails half-way, or Abort, resets it, so that the server takes no part for the whole.
+// fails half-way, or Abort, resets it, so that the server takes no part for the whole. A download is
+// complete only if the server has announced its end. Set Options.IdleTimeout where a server may stall.
 package ftps

@@ -47,6 +47,15 @@ type Options struct {
 	// Timeout bounds each dialling, each handshake and, for DialFunc, the waiting for the server's
 	// answers before the login. If zero, 30 seconds.
 	Timeout time.Duration
+	// IdleTimeout bounds how long the connections of DialFunc and Data wait for the server, each
+	// Read and Write by itself: for a reply, which after an upload may take a server some time,
+	// and for content. A deadline that is set on a connection replaces it. If zero, there is no
+	// bound after the login, and a server that stalls is waited for until it hangs up.
+	IdleTimeout time.Duration
+	// AllowUnannouncedEnd takes a download for complete although the server has not announced the
+	// end (close_notify). Some old servers never do. Whoever sits in between can then cut files off,
+	// so compare sizes or digests.
+	AllowUnannouncedEnd bool
 	// DrainTimeout bounds how long closing an upload waits for the server to confirm it.
 	// If zero, 10 seconds.
 	DrainTimeout time.Duration
