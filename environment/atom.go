@@ -34,6 +34,11 @@ type AtomOptions struct {
 	// hand, bounds, and how lists and answers are fetched, by revocation.HTTP if FetchCRL or
 	// FetchOCSP is nil. Mode, Coverage and RequireStaple are those of each connection.
 	Revocation revocation.Options
+	// Memory is a file in which the atom remembers, across restarts, the newest state that it
+	// has seen, so that an older one is refused; each atom has its own. It counts with
+	// Options.Authority alone. If empty, nothing is remembered: whoever owns the storage can
+	// present a program that starts an older state that is still dated.
+	Memory string
 	// OnChange is called after each change of what the atom has, in turn; the next one
 	// waits for it. It must not call Close. If nil, nothing is called.
 	OnChange func()
@@ -57,6 +62,7 @@ type Atom struct {
 	global truststore.Source         // and the base
 	read   *inventory                // what there is; of the goroutine that follows
 	state  atomic.Pointer[inventory] // and what that is to this atom
+	gate   *gate                     // nil without Options.Authority
 
 	cancel  context.CancelFunc
 	closing context.Context // ends with Close
@@ -119,6 +125,17 @@ func (e *Environment) Attach(ctx context.Context, atom string, o AtomOptions) (*
 	a.global = a.trust
 	if o.Base != nil {
 		a.global = truststore.Union(o.Base, a.trust)
+	}
+	if e.r.o.Authority != nil {
+		var m memory
+		if o.Memory != "" {
+			m = fileMemory(o.Memory)
+		}
+		g, err := newGate(e.r, e.id, m)
+		if err != nil {
+			return nil, failure("attach", atom, err)
+		}
+		a.gate = g
 	}
 	following, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	a.cancel, a.closing = cancel, following
@@ -191,6 +208,12 @@ func (e *Environment) detach(ctx context.Context, atom string) error {
 
 // take makes an update count, as a whole, and tells whether it changes anything here.
 func (a *Atom) take(u Update) bool {
+	if a.gate != nil {
+		var ok bool
+		if u, ok = a.admit(u); !ok {
+			return false
+		}
+	}
 	if len(u.Records) == 0 && !u.Full {
 		return false
 	}

@@ -12,10 +12,31 @@ import (
 // paths are the records that concern the atom: those of the registry, and of its own
 // environment. Other environments and atoms, of which there may be thousands, do not.
 func (a *Atom) paths() []string {
-	return []string{
+	paths := []string{
 		componentsPrefix, connectionsPrefix, processesPrefix, partnersPrefix,
 		environmentKey(a.env), deployedKey(a.env, ""), ringKey(a.env), sealedKey(a.env, ""),
 	}
+	if a.gate != nil {
+		paths = append(paths, a.gate.paths()...)
+	}
+	return paths
+}
+
+// admit has the gate look at what the storage reports, and returns what may count of it.
+func (a *Atom) admit(u Update) (Update, bool) {
+	out, ok, changed := a.gate.take(a.closing, u)
+	if !changed {
+		return out, ok
+	}
+	if err := a.gate.problem(); err != nil {
+		a.o.Logger.Error("the storage is not to be trusted; the atom goes on with what it had", "atom", a.id, "error", err)
+	} else {
+		a.o.Logger.Info("what the storage has is vouched for again", "atom", a.id)
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.notify()
+	return out, ok
 }
 
 // following tells whether changes arrive.
@@ -36,6 +57,9 @@ func (a *Atom) begin(ctx context.Context, updates <-chan Update) error {
 			a.heard(u.Err)
 			if why = u.Err; u.Full {
 				a.take(u)
+				if a.state.Load() == nil {
+					return a.gate.problem()
+				}
 				return nil
 			}
 		case <-ctx.Done():
@@ -104,6 +128,9 @@ func (a *Atom) Problem() error {
 	a.mu.Unlock()
 	if err != nil {
 		err = failure("follow", a.id, err)
+	}
+	if a.gate != nil {
+		err = errors.Join(err, a.gate.problem())
 	}
 	v := a.state.Load()
 	return errors.Join(err, v.gone(a.env), v.problem())

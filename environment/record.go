@@ -195,7 +195,7 @@ func (r *Registry) put(ctx context.Context, key string, d document, expected uin
 	} else {
 		revision, err = r.storage.Put(ctx, key, text, expected)
 	}
-	if err != nil && !errors.Is(err, trustkeep.ErrConflict) {
+	if _, unreleased := errors.AsType[*unreleasedError](err); err != nil && !unreleased && !errors.Is(err, trustkeep.ErrConflict) {
 		// It may have been done, and the answer was lost.
 		if now, e := r.storage.Get(ctx, key); e == nil && now.Revision != expected && bytes.Equal(now.Value, text) {
 			return now.Revision, nil
@@ -212,7 +212,7 @@ func (r *Registry) delete(ctx context.Context, key string, revision uint64) erro
 	}
 	defer settle()
 	err = r.storage.Delete(ctx, key, revision)
-	if err != nil && !errors.Is(err, trustkeep.ErrConflict) && !errors.Is(err, trustkeep.ErrNotFound) {
+	if _, unreleased := errors.AsType[*unreleasedError](err); err != nil && !unreleased && !errors.Is(err, trustkeep.ErrConflict) && !errors.Is(err, trustkeep.ErrNotFound) {
 		// As in put.
 		if _, e := r.storage.Get(ctx, key); errors.Is(e, trustkeep.ErrNotFound) {
 			return nil

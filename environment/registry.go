@@ -2,6 +2,7 @@ package environment
 
 import (
 	"context"
+	"crypto"
 	"fmt"
 	"io"
 	"log/slog"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/component"
+	"github.com/trustkeep/trustkeep/environment/authority"
 	"github.com/trustkeep/trustkeep/internal/given"
 )
 
@@ -27,6 +29,14 @@ type Options struct {
 	// a secrets manager; see SetPasswordReference. The name is what the storage has, so
 	// it should find nothing but passwords of components. If nil, references fail.
 	Resolve func(ctx context.Context, reference string) ([]byte, error)
+	// Authority says whose signatures count, see package authority. Then the storage is not
+	// trusted: what is read must be vouched for by signatures, and what is written is
+	// signed. The registry follows its successors. If nil, whoever can write to the storage
+	// decides what is trusted.
+	Authority *authority.Authority
+	// Signer signs changes, if there is an Authority, with a key that has the right to. If
+	// nil, changes are trustkeep.ErrNotPermitted; atoms need none.
+	Signer crypto.Signer
 	// Scanner sees every file that Import and Reimport are given. If nil, nothing is
 	// scanned.
 	Scanner trustkeep.Scanner
@@ -66,13 +76,20 @@ func Open(ctx context.Context, storage Storage, o Options) (*Registry, error) {
 	if given.IsNil(storage) {
 		return nil, failure("open", "", fmt.Errorf("no storage: %w", trustkeep.ErrInvalid))
 	}
-	if given.NilPointer(o.Scanner) || given.NilPointer(o.Sealer) {
-		return nil, failure("open", "", fmt.Errorf("a scanner or sealer that is a nil pointer: %w", trustkeep.ErrInvalid))
+	if given.NilPointer(o.Scanner) || given.NilPointer(o.Sealer) || given.NilPointer(o.Signer) {
+		return nil, failure("open", "", fmt.Errorf("a scanner, sealer or signer that is a nil pointer: %w", trustkeep.ErrInvalid))
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	r := &Registry{storage: storage, o: o}
+	if o.Authority != nil {
+		l, err := newLedger(storage, r)
+		if err != nil {
+			return nil, failure("open", "", err)
+		}
+		r.storage = l
+	}
 	if o.Sealer != nil {
 		v, err := r.openVault(ctx, o.Sealer)
 		if err != nil {

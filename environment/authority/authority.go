@@ -148,9 +148,13 @@ func (a *Authority) Lifetime(environment string) time.Duration {
 	return e.Lifetime
 }
 
-// granted are the keys that may change anything; one of them signs the index of the registry.
+// granted are the keys that may change or release anything; one of them signs the index of
+// the registry.
 func (a *Authority) granted() []string {
 	var out []string
+	for _, e := range a.d.Environments {
+		out = append(out, e.Release.Keys...)
+	}
 	for _, g := range a.d.Grants {
 		if len(g.Kinds) > 0 && len(g.Environments) > 0 {
 			out = append(out, g.Keys...)

@@ -1,0 +1,660 @@
+package environment
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/environment/authority"
+)
+
+// view is what a registry has at one moment, as far as it can be trusted.
+type view struct {
+	c   *control
+	at  map[string]*state // by key
+	inv *inventory
+}
+
+func (v *view) clone() *view {
+	c := *v.c
+	c.indexes, c.revisions = maps.Clone(c.indexes), maps.Clone(c.revisions)
+	return &view{c: &c, at: maps.Clone(v.at), inv: v.inv.clone()}
+}
+
+// view reads everything. Where the current version of a record is not to be trusted, the one
+// that an index lists takes its place, if the storage still has it.
+func (l *ledger) view(ctx context.Context) (*view, error) {
+	c, err := l.control(ctx)
+	if err != nil {
+		return nil, err
+	}
+	all, err := l.inner.List(ctx, "")
+	if err != nil {
+		return nil, err
+	}
+	if err := c.unread(); err != nil {
+		return nil, err
+	}
+	l.mu.Lock()
+	last := l.last
+	l.mu.Unlock()
+	v := &view{c: c, at: make(map[string]*state), inv: newInventory()}
+	if last != nil {
+		v.inv = last.inv.clone()
+	}
+	for _, raw := range all {
+		if _, _, signed := changeOf(raw.Key); !signed {
+			continue
+		}
+		s := parsedBefore(raw, last)
+		if s.err == nil {
+			s.err = c.trusts(ctx, l, s)
+		}
+		if s.err != nil {
+			if err := l.fallBack(ctx, c, s); err != nil {
+				return nil, err
+			}
+		}
+		v.set(s, last)
+	}
+	for key, e := range c.all() {
+		if v.at[key] != nil {
+			continue
+		}
+		s := &state{key: key}
+		if e.Deleted {
+			s.entry = e // cleaned up
+		} else {
+			s.err = withheld(key, e)
+			if err := l.fallBack(ctx, c, s); err != nil {
+				return nil, err
+			}
+		}
+		v.set(s, last)
+	}
+	if last != nil {
+		for key := range last.at {
+			if v.at[key] == nil {
+				v.inv.update(Update{Records: []Record{{Key: key, Deleted: true}}})
+			}
+		}
+	}
+	// Whoever may change a record may have lost that right where it counts by now.
+	for _, env := range v.environments() {
+		for key := range v.counted(env) {
+			s := v.at[key]
+			if s == nil || s.signed == nil || s.err != nil {
+				continue
+			}
+			if err := v.rightful(s, env); err != nil {
+				s.err = fmt.Errorf("environment: record %s: %w: %w", key, trustkeep.ErrUntrusted, err)
+				if err := l.fallBack(ctx, c, s); err != nil {
+					return nil, err
+				}
+				v.set(s, nil)
+			}
+		}
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.authority == c.authority {
+		l.last = v.clone()
+	}
+	return v, nil
+}
+
+// parsedBefore is parsed, of what was read before without parsing it again.
+func parsedBefore(raw Record, last *view) *state {
+	if last != nil {
+		if s := last.at[raw.Key]; s != nil && s.signed != nil && s.err == nil && s.text != nil && string(s.text) == string(raw.Value) {
+			own := *s
+			own.revision = raw.Revision
+			return &own
+		}
+	}
+	return parsed(raw)
+}
+
+// set takes over a state. Where last, if not nil, has the same, the inventory has it.
+func (v *view) set(s *state, last *view) {
+	v.at[s.key] = s
+	if last != nil && last.at[s.key] != nil && last.at[s.key].digest() == s.digest() {
+		return
+	}
+	r := Record{Key: s.key, Deleted: s.deleted() || s.signed == nil, Revision: s.revision}
+	if !r.Deleted {
+		r.Value = s.signed.Statement().Document
+	}
+	v.inv.update(Update{Records: []Record{r}})
+}
+
+// fallBack puts the version that an index lists in the place of one that is not to be
+// trusted. s.err stays.
+func (l *ledger) fallBack(ctx context.Context, c *control, s *state) error {
+	s.signed, s.entry = nil, authority.Entry{}
+	e, ok := c.known(s.key)
+	if !ok {
+		return nil
+	}
+	if e.Deleted {
+		s.entry = e
+		return nil
+	}
+	versions, err := l.inner.Versions(ctx, s.key)
+	if err != nil && !errors.Is(err, trustkeep.ErrNotFound) {
+		return err
+	}
+	for _, raw := range slices.Backward(versions) {
+		if raw.Deleted || raw.Err != nil {
+			continue
+		}
+		if old := parsed(raw); old.err == nil && old.vouch() == e {
+			s.signed = old.signed
+			return nil
+		}
+	}
+	return nil
+}
+
+// environments are those that there are, and those that have an index.
+func (v *view) environments() []string {
+	all := make(map[string]bool)
+	for env := range v.inv.environments {
+		all[env] = true
+	}
+	for env := range v.c.indexes {
+		if env != "" {
+			all[env] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(all))
+}
+
+// counted are the records that the index of an environment lists.
+func (v *view) counted(env string) map[string]bool {
+	out := v.inv.counts(env)
+	if out == nil {
+		return nil
+	}
+	own := ringKey(env)
+	for key := range v.at {
+		if key == secretsKey || key == own || strings.HasPrefix(key, own+"/") {
+			out[key] = true
+		}
+	}
+	return out
+}
+
+// within are the environments in which a record counts.
+func (v *view) within(key string) map[string]bool {
+	out := make(map[string]bool)
+	for _, env := range v.environments() {
+		if v.counted(env)[key] {
+			out[env] = true
+		}
+	}
+	if _, env, _ := changeOf(key); env != "" {
+		out[env] = true
+	}
+	return out
+}
+
+// rightful tells whether a record may be listed in the index of an environment: the index
+// vouches for it already, or its signer may make such changes there.
+func (v *view) rightful(s *state, env string) error {
+	if v.c.released(env, s.vouch()) || s.deleted() {
+		return nil
+	}
+	kind, _, _ := changeOf(s.key)
+	return v.c.authority.May(s.signed.Statement().Signer, kind, env)
+}
+
+// entries are those of the index of an environment as it should be, "" being the registry.
+func (v *view) entries(env string) ([]authority.Entry, error) {
+	out := []authority.Entry{}
+	before := v.c.indexes[env].statement()
+	counted := v.counted(env)
+	for key, s := range v.at {
+		e, has := before.Find(key)
+		switch {
+		case env != "" && !counted[key] && !(has && s.deleted()):
+			continue
+		case s.digest().IsZero() && has:
+			return nil, s.err // withheld, and what it holds is not known
+		case s.digest().IsZero():
+			continue
+		case env != "" && s.err == nil && !s.deleted():
+			if err := v.rightful(s, env); err != nil {
+				return nil, err
+			}
+		}
+		e = s.vouch()
+		out = append(out, e)
+	}
+	slices.SortFunc(out, func(a, b authority.Entry) int { return strings.Compare(a.Key, b.Key) })
+	return out, nil
+}
+
+// unreleasedError says that a record was written, and no index vouches for it yet.
+type unreleasedError struct{ err error }
+
+func (e *unreleasedError) Error() string {
+	return "the record was written, and is not in the index yet, see Registry.Complete: " + e.err.Error()
+}
+
+func (e *unreleasedError) Unwrap() error { return e.err }
+
+// change writes a version of a record, signed; no value is its deletion.
+func (l *ledger) change(ctx context.Context, key string, value []byte, expected uint64, files []File) (uint64, error) {
+	if _, _, signed := changeOf(key); !signed {
+		if strings.HasPrefix(key, environmentPrefix) {
+			return l.write(ctx, key, value, expected, files)
+		}
+		return 0, fmt.Errorf("environment: record %s is of no kind that can be signed: %w", trustkeep.Printable(key), trustkeep.ErrInvalid)
+	}
+	v, err := l.view(ctx)
+	if err != nil {
+		return 0, err
+	}
+	if v.c.indexes[""] == nil {
+		if err := l.begin(ctx, v); err != nil {
+			return 0, err
+		}
+	}
+	before := v.at[key]
+	if before == nil {
+		before = &state{key: key}
+	}
+	current := before.revision
+	if before.deleted() || before.signed == nil {
+		current = 0
+	}
+	switch {
+	case before.err != nil:
+		return 0, before.err
+	case current != expected:
+		return 0, &ConflictError{Key: key, Expected: expected, Actual: current}
+	}
+	next, err := l.sign(v, before, value)
+	if err != nil {
+		return 0, err
+	}
+	after := v.clone()
+	after.set(next, nil)
+	if err := l.permitted(v, after, key); err != nil {
+		return 0, err
+	}
+	if err := l.adopt(ctx, after, key); err != nil {
+		return 0, err
+	}
+	next.revision, err = l.write(ctx, key, next.text, before.revision, files)
+	if err != nil {
+		// It may have been done, and the answer was lost.
+		now, e := l.inner.Get(ctx, key)
+		if errors.Is(err, trustkeep.ErrConflict) || e != nil || string(now.Value) != string(next.text) {
+			return 0, err // at the same moment, another writer's version may be the same
+		}
+		next.revision = now.Revision
+	}
+	if l.proposing {
+		return next.revision, nil
+	}
+	if err := l.release(ctx, after, l.needed(v, after)); err != nil {
+		return 0, &unreleasedError{err}
+	}
+	return next.revision, nil
+}
+
+// begin makes the first index of an empty registry.
+func (l *ledger) begin(ctx context.Context, v *view) error {
+	if len(v.at) > 0 {
+		return &authority.Error{Key: registryIndex, Code: authority.CodeWithheld, Detail: "there are records, and no index of them",
+			Hint: "if they are from before signing, see Registry.PlanSigning"}
+	}
+	if l.who == "" {
+		return v.c.authority.MayRelease("", "")
+	}
+	err := l.writeIndex(ctx, v, "", []authority.Entry{})
+	if errors.Is(err, trustkeep.ErrConflict) {
+		err = nil // somebody else began
+		if c, e := l.control(ctx); e != nil {
+			return e
+		} else {
+			v.c = c
+		}
+	}
+	return err
+}
+
+// sign makes the next version of a record.
+func (l *ledger) sign(v *view, before *state, value []byte) (*state, error) {
+	kind, env, _ := changeOf(before.key)
+	if l.signer == nil {
+		if env != "" {
+			return nil, v.c.authority.May("", kind, env)
+		}
+		return nil, v.c.authority.May("", kind)
+	}
+	was := before.vouch()
+	r, err := authority.Make(authority.Record{
+		Registry: v.c.authority.Registry(), Key: before.key, Number: was.Number + 1, Previous: was.Digest,
+		Signer: l.who, Time: l.r.now(), Deleted: value == nil, Document: value,
+	})
+	if err == nil {
+		r, err = r.Sign(l.o.Rand, l.signer)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &state{key: before.key, signed: r, text: r.Encode(), revision: before.revision, verified: true}, nil
+}
+
+// permitted tells whether the signer may change a record: where it counts before or after.
+func (l *ledger) permitted(before, after *view, key string) error {
+	kind, _, _ := changeOf(key)
+	in := before.within(key)
+	maps.Copy(in, after.within(key))
+	envs := slices.Sorted(maps.Keys(in))
+	if key == secretsKey {
+		envs = after.environments()
+	}
+	if err := after.c.authority.May(l.who, kind, envs...); err != nil {
+		return err
+	}
+	if l.proposing {
+		return nil
+	}
+	for _, env := range l.needed(before, after) {
+		if err := l.releases(after.c, env); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// releases tells whether the signer can release an environment alone.
+func (l *ledger) releases(c *control, env string) error {
+	if err := c.authority.MayRelease(l.who, env); err != nil {
+		return err
+	}
+	if n := c.authority.Release(env).Threshold; n > 1 {
+		return &trustkeep.Error{Op: "release", Alias: env, Err: fmt.Errorf("its index needs %d signatures: %w", n, trustkeep.ErrNotPermitted), Hint: "use Registry.Propose"}
+	}
+	return nil
+}
+
+// needed are the environments whose indexes a change makes wrong.
+func (l *ledger) needed(before, after *view) []string {
+	var out []string
+	for _, env := range after.environments() {
+		b, a := before.counted(env), after.counted(env)
+		changed := !maps.Equal(b, a)
+		for key := range a {
+			changed = changed || before.at[key] != after.at[key]
+		}
+		if changed {
+			out = append(out, env)
+		}
+	}
+	return out
+}
+
+// adopt signs anew what begins to count in an environment by a change, and was signed by
+// somebody who may not change it there. The change of who refers to it is this one's.
+func (l *ledger) adopt(ctx context.Context, v *view, changing string) error {
+	for _, env := range v.environments() {
+		for _, key := range slices.Sorted(maps.Keys(v.counted(env))) {
+			s := v.at[key]
+			if s == nil || s.signed == nil || s.err != nil || key == changing || v.rightful(s, env) == nil {
+				continue
+			}
+			kind, _, _ := changeOf(key)
+			if err := v.c.authority.May(l.who, kind, slices.Sorted(maps.Keys(v.within(key)))...); err != nil {
+				return fmt.Errorf("environment: record %s begins to count in %s, and was signed by %s: %w", key, env, v.c.authority.Name(s.signed.Statement().Signer), err)
+			}
+			own, err := l.sign(v, s, s.signed.Statement().Document)
+			if err != nil {
+				return err
+			}
+			if own.revision, err = l.write(ctx, key, own.text, s.revision, v.inv.filesOf(key)); err != nil {
+				return err
+			}
+			v.at[key] = own // with the same document
+		}
+	}
+	return nil
+}
+
+// filesOf are the files that a storage shows for a record.
+func (v *inventory) filesOf(key string) []File {
+	if kind, _, id := kindOfKey(key); kind == "components" && v.components[id] != nil {
+		return v.components[id].record.files()
+	}
+	return nil
+}
+
+// release makes the indexes vouch for what there is: that of the registry, and those of
+// environments as far as the signer can. It fails unless those that are needed do so then.
+func (l *ledger) release(ctx context.Context, v *view, needed []string) error {
+	for range maxAttempts {
+		err := l.releaseOnce(ctx, v, needed)
+		if !errors.Is(err, trustkeep.ErrConflict) {
+			return err
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if v, err = l.view(ctx); err != nil {
+			return err
+		}
+	}
+	return fmt.Errorf("environment: index: others were faster %d times: %w", maxAttempts, trustkeep.ErrConflict)
+}
+
+func (l *ledger) releaseOnce(ctx context.Context, v *view, needed []string) error {
+	for _, env := range append([]string{""}, v.environments()...) {
+		must := env == "" || slices.Contains(needed, env)
+		if err := l.releases(v.c, env); err != nil {
+			if must {
+				return err
+			}
+			continue
+		}
+		if v.c.problems[indexKey(env)] != nil && v.c.indexes[env] == nil {
+			// What it vouched for is not known: to begin anew would bring back anything.
+			if must {
+				return v.c.problems[indexKey(env)]
+			}
+			continue
+		}
+		entries, err := v.entries(env)
+		if err != nil {
+			if must {
+				return err
+			}
+			continue
+		}
+		i := v.c.indexes[env].statement()
+		if i.Authority == v.c.authority.Number() && slices.Equal(i.Entries, entries) && v.c.problems[indexKey(env)] == nil && !v.c.outdated(env, l.r.now()) {
+			continue
+		}
+		if err := l.writeIndex(ctx, v, env, entries); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// nextIndex is the index that follows the one that there is.
+func (l *ledger) nextIndex(v *view, env string, entries []authority.Entry) (*authority.Signed[authority.Index], error) {
+	next := authority.Index{
+		Registry: v.c.authority.Registry(), Environment: env, Authority: v.c.authority.Number(), Number: 1, Time: l.r.now(), Entries: entries,
+	}
+	if before := v.c.indexes[env]; before != nil {
+		next.Number, next.Previous = before.statement().Number+1, before.signed.Digest()
+	}
+	return authority.Make(next)
+}
+
+func (l *ledger) writeIndex(ctx context.Context, v *view, env string, entries []authority.Entry) error {
+	next, err := l.nextIndex(v, env, entries)
+	if err == nil {
+		next, err = next.Sign(l.o.Rand, l.signer)
+	}
+	if err != nil {
+		return err
+	}
+	return l.putIndex(ctx, v.c, env, next)
+}
+
+// putIndex writes an index in the place of the one that was read.
+func (l *ledger) putIndex(ctx context.Context, c *control, env string, next *authority.Signed[authority.Index]) error {
+	key, text := indexKey(env), next.Encode()
+	revision, err := l.inner.Put(ctx, key, text, c.revisions[key])
+	if err != nil {
+		now, e := l.inner.Get(ctx, key)
+		if errors.Is(err, trustkeep.ErrConflict) || e != nil || string(now.Value) != string(text) {
+			return err
+		}
+		revision = now.Revision
+	}
+	i := &vouched{next, text}
+	c.indexes[env], c.revisions[key] = i, revision
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if n := l.seen[env].statement(); n.Number < next.Statement().Number {
+		l.seen[env] = i
+	}
+	return nil
+}
+
+// Complete has the indexes vouch for what was written and is in none: by a program that
+// ended between the two, for instance. It returns the keys of these records. Those that are
+// not to be trusted are left out; see Discard. An index that was not dated in time is made
+// anew.
+//
+// Errors wrap trustkeep.ErrUnsupported for a registry without Options.Authority,
+// trustkeep.ErrNotPermitted and trustkeep.ErrUntrusted.
+func (r *Registry) Complete(ctx context.Context) ([]string, error) {
+	l, err := r.ledger()
+	if err != nil {
+		return nil, failure("complete", "", err)
+	}
+	v, err := l.view(ctx)
+	if err != nil {
+		return nil, failure("complete", "", err)
+	}
+	keys := v.pending()
+	if err := l.release(ctx, v, nil); err != nil {
+		return nil, failure("complete", "", err)
+	}
+	if len(keys) > 0 {
+		r.tell(ctx, Event{Action: "changes completed", Object: strings.Join(keys, " ")})
+	}
+	return keys, nil
+}
+
+// pending are the keys of the records that are in an index in another version.
+func (v *view) pending() []string {
+	var out []string
+	for key, s := range v.at {
+		if s.err != nil {
+			continue
+		}
+		wrong := !v.c.released("", s.vouch())
+		for env := range v.within(key) {
+			wrong = wrong || !v.c.released(env, s.vouch())
+		}
+		if wrong {
+			out = append(out, key)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+// Discard puts back what the indexes list, as new versions, in the place of records that no
+// index vouches for, of forged ones, and of those that were rolled back or deleted in the
+// storage. It returns their keys. Versions that the storage no longer has cannot be put back:
+// the error wraps trustkeep.ErrUntrusted.
+//
+// Other errors are those of Complete.
+func (r *Registry) Discard(ctx context.Context) ([]string, error) {
+	l, err := r.ledger()
+	if err != nil {
+		return nil, failure("discard", "", err)
+	}
+	v, err := l.view(ctx)
+	if err != nil {
+		return nil, failure("discard", "", err)
+	}
+	var keys []string
+	var lost []error
+	for _, key := range slices.Sorted(maps.Keys(v.at)) {
+		s := v.at[key]
+		known, listed := v.c.known(key)
+		if s.err == nil && listed && s.vouch() == known {
+			continue
+		}
+		if s.err == nil && !listed || s.err == nil && s.vouch() != known {
+			s.err = errors.New("no index vouches for it")
+			if err := l.fallBack(ctx, v.c, s); err != nil {
+				return keys, failure("discard", key, err)
+			}
+		}
+		if err := l.putBack(ctx, v, s, known, listed); err != nil {
+			lost = append(lost, err)
+			continue
+		}
+		keys = append(keys, key)
+	}
+	if err := errors.Join(lost...); err != nil {
+		return keys, failure("discard", "", err)
+	}
+	if v, err = l.view(ctx); err == nil {
+		err = l.release(ctx, v, nil)
+	}
+	if err == nil && len(keys) > 0 {
+		r.tell(ctx, Event{Action: "changes discarded", Object: strings.Join(keys, " ")})
+	}
+	return keys, failure("discard", "", err)
+}
+
+// putBack writes what an index lists as a new version; a deletion where none lists anything.
+func (l *ledger) putBack(ctx context.Context, v *view, s *state, known authority.Entry, listed bool) error {
+	kind, _, _ := changeOf(s.key)
+	if err := v.c.authority.May(l.who, kind, slices.Sorted(maps.Keys(v.within(s.key)))...); err != nil {
+		return err
+	}
+	var value []byte
+	var files []File
+	switch {
+	case listed && !known.Deleted && s.signed == nil:
+		return s.err
+	case listed && !known.Deleted:
+		value, files = s.signed.Statement().Document, v.inv.filesOf(s.key)
+	case !listed:
+		if err := l.inner.Delete(ctx, s.key, s.revision); err != nil && !errors.Is(err, trustkeep.ErrNotFound) {
+			return err
+		}
+		return nil
+	}
+	back, err := l.sign(v, s, value)
+	if err != nil {
+		return err
+	}
+	_, err = l.write(ctx, s.key, back.text, s.revision, files)
+	return err
+}
+
+// ledger is what signs; trustkeep.ErrUnsupported without an authority.
+func (r *Registry) ledger() (*ledger, error) {
+	if l, ok := r.storage.(*ledger); ok {
+		return l, nil
+	}
+	return nil, &trustkeep.Error{Op: "signed records", Err: trustkeep.ErrUnsupported, Hint: "open the registry with Options.Authority"}
+}
