@@ -105,6 +105,7 @@ func (o Options) Run(targets ...Target) *Report {
 		a.validity(t)
 	}
 	a.reuse()
+	a.duplicates(targets)
 	slices.SortStableFunc(a.report.Findings, func(x, y trustkeep.Finding) int { return int(y.Severity) - int(x.Severity) })
 	return a.report
 }

@@ -26,6 +26,9 @@ const (
 	VendorDefault trustkeep.Code = "vendor-default"
 	// KeyReuse (warning; a note within one store): several entries have the same private key.
 	KeyReuse trustkeep.Code = "key-reuse"
+	// Duplicate (warning; a note for a private component and its public part): several
+	// components have the same certificate or PGP key.
+	Duplicate trustkeep.Code = "duplicate"
 	// KeyMismatch (critical): key and certificate do not belong together.
 	KeyMismatch trustkeep.Code = "key-mismatch"
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/component"
@@ -32,6 +33,11 @@ type ComponentOptions struct {
 	Alias string
 	// ID of a new component. If empty, a random one.
 	ID string
+	// Unique refuses to import or create what another component already has, with
+	// trustkeep.ErrExists and the names of these; a private component and one of its public part
+	// are not the same. Two imports at the same moment are not compared. If false, Audit reports
+	// it.
+	Unique bool
 }
 
 // kinds are those of components, asked in this order what a file is.
@@ -64,6 +70,9 @@ func (r *Registry) Import(ctx context.Context, name string, data []byte, o Compo
 	if err != nil {
 		return nil, failure("import", name, err)
 	}
+	if err := r.checkUnique(ctx, c, o); err != nil {
+		return nil, failure("import", name, err)
+	}
 	return r.add(ctx, "import", c, o.protection())
 }
 
@@ -74,7 +83,31 @@ func (r *Registry) Create(ctx context.Context, name string, source component.Sou
 	if err != nil {
 		return nil, failure("create", name, err)
 	}
+	if err := r.checkUnique(ctx, c, o); err != nil {
+		return nil, failure("create", name, err)
+	}
 	return r.add(ctx, "create", c, o.protection())
+}
+
+// checkUnique is ComponentOptions.Unique.
+func (r *Registry) checkUnique(ctx context.Context, c *component.Component, o ComponentOptions) error {
+	if !o.Unique {
+		return nil
+	}
+	same, err := r.ByFingerprint(ctx, c.Fingerprint())
+	if err != nil {
+		return err
+	}
+	var names []string
+	for _, other := range same {
+		if other.Kind() == c.Kind() && other.Visibility() == c.Visibility() {
+			names = append(names, fmt.Sprintf("%s %q", other.ID(), printable(other.Name())))
+		}
+	}
+	if names != nil {
+		return &trustkeep.Error{Op: "the same as component " + strings.Join(names, ", "), Err: trustkeep.ErrExists, Hint: "use that, or re-import into it"}
+	}
+	return nil
 }
 
 // Add stores a component that was made elsewhere. password is that of a private one,

@@ -124,3 +124,38 @@ func TestExpiryWhereAConnectionCounts(t *testing.T) {
 		t.Errorf("%+v", rows)
 	}
 }
+
+// On request, connections that are merely defined are left out.
+func TestExpiryOfConnectionsInUse(t *testing.T) {
+	w := newWorld(t, environment.Options{})
+	ctx := t.Context()
+	production := check(w.CreateEnvironment(ctx, "production"))(t)
+	w.public(w.identity("server"), "a")
+	for _, id := range []string{"idle", "seen", "overridden", "deployed"} {
+		must(t, w.SetConnection(ctx, environment.Connection{ID: id, Trusted: []string{"a"}}))
+	}
+	must(t, w.SetConnection(ctx, environment.Connection{ID: "named", Trusted: []string{"a"}, Environments: []string{"test"}}))
+	must(t, w.test.Override(ctx, "overridden", environment.Override{ServerName: new("other.example")}))
+	must(t, w.SetProcess(ctx, environment.Process{ID: "job", Connections: []string{"deployed"}}))
+	must(t, production.DeployProcess(ctx, "job"))
+	atom := w.attach("one", environment.AtomOptions{})
+	must(t, dial(t, serve(t, atom, "server"), check(atom.Connection("seen"))(t)))
+	must(t, atom.Report(ctx))
+	listed := func(inUse bool) []string {
+		var out []string
+		for _, row := range check(w.Expiring(ctx, environment.ExpiryQuery{Before: w.clock.Now().AddDate(2, 0, 0), InUse: inUse}))(t) {
+			if !row.Frozen {
+				out = append(out, row.Environment+": "+row.Location)
+			}
+		}
+		slices.Sort(out)
+		return out
+	}
+	if all := listed(false); len(all) != 9 {
+		t.Errorf("%q", all)
+	}
+	want := []string{"production: connection deployed", "test: connection named", "test: connection overridden", "test: connection seen"}
+	if got := listed(true); !slices.Equal(got, want) {
+		t.Errorf("%q", got)
+	}
+}

@@ -22,6 +22,10 @@ type ExpiryQuery struct {
 	From, Before time.Time
 	// All lists components that are not deployed anywhere too.
 	All bool
+	// InUse leaves out connections that are defined but not in use in an environment: they are
+	// in use where Connection.Environments names it, where they are overridden or part of a
+	// deployed process, and where an atom has reported peers of them (see Atom.Report).
+	InUse bool
 }
 
 // Expiry is a certificate or key that expires, at one place that uses it.
@@ -59,7 +63,7 @@ func (r *Registry) Expiring(ctx context.Context, q ExpiryQuery) ([]Expiry, error
 	var out []Expiry
 	placed := make(map[string]bool) // components that are listed where they are used, if at all
 	for env, d := range sortedBy(v.environments) {
-		for id, place := range v.places(env, d) {
+		for id, place := range v.places(env, d, q.InUse) {
 			placed[id] = true
 			if h := v.components[id]; h != nil && q.covers(v, env, place.Atoms) {
 				out = append(out, q.rows(h.component, place, now)...)
@@ -124,8 +128,26 @@ func (q ExpiryQuery) covers(v *inventory, env string, atoms []string) bool {
 	return len(atoms) == 0 && v.atoms[atomKey(env, q.Atom)] != nil
 }
 
+// inUse tells whether a connection is more than defined in an environment; see ExpiryQuery.
+func (v *inventory) inUse(env string, d *environmentRecord, c Connection) bool {
+	if _, overridden := d.Overrides[c.ID]; overridden || slices.Contains(c.Environments, env) {
+		return true
+	}
+	for _, p := range v.deployed {
+		if p.environment == env && slices.Contains(p.record.Process.Connections, c.ID) {
+			return true
+		}
+	}
+	for _, a := range v.atoms {
+		if a.environment == env && slices.ContainsFunc(a.record.Peers, func(p seenPeer) bool { return p.Process == "" && p.Connection == c.ID }) {
+			return true
+		}
+	}
+	return false
+}
+
 // places yields the components that an environment uses as they are, and where.
-func (v *inventory) places(env string, d *environmentRecord) iter.Seq2[string, Expiry] {
+func (v *inventory) places(env string, d *environmentRecord, inUse bool) iter.Seq2[string, Expiry] {
 	return func(yield func(string, Expiry) bool) {
 		for id, one := range sortedBy(d.Deployed) {
 			if !yield(id, Expiry{Environment: env, Location: "deployed", Atoms: one.Atoms}) {
@@ -150,7 +172,7 @@ func (v *inventory) places(env string, d *environmentRecord) iter.Seq2[string, E
 			}
 		}
 		for name, c := range sortedBy(v.connections) {
-			if !c.countsIn(env) {
+			if !c.countsIn(env) || inUse && !v.inUse(env, d, c) {
 				continue
 			}
 			for _, id := range d.Overrides[name].apply(c).components() {

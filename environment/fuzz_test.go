@@ -71,7 +71,7 @@ func FuzzRecords(f *testing.F) {
 		for env, d := range v.environments {
 			v.deployedTo(env, "one")
 			d.substituted("x", "p")
-			for _, place := range v.places(env, d) {
+			for _, place := range v.places(env, d, false) {
 				_ = place
 			}
 		}

@@ -33,9 +33,8 @@ func TestKnownHostsOfAnEnvironment(t *testing.T) {
 	must(t, w.SetConnection(ctx, environment.Connection{ID: "own", Identity: "sftp", SSH: &environment.SSH{User: "partner", KnownHosts: knownLine(address, b)}}))
 	must(t, w.SetProcess(ctx, environment.Process{ID: "job", Connections: []string{"shared"}}))
 	must(t, w.test.DeployProcess(ctx, "job"))
-	if _, err := atom.SSH("shared"); !errors.Is(err, trustkeep.ErrEmpty) {
-		t.Errorf("nothing is known: %v", err)
-	}
+	settled(t, atom, func(a *environment.Atom) bool { _, err := a.SSH("shared"); return errors.Is(err, trustkeep.ErrEmpty) })
+	settled(t, atom, func(a *environment.Atom) bool { _, err := a.Process("job"); return err == nil })
 	add := func(e *environment.Environment, key ssh.Signer) {
 		t.Helper()
 		must(t, e.UpdateKnownHosts(ctx, func(k *sshctx.KnownHosts) (*sshctx.KnownHosts, error) {

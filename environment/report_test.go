@@ -102,7 +102,7 @@ func TestAuditOfAllComponents(t *testing.T) {
 	for _, f := range report.Findings {
 		found[f.Target+" "+string(f.Code)] = true
 	}
-	for _, want := range []string{"twin key-reuse", "y expires-soon", "y, frozen in process orders in test default-password"} {
+	for _, want := range []string{"twin key-reuse", "twin duplicate", "y expires-soon", "y, frozen in process orders in test default-password"} {
 		if !found[want] {
 			t.Errorf("nothing about %q", want)
 		}
