@@ -36,7 +36,7 @@ func SamePassword(a, b string) bool {
 }
 
 // SealedState compares what is sealed with what counts: what is missing, and what is sealed
-// though it need not be. Components that do not exist are left out.
+// though it need not be. Components that never were are left out.
 func (r *Registry) SealedState(ctx context.Context) (missing, extra []string, err error) {
 	v, err := r.list(ctx)
 	if err == nil {
@@ -64,6 +64,11 @@ func (r *Registry) SealedState(ctx context.Context) (missing, extra []string, er
 	}
 	for key, c := range sortedBy(v.sealed) {
 		if v.components[c.component] == nil {
+			if gone, err := r.wasDeleted(ctx, c.component); err != nil {
+				return nil, nil, err
+			} else if gone {
+				extra = append(extra, placeOf(c.env)+": "+c.component+", which was deleted")
+			}
 			continue
 		}
 		if needed[key] == nil {

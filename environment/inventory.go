@@ -23,6 +23,7 @@ type inventory struct {
 	environments map[string]*environmentRecord
 	deployed     map[string]*deployedProcess // by key
 	atoms        map[string]*attachedAtom    // by key
+	listed       map[string]bool             // components whose records were left out, see references
 	rings        map[string]*ringRecord      // by environment
 	sealed       map[string]*sealedCopy      // by key
 	damaged      map[string]error            // by key
@@ -56,7 +57,7 @@ func newInventory() *inventory {
 		components: make(map[string]*held), connections: make(map[string]Connection),
 		processes: make(map[string]Process), partners: make(map[string]Partner), environments: make(map[string]*environmentRecord),
 		deployed: make(map[string]*deployedProcess), atoms: make(map[string]*attachedAtom),
-		rings: make(map[string]*ringRecord), sealed: make(map[string]*sealedCopy),
+		listed: make(map[string]bool), rings: make(map[string]*ringRecord), sealed: make(map[string]*sealedCopy),
 		damaged: make(map[string]error),
 	}
 }
@@ -67,7 +68,7 @@ func (v *inventory) clone() *inventory {
 		components: maps.Clone(v.components), connections: maps.Clone(v.connections),
 		processes: maps.Clone(v.processes), partners: maps.Clone(v.partners), environments: maps.Clone(v.environments),
 		deployed: maps.Clone(v.deployed), atoms: maps.Clone(v.atoms),
-		rings: maps.Clone(v.rings), sealed: maps.Clone(v.sealed), damaged: maps.Clone(v.damaged),
+		listed: maps.Clone(v.listed), rings: maps.Clone(v.rings), sealed: maps.Clone(v.sealed), damaged: maps.Clone(v.damaged),
 	}
 }
 
@@ -83,7 +84,9 @@ func (r *Registry) references(ctx context.Context) (*inventory, error) {
 	}
 	v := newInventory()
 	for _, record := range records {
-		if kind, _, _ := kindOfKey(record.Key); kind != "components" {
+		if kind, _, id := kindOfKey(record.Key); kind == "components" {
+			v.listed[id] = true
+		} else {
 			v.apply(record)
 		}
 	}

@@ -133,16 +133,15 @@ type sealer struct {
 	rings  map[string]*ring          // those to seal under, see ringOf
 	fresh  map[digest]*redact.Secret // passwords that this change has made
 	found  map[digest]*redact.Secret // and that it has opened
-	done   map[sealedPlace][]contentID
-	prune  map[string]bool // components of which there may be passwords too many
+	sealed map[string]bool // components that this change has sealed, or found sealed
+	prune  map[string]bool // and those of which there may be passwords too many
+	wrote  bool
 }
-
-type sealedPlace struct{ env, component string }
 
 func (r *Registry) newSealer() *sealer {
 	return &sealer{
 		r: r, opened: make(map[*ringRecord]*ring), rings: make(map[string]*ring), fresh: make(map[digest]*redact.Secret), found: make(map[digest]*redact.Secret),
-		done: make(map[sealedPlace][]contentID), prune: make(map[string]bool),
+		sealed: make(map[string]bool), prune: make(map[string]bool),
 	}
 }
 
@@ -168,7 +167,7 @@ func (r *Registry) sealFirst(ctx context.Context, key string, d document) (settl
 	s := r.newSealer()
 	settle = func() { s.settle(context.WithoutCancel(ctx), key) }
 	defer func() {
-		if err != nil && len(s.done) > 0 {
+		if err != nil && s.wrote {
 			settle()
 		}
 	}()
@@ -211,6 +210,7 @@ func (r *Registry) sealFirst(ctx context.Context, key string, d document) (settl
 				return settle, err
 			}
 		}
+		s.sealed[component] = true
 		for _, place := range after.of(component) {
 			want := s.wanted(was, next, place, component, record)
 			counted := slices.Contains(before.of(component), place)
@@ -353,7 +353,7 @@ func (s *sealer) ensure(ctx context.Context, v *inventory, place, component stri
 		if err != nil {
 			return err
 		}
-		s.done[sealedPlace{place, component}] = want
+		s.wrote = true
 		// Who has a new data key made looks for what is sealed under the one before, and may
 		// have looked already.
 		now := newRingRecord()
@@ -433,8 +433,8 @@ func (s *sealer) settled(ctx context.Context, key string) error {
 	if err := v.unread(); err != nil {
 		return err // what it refers to would seem not to count
 	}
-	kind, _, id := kindOfKey(key)
 	where := v.whereabouts()
+	kind, _, id := kindOfKey(key)
 	records := make(map[string]*componentRecord) // nil for one that is gone
 	recordOf := func(component string) (*componentRecord, error) {
 		if d, ok := records[component]; ok {
@@ -447,17 +447,16 @@ func (s *sealer) settled(ctx context.Context, key string) error {
 		return d, err
 	}
 	var failed []error
-	// Somebody who removed what did not count yet.
-	for at := range s.done {
-		if !slices.Contains(where.of(at.component), at.env) {
-			continue
-		}
-		d, err := recordOf(at.component)
+	// Somebody may have removed what did not count yet, or made it count elsewhere.
+	for component := range s.sealed {
+		d, err := recordOf(component)
 		if err != nil {
 			return err
 		}
-		if want := s.wanted(v, v, at.env, at.component, d); d != nil && !v.holds(at.env, at.component, want) {
-			failed = append(failed, s.ensure(ctx, v, at.env, at.component, want))
+		for _, place := range where.of(component) {
+			if want := s.wanted(v, v, place, component, d); d != nil && !v.holds(place, component, want) {
+				failed = append(failed, s.ensure(ctx, v, place, component, want))
+			}
 		}
 	}
 	if len(failed) > 0 {
@@ -470,20 +469,26 @@ func (s *sealer) settled(ctx context.Context, key string) error {
 	}
 	var removed []*sealedCopy
 	for key, c := range sortedBy(v.sealed) {
-		d, err := recordOf(c.component)
-		if err != nil {
-			failed = append(failed, err)
+		counts, deleted := slices.Contains(where.of(c.component), c.env), kind == "components" && id == c.component
+		if counts && v.listed[c.component] && !s.prune[c.component] {
 			continue
 		}
-		switch deleted := kind == "components" && id == c.component; {
+		d, err := recordOf(c.component)
+		switch {
+		case err != nil:
+			failed = append(failed, err)
+			continue
 		case d == nil && !deleted:
-			continue // somebody is about to create it, or was
-		case d != nil && slices.Contains(where.of(c.component), c.env):
+			if deleted, err = s.r.wasDeleted(ctx, c.component); err != nil || !deleted {
+				failed = append(failed, err)
+				continue // somebody is about to create it, or was
+			}
+		case d != nil && counts:
 			if s.prune[c.component] {
 				failed = append(failed, s.pruneAt(ctx, v, c, d))
 			}
 			continue
-		case d != nil && !s.replaceable(v, where, c, d):
+		case d != nil && !s.replaceable(v, where, d, c.component):
 			continue
 		}
 		if err := s.r.delete(ctx, key, c.revision); err == nil {
@@ -501,10 +506,20 @@ func (s *sealer) settled(ctx context.Context, key string) error {
 	return errors.Join(failed...)
 }
 
-// replaceable tells whether everybody who needs the passwords of a copy has them.
-func (s *sealer) replaceable(v *inventory, where whereabouts, c *sealedCopy, d *componentRecord) bool {
-	for _, place := range where.of(c.component) {
-		if want := s.wanted(v, v, place, c.component, d); !v.holds(place, c.component, want) {
+// wasDeleted tells whether a component that there is not was deleted: it may also be about to be
+// created.
+func (r *Registry) wasDeleted(ctx context.Context, component string) (bool, error) {
+	all, err := r.storage.Versions(ctx, componentKey(component))
+	if errors.Is(err, trustkeep.ErrNotFound) {
+		return false, nil
+	}
+	return err == nil && len(all) > 0 && all[len(all)-1].Deleted, err
+}
+
+// replaceable tells whether everybody who needs the passwords of a component has them.
+func (s *sealer) replaceable(v *inventory, where whereabouts, d *componentRecord, component string) bool {
+	for _, place := range where.of(component) {
+		if want := s.wanted(v, v, place, component, d); !v.holds(place, component, want) {
 			return false
 		}
 	}
