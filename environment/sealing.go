@@ -259,7 +259,7 @@ func (s *sealer) wanted(was, next *inventory, place, component string, d *compon
 // holds tells whether the passwords of contents are sealed for a place.
 func (v *inventory) holds(place, component string, want []contentID) bool {
 	c := v.sealed[sealedKey(place, component)]
-	return c != nil && !slices.ContainsFunc(want, func(w contentID) bool { return c.record.find(w) < 0 })
+	return len(want) == 0 || c != nil && !slices.ContainsFunc(want, func(w contentID) bool { return c.record.find(w) < 0 })
 }
 
 // newEnvironment makes the data key of an environment that is about to be created. Its recipients
