@@ -420,6 +420,7 @@ func (r *Registry) addRecipient(ctx context.Context, env string, p Recipient) er
 		if err := d.add(p); err != nil {
 			return err
 		}
+		d.Former = nil
 		return d.wrap(env, o.dataKey.Bytes())
 	})
 	if err == nil {
@@ -526,8 +527,7 @@ func (r *Registry) removeRecipient(ctx context.Context, env, name string) ([]Exp
 	return out, r.completeRing(ctx, env)
 }
 
-// completeRing seals under the current data key what is still sealed under former ones, and
-// forgets those.
+// completeRing seals under the current data key what is still sealed under the former one.
 func (r *Registry) completeRing(ctx context.Context, env string) error {
 	d := newRingRecord()
 	revision, err := r.get(ctx, ringKey(env), d)
@@ -575,13 +575,7 @@ func (r *Registry) completeRing(ctx context.Context, env string) error {
 			}
 		}
 		if !again {
-			return change(ctx, r, ringKey(env), newRingRecord, func(now *ringRecord, exists bool) error {
-				if !exists || now.Generation != o.generation || len(now.Former) == 0 {
-					return errSame
-				}
-				now.Former = nil
-				return nil
-			})
+			return nil
 		}
 	}
 	return fmt.Errorf("%s: %w", named(ringKey(env)), trustkeep.ErrConflict)

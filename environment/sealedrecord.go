@@ -25,7 +25,7 @@ const administrators = ""
 // Bounds of what is read.
 const (
 	maxRecipients    = 1000
-	maxFormerKeys    = 16
+	maxFormerKeys    = 1
 	maxSealedSecrets = 1 << 12
 	maxSealedSize    = 4 << 10 // of one password or wrapped key
 )
@@ -37,8 +37,8 @@ type ringRecord struct {
 	// Generation grows with each new data key.
 	Generation int             `json:"generation"`
 	Recipients []ringRecipient `json:"recipients"`
-	// Former are the data keys before this one, under this one, until everything is sealed
-	// anew.
+	// Former are the data keys before this one, under this one: somebody may seal under them
+	// until he learns that there is a new one. Recipients that are added do not get them.
 	Former []formerKey `json:"former,omitempty"`
 }
 
@@ -213,7 +213,8 @@ func formerBinding(env string, generation, former int) []byte {
 	return b.bytes
 }
 
-// renew makes a new data key for the recipients in the record, which had o until now.
+// renew makes a new data key for the recipients in the record, which had o until now. Nothing is
+// sealed under what is former in o any more.
 func (d *ringRecord) renew(o *ring, random io.Reader) error {
 	dataKey := make([]byte, dataKeySize)
 	defer clear(dataKey)
@@ -221,21 +222,11 @@ func (d *ringRecord) renew(o *ring, random io.Reader) error {
 		return err
 	}
 	d.Generation, d.Former = o.generation+1, nil
-	all := map[int]*redact.Secret{o.generation: o.dataKey}
-	for g, k := range o.former {
-		all[g] = k
+	sealed, err := sealGCM(dataKey, o.dataKey.Bytes(), formerBinding(o.env, d.Generation, o.generation), random)
+	if err != nil {
+		return err
 	}
-	if len(all) > maxFormerKeys {
-		return fmt.Errorf("%d former data keys are in use: %w", len(all), trustkeep.ErrLimit)
-	}
-	for g, k := range all {
-		sealed, err := sealGCM(dataKey, k.Bytes(), formerBinding(o.env, d.Generation, g), random)
-		if err != nil {
-			return err
-		}
-		d.Former = append(d.Former, formerKey{g, sealed})
-	}
-	slices.SortFunc(d.Former, func(a, b formerKey) int { return a.Generation - b.Generation })
+	d.Former = []formerKey{{o.generation, sealed}}
 	return d.wrap(o.env, dataKey)
 }
 

@@ -19,7 +19,8 @@ import (
 //
 //   - sealFirst seals a component for the environments in which it begins to count, and touches
 //     what is sealed there already. Then the change is written. Then settle looks whether what
-//     was sealed is still there, and seals it again from memory if not.
+//     it refers to is still sealed, and what others have made count meanwhile, and seals it
+//     again from memory if not.
 //   - settle removes what is sealed for an environment in which a component no longer counts, if
 //     nobody has touched it since, and only where all others that need the passwords have them.
 //     Then it looks whether the component counts there after all, and puts back what it removed.
@@ -82,6 +83,20 @@ func (w whereabouts) of(component string) []string {
 	return []string{administrators}
 }
 
+// differ calls found for the components that count elsewhere in another picture.
+func (w whereabouts) differ(other whereabouts, found func(component string)) {
+	for component, places := range w {
+		if !slices.Equal(places, other[component]) {
+			found(component)
+		}
+	}
+	for component := range other {
+		if w[component] == nil {
+			found(component)
+		}
+	}
+}
+
 // frozenIn returns what deployed processes of an environment hold of a component.
 func (v *inventory) frozenIn(env, component string) []*componentRecord {
 	var out []*componentRecord
@@ -133,15 +148,16 @@ type sealer struct {
 	rings  map[string]*ring          // those to seal under, see ringOf
 	fresh  map[digest]*redact.Secret // passwords that this change has made
 	found  map[digest]*redact.Secret // and that it has opened
-	sealed map[string]bool // components that this change has sealed, or found sealed
-	prune  map[string]bool // and those of which there may be passwords too many
+	stale  map[string]*ring          // those before others had a new data key made
+	look   map[string]bool           // components that this change refers to
+	prune  map[string]bool           // and those of which there may be passwords too many
 	wrote  bool
 }
 
 func (r *Registry) newSealer() *sealer {
 	return &sealer{
 		r: r, opened: make(map[*ringRecord]*ring), rings: make(map[string]*ring), fresh: make(map[digest]*redact.Secret), found: make(map[digest]*redact.Secret),
-		sealed: make(map[string]bool), prune: make(map[string]bool),
+		stale: make(map[string]*ring), look: make(map[string]bool), prune: make(map[string]bool),
 	}
 }
 
@@ -165,7 +181,7 @@ func (r *Registry) sealFirst(ctx context.Context, key string, d document) (settl
 	next := was.with(key, d)
 	before, after := was.whereabouts(), next.whereabouts()
 	s := r.newSealer()
-	settle = func() { s.settle(context.WithoutCancel(ctx), key) }
+	settle = func() { s.settle(context.WithoutCancel(ctx), key, after) }
 	defer func() {
 		if err != nil && s.wrote {
 			settle()
@@ -173,12 +189,7 @@ func (r *Registry) sealFirst(ctx context.Context, key string, d document) (settl
 	}()
 
 	concerned := make(map[string]bool)
-	for component, places := range after {
-		concerned[component] = !slices.Equal(places, before[component])
-	}
-	for component, places := range before {
-		concerned[component] = !slices.Equal(places, after[component])
-	}
+	before.differ(after, func(component string) { concerned[component] = true })
 	var own *componentRecord
 	switch d := d.(type) {
 	case *componentRecord:
@@ -195,13 +206,14 @@ func (r *Registry) sealFirst(ctx context.Context, key string, d document) (settl
 			s.prune[component] = true
 		}
 	}
+	next.refersTo(key, was, func(component string) { s.look[component] = true })
 	if kind == "environments" && was.environments[id] == nil && d != nil {
 		if err := s.newEnvironment(ctx, was, id); err != nil {
 			return settle, err
 		}
 	}
 	for _, component := range slices.Sorted(maps.Keys(concerned)) {
-		if !concerned[component] || kind == "components" && component == id && d == nil {
+		if kind == "components" && component == id && d == nil {
 			continue
 		}
 		record := own
@@ -210,7 +222,7 @@ func (r *Registry) sealFirst(ctx context.Context, key string, d document) (settl
 				return settle, err
 			}
 		}
-		s.sealed[component] = true
+		s.look[component] = true
 		for _, place := range after.of(component) {
 			want := s.wanted(was, next, place, component, record)
 			counted := slices.Contains(before.of(component), place)
@@ -308,6 +320,9 @@ func (s *sealer) ringOf(ctx context.Context, place string) (*ring, error) {
 		if err != nil {
 			return nil, err
 		}
+		if old := s.stale[place]; old != nil && old.generation < o.generation {
+			o.former[old.generation] = old.dataKey // under which this change has sealed something
+		}
 		failed = nil
 		for _, c := range sortedBy(v.sealed) {
 			if c.env == place && len(c.record.Secrets) > 0 {
@@ -331,22 +346,33 @@ func (s *sealer) ensure(ctx context.Context, v *inventory, place, component stri
 			return err
 		}
 	}
+	return s.write(ctx, place, component, func(o *ring, d *sealedRecord) (map[contentID]*redact.Secret, error) {
+		all := make(map[contentID]*redact.Secret)
+		for i, one := range d.Secrets {
+			if password, err := o.openSecret(component, d, i); err == nil {
+				all[one.contentID] = redact.NewSecret(password)
+				clear(password)
+			}
+		}
+		for _, c := range want {
+			p, _ := s.password(v, component, c.Digest)
+			all[c] = p
+		}
+		return all, nil
+	})
+}
+
+// write seals for a place what edit makes of a record.
+func (s *sealer) write(ctx context.Context, place, component string, edit func(*ring, *sealedRecord) (map[contentID]*redact.Secret, error)) error {
 	for range maxAttempts {
 		o, err := s.ringOf(ctx, place)
 		if err != nil {
 			return err
 		}
 		_, err = changeAny(ctx, s.r, sealedKey(place, component), newSealedRecord, func(d *sealedRecord, exists bool) error {
-			all := make(map[contentID]*redact.Secret)
-			for i, one := range d.Secrets {
-				if password, err := o.openSecret(component, d, i); err == nil {
-					all[one.contentID] = redact.NewSecret(password)
-					clear(password)
-				}
-			}
-			for _, c := range want {
-				p, _ := s.password(v, component, c.Digest)
-				all[c] = p
+			all, err := edit(o, d)
+			if err != nil {
+				return err
 			}
 			return o.seal(component, d, all, s.r.rand())
 		})
@@ -363,6 +389,7 @@ func (s *sealer) ensure(ctx context.Context, v *inventory, place, component stri
 		if now.Generation == o.generation {
 			return nil
 		}
+		s.stale[place] = o
 		delete(s.rings, place)
 	}
 	return trustkeep.ErrConflict
@@ -419,13 +446,13 @@ func (s *sealer) password(v *inventory, component string, d digest) (*redact.Sec
 
 // settle finishes what sealFirst began. A failure leaves something sealed where it need not be,
 // which the next change removes; the log has it.
-func (s *sealer) settle(ctx context.Context, key string) {
-	if err := s.settled(ctx, key); err != nil {
+func (s *sealer) settle(ctx context.Context, key string, expected whereabouts) {
+	if err := s.settled(ctx, key, expected); err != nil {
 		s.r.o.Logger.ErrorContext(ctx, "a sealed password could not be removed or put back; the next change tries again", "error", err)
 	}
 }
 
-func (s *sealer) settled(ctx context.Context, key string) error {
+func (s *sealer) settled(ctx context.Context, key string, expected whereabouts) error {
 	v, err := s.r.references(ctx)
 	if err != nil {
 		return err
@@ -448,7 +475,8 @@ func (s *sealer) settled(ctx context.Context, key string) error {
 	}
 	var failed []error
 	// Somebody may have removed what did not count yet, or made it count elsewhere.
-	for component := range s.sealed {
+	where.differ(expected, func(component string) { s.look[component] = true })
+	for component := range s.look {
 		d, err := recordOf(component)
 		if err != nil {
 			return err
@@ -500,10 +528,66 @@ func (s *sealer) settled(ctx context.Context, key string) error {
 	if len(removed) > 0 {
 		failed = append(failed, s.lookAgain(ctx, removed))
 	}
+	for env, d := range sortedBy(v.rings) {
+		behind := func(c *sealedCopy) bool { return c.env == env && c.record.Generation < d.Generation }
+		if len(d.Former) > 0 && slices.ContainsFunc(values(v.sealed), behind) {
+			err := s.r.completeRing(ctx, env)
+			if !errors.Is(err, trustkeep.ErrIncorrectPassword) && !errors.Is(err, trustkeep.ErrUnsupported) { // those who can will
+				failed = append(failed, err)
+			}
+		}
+	}
 	if kind == "environments" && v.environments[id] == nil && v.rings[id] != nil {
 		failed = append(failed, s.forgetRing(ctx, id))
 	}
 	return errors.Join(failed...)
+}
+
+// refersTo calls found for the components that a record refers to, and did not in was. Others had
+// no moment to find them unused in.
+func (v *inventory) refersTo(key string, was *inventory, found func(component string)) {
+	components := func(v *inventory) map[string]bool {
+		out := make(map[string]bool)
+		add := func(ids ...string) {
+			for _, id := range ids {
+				out[id] = true
+			}
+		}
+		switch kind, _, id := kindOfKey(key); kind {
+		case "connections":
+			for _, d := range v.environments {
+				add(d.Overrides[id].apply(v.connections[id]).components()...)
+			}
+		case "partners":
+			for _, m := range v.partners[id].Members {
+				add(m.Component)
+			}
+		case "environments":
+			d := v.environments[id]
+			if d == nil {
+				return nil
+			}
+			for _, key := range d.references() {
+				if kind, _, id := kindOfKey(key); kind == "components" {
+					add(id)
+				}
+			}
+			for id, c := range v.connections {
+				add(d.Overrides[id].apply(c).components()...)
+			}
+		case "processes of environment":
+			if p := v.deployed[key]; p != nil {
+				add(slices.Collect(maps.Keys(p.record.Frozen))...)
+			}
+		}
+		return out
+	}
+	before := components(was)
+	for id := range components(v) {
+		if !before[id] {
+			found(id)
+		}
+	}
 }
 
 // wasDeleted tells whether a component that there is not was deleted: it may also be about to be
@@ -558,20 +642,17 @@ func (s *sealer) pruneAt(ctx context.Context, v *inventory, c *sealedCopy, d *co
 	if !slices.ContainsFunc(c.record.Secrets, func(one sealedSecret) bool { return !slices.Contains(want, one.contentID) }) {
 		return nil
 	}
-	o, err := s.ringOf(ctx, c.env)
-	if err != nil {
-		return err
-	}
 	dropped := &sealedRecord{}
-	_, err = changeAny(ctx, s.r, sealedKey(c.env, c.component), newSealedRecord, func(now *sealedRecord, exists bool) error {
-		if !exists || now.Number != c.record.Number {
-			return errSame
-		}
+	err := s.write(ctx, c.env, c.component, func(o *ring, now *sealedRecord) (map[contentID]*redact.Secret, error) {
 		kept := make(map[contentID]*redact.Secret)
+		dropped.Secrets = nil
+		if now.Number != c.record.Number {
+			return nil, errSame // somebody has changed it, perhaps for what is not there yet
+		}
 		for i, one := range now.Secrets {
 			password, err := o.openSecret(c.component, now, i)
 			if err != nil {
-				return err
+				return nil, err
 			}
 			s.found[one.Digest] = redact.NewSecret(password)
 			clear(password)
@@ -581,7 +662,7 @@ func (s *sealer) pruneAt(ctx context.Context, v *inventory, c *sealedCopy, d *co
 				dropped.Secrets = append(dropped.Secrets, one)
 			}
 		}
-		return o.seal(c.component, now, kept, s.r.rand())
+		return kept, nil
 	})
 	if err != nil || len(dropped.Secrets) == 0 {
 		return err
