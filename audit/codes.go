@@ -1,6 +1,9 @@
 package audit
 
-import "github.com/trustkeep/trustkeep"
+import (
+	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/keystore"
+)
 
 // The codes of findings, with their severities. A report also contains the findings of the
 // stores themselves under their own codes, see Findings of keystore.Keystore and
@@ -51,7 +54,7 @@ const (
 	NoIntegrity trustkeep.Code = "no-integrity"
 
 	// MissingIssuer (warning): the chain ends before a root and lacks more than the root.
-	MissingIssuer trustkeep.Code = "missing-issuer"
+	MissingIssuer = keystore.CodeMissingIssuer
 	// RootNotIncluded (note): the chain lacks only its root.
 	RootNotIncluded trustkeep.Code = "root-not-included"
 	// ChainOrder (warning): the certificates are not in the order leaf, issuer, issuer's
@@ -59,8 +62,11 @@ const (
 	ChainOrder trustkeep.Code = "chain-order"
 	// SelfSigned (note): partners must trust this very certificate.
 	SelfSigned trustkeep.Code = "self-signed"
-	// NoCertificate (warning): a private key without its certificate.
+	// NoCertificate (warning): a private key without its certificate, or a component that waits
+	// for its first one.
 	NoCertificate trustkeep.Code = "no-certificate"
+	// RequestPending (note): a component has a certificate request that is not answered.
+	RequestPending trustkeep.Code = "request-pending"
 
 	// WrongUsage (critical): the certificate lacks a key usage or extended
 	// key usage of its role.

@@ -14,6 +14,12 @@ func (a *auditor) component(t Target) {
 	if !ok || x.Kind() != trustkeep.X509 {
 		return
 	}
+	if x.Version() == 0 {
+		a.add(t, trustkeep.Finding{Code: NoCertificate, Severity: trustkeep.Warning, Text: "the component has no certificate yet", Remedy: "install the reply of the CA, or delete the component"})
+	}
+	for _, p := range x.Pending() {
+		a.add(t, trustkeep.Finding{Code: RequestPending, Severity: trustkeep.Note, Text: p.String() + " waits for its reply", Remedy: "install the reply of the CA, or cancel it"})
+	}
 	chain := chainOf(x)
 	if len(chain) < len(x.Describe()) {
 		a.add(t, trustkeep.Finding{Code: UnusableEntry, Severity: trustkeep.Warning, Text: "a certificate of the chain cannot be understood", Remedy: "import it again from its source"})

@@ -32,6 +32,8 @@
 //     change of content, including rollbacks and changes of password.
 //   - Private components hold their key under a password, which they do not know. To import a
 //     file whose key has no password, set [Options].NewPassword or Password.
+//   - Imports keep what a file has: behind a missing issuer, the rest of the chain.
+//     [Component.Findings] says so, [Component.CompleteChain] adds what is missing.
 //   - A key that waits for its certificate counts for nothing: what refers to the component
 //     goes on with the current content. Re-imports, renewals and rollbacks leave requests alone.
 //   - A private component accepts private content, a public one public content, and both only

@@ -42,6 +42,9 @@ type Expiry struct {
 	Issuer      bool      `json:"issuer,omitempty"`  // one of the certificate's chain
 	NotAfter    time.Time `json:"notAfter"`
 	Expired     bool      `json:"expired"`
+	// Requested is when the last certificate request was made that waits for its reply; zero
+	// if none does.
+	Requested time.Time `json:"requested,omitzero"`
 }
 
 // Expiring lists what expires, the first to expire first: one row for each certificate
@@ -186,6 +189,9 @@ func (v *inventory) places(env string, d *environmentRecord, inUse bool) iter.Se
 
 func (q ExpiryQuery) rows(c *component.Component, place Expiry, now time.Time) []Expiry {
 	place.Component, place.Name, place.Version, place.Type = c.ID(), c.Name(), c.Version(), typePGP
+	if waiting := c.Pending(); len(waiting) > 0 {
+		place.Requested = waiting[len(waiting)-1].Made
+	}
 	var out []Expiry
 	add := func(subject string, issuer bool, end time.Time) {
 		if end.IsZero() || end.Before(q.From) || !end.Before(q.Before) {

@@ -204,8 +204,13 @@ func (k componentKind) importPrivate(ks *Keystore, alias string, o content.Optio
 		return nil, err
 	}
 	var spare, beside [][]byte
+	var others [][][]byte // the chains of other keys
 	for _, other := range ks.Entries() {
 		switch other.Kind {
+		case KeyEntry:
+			if other.Alias != e.Alias {
+				others = append(others, other.RawChain)
+			}
 		case OpaqueEntry:
 			beside = append(beside, other.RawChain...)
 			spare = append(spare, other.RawChain...)
@@ -238,6 +243,9 @@ func (k componentKind) importPrivate(ks *Keystore, alias string, o content.Optio
 		chain := distinct(e.RawChain)
 		chain = distinct(rawOf(append(chain, otherWays(chain, distinct(beside))...)))
 		chain = append(chain, missingIssuers(chain, distinct(spare))...)
+		if !ends(chain) {
+			chain = distinct(rawOf(append(chain, beyondGap(beside, others)...)))
+		}
 		return inOrder(chain[0], chain), nil
 	})
 	if err != nil {
@@ -267,6 +275,34 @@ func otherWays(chain, beside []*entry.Certificate) (others []*entry.Certificate)
 		others, chain = append(others, found...), append(chain, found...)
 	}
 	return others
+}
+
+// ends reports whether a chain leads from its first certificate to a self-issued one.
+func ends(chain []*entry.Certificate) bool {
+	linked := entry.NewIndex(chain).Chain(chain[0])
+	o, ok := linked[len(linked)-1].Outline()
+	return ok && bytes.Equal(o.Issuer, o.Subject)
+}
+
+// beyondGap returns those of the certificates beside a key that may continue its chain behind
+// an issuer that the file lacks: CAs that are not in the chain of another key.
+func beyondGap(beside [][]byte, others [][][]byte) (out []*entry.Certificate) {
+	taken := make(map[string]bool)
+	index := entry.NewIndex(distinct(beside))
+	for _, chain := range others {
+		for _, first := range chain {
+			for _, c := range index.Chain(entry.NewCertificate(first)) {
+				taken[string(c.Raw)] = true
+			}
+		}
+	}
+	for _, c := range distinct(beside) {
+		parsed, err := c.X509()
+		if !taken[string(c.Raw)] && (err != nil || parsed.IsCA || parsed.Version < 3) {
+			out = append(out, c)
+		}
+	}
+	return out
 }
 
 // missingIssuers returns, in order, what continues a chain whose file leaves issuers out,
