@@ -198,7 +198,7 @@ func TestFindings(t *testing.T) {
 		{"self-signed", []audit.Target{{Keystore: ks(trustkeep.PKCS12, long(testpki.Request{Names: []string{"a"}, SelfSigned: true}))}}, []string{"note self-signed"}, ""},
 		{"wrong extended usage", []audit.Target{certificate(long(testpki.Request{Names: []string{"a.example"}, Usages: serverUse}).Cert, issue.ForClient|issue.ForServer)},
 			[]string{"critical wrong-usage"}, "clientAuth"},
-		{"wrong usage", []audit.Target{{Certificates: []*x509.Certificate{good.Cert}, KeyUsage: x509.KeyUsageDataEncipherment}}, []string{"critical wrong-usage"}, "dataEncipherment"},
+		{"wrong usage", []audit.Target{{Certificates: []*x509.Certificate{good.Cert}, KeyUsage: x509.KeyUsageDataEncipherment}}, []string{"critical wrong-usage"}, "lacks key usage dataEncipherment; request"},
 		{"no host name", []audit.Target{certificate(long(testpki.Request{CommonName: "a.example"}).Cert, issue.ForServer)}, []string{"critical no-host-name"}, ""},
 		{"CA as server", []audit.Target{certificate(long(testpki.Request{Names: []string{"a.example"}, CA: true}).Cert, issue.ForServer)}, []string{"warning ca-in-role"}, ""},
 		{"CA without the bit", []audit.Target{certificate(good.Cert, issue.ForCA)}, []string{"critical wrong-usage"}, "keyCertSign, basic constraint CA:true"},

@@ -98,8 +98,12 @@ func (a *auditor) roles(t Target, alias string, c *x509.Certificate) {
 		lacks = append(lacks, "basic constraint CA:true")
 	}
 	if lacks != nil {
+		role := "" // Target.KeyUsage alone asks for it
+		if t.Roles != 0 {
+			role = " for its role of " + t.Roles.String()
+		}
 		a.add(t, trustkeep.Finding{Alias: alias, Subject: name(c), Code: WrongUsage, Severity: trustkeep.Critical,
-			Text: fmt.Sprintf("%s lacks %s for its role of %s", name(c), strings.Join(lacks, ", "), t.Roles), Remedy: "request a certificate for that purpose"})
+			Text: fmt.Sprintf("%s lacks %s%s", name(c), strings.Join(lacks, ", "), role), Remedy: "request a certificate for that purpose"})
 	}
 	if t.Roles&issue.ForServer != 0 && len(c.DNSNames)+len(c.IPAddresses) == 0 {
 		a.add(t, trustkeep.Finding{Alias: alias, Subject: name(c), Code: NoHostName, Severity: trustkeep.Critical,

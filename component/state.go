@@ -142,7 +142,7 @@ func kindOf(s State, kinds []Kind) (Kind, error) {
 	if len(last.Chain)+len(last.Store)+len(last.Data) == 0 {
 		return nil, fmt.Errorf("%s %d without content: %w", what, number, trustkeep.ErrCorrupt)
 	}
-	return nil, fmt.Errorf("content of none of the %d kinds: %w", len(kinds), trustkeep.ErrUnsupported)
+	return nil, fmt.Errorf("content that none of the %d kinds holds: %w", len(kinds), trustkeep.ErrUnsupported)
 }
 
 // restorePending checks only the outline of keys, as that of former versions.

@@ -163,7 +163,7 @@ func (r *Registry) component(ctx context.Context, id string) (*component.Compone
 		return nil, nil, 0, err
 	}
 	if revision == 0 {
-		return nil, nil, 0, fmt.Errorf("component: %w", trustkeep.ErrNotFound)
+		return nil, nil, 0, trustkeep.ErrNotFound
 	}
 	c, err := d.component()
 	return c, d, revision, err

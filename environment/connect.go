@@ -90,7 +90,7 @@ func (a *Atom) Role(role string) (trustkeep.Identity, error) {
 	if d := a.state.Load().environments[a.env]; d != nil && d.Roles[role] != "" {
 		return a.Identity(d.Roles[role])
 	}
-	return nil, failure("role", role, fmt.Errorf("role: %w", trustkeep.ErrNotFound))
+	return nil, failure("role", role, fmt.Errorf("no component has this role in %s: %w", a.env, trustkeep.ErrNotFound))
 }
 
 // PGP returns the key of a PGP component that is deployed, or of the one that this

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/component"
@@ -258,7 +259,22 @@ func (r *Registry) checkConnection(ctx context.Context, c Connection) error {
 	return nil
 }
 
-// want returns a component that must be of a kind and, unless zero, a visibility.
+// wanted refuses a component that is not of a kind and visibility; zero is any.
+func wanted(c *component.Component, k trustkeep.Kind, v trustkeep.Visibility) error {
+	var words []string
+	if v != 0 {
+		words = append(words, v.String())
+	}
+	if k != 0 {
+		words = append(words, k.String())
+	}
+	if (k == 0 || c.Kind() == k) && (v == 0 || c.Visibility() == v) {
+		return nil
+	}
+	return fmt.Errorf("component %s is %s %s, not %s: %w", c.ID(), c.Visibility(), c.Kind(), strings.Join(words, " "), trustkeep.ErrUnsupported)
+}
+
+// want returns a component that must be of a kind and a visibility, unless they are zero.
 func (r *Registry) want(ctx context.Context, id string, k trustkeep.Kind, v trustkeep.Visibility) (*component.Component, error) {
 	c, d, _, err := r.component(ctx, id)
 	if err == nil && d.Deleting {
@@ -267,12 +283,8 @@ func (r *Registry) want(ctx context.Context, id string, k trustkeep.Kind, v trus
 	if err != nil {
 		return nil, fmt.Errorf("component %s: %w", trustkeep.Printable(id), err)
 	}
-	if k != 0 && c.Kind() != k || v != 0 && c.Visibility() != v {
-		wanted := k.String()
-		if v != 0 {
-			wanted = v.String() + " " + wanted
-		}
-		return nil, fmt.Errorf("component %s is %s %s, not %s: %w", id, c.Visibility(), c.Kind(), wanted, trustkeep.ErrUnsupported)
+	if err := wanted(c, k, v); err != nil {
+		return nil, err
 	}
 	if err := counting(c); err != nil {
 		return nil, err
@@ -289,7 +301,7 @@ func (r *Registry) Connection(ctx context.Context, id string) (Connection, error
 	d := new(connectionRecord)
 	revision, err := r.get(ctx, connectionKey(id), d)
 	if err == nil && revision == 0 {
-		err = fmt.Errorf("connection: %w", trustkeep.ErrNotFound)
+		err = trustkeep.ErrNotFound
 	}
 	if err != nil {
 		return Connection{}, failure("connection", id, err)
@@ -389,7 +401,7 @@ func (r *Registry) Process(ctx context.Context, id string) (Process, error) {
 	d := new(processRecord)
 	revision, err := r.get(ctx, processKey(id), d)
 	if err == nil && revision == 0 {
-		err = fmt.Errorf("process: %w", trustkeep.ErrNotFound)
+		err = trustkeep.ErrNotFound
 	}
 	if err != nil {
 		return Process{}, failure("process", id, err)

@@ -133,7 +133,7 @@ func (e *Environment) undeploy(ctx context.Context, component string, less func(
 	}
 	before, next, err := e.deployment(component).write(ctx, e.r, func(before *Deployment) (*Deployment, error) {
 		if before == nil {
-			return nil, fmt.Errorf("deployment: %w", trustkeep.ErrNotFound)
+			return nil, fmt.Errorf("it is not deployed: %w", trustkeep.ErrNotFound)
 		}
 		return less(*before)
 	})

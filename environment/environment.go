@@ -197,7 +197,7 @@ func (e *Environment) SetRole(ctx context.Context, role, component string) error
 	slot := entrySlot(e, func(d *environmentRecord) *map[string]string { return &d.Roles }, role)
 	before, _, err := assign(ctx, e.r, slot, to(next), needs)
 	if err == nil && before == nil && next == nil {
-		err = fmt.Errorf("role: %w", trustkeep.ErrNotFound)
+		err = fmt.Errorf("no component has this role: %w", trustkeep.ErrNotFound)
 	}
 	if err == nil {
 		was := ""

@@ -282,7 +282,7 @@ func (e *Environment) Override(ctx context.Context, connection string, o Overrid
 	slot := entrySlot(e, func(d *environmentRecord) *map[string]Override { return &d.Overrides }, connection)
 	before, next, err := assign(ctx, e.r, slot, change, needs)
 	if err == nil && before == nil && next == nil {
-		err = fmt.Errorf("override: %w", trustkeep.ErrNotFound)
+		err = fmt.Errorf("it is not overridden: %w", trustkeep.ErrNotFound)
 	}
 	if err == nil {
 		e.tell(ctx, "connection overridden", connection, before.describe(), after)

@@ -92,7 +92,10 @@ func (d *partnerRecord) check(id string) error {
 
 func (p Partner) checkMembers() error {
 	for _, m := range p.Members {
-		if m.Uses == 0 || m.Uses >= lastUse<<1 {
+		if m.Uses == 0 {
+			return fmt.Errorf("component %s has no use: %w", trustkeep.Printable(m.Component), trustkeep.ErrInvalid)
+		}
+		if m.Uses >= lastUse<<1 {
 			return fmt.Errorf("component %s has the uses %v: %w", trustkeep.Printable(m.Component), m.Uses, trustkeep.ErrInvalid)
 		}
 	}
@@ -169,7 +172,7 @@ func (r *Registry) Partner(ctx context.Context, id string) (Partner, error) {
 	d := new(partnerRecord)
 	revision, err := r.get(ctx, partnerKey(id), d)
 	if err == nil && revision == 0 {
-		err = missing(partnerKey(id))
+		err = trustkeep.ErrNotFound
 	}
 	if err != nil {
 		return Partner{}, failure("partner", id, err)

@@ -37,7 +37,7 @@ func (e *Environment) Substitute(ctx context.Context, s Substitution) error {
 	if s.Replacement == "" {
 		before, _, err := slot.write(ctx, e.r, to[Substitution](nil))
 		if err == nil && before == nil {
-			err = fmt.Errorf("substitution: %w", trustkeep.ErrNotFound)
+			err = fmt.Errorf("nothing is substituted for it: %w", trustkeep.ErrNotFound)
 		}
 		if err == nil {
 			e.tell(ctx, "substitution ended", s.Component, before.describe(), "")
