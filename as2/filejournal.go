@@ -22,10 +22,12 @@ import (
 )
 
 // FileJournal is a Journal in a folder, with a folder for each message. One process at a time
-// may use it. Make it with OpenJournal. It is safe for concurrent use.
+// may use it, and one FileJournal in it: each knows alone which messages are under way. Make it
+// with OpenJournal. It is safe for concurrent use.
 type FileJournal struct {
-	dir string
-	o   JournalOptions
+	dir     string
+	o       JournalOptions
+	release func() // the folder
 
 	mu    sync.Mutex
 	turns map[string]*turn
@@ -59,8 +61,11 @@ const (
 // maxRecord bounds what is read of record.json and receipt.
 const maxRecord = 16 << 20
 
-// OpenJournal opens the journal in a folder, which is made if it does not exist. The error is that
-// of the file system, or wraps trustkeep.ErrInvalid for a negative JournalOptions.Keep.
+// OpenJournal opens the journal in a folder, which is made if it does not exist, and keeps others from
+// opening it until Close is called or the process ends. The error is that of the file system, or wraps
+// trustkeep.ErrInUse if another FileJournal has the folder, and trustkeep.ErrInvalid for a negative
+// JournalOptions.Keep. Where folders cannot be locked (other systems than Unix, some network file
+// systems), nobody is kept from opening it.
 func OpenJournal(dir string, o JournalOptions) (*FileJournal, error) {
 	if o.Keep < 0 {
 		return nil, wrap("journal", fmt.Errorf("option Keep %v: %w", o.Keep, trustkeep.ErrInvalid))
@@ -72,7 +77,25 @@ func OpenJournal(dir string, o JournalOptions) (*FileJournal, error) {
 	if err := makeDir(dir); err != nil {
 		return nil, wrap("journal", err)
 	}
-	return &FileJournal{dir: dir, o: o, turns: make(map[string]*turn)}, nil
+	release, err := storefile.Hold(dir, openPatience)
+	if errors.Is(err, context.DeadlineExceeded) {
+		return nil, &trustkeep.Error{Op: "as2: journal", Path: dir, Err: fmt.Errorf("another FileJournal has it open: %w", trustkeep.ErrInUse),
+			Hint: "one process at a time may use it; close it there, or give this receiver a folder of its own"}
+	}
+	if err != nil {
+		return nil, wrap("journal", err)
+	}
+	return &FileJournal{dir: dir, o: o, release: sync.OnceFunc(release), turns: make(map[string]*turn)}, nil
+}
+
+// openPatience is for a process that is just ending.
+const openPatience = time.Second
+
+// Close lets others open the journal. Call it when the server that uses the Handler has ended; the
+// journal is not to be used any more.
+func (j *FileJournal) Close() error {
+	j.release()
+	return nil
 }
 
 // makeDir makes a folder last.
@@ -178,7 +201,7 @@ func (j *FileJournal) Store(ctx context.Context, key Key, write func(io.Writer) 
 		case err == nil && e.record.MIC.equal(wrote.MIC):
 			return errKnown
 		case err == nil:
-			return wrap("journal", fmt.Errorf("Message-ID %s with other content: %w", trustkeep.Printable(key.ID), trustkeep.ErrConflict))
+			return wrap("journal", fmt.Errorf("Message-ID %s with other content: %w", trustkeep.Printable(key.ID), trustkeep.ErrInUse))
 		case errors.Is(err, fs.ErrNotExist):
 			return nil
 		default:

@@ -146,6 +146,19 @@ func (p *Destinations) DialContext(ctx context.Context, network, address string)
 	return d.DialContext(ctx, network, address)
 }
 
+// Explain is Dialer.Explain for the connections of DialContext. Whatever was set for the destination
+// since, it speaks about the Builder that the connection was made by.
+func (p *Destinations) Explain(conn net.Conn, err error) error {
+	secure, ok := conn.(*tls.Conn)
+	if !ok || err == nil {
+		return err
+	}
+	if below, ok := secure.NetConn().(*trackedConn); ok && below.to != nil && below.to.explain != nil {
+		return below.to.explain(secure, err)
+	}
+	return err
+}
+
 // toDial returns the Dialer of an entry. A failure is not kept, as the next attempt may
 // find its trust and identity again.
 func (one *destinationEntry) toDial(dial func(ctx context.Context, network, address string) (net.Conn, error)) (*Dialer, error) {

@@ -135,7 +135,7 @@ func (d *Dialer) handshake(ctx context.Context, how dialing, raw net.Conn, addre
 	if err != nil {
 		return nil, false, fmt.Errorf("tlsctx: dial: %w", err)
 	}
-	to.remote = remoteOf(raw)
+	to.remote, to.explain = remoteOf(raw), d.explain
 	id, _ := to.identity()
 	g, err := d.generation(&b, id)
 	if err != nil {

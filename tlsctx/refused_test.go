@@ -266,3 +266,37 @@ func TestDialerForHTTPTransport(t *testing.T) {
 		}
 	}
 }
+
+// TestDestinationsExplain: a refusal that comes with the first read is explained by what the
+// connection was made by.
+func TestDestinationsExplain(t *testing.T) {
+	pki, other := testpki.New(t, testpki.Options{}), testpki.New(t, testpki.Options{Name: "Other"})
+	e := newEcho(t, mustServer(t, tlsctx.Builder{Identity: identity(pki.Server(host)), Clock: pki.Now, ClientAuth: tlsctx.RequireClientAuth, Trusted: store(pki.Root)}))
+	destinations := &tlsctx.Destinations{Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, network, e.address)
+	}}
+	b := tlsctx.Builder{Trusted: store(pki.Root), Clock: pki.Now, Identity: identity(other.Client("of others")), MinVersion: tls.VersionTLS13}
+	must(t, destinations.Set(host, b))
+	conn, err := destinations.DialContext(t.Context(), "tcp", host+":8443")
+	must(t, err)
+	defer conn.Close()
+	b.Identity = identity(pki.Client("good"))
+	must(t, destinations.Set(host, b))
+	_, err = conn.Read(make([]byte, 1))
+	why := explained(t, destinations.Explain(conn, err))
+	if why.Code != tlsctx.CodeIdentityRefused || !strings.Contains(why.Error(), "CN=of others") || why.Port != "8443" {
+		t.Errorf("%v", why)
+	}
+	for _, c := range []net.Conn{conn, nil, conn.(*tls.Conn).NetConn()} {
+		for _, same := range []error{nil, io.EOF, net.ErrClosed} {
+			if got := destinations.Explain(c, same); c != net.Conn(conn) && got != same {
+				t.Errorf("%v became %v", same, got)
+			}
+		}
+	}
+	again, err := destinations.DialContext(t.Context(), "tcp", host+":8443")
+	must(t, err)
+	defer again.Close()
+	_, err = again.Read(make([]byte, 1))
+	must(t, err)
+}

@@ -17,6 +17,7 @@ import (
 type target struct {
 	name, port, remote string
 	identity           func() (trustkeep.Identity, string) // see identityFor; hidden, see redact.Hidden
+	explain            func(*tls.Conn, error) error        // of the Dialer; nil otherwise
 
 	complete atomic.Bool  // the handshake, as far as this side knows
 	asks     atomic.Bool  // the server has asked for a certificate
