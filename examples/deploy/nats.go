@@ -147,7 +147,7 @@ func (s *story) cutOff(ctx context.Context) error {
 	one, two := s.fleet[:1], s.fleet[1:]
 	return s.try(ctx,
 		step{name: "deploy b; HTTPS to B from one", by: one, change: func() error { return s.test.Deploy(ctx, "b") }, q: https(s.b), want: ok},
-		step{name: "HTTPS to B from two, which does not know yet", by: two, q: https(s.b), want: refusedFor("self-signed")},
+		step{name: "HTTPS to B from two, which does not know yet", by: two, q: https(s.b), want: refusedFor("unknown-issuer")},
 		step{name: "HTTPS to A from two, as before", by: two, q: https(s.a), want: ok},
 		step{name: "two can connect again; HTTPS to B from two", by: two, change: func() error { n.proxy.mend(); return nil }, q: https(s.b), want: ok},
 	)
