@@ -12,6 +12,7 @@ import (
 	"github.com/trustkeep/trustkeep/component"
 	"github.com/trustkeep/trustkeep/environment/authority"
 	"github.com/trustkeep/trustkeep/internal/given"
+	"github.com/trustkeep/trustkeep/internal/redact"
 )
 
 // Options configures a Registry. The zero value keeps no passwords and scans nothing.
@@ -81,6 +82,9 @@ func Open(ctx context.Context, storage Storage, o Options) (*Registry, error) {
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Signer != nil {
+		o.Signer = redact.Key(o.Signer)
 	}
 	r := &Registry{storage: storage, o: o}
 	if o.Authority != nil {

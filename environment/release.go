@@ -340,6 +340,13 @@ func (l *ledger) sign(v *view, before *state, value []byte) (*state, error) {
 		return nil, v.c.authority.May("", kind)
 	}
 	was := before.vouch()
+	if l.proposing {
+		// What is proposed is one version, however often it was written meanwhile.
+		was = authority.Entry{}
+		if base := l.bases[before.key]; base != nil {
+			was = base.vouch()
+		}
+	}
 	r, err := authority.Make(authority.Record{
 		Registry: v.c.authority.Registry(), Key: before.key, Number: was.Number + 1, Previous: was.Digest,
 		Signer: l.who, Time: l.r.now(), Deleted: value == nil, Document: value,

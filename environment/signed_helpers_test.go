@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto"
 	"crypto/ed25519"
+	"os"
 	"testing"
 	"time"
 
@@ -121,4 +122,9 @@ func (w *signedWorld) open(t *testing.T, signer crypto.Signer, storage environme
 	return environment.Open(t.Context(), storage, environment.Options{
 		Authority: w.authority, Signer: signer, Sealer: environment.FileSealer(w.key), Clock: w.clock.Now, Rand: quickkdf.Rand(),
 	})
+}
+
+func writeFile(t *testing.T, path, text string) {
+	t.Helper()
+	must(t, os.WriteFile(path, []byte(text), 0o600))
 }

@@ -13,10 +13,10 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/environment/authority"
-	"github.com/trustkeep/trustkeep/internal/redact"
 )
 
 // The keys of what vouches for records.
@@ -78,9 +78,10 @@ type ledger struct {
 	inner     Storage
 	o         *Options
 	r         *Registry
-	signer    crypto.Signer // nil for a program that only reads
-	who       string        // ID of its key
-	proposing bool          // writes go to an overlay, and no index is made
+	signer    crypto.Signer     // nil for a program that only reads
+	who       string            // ID of its key
+	proposing bool              // writes go to an overlay, and no index is made
+	bases     map[string]*state // what proposed records follow from, by key
 
 	mu        sync.Mutex
 	authority *authority.Authority // the newest that was seen
@@ -110,7 +111,7 @@ func newLedger(storage Storage, r *Registry) (*ledger, error) {
 	if err != nil {
 		return nil, err
 	}
-	l.signer, l.who = redact.Key(r.o.Signer), key.ID()
+	l.signer, l.who = r.o.Signer, key.ID()
 	return l, nil
 }
 
@@ -486,6 +487,9 @@ func (c *control) index(r Record, env string, before *vouched) (*vouched, error)
 	}
 	return &vouched{signed, r.Value}, nil
 }
+
+// maxAhead is how far ahead of ours the clock of somebody else may be.
+const maxAhead = 5 * time.Minute
 
 // succeeds tells whether an index may be seen after another.
 func succeeds(next, before *authority.Signed[authority.Index]) error {
