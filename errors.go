@@ -51,6 +51,9 @@ var (
 	ErrUntrusted = errors.New("not trusted")
 	// ErrNotPermitted: the key at hand may not make this change.
 	ErrNotPermitted = errors.New("not permitted")
+	// ErrOutdated: what was handed out no longer fits the definition that it was made of, and
+	// cannot follow it. Ask for it again.
+	ErrOutdated = errors.New("outdated")
 	// ErrLimit: a bound of Limits was reached before the work was done.
 	ErrLimit = errors.New("limit exceeded")
 )

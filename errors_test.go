@@ -47,7 +47,7 @@ func TestSentinelsDiffer(t *testing.T) {
 	sentinels := []error{
 		trustkeep.ErrIncorrectPassword, trustkeep.ErrNotFound, trustkeep.ErrExists, trustkeep.ErrUnsupported,
 		trustkeep.ErrCorrupt, trustkeep.ErrEmpty, trustkeep.ErrKeyMismatch, trustkeep.ErrExpired,
-		trustkeep.ErrRejected, trustkeep.ErrNotDeployable, trustkeep.ErrInUse, trustkeep.ErrUnsaved, trustkeep.ErrConflict,
+		trustkeep.ErrRejected, trustkeep.ErrNotDeployable, trustkeep.ErrInUse, trustkeep.ErrUnsaved, trustkeep.ErrConflict, trustkeep.ErrOutdated,
 		trustkeep.ErrLimit, trustkeep.ErrInvalid, trustkeep.ErrRevoked,
 	}
 	texts := map[string]bool{}

@@ -71,6 +71,7 @@ type Atom struct {
 	mu        sync.Mutex
 	changed   chan struct{} // closed with each change, and then replaced
 	following following
+	watchers  watchers
 	seenBy    map[connectionUse]*forecast.Seen
 	opened    map[openedKey]*openedKeys
 	checkers  map[Revocation]*revocation.Checker
@@ -120,6 +121,7 @@ func (e *Environment) Attach(ctx context.Context, atom string, o AtomOptions) (*
 		done: make(chan struct{}), changed: make(chan struct{}),
 		seenBy: make(map[connectionUse]*forecast.Seen), opened: make(map[openedKey]*openedKeys),
 		following:    following{stopped: make(chan struct{})},
+		watchers:     watchers{ended: make(chan struct{})},
 		passwordWait: passwordWait,
 	}
 	a.global = a.trust
@@ -164,6 +166,7 @@ func (e *Environment) Attach(ctx context.Context, atom string, o AtomOptions) (*
 		return nil, failure("attach", atom, err)
 	}
 	go a.follow(updates)
+	go a.tellWatchers(following)
 	e.tell(ctx, "atom attached", atom, "", "")
 	return a, nil
 }
@@ -282,6 +285,7 @@ func (v *inventory) trustedBy(d *environmentRecord, atom string) iter.Seq[*held]
 func (a *Atom) Close() error {
 	a.cancel()
 	<-a.done
+	<-a.watchers.ended
 	return nil
 }
 

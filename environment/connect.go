@@ -3,10 +3,8 @@ package environment
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
-	"sync"
 
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/component"
@@ -36,8 +34,12 @@ func (a *Atom) Implicit() tlsctx.Builder {
 // components and with this environment's overrides. Trust of its own replaces what is
 // deployed. If it cannot be loaded, the connection trusts nobody.
 //
-// The Builder follows changes of components. Ask again to follow those of the
-// connection's definition. The error wraps trustkeep.ErrNotFound for a connection that
+// What is built from it follows the connection's definition, this environment's overrides and their
+// components from the next handshake on; see tlsctx.Follow for what a bare tls.Config cannot follow.
+// Open connections whose peer would no longer be accepted are closed. Where the connection is deleted, no
+// longer counts here, or is one of SSH now, every handshake fails.
+//
+// The error wraps trustkeep.ErrNotFound for a connection that
 // does not exist or count here and in an environment that was deleted, trustkeep.ErrUnsupported for one of
 // SSH, and is that of Identity if the connection's identity is unavailable.
 func (a *Atom) Connection(id string) (tlsctx.Builder, error) {
@@ -48,7 +50,7 @@ func (a *Atom) Connection(id string) (tlsctx.Builder, error) {
 type Running struct{ s scope }
 
 // Process returns a deployed process. What it hands out follows the process when it is
-// deployed again. The error wraps trustkeep.ErrNotFound.
+// deployed again, and fails when it is deployed no more. The error wraps trustkeep.ErrNotFound.
 func (a *Atom) Process(id string) (*Running, error) {
 	if a.state.Load().deployed[deployedKey(a.env, id)] == nil {
 		return nil, failure("process", id, fmt.Errorf("process is not deployed: %w", trustkeep.ErrNotFound))
@@ -61,8 +63,8 @@ func (p *Running) ID() string { return p.s.process }
 
 // Connection is Atom.Connection with the definition and the components as they were
 // when the process was deployed. What is deployed on its own counts as it is now. When
-// the process is deployed again the Builder follows its components; one that the process no
-// longer has is no longer trusted. Ask again to follow the definition.
+// the process is deployed again the Builder follows; when it is deployed no more, every handshake
+// fails, and open connections are closed.
 func (p *Running) Connection(id string) (tlsctx.Builder, error) {
 	return p.s.connection(id)
 }
@@ -152,87 +154,58 @@ func (s scope) definition(v *inventory, id string) (Connection, error) {
 }
 
 func (s scope) connection(id string) (tlsctx.Builder, error) {
-	c, err := s.definition(s.a.state.Load(), id)
-	if err == nil && c.SSH != nil {
-		err = fmt.Errorf("a connection of SSH, for Atom.SSH: %w", trustkeep.ErrUnsupported)
-	}
+	at := connectionOf{s, id}
+	m := tlsMaker{connectionOf: at, trust: &ownTrust{connectionOf: at, store: truststore.New()}}
+	b, err := tlsctx.Follow(&definition[tlsctx.Builder]{connectionOf: at, make: m.builder})
 	if err != nil {
-		return tlsctx.Builder{}, failure("connection", id, err)
+		return tlsctx.Builder{}, err
 	}
-	return s.builder(c)
-}
-
-func (s scope) builder(c Connection) (tlsctx.Builder, error) {
-	b := s.a.Implicit()
-	c.configure(&b)
-	b.Accepted = s.a.noting(connectionUse{s.process, c.ID})
-	if c.ownTrust() {
-		b.Trusted = &ownTrust{scope: s, of: c, store: truststore.New()}
-	}
-	if c.IdentityPartner != "" {
-		b.Identity = s.partnerIdentity(c.IdentityPartner)
+	if b.Identity != nil {
 		// Before the first handshake, so that a wrong password is told here.
 		if _, err := b.Identity.TLSCertificate(); err != nil {
-			return tlsctx.Builder{}, failure("connection", c.ID, err)
-		}
-	}
-	if c.Identity != "" {
-		id, err := s.identity(c.Identity)
-		if err != nil {
-			return tlsctx.Builder{}, failure("connection", c.ID, err)
-		}
-		b.Identity = id
-	}
-	if c.Revocation != nil {
-		var err error
-		if b.Revocation, err = s.a.checker(*c.Revocation); err == nil {
-			b.RevocationExempt, err = s.exempt(c)
-		}
-		if err != nil {
-			return tlsctx.Builder{}, failure("connection", c.ID, err)
+			return tlsctx.Builder{}, failure("connection", id, err)
 		}
 	}
 	return b, nil
 }
 
-// ownTrust is the trust of a connection that has its own. Where a component is missing,
-// it is an error and nobody is trusted, rather than whatever is deployed.
-type ownTrust struct {
-	scope
-	of Connection
-
-	mu    sync.Mutex
-	seen  *inventory
-	store *truststore.Truststore
+// tlsMaker makes what a connection of TLS is made with. What it makes of the same is the same.
+type tlsMaker struct {
+	connectionOf
+	trust    *ownTrust
+	partner  string             // of identity
+	identity trustkeep.Identity // of a partner
 }
 
-// Snapshot implements truststore.Source.
-func (t *ownTrust) Snapshot() (*truststore.Snapshot, error) {
-	v := t.a.state.Load()
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if v == t.seen {
-		return t.store.Snapshot()
+func (m *tlsMaker) builder(v *inventory, c Connection) (*tlsctx.Builder, error) {
+	if c.SSH != nil {
+		return nil, fmt.Errorf("a connection of SSH, for Atom.SSH: %w", trustkeep.ErrUnsupported)
 	}
-	components, err := t.of.trusted(t.a.env, func(id string) (Partner, error) { return t.partner(v, id) })
-	if err != nil {
-		return nil, failure("trust of a connection", t.of.ID, err)
+	b := m.a.Implicit()
+	c.configure(&b)
+	b.Accepted = m.a.noting(connectionUse{m.process, c.ID})
+	if c.ownTrust() {
+		b.Trusted = m.trust
 	}
-	certs := make([]*x509.Certificate, len(components))
-	for i, id := range components {
-		h, err := t.find(v, id)
-		if err == nil {
-			certs[i], err = h.certificate()
+	switch {
+	case c.IdentityPartner != "":
+		if m.identity == nil || m.partner != c.IdentityPartner {
+			m.partner, m.identity = c.IdentityPartner, m.partnerIdentity(c.IdentityPartner)
+		}
+		b.Identity = m.identity
+	case c.Identity != "":
+		b.Identity = liveIdentity{m.scope, c.Identity}
+	}
+	if c.Revocation != nil {
+		var err error
+		if b.Revocation, err = m.a.checker(*c.Revocation); err == nil {
+			b.RevocationExempt, err = m.exempt(v, c)
 		}
 		if err != nil {
-			return nil, failure("trust of a connection", id, err)
+			return nil, err
 		}
 	}
-	if err := t.store.Set(certs...); err != nil {
-		return nil, err
-	}
-	t.seen = v
-	return t.store.Snapshot()
+	return &b, nil
 }
 
 // openedKey names a private key that was opened: a version of a component.
@@ -289,13 +262,6 @@ type liveIdentity struct {
 }
 
 func (s scope) identity(component string) (trustkeep.Identity, error) {
-	h, err := s.find(s.a.state.Load(), component)
-	if err != nil {
-		return nil, failure("identity", component, err)
-	}
-	if h.component.Kind() != trustkeep.X509 || h.component.Visibility() != trustkeep.Private {
-		return nil, failure("identity", component, fmt.Errorf("a %s %s component: %w", h.component.Visibility(), h.component.Kind(), trustkeep.ErrUnsupported))
-	}
 	l := liveIdentity{s, component}
 	// Before the first handshake, so that a wrong password is told here.
 	if _, err := l.TLSCertificate(); err != nil {
@@ -307,6 +273,9 @@ func (s scope) identity(component string) (trustkeep.Identity, error) {
 // TLSCertificate implements trustkeep.Identity.
 func (l liveIdentity) TLSCertificate() (*tls.Certificate, error) {
 	h, err := l.find(l.a.state.Load(), l.component)
+	if err == nil && (h.component.Kind() != trustkeep.X509 || h.component.Visibility() != trustkeep.Private) {
+		err = fmt.Errorf("a %s %s component: %w", h.component.Visibility(), h.component.Kind(), trustkeep.ErrUnsupported)
+	}
 	if err != nil {
 		return nil, failure("identity", l.component, err)
 	}

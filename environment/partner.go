@@ -229,15 +229,15 @@ func (r *Registry) DeletePartner(ctx context.Context, id string) error {
 }
 
 // Partner returns what is used with a partner in the atom's environment, in the current
-// versions of the components: those of the environment, and those that count in all. Ask
-// again to follow changes. The error wraps trustkeep.ErrNotFound if the partner or one of its
-// components does not exist.
+// versions of the components: those of the environment, and those that count in all. The set follows
+// the partner and the components; where the partner or one of the components is gone, it has nothing,
+// and Resolve fails with that error. The error wraps trustkeep.ErrNotFound if the partner or one of
+// its components does not exist.
 //
 // Resolve answers with the component to use; Atom.Identity and Atom.PGP have the private
 // key of one of ours.
 func (a *Atom) Partner(id string) (*partner.Set[*component.Component], error) {
-	set, err := scope{a, ""}.partnerSet(id, lastUse<<1-1)
-	return set, failure("partner", id, err)
+	return scope{a, ""}.partnerSet(id, lastUse<<1-1)
 }
 
 // countsIn tells whether a member is used in an environment.

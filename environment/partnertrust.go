@@ -3,6 +3,7 @@ package environment
 import (
 	"fmt"
 	"slices"
+	"sync/atomic"
 
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/component"
@@ -67,22 +68,55 @@ func (d *deployedRecord) partner(id string) (Partner, error) {
 	return Partner{}, fmt.Errorf("%s in process %s: %w", named(partnerKey(id)), d.Process.ID, trustkeep.ErrNotFound)
 }
 
-// partnerSet returns what is used with a partner for some uses.
+// livePartner is what is used with a partner for some uses, as it is defined now.
+type livePartner struct {
+	scope
+	id   string
+	uses partner.Use
+
+	last atomic.Pointer[partnerState]
+}
+
+// partnerState is what was made in a state of the registry.
+type partnerState struct {
+	v   *inventory
+	set *partner.Set[*component.Component]
+	err error
+}
+
+// partnerSet returns what is used with a partner for some uses. The set follows.
 func (s scope) partnerSet(id string, uses partner.Use) (*partner.Set[*component.Component], error) {
-	v := s.a.state.Load()
-	p, err := s.partner(v, id)
+	l := &livePartner{scope: s, id: id, uses: uses}
+	if _, err := l.current(); err != nil {
+		return nil, err
+	}
+	return partner.Follow(l.current), nil
+}
+
+func (l *livePartner) current() (*partner.Set[*component.Component], error) {
+	v, last := l.a.state.Load(), l.last.Load()
+	if last == nil || last.v != v {
+		set, err := l.in(v)
+		last = &partnerState{v, set, failure("partner", l.id, err)}
+		l.last.Store(last)
+	}
+	return last.set, last.err
+}
+
+func (l *livePartner) in(v *inventory) (*partner.Set[*component.Component], error) {
+	p, err := l.partner(v, l.id)
 	if err != nil {
 		return nil, err
 	}
 	set := new(partner.Set[*component.Component])
 	for _, m := range p.Members {
-		if !m.countsIn(s.a.env) || m.Uses&uses == 0 {
+		if !m.countsIn(l.a.env) || m.Uses&l.uses == 0 {
 			continue
 		}
-		h, err := s.find(v, m.Component)
+		h, err := l.find(v, m.Component)
 		if err == nil {
 			err = set.Add(partner.Member[*component.Component]{
-				Item: h.component, Uses: m.Uses & uses, PreferredFrom: m.PreferredFrom, Variant: m.Environment,
+				Item: h.component, Uses: m.Uses & l.uses, PreferredFrom: m.PreferredFrom, Variant: m.Environment,
 			})
 		}
 		if err != nil {
@@ -95,8 +129,9 @@ func (s scope) partnerSet(id string, uses partner.Use) (*partner.Set[*component.
 // partnerIdentity presents what is used with a partner for ClientTLS, as it is preferred at each
 // handshake.
 func (s scope) partnerIdentity(id string) trustkeep.Identity {
+	l := &livePartner{scope: s, id: id, uses: partner.ClientTLS}
 	return partner.Live[*component.Component]{
-		Ask:   func() (*partner.Set[*component.Component], error) { return s.partnerSet(id, partner.ClientTLS) },
+		Ask:   l.current,
 		Open:  func(c *component.Component) (trustkeep.Identity, error) { return s.identity(c.ID()) },
 		Clock: s.a.r.o.Clock,
 	}.Identity(partner.ClientTLS)

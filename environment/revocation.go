@@ -101,8 +101,7 @@ func (a *Atom) checker(r Revocation) (truststore.RevocationChecker, error) {
 }
 
 // exempt are the certificates that revocation is not asked about.
-func (s scope) exempt(c Connection) ([]*x509.Certificate, error) {
-	v := s.a.state.Load()
+func (s scope) exempt(v *inventory, c Connection) ([]*x509.Certificate, error) {
 	var out []*x509.Certificate
 	for _, id := range c.RevocationExempt {
 		h, err := s.find(v, id)

@@ -97,13 +97,9 @@ func (w whereabouts) differ(other whereabouts, found func(component string)) {
 	}
 }
 
-// frozenIn returns the copies of a component that an environment is kept at and that its deployed
-// processes have.
+// frozenIn returns what deployed processes of an environment hold of a component.
 func (v *inventory) frozenIn(env, component string) []*componentRecord {
 	var out []*componentRecord
-	if d := v.environments[env]; d != nil && d.Held[component] != nil {
-		out = append(out, d.Held[component])
-	}
 	for _, p := range v.deployed {
 		if p.environment != env {
 			continue
@@ -201,11 +197,6 @@ func (r *Registry) sealFirst(ctx context.Context, key string, d document) (settl
 		s.add(d)
 	case *deployedRecord:
 		for component, f := range d.Frozen {
-			concerned[component], s.prune[component] = true, true
-			s.add(f)
-		}
-	case *environmentRecord:
-		for component, f := range d.Held {
 			concerned[component], s.prune[component] = true, true
 			s.add(f)
 		}

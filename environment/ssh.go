@@ -1,7 +1,6 @@
 package environment
 
 import (
-	"errors"
 	"fmt"
 	"reflect"
 	"slices"
@@ -91,11 +90,10 @@ func describeHosts(text string) string {
 }
 
 // SSH returns what an SSH connection is made with: call Dialer on it, or Client. It is Connection
-// for those with Connection.SSH, and follows more: trust and identity are those of the
-// connection's definition and overrides of each moment, in the current versions of its components.
-// If the definition is gone, is no longer one of SSH, or has another user, every host is refused
-// with that reason; ask again. Call Recheck of the Dialer in AtomOptions.OnChange to end connections
-// to hosts that are no longer trusted.
+// for those with Connection.SSH: what is made of it follows the connection's definition, this
+// environment's overrides and the components; see sshctx.Follow. Where the definition is gone, or
+// no longer one of SSH, every host is refused. Open connections to hosts that are no longer
+// trusted are closed.
 //
 // The error wraps trustkeep.ErrNotFound for a connection that does not exist or count here and in an
 // environment that was deleted, trustkeep.ErrUnsupported for one of TLS, and is that of Identity if the
@@ -107,21 +105,21 @@ func (a *Atom) SSH(id string) (sshctx.Builder, error) { return scope{a, ""}.ssh(
 func (p *Running) SSH(id string) (sshctx.Builder, error) { return p.s.ssh(id) }
 
 func (s scope) ssh(id string) (sshctx.Builder, error) {
-	l := &liveSSH{scope: s, id: id}
-	c, err := l.definition(s.a.state.Load(), id)
-	if err == nil && c.SSH == nil {
-		err = fmt.Errorf("a connection of TLS: %w", trustkeep.ErrUnsupported)
-	}
+	l := &liveSSH{connectionOf: connectionOf{s, id}}
+	b, err := sshctx.Follow(&definition[sshctx.Builder]{connectionOf: l.connectionOf, make: func(_ *inventory, c Connection) (*sshctx.Builder, error) {
+		if err := c.checkSSH(); err != nil {
+			return nil, err
+		}
+		b := sshctx.Builder{Trusted: l, Identities: []sshctx.Identity{l}, Clock: s.a.r.o.Clock}
+		c.SSH.configure(&b)
+		return &b, nil
+	}})
 	if err != nil {
-		return sshctx.Builder{}, failure("ssh", id, err)
+		return sshctx.Builder{}, err
 	}
-	l.user = c.SSH.User
-	b := sshctx.Builder{Trusted: l, Clock: s.a.r.o.Clock}
-	c.SSH.configure(&b)
 	if _, err := l.Snapshot(); err != nil {
 		return sshctx.Builder{}, err
 	}
-	b.Identities = []sshctx.Identity{l}
 	// Before the first handshake, so that a wrong password is told here.
 	if _, err := l.SSHSigners(); err != nil {
 		return sshctx.Builder{}, err
@@ -129,28 +127,30 @@ func (s scope) ssh(id string) (sshctx.Builder, error) {
 	return b, nil
 }
 
+// checkSSH refuses a connection that is none of SSH, or has settings that contradict it.
+func (c Connection) checkSSH() error {
+	if c.SSH == nil {
+		return fmt.Errorf("a connection of TLS: %w", trustkeep.ErrUnsupported)
+	}
+	return c.checkSettings()
+}
+
 // liveSSH is the trust and the identity of an SSH connection, as it is defined now.
 type liveSSH struct {
-	scope
-	id, user string
+	connectionOf
 
 	mu    sync.Mutex
 	from  *SSH // what hosts was made of
 	hosts *sshctx.Hosts
 }
 
-// now returns the definition, if what was handed out still fits it.
+// now returns the definition.
 func (l *liveSSH) now() (Connection, error) {
-	c, err := l.definition(l.a.state.Load(), l.id)
-	switch {
-	case err != nil:
-		return c, err
-	case c.SSH == nil:
-		return c, fmt.Errorf("the connection is one of TLS now: %w", trustkeep.ErrUnsupported)
-	case c.SSH.User != l.user:
-		return c, &trustkeep.Error{Op: "use", Err: errors.New("the connection has another user now"), Hint: "ask the atom for it again"}
+	c, err := l.current(l.a.state.Load())
+	if err == nil {
+		err = c.checkSSH()
 	}
-	return c, c.checkSettings()
+	return c, err
 }
 
 // Snapshot implements sshctx.HostSource.
@@ -190,6 +190,3 @@ func (l *liveSSH) SSHSigners() ([]ssh.Signer, error) {
 	}
 	return sshctx.FromIdentity(id).SSHSigners()
 }
-
-// String names the connection.
-func (l *liveSSH) String() string { return "connection " + l.id }

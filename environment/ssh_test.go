@@ -142,12 +142,19 @@ func TestSSHConnection(t *testing.T) {
 	must(t, w.SetConnection(ctx, c))
 	until(true)
 
-	// Another user makes what was handed out outdated.
+	// So does the user. A configuration for one handshake cannot follow that.
+	once := check(check(atom.SSH("out"))(t).Client(address))(t)
 	c.SSH = &environment.SSH{User: "other", KnownHosts: c.SSH.KnownHosts}
 	must(t, w.SetConnection(ctx, c))
-	if err := until(false); !strings.Contains(err.Error(), "another user") {
+	if err := until(false); !errors.As(err, &refused) || refused.Code != sshctx.CodeIdentityRefused || refused.User != "other" {
 		t.Errorf("another user: %v", err)
 	}
+	if _, err := ssh.Dial("tcp", address, once); !errors.Is(err, trustkeep.ErrOutdated) || !strings.Contains(err.Error(), "the definition of connection out has changed, ask again") {
+		t.Errorf("a configuration for another user: %v", err)
+	}
+	c.SSH.User = "partner"
+	must(t, w.SetConnection(ctx, c))
+	until(true)
 	must(t, w.SetConnection(ctx, environment.Connection{ID: "out"}))
 	settled(t, atom, func(a *environment.Atom) bool { _, err := a.Connection("out"); return err == nil })
 	if err := dial(); !errors.Is(err, trustkeep.ErrUnsupported) {

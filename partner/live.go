@@ -28,8 +28,8 @@ import (
 type Live[T Item] struct {
 	// Set is the set that is followed. If nil, Ask must be set.
 	Set *Set[T]
-	// Ask returns the current set, for sets that are made anew, such as those of
-	// environment.Atom.Partner. It is called on every handshake. If nil, Set counts.
+	// Ask returns the current set, for sets that are made anew; see Follow too. It is called on
+	// every handshake. If nil, Set counts.
 	Ask func() (*Set[T], error)
 	// Certificate returns the certificate of an item, for Trust; keystore.CertificateOf is
 	// for components. If nil, items must be trustkeep.CertificateHolder, whose first
@@ -49,7 +49,11 @@ func (l Live[T]) members(u Use) ([]Member[T], error) {
 	if err != nil {
 		return nil, err
 	}
-	fit := slices.DeleteFunc(set.Members(), func(m Member[T]) bool { return m.Uses&u == 0 || m.revoked() })
+	members, err := set.current()
+	if err != nil {
+		return nil, err
+	}
+	fit := slices.DeleteFunc(members, func(m Member[T]) bool { return m.Uses&u == 0 || m.revoked() })
 	slices.SortStableFunc(fit, func(a, b Member[T]) int { return strings.Compare(a.Item.Fingerprint(), b.Item.Fingerprint()) })
 	return fit, nil
 }

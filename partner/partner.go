@@ -101,8 +101,35 @@ type Member[T Item] struct {
 // Set holds the items of one partner. The zero Set is empty and ready for use. It is safe for
 // concurrent use.
 type Set[T Item] struct {
+	source func() (*Set[T], error) // see Follow; nil for none
+
 	mu      sync.RWMutex
 	members []Member[T]
+}
+
+// Follow returns a Set whose members are those of the Set that source returns at each moment, such as
+// the one of environment.Atom.Partner. Add and Remove are trustkeep.ErrUnsupported. If source fails,
+// Resolve and Send return its error, and there are no Members. It may be called by several
+// goroutines at once.
+func Follow[T Item](source func() (*Set[T], error)) *Set[T] { return &Set[T]{source: source} }
+
+// now returns the Set that has the members.
+func (s *Set[T]) now() (*Set[T], error) {
+	if s.source == nil {
+		return s, nil
+	}
+	now, err := s.source()
+	if err == nil && now == nil {
+		err = fmt.Errorf("partner: nil set: %w", trustkeep.ErrInvalid)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return now.now() // it may follow too
+}
+
+func errFollows(op string) error {
+	return &trustkeep.Error{Op: "partner: " + op, Err: trustkeep.ErrUnsupported, Hint: "the set follows a definition: change that"}
 }
 
 // ErrNoneValid: a set has items for a use, but none is valid. It wraps trustkeep.ErrExpired.
@@ -112,6 +139,9 @@ var ErrNoneValid = fmt.Errorf("partner: no valid item: %w", trustkeep.ErrExpired
 // extended expiry takes effect. The error wraps ErrInvalid for a member without an item or a
 // use.
 func (s *Set[T]) Add(m Member[T]) error {
+	if s.source != nil {
+		return errFollows("add")
+	}
 	if given.IsNil(m.Item) || m.Item.Fingerprint() == "" { // nil, or a zero pgp.Key
 		return fmt.Errorf("partner: nil item: %w", trustkeep.ErrInvalid)
 	}
@@ -132,6 +162,9 @@ func (s *Set[T]) Add(m Member[T]) error {
 
 // Remove removes the item with the fingerprint, in all variants. The error wraps ErrNotFound.
 func (s *Set[T]) Remove(fingerprint string) error {
+	if s.source != nil {
+		return errFollows("remove")
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	n := len(s.members)
@@ -145,13 +178,32 @@ func (s *Set[T]) Remove(fingerprint string) error {
 
 // Members returns all members in the order added.
 func (s *Set[T]) Members() []Member[T] {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	return slices.Clone(s.members)
+	members, _ := s.current()
+	return members
 }
 
-// Variant returns a set with the members of one variant and those without a variant.
+func (s *Set[T]) current() ([]Member[T], error) {
+	set, err := s.now()
+	if err != nil {
+		return nil, err
+	}
+	set.mu.RLock()
+	defer set.mu.RUnlock()
+	return slices.Clone(set.members), nil
+}
+
+// Variant returns a set with the members of one variant and those without a variant. That of a Set
+// of Follow follows too.
 func (s *Set[T]) Variant(name string) *Set[T] {
+	if s.source != nil {
+		return Follow(func() (*Set[T], error) {
+			now, err := s.now()
+			if err != nil {
+				return nil, err
+			}
+			return now.Variant(name), nil
+		})
+	}
 	out := new(Set[T])
 	for _, m := range s.Members() {
 		if m.Variant == name || m.Variant == "" {
@@ -179,7 +231,11 @@ func (s *Set[T]) Resolve(u Use, at time.Time) ([]T, error) {
 	if u == 0 || u&(u-1) != 0 {
 		return nil, fmt.Errorf("partner: use %s: %w", u, trustkeep.ErrInvalid)
 	}
-	fit := slices.DeleteFunc(s.Members(), func(m Member[T]) bool { return m.Uses&u == 0 })
+	members, err := s.current()
+	if err != nil {
+		return nil, err
+	}
+	fit := slices.DeleteFunc(members, func(m Member[T]) bool { return m.Uses&u == 0 })
 	if len(fit) == 0 {
 		return nil, fmt.Errorf("partner: item to %s: %w", u, trustkeep.ErrNotFound)
 	}

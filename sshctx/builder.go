@@ -55,6 +55,8 @@ type Builder struct {
 	Clock func() time.Time
 	// Rand is the source of randomness, for tests. If nil, crypto/rand.
 	Rand io.Reader
+
+	follows *following // see Follow; nil for nothing
 }
 
 const defaultTimeout = 30 * time.Second
@@ -75,6 +77,7 @@ func (b Builder) now() time.Time {
 
 // String names the user and what is trusted, without secrets.
 func (b Builder) String() string {
+	b = b.orAsItWas()
 	trust := "nothing"
 	switch {
 	case b.Trusted != nil:

@@ -53,6 +53,11 @@ func (c *client) seen() ssh.PublicKey {
 
 // client makes a configuration; without are types of host keys that were tried.
 func (b Builder) client(at host, without []string) (*client, error) {
+	live := b
+	b, err := b.current()
+	if err != nil {
+		return nil, err
+	}
 	if err := b.checkUser(); err != nil {
 		return nil, err
 	}
@@ -82,6 +87,14 @@ func (b Builder) client(at host, without []string) (*client, error) {
 			c.mu.Lock()
 			c.shown = key
 			c.mu.Unlock()
+			now, err := live.during(b)
+			if err != nil {
+				return &setupError{fmt.Errorf("sshctx: %w", err)}
+			}
+			source, err := now.trust()
+			if err != nil {
+				return &setupError{err}
+			}
 			hosts, err := given.Snapshot[Hosts](source)
 			if err != nil {
 				return &setupError{fmt.Errorf("sshctx: trust: %w", err)}
@@ -90,7 +103,7 @@ func (b Builder) client(at host, without []string) (*client, error) {
 			return err
 		},
 	}
-	c.config.Auth = b.methods(c)
+	c.config.Auth = b.methods(c, live)
 	return c, nil
 }
 
@@ -100,11 +113,15 @@ type setupError struct{ error }
 func (e *setupError) Unwrap() error { return e.error }
 
 // methods are the ways to log in. Only one of a kind is ever used, so all keys are in one.
-func (b Builder) methods(c *client) []ssh.AuthMethod {
+func (b Builder) methods(c *client, live Builder) []ssh.AuthMethod {
 	var out []ssh.AuthMethod
-	if len(b.Identities) > 0 {
+	if len(b.Identities) > 0 || live.follows != nil {
 		out = append(out, ssh.PublicKeysCallback(func() ([]ssh.Signer, error) {
-			signers, err := signersOf(b.Identities, b.Legacy)
+			now, err := live.during(b)
+			if err != nil {
+				return nil, &setupError{fmt.Errorf("sshctx: %w", err)}
+			}
+			signers, err := signersOf(now.Identities, b.Legacy)
 			if err != nil {
 				return nil, &setupError{err}
 			}

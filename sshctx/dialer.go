@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/crypto/ssh"
 
+	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/internal/given"
 )
 
@@ -24,8 +25,13 @@ type Dialer struct {
 	b    Builder
 	mu   sync.Mutex
 	open map[*ssh.Client]openHost
+	// ended counts the connections that were closed since the last call of Recheck, those too that a
+	// changed definition has closed.
+	ended int
 	// rechecks counts the calls of Recheck, which pass over connections that are being made.
 	rechecks uint64
+
+	ending sync.RWMutex // held for reading while a connection is ended
 }
 
 // openHost is what an open connection was accepted with.
@@ -39,8 +45,7 @@ func (b Builder) Dialer() (*Dialer, error) {
 	if _, err := b.client(host{"localhost", defaultPort}, nil); err != nil {
 		return nil, err
 	}
-	b.Identities, b.Legacy = slices.Clone(b.Identities), slices.Clone(b.Legacy)
-	return &Dialer{b: b}, nil
+	return &Dialer{b: b.detached()}, nil
 }
 
 // DialContext connects to a host and logs in. Address is "host:port", or "host" for port 22. The
@@ -52,14 +57,19 @@ func (d *Dialer) DialContext(ctx context.Context, network, address string) (*ssh
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, d.b.timeout())
+	ctx, cancel := context.WithTimeout(ctx, d.b.orAsItWas().timeout())
 	defer cancel()
 	var without []string
 	var first error
+	changed := false
 	for {
 		client, c, err := d.dial(ctx, network, at, without)
 		if err == nil {
 			return client, nil
+		}
+		if errors.Is(err, trustkeep.ErrOutdated) && !changed {
+			changed = true // in the midst of it
+			continue
 		}
 		failure := d.b.explain(ctx, at, c, err)
 		var refused *HandshakeError
@@ -142,21 +152,51 @@ func (d *Dialer) track(client *ssh.Client, peer openHost, since uint64) error {
 	d.open[client] = peer
 	missed := d.rechecks != since
 	d.mu.Unlock()
+	stop := func() {}
+	if d.b.follows != nil {
+		stop = d.b.follows.definition.Notify(func(context.Context) {
+			if d.judge(peer) != nil {
+				d.end(client)
+			}
+		})
+	}
 	go func() { // ends with the connection
 		client.Wait()
-		d.mu.Lock()
-		delete(d.open, client)
-		d.mu.Unlock()
+		stop()
+		d.forget(client, 0)
 	}()
-	if missed {
+	if missed || d.b.follows != nil {
 		return d.judge(peer)
 	}
 	return nil
 }
 
+// forget ends the tracking, and counts that unless it was done.
+func (d *Dialer) forget(client *ssh.Client, count int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if _, open := d.open[client]; open {
+		d.ended += count
+	}
+	delete(d.open, client)
+}
+
+// end closes a connection whose host would no longer be accepted. Whoever finds it counted finds it
+// closed, by waiting for ending.
+func (d *Dialer) end(client *ssh.Client) {
+	d.ending.RLock()
+	defer d.ending.RUnlock()
+	d.forget(client, 1)
+	client.Close()
+}
+
 // judge asks whether a host would be accepted now.
 func (d *Dialer) judge(peer openHost) error {
-	source, err := d.b.trust()
+	b, err := d.b.current()
+	if err != nil {
+		return err
+	}
+	source, err := b.trust()
 	if err != nil {
 		return err
 	}
@@ -164,7 +204,7 @@ func (d *Dialer) judge(peer openHost) error {
 	if err != nil {
 		return err
 	}
-	_, err = hosts.Verify(peer.at.String(), peer.key, VerifyOptions{Time: d.b.now(), MinRSABits: d.b.MinRSABits})
+	_, err = hosts.Verify(peer.at.String(), peer.key, VerifyOptions{Time: b.now(), MinRSABits: b.MinRSABits})
 	return err
 }
 
@@ -185,13 +225,20 @@ func (d *Dialer) Stale() []StaleConn {
 
 // Recheck closes the open connections whose hosts would no longer be accepted, and returns how
 // many. Call it when trust has shrunk, for instance from trustkeep.WatchOptions.OnChange.
-// Connections that are being made are checked when they are.
+// Connections that are being made are checked when they are. A Dialer that follows a definition
+// closes connections by itself; they are counted with the next call.
 func (d *Dialer) Recheck() int {
 	_, clients := d.stale(true)
 	for _, c := range clients {
-		c.Close()
+		d.end(c)
 	}
-	return len(clients)
+	d.ending.Lock()
+	defer d.ending.Unlock()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	n := d.ended
+	d.ended = 0
+	return n
 }
 
 func (d *Dialer) stale(recheck bool) (out []StaleConn, clients []*ssh.Client) {

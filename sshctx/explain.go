@@ -27,6 +27,7 @@ func (b Builder) ExplainError(address string, err error) error {
 
 // explain makes a HandshakeError. c is nil if it is not known.
 func (b Builder) explain(ctx context.Context, at host, c *client, err error) error {
+	b = b.orAsItWas()
 	var done *HandshakeError
 	var below *dialError
 	switch {

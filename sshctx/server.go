@@ -31,6 +31,11 @@ const (
 // Errors wrap trustkeep.ErrInvalid if Authorized or Identities are missing, and the error of an
 // identity.
 func (b Builder) Server() (*ssh.ServerConfig, error) {
+	live := b.detached()
+	b, err := b.current()
+	if err != nil {
+		return nil, err
+	}
 	switch {
 	case given.IsNil(b.Authorized):
 		return nil, &trustkeep.Error{Op: "sshctx: Authorized", Err: trustkeep.ErrInvalid, Hint: "a server needs to know who may log in; was the error of loading it checked?"}
@@ -50,7 +55,7 @@ func (b Builder) Server() (*ssh.ServerConfig, error) {
 		config.AddHostKey(s)
 	}
 	config.PublicKeyCallback = func(c ssh.ConnMetadata, key ssh.PublicKey) (*ssh.Permissions, error) {
-		permissions, err := b.login(c, key)
+		permissions, err := live.login(c, key)
 		if err != nil {
 			// One message for all, since it may tell who exists; ServerConfig.AuthLogCallback
 			// gets the error with its reason.
@@ -68,6 +73,10 @@ func (e *loginError) Unwrap() error { return e.error }
 
 // login decides whether a key lets a user in.
 func (b Builder) login(c ssh.ConnMetadata, key ssh.PublicKey) (*ssh.Permissions, error) {
+	b, err := b.current()
+	if err != nil {
+		return nil, err
+	}
 	refuse := func(why string, err error) (*ssh.Permissions, error) {
 		return nil, fmt.Errorf("sshctx: login of %s with %s: %s: %w", quoted(c.User()), describe(key), why, err)
 	}

@@ -156,8 +156,9 @@ type Builder struct {
 	// Rand is the source of randomness, for tests. If nil, it is crypto/rand.
 	Rand io.Reader
 
-	at     endpoint             // see For
-	system *truststore.Snapshot // see remembering
+	at      endpoint             // see For
+	system  *truststore.Snapshot // see remembering
+	follows func() following     // see Follow and redact.Hidden; nil for nothing
 }
 
 // ClientAuth is whether a server asks clients for a certificate. A certificate that a client

@@ -35,9 +35,39 @@ func (b Builder) Client() (*tls.Config, error) {
 	if err != nil {
 		return nil, fmt.Errorf("tlsctx: client: %w", err)
 	}
-	cfg, err := b.detached().client()
+	cfg, err := b.once()
 	if err != nil {
 		return nil, fmt.Errorf("tlsctx: client: %w", err)
+	}
+	return cfg, nil
+}
+
+// once is client, with a look at the definition on each handshake if there is one.
+func (b Builder) once() (*tls.Config, error) {
+	if b.follows == nil {
+		return b.detached().client()
+	}
+	l, err := b.live(true, nil)
+	if err != nil {
+		return nil, err
+	}
+	began, trust, err := l.trusting(Builder.clientTrust)
+	if err != nil {
+		return nil, err
+	}
+	cfg, err := began.b.client()
+	if err != nil {
+		return nil, err
+	}
+	decide := cfg.VerifyConnection
+	cfg.VerifyConnection = func(s tls.ConnectionState) error {
+		if err := l.unchanged(began, trust, s); err != nil {
+			return &setupError{fmt.Errorf("tlsctx: client: %w", err)}
+		}
+		if decide == nil {
+			return nil
+		}
+		return decide(s)
 	}
 	return cfg, nil
 }

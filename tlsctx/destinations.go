@@ -37,6 +37,7 @@ type destinationEntry struct {
 
 	mu     sync.Mutex
 	dialer *Dialer
+	served *live
 	server *tls.Config
 }
 
@@ -288,9 +289,19 @@ func (one *destinationEntry) toServe() (*tls.Config, error) {
 	if one.server != nil {
 		return one.server, nil
 	}
-	cfg, err := one.b().server()
+	cfg, live, err := one.b().server()
 	if err == nil {
-		one.server = cfg
+		one.server, one.served = cfg, live
 	}
 	return cfg, err
+}
+
+// serves returns what toServe follows.
+func (one *destinationEntry) serves() (*live, error) {
+	if _, err := one.toServe(); err != nil {
+		return nil, err
+	}
+	one.mu.Lock()
+	defer one.mu.Unlock()
+	return one.served, nil
 }

@@ -23,7 +23,7 @@ type Dialer struct {
 	// it before the first is opened.
 	Track bool
 
-	b       func() Builder // see redact.Hidden
+	live    func() *live // see redact.Hidden
 	tracker tracker
 
 	mu          sync.Mutex
@@ -33,6 +33,7 @@ type Dialer struct {
 // clientGeneration is the configuration for one identity, and what it was made
 // of.
 type clientGeneration struct {
+	state   uint64 // of the Builder, see state.client
 	trust   *truststore.Snapshot
 	certs   []*tls.Certificate // nil where nothing is presented
 	config  *tls.Config
@@ -44,16 +45,25 @@ const maxIdentities = 256
 
 // Dialer returns a Dialer. The errors are those of Client.
 func (b Builder) Dialer() (*Dialer, error) {
-	b, err := b.detached().remembering()
+	d, err := b.dialer(nil)
 	if err != nil {
 		return nil, fmt.Errorf("tlsctx: dialer: %w", err)
 	}
-	d := &Dialer{b: redact.Hidden(b)}
-	if _, err := b.clientTrust(); err != nil {
-		return nil, fmt.Errorf("tlsctx: dialer: %w", err)
+	return d, nil
+}
+
+func (b Builder) dialer(shape func(*Builder)) (*Dialer, error) {
+	l, err := b.live(true, shape)
+	if err != nil {
+		return nil, err
 	}
-	if _, err := d.generation(&b, b.Identity); err != nil {
-		return nil, fmt.Errorf("tlsctx: dialer: %w", err)
+	d := &Dialer{live: redact.Hidden(l)}
+	s, trust, err := l.trusting(Builder.clientTrust)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := d.generation(s, trust, s.b.Identity); err != nil {
+		return nil, err
 	}
 	return d, nil
 }
@@ -130,19 +140,24 @@ func (d *Dialer) handshake(ctx context.Context, how dialing, raw net.Conn, addre
 		defer cancel()
 		ctx = bounded
 	}
-	b := d.b()
+	l := d.live()
+	s, trust, err := l.trusting(Builder.clientTrust)
+	if err != nil {
+		return nil, false, fmt.Errorf("tlsctx: dial: %w", err)
+	}
+	b := &s.b
 	to, err := b.target(address)
 	if err != nil {
 		return nil, false, fmt.Errorf("tlsctx: dial: %w", err)
 	}
 	to.remote, to.explain = remoteOf(raw), d.explain
 	id, _ := to.identity()
-	g, err := d.generation(&b, id)
+	g, err := d.generation(s, trust, id)
 	if err != nil {
 		return nil, false, fmt.Errorf("tlsctx: dial: %w", err)
 	}
 	tracked := &trackedConn{Conn: raw}
-	if d.Track {
+	if d.Track || l.follows() {
 		tracked = d.tracker.wrap(raw)
 	}
 	tracked.to, raw = to, tracked
@@ -155,12 +170,11 @@ func (d *Dialer) handshake(ctx context.Context, how dialing, raw net.Conn, addre
 	if err != nil && resumed {
 		d.forget(g)
 	}
-	if err == nil && d.Track {
-		s := conn.ConnectionState()
-		err = tracked.accepted(ctx, b.openPeer(b.clientTrust, truststore.Server, to.name, s.PeerCertificates, s.OCSPResponse))
+	if err == nil && tracked.tracker != nil {
+		err = tracked.accepted(ctx, l.server(address, conn.ConnectionState(), s, trust))
 	}
 	if err != nil {
-		return nil, resumed, b.explainError(to.explains(&b, err))
+		return nil, resumed, b.explainError(to.explains(b, err))
 	}
 	to.complete.Store(true)
 	if b.Accepted != nil {
@@ -207,11 +221,7 @@ func (d *Dialer) forget(g *clientGeneration) {
 
 // generation returns the configuration of now for an identity. Sessions are kept
 // with it, so that they end with the trust and the identity that they began with.
-func (d *Dialer) generation(of *Builder, id trustkeep.Identity) (*clientGeneration, error) {
-	trust, err := of.clientTrust()
-	if err != nil {
-		return nil, err
-	}
+func (d *Dialer) generation(of *state, trust *truststore.Snapshot, id trustkeep.Identity) (*clientGeneration, error) {
 	certs, err := presented(id)
 	if err != nil {
 		return nil, err
@@ -222,10 +232,10 @@ func (d *Dialer) generation(of *Builder, id trustkeep.Identity) (*clientGenerati
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if g := d.generations[key]; g != nil && g.trust == trust && sameIdentities(g.certs, certs) {
+	if g := d.generations[key]; g != nil && g.state == of.client && g.trust == trust && sameIdentities(g.certs, certs) {
 		return g, nil
 	}
-	b := *of
+	b := of.b
 	b.Identity, b.Routes = unchanging(certs), nil
 	cfg, err := b.clientConfig(trust)
 	if err != nil {
@@ -240,7 +250,7 @@ func (d *Dialer) generation(of *Builder, id trustkeep.Identity) (*clientGenerati
 		}
 		delete(d.generations, key) // whichever: it costs one full handshake
 	}
-	g := &clientGeneration{trust: trust, certs: certs, config: cfg, decider: of.clientDecider(trust)}
+	g := &clientGeneration{state: of.client, trust: trust, certs: certs, config: cfg, decider: of.b.clientDecider(trust)}
 	d.generations[key] = g
 	return g, nil
 }

@@ -35,6 +35,9 @@
 // Dialer and a Transport know their open connections: Stale lists those whose peer would no
 // longer be accepted, Recheck closes them. A Listener completes handshakes before Accept returns.
 //
+// With [Follow], the settings themselves have a source, such as a registry: what is built follows
+// that, closes what would no longer be accepted, or fails with trustkeep.ErrOutdated where it cannot follow.
+//
 // # Many partners
 //
 // [Routes] choose among identities by destination; [Destinations] choose a whole Builder.

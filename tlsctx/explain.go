@@ -120,11 +120,17 @@ func (t TrustReport) name() string {
 // With Routes, the identity is that for ServerName, or for the destination of For, and the
 // route that chooses it is named.
 func (b Builder) Explain() Explanation {
-	host, port := b.destination()
+	host, port := b.orAsItWas().destination()
 	return b.explainFor(host, port)
 }
 
 func (b Builder) explainFor(host, port string) Explanation {
+	if _, err := b.Current(); err != nil {
+		e := b.orAsItWas().explainFor(host, port)
+		e.Trust.Error, e.Errors = err.Error(), append(e.Errors, err.Error())
+		return e
+	}
+	b = b.orAsItWas()
 	e := Explanation{
 		Trust: b.trustReport(), Ignored: b.ignored(),
 		ServerName: trustkeep.Printable(b.ServerName), ClientAuth: b.ClientAuth,

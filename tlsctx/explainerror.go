@@ -37,6 +37,7 @@ func (b Builder) explainAt(err error, server bool) error {
 	if err == nil {
 		return nil
 	}
+	b = b.orAsItWas()
 	host, port := b.at.host, b.at.port
 	name := host
 	if !server {
@@ -106,6 +107,11 @@ func (b Builder) classify(e *HandshakeError) bool {
 	}
 	if refused, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
 		b.refused(e, refused)
+		return true
+	}
+	if errors.Is(err, trustkeep.ErrOutdated) {
+		e.Code, e.Text = CodeOutdated, cut(trustkeep.Printable(err.Error()), 512)
+		e.Remedy = "ask for the connection again, and use what is made of that"
 		return true
 	}
 	if own, ok := errors.AsType[*setupError](err); ok {

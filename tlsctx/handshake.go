@@ -30,6 +30,7 @@ const (
 	CodeSetup            trustkeep.Code = "setup"             // the trust or identity of this side cannot be used
 	CodeChanged          trustkeep.Code = "changed"           // refused then, trusted now
 	CodeProxy            trustkeep.Code = "proxy"             // the proxy did not connect to the server
+	CodeOutdated         trustkeep.Code = "outdated"          // the definition has changed; see Follow
 )
 
 // HandshakeError explains a failed handshake: what the peer sent, what was

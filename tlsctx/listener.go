@@ -35,7 +35,7 @@ type Listener struct {
 	// reason is not about TLS. Several goroutines call it at once.
 	OnRefused func(client net.Addr, err error)
 
-	b       func() Builder // see redact.Hidden; nil if the client's choice is in trackedConn
+	live    func() *live // see redact.Hidden; nil if the client's choice is in trackedConn
 	config  *tls.Config
 	tracker tracker
 
@@ -58,13 +58,12 @@ func (b Builder) Listen(inner net.Listener) (*Listener, error) {
 	if given.IsNil(inner) {
 		return nil, &trustkeep.Error{Op: "tlsctx: listen", Err: trustkeep.ErrInvalid, Hint: "there is no listener below; was the error of net.Listen checked?"}
 	}
-	b = b.detached()
-	cfg, err := b.server()
+	cfg, live, err := b.server()
 	if err != nil {
 		return nil, err
 	}
 	l := newListener(inner, cfg)
-	l.b = redact.Hidden(b)
+	l.live = redact.Hidden(live)
 	return l, nil
 }
 
@@ -73,7 +72,7 @@ func (b Builder) Listen(inner net.Listener) (*Listener, error) {
 func (p *Destinations) Listen(inner net.Listener) *Listener {
 	return newListener(inner, p.serving(func(one *destinationEntry, hello *tls.ClientHelloInfo) error {
 		if c, ok := hello.Conn.(*trackedConn); ok {
-			c.b = one.b
+			return c.begin(one.serves())
 		}
 		return nil
 	}))
@@ -85,15 +84,15 @@ func newListener(inner net.Listener, cfg *tls.Config) *Listener {
 	return l
 }
 
-// builder returns the one that a connection is made by, the zero one if none serves the name.
-func (l *Listener) builder(c *trackedConn) Builder {
-	switch {
-	case l.b != nil:
-		return l.b()
-	case c.b != nil:
-		return c.b()
+// begin notes by what the handshake with a client begins.
+func (c *trackedConn) begin(l *live, err error) error {
+	if err == nil {
+		c.client, err = l.visitor()
 	}
-	return Builder{}
+	if err != nil {
+		return &setupError{fmt.Errorf("tlsctx: server: %w", err)}
+	}
+	return nil
 }
 
 func (b Builder) serverTrust() (*truststore.Snapshot, error) { return given.Snapshot(b.source()) }
@@ -182,19 +181,25 @@ func (l *Listener) handshake(conn *tls.Conn, tracked *trackedConn) (err error) {
 	defer cancel()
 	ctx, end := context.WithCancelCause(ctx)
 	defer l.pending.remove(l.pending.add(end))
+	if l.live != nil {
+		if err := tracked.begin(l.live(), nil); err != nil {
+			return err
+		}
+	}
 	if err := conn.HandshakeContext(ctx); err != nil {
 		if context.Cause(ctx) == errCrowded {
 			err = errCrowded
 		}
 		return err
 	}
-	b, s := l.builder(tracked), conn.ConnectionState()
-	if len(s.PeerCertificates) > 0 {
-		if err := tracked.accepted(ctx, b.openPeer(b.serverTrust, truststore.Client, "", s.PeerCertificates, nil)); err != nil {
-			return err
-		}
+	if tracked.client == nil {
+		return nil
 	}
-	b.tellAccepted(truststore.Client, "", s)
+	s := conn.ConnectionState()
+	if err := tracked.accepted(ctx, tracked.client.is(s)); err != nil {
+		return err
+	}
+	tracked.client.live().b.tellAccepted(truststore.Client, "", s)
 	return nil
 }
 
@@ -206,7 +211,12 @@ func (l *Listener) explain(conn *tls.Conn, tracked *trackedConn, err error) (exp
 			explained = err
 		}
 	}()
-	b := l.builder(tracked)
+	var b Builder // the zero one if none serves the name
+	if l.live != nil {
+		b = l.live().lastBuilder()
+	} else if tracked.client != nil {
+		b = tracked.client.live().lastBuilder()
+	}
 	if name := conn.ConnectionState().ServerName; name != "" {
 		if named := b.For(name); named.at.err == nil {
 			b = named
@@ -220,8 +230,9 @@ func (l *Listener) explain(conn *tls.Conn, tracked *trackedConn, err error) (exp
 }
 
 // Recheck closes the open connections whose clients would no longer be accepted, and
-// returns how many. Connections of clients without a certificate stay open. Handshakes in
-// progress are checked when they end.
+// returns how many. Connections of clients without a certificate stay open, unless a definition
+// that is followed demands one now. Handshakes in progress are checked when they end. A Listener
+// that follows a definition ends connections by itself; they are counted with the next call.
 func (l *Listener) Recheck() int { return l.tracker.recheck() }
 
 // Stale returns the connections that Recheck would close, and closes none.

@@ -26,10 +26,6 @@ func (b Builder) LiveClient() (*tls.Config, error) {
 	if err != nil {
 		return nil, fmt.Errorf("tlsctx: live client: %w", err)
 	}
-	b, err = b.detached().remembering()
-	if err != nil {
-		return nil, fmt.Errorf("tlsctx: live client: %w", err)
-	}
 	cfg, err := b.liveClient()
 	if err != nil {
 		return nil, fmt.Errorf("tlsctx: live client: %w", err)
@@ -38,39 +34,55 @@ func (b Builder) LiveClient() (*tls.Config, error) {
 }
 
 func (b Builder) liveClient() (*tls.Config, error) {
-	now, err := b.client() // what can be wrong, is wrong now
+	l, err := b.live(true, nil)
 	if err != nil {
 		return nil, err
 	}
-	cfg, err := b.base()
+	began, err := l.now()
 	if err != nil {
 		return nil, err
 	}
-	cfg.ServerName = b.ServerName
+	now, err := began.b.client() // what can be wrong, is wrong now
+	if err != nil {
+		return nil, err
+	}
+	cfg, err := began.b.base()
+	if err != nil {
+		return nil, err
+	}
+	cfg.ServerName = began.b.ServerName
 	cfg.RootCAs, cfg.InsecureSkipVerify = now.RootCAs, true // they do not decide; see clientConfig
 	var mu sync.Mutex
-	var last *decider // of the trust of the last connection, with its verdicts
-	cfg.VerifyConnection = func(s tls.ConnectionState) error {
-		trust, err := b.trustNow() // one that has run empty explains itself
+	var last *decider // of the state and trust of the last connection, with its verdicts
+	var lastState *state
+	cfg.VerifyConnection = func(open tls.ConnectionState) error {
+		s, trust, err := l.trusting(Builder.trustNow) // one that has run empty explains itself
+		if err == nil && s != began {
+			err = l.fits(began, s)
+		}
 		if err != nil {
 			return &setupError{fmt.Errorf("tlsctx: live client: %w", err)}
 		}
 		mu.Lock()
-		if last == nil || last.trust != trust {
-			last = b.decider(trust, truststore.Server)
+		if last == nil || last.trust != trust || lastState != s {
+			last, lastState = s.b.decider(trust, truststore.Server), s
 		}
 		d := last
 		mu.Unlock()
-		return d.decide(context.Background(), b.asked(s), s)
+		return d.decide(context.Background(), s.b.asked(open), open)
 	}
-	if b.Routes != nil && b.ServerName == "" {
-		return nil, errRoutesWithoutName
-	}
-	if b.Identity == nil && b.Routes == nil {
+	if b.follows == nil && b.Identity == nil && b.Routes == nil {
 		return cfg, nil
 	}
 	cfg.GetClientCertificate = func(asks *tls.CertificateRequestInfo) (*tls.Certificate, error) {
-		id, _ := b.identityFor(b.destination())
+		s, err := l.now()
+		if err == nil && s != began {
+			err = l.fits(began, s)
+		}
+		if err != nil {
+			return nil, &setupError{fmt.Errorf("tlsctx: live client: %w", err)}
+		}
+		id, _ := s.b.identityFor(s.b.destination())
 		if id == nil {
 			return new(tls.Certificate), nil // none
 		}

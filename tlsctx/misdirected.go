@@ -38,5 +38,10 @@ func (p *Destinations) same(s *tls.ConnectionState, authority string) bool {
 	if one == nil || one != p.find(at.host, "") {
 		return false
 	}
-	return one.b().ClientAuth != RequireClientAuth || len(s.PeerCertificates) > 0
+	live, err := one.serves()
+	if err != nil {
+		return false
+	}
+	now, err := live.now()
+	return err == nil && (now.b.ClientAuth != RequireClientAuth || len(s.PeerCertificates) > 0)
 }

@@ -2,6 +2,7 @@ package tlsctx
 
 import (
 	"context"
+	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -10,6 +11,8 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/redact"
 	"github.com/trustkeep/trustkeep/truststore"
 )
 
@@ -18,16 +21,20 @@ type tracker struct {
 	mu       sync.Mutex
 	open     map[*trackedConn]struct{}
 	rechecks uint64 // how many there have been
+	ended    int    // connections, since the last recheck; a changed definition ends some too
+
+	ending sync.RWMutex // held for reading while one is ended
 }
 
 // trackedConn is the connection below TLS.
 type trackedConn struct {
 	net.Conn
-	tracker *tracker       // nil if nobody asks
-	since   uint64         // the rechecks before it
-	peer    *openPeer      // nil until it is accepted; under tracker.mu
-	b       func() Builder // that Destinations have chosen for a client; nil for none
-	to      *target        // of a Dialer; nil otherwise
+	tracker *tracker  // nil if nobody asks
+	since   uint64    // the rechecks before it
+	peer    *openPeer // nil until it is accepted; under tracker.mu
+	stop    func()    // ends the following of a definition; nil for none; under tracker.mu
+	client  *openPeer // of a Listener, before its certificate is known; nil for none
+	to      *target   // of a Dialer; nil otherwise
 }
 
 // openPeer is the peer of an open connection, and the question whether it would still be
@@ -35,7 +42,18 @@ type trackedConn struct {
 type openPeer struct {
 	name  string
 	chain []*x509.Certificate
-	still func(context.Context) error
+	live  func() *live // see redact.Hidden
+	// ask returns what decides now. The trust is nil where nobody has to be trusted.
+	ask func() (*state, *truststore.Snapshot, error)
+	// still decides by that.
+	still func(context.Context, *state, *truststore.Snapshot) error
+
+	mu sync.Mutex
+	by func() (*state, *truststore.Snapshot) // what has accepted it; see redact.Hidden
+}
+
+func decidedBy(s *state, trust *truststore.Snapshot) func() (*state, *truststore.Snapshot) {
+	return func() (*state, *truststore.Snapshot) { return s, trust }
 }
 
 // StaleConn describes an open connection whose peer would no longer be accepted.
@@ -45,7 +63,8 @@ type StaleConn struct {
 	ServerName string
 	// Chain is what the peer sent, its own certificate first.
 	Chain []*x509.Certificate
-	// Err is the reason: a *truststore.VerifyError, unless the trust cannot be loaded.
+	// Err is the reason: a *truststore.VerifyError, unless the trust cannot be loaded, or its
+	// definition demands a certificate of the client or another version now.
 	Err error
 }
 
@@ -84,23 +103,92 @@ func (c *trackedConn) Close() error {
 	if c.tracker == nil {
 		return c.Conn.Close()
 	}
-	c.tracker.mu.Lock()
-	delete(c.tracker.open, c)
-	c.tracker.mu.Unlock()
+	c.forget(0)
 	return c.Conn.Close()
+}
+
+// forget ends the tracking, and counts that unless it was done.
+func (c *trackedConn) forget(count int) {
+	c.tracker.mu.Lock()
+	if _, open := c.tracker.open[c]; open {
+		c.tracker.ended += count
+	}
+	delete(c.tracker.open, c)
+	stop := c.stop
+	c.stop = nil
+	c.tracker.mu.Unlock()
+	if stop != nil {
+		stop()
+	}
+}
+
+// end closes a connection whose peer would no longer be accepted. It is counted first: whoever reads
+// from it closes it as well. Whoever finds it counted finds it closed, by waiting for ending.
+func (c *trackedConn) end() {
+	c.tracker.ending.RLock()
+	defer c.tracker.ending.RUnlock()
+	c.forget(1)
+	c.Conn.Close()
 }
 
 // accepted notes that the peer has been accepted and how to ask again. A recheck that
 // came during the handshake has passed the connection over, so its question is asked
-// now.
+// now, and so is it if the definition has changed.
 func (c *trackedConn) accepted(ctx context.Context, peer *openPeer) error {
 	c.tracker.mu.Lock()
 	c.peer = peer
 	missed := c.tracker.rechecks != c.since
 	c.tracker.mu.Unlock()
-	if missed {
-		return peer.still(ctx)
+	if !peer.live().follows() {
+		if missed {
+			return peer.accepted(ctx, true)
+		}
+		return nil
 	}
+	stop := peer.live().notify(c.changed)
+	c.tracker.mu.Lock()
+	_, open := c.tracker.open[c]
+	if open {
+		c.stop = stop
+	}
+	c.tracker.mu.Unlock()
+	if !open {
+		stop()
+	}
+	return peer.accepted(ctx, missed)
+}
+
+// changed is called when the definition of a connection has changed.
+func (c *trackedConn) changed(ctx context.Context) {
+	if c.peer.accepted(ctx, false) != nil {
+		c.end()
+	}
+}
+
+// accepted asks whether the peer would still be accepted, if anything has changed since it last was.
+// Hooks that panic refuse it: in goroutines of ours nobody else would stop the panic.
+func (p *openPeer) accepted(ctx context.Context, anyway bool) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = &setupError{fmt.Errorf("tlsctx: a hook of the Builder has panicked: %v", v)}
+		}
+	}()
+	s, trust, err := p.ask()
+	if err != nil {
+		return &setupError{fmt.Errorf("tlsctx: recheck: %w", err)}
+	}
+	p.mu.Lock()
+	before, trusted := p.by()
+	p.mu.Unlock()
+	if before == s && trusted == trust && !anyway {
+		return nil
+	}
+	if err := p.still(ctx, s, trust); err != nil {
+		return inBuilder(err)
+	}
+	p.mu.Lock()
+	p.by = decidedBy(s, trust)
+	p.mu.Unlock()
 	return nil
 }
 
@@ -123,11 +211,15 @@ func (t *tracker) peers(recheck bool) map[*trackedConn]*openPeer {
 // recheck closes what would no longer be accepted, and returns how many.
 func (t *tracker) recheck() (closed int) {
 	for c, peer := range t.peers(true) {
-		if peer.still(context.Background()) != nil {
-			c.Close()
-			closed++
+		if peer.accepted(context.Background(), true) != nil {
+			c.end()
 		}
 	}
+	t.ending.Lock()
+	defer t.ending.Unlock()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	closed, t.ended = t.ended, 0
 	return closed
 }
 
@@ -135,7 +227,7 @@ func (t *tracker) recheck() (closed int) {
 func (t *tracker) stale() []StaleConn {
 	var out []StaleConn
 	for c, peer := range t.peers(false) {
-		if err := peer.still(context.Background()); err != nil {
+		if err := peer.accepted(context.Background(), true); err != nil {
 			out = append(out, StaleConn{c.RemoteAddr(), peer.name, peer.chain, err})
 		}
 	}
@@ -143,24 +235,75 @@ func (t *tracker) stale() []StaleConn {
 	return out
 }
 
-// openPeer makes the question about a peer by the trust of now. Authorize is not asked
-// again: it decides about handshakes.
-func (b Builder) openPeer(source func() (*truststore.Snapshot, error), purpose truststore.Purpose, name string, chain []*x509.Certificate, staple []byte) *openPeer {
-	return &openPeer{name, chain, func(ctx context.Context) error {
-		trust, err := source()
-		if err != nil {
-			return &setupError{fmt.Errorf("tlsctx: recheck: %w", err)}
-		}
-		o := b.VerifyOptions(purpose, name)
-		o.Staple, o.Context = staple, ctx
-		_, err = trust.Verify(chain, o)
-		return inBuilder(err)
-	}}
+// server is the question about the server at the address of a Dialer, accepted by that state
+// and trust. Authorize is not asked again: it decides about handshakes.
+func (l *live) server(address string, open tls.ConnectionState, s *state, trust *truststore.Snapshot) *openPeer {
+	name := ""
+	if to, err := s.b.target(address); err == nil {
+		name = to.name
+	}
+	return &openPeer{
+		name: name, chain: open.PeerCertificates, live: redact.Hidden(l), by: decidedBy(s, trust),
+		ask: func() (*state, *truststore.Snapshot, error) { return l.trusting(Builder.clientTrust) },
+		still: func(ctx context.Context, s *state, trust *truststore.Snapshot) error {
+			to, err := s.b.target(address)
+			if err != nil {
+				return err
+			}
+			o := s.b.VerifyOptions(truststore.Server, to.name)
+			o.Staple, o.Context = open.OCSPResponse, ctx
+			return stillAccepted(s, trust, open, o)
+		},
+	}
+}
+
+// visitor is the question about a client whose handshake begins.
+func (l *live) visitor() (*openPeer, error) {
+	p := &openPeer{live: redact.Hidden(l)}
+	p.ask = func() (*state, *truststore.Snapshot, error) {
+		return l.trusting(func(b Builder) (*truststore.Snapshot, error) {
+			if b.ClientAuth == NoClientAuth && len(p.chain) == 0 {
+				return nil, nil
+			}
+			return b.serverTrust()
+		})
+	}
+	s, trust, err := p.ask()
+	p.by = decidedBy(s, trust)
+	return p, err
+}
+
+// is completes the question, when the handshake is.
+func (p *openPeer) is(open tls.ConnectionState) *openPeer {
+	p.chain = open.PeerCertificates
+	p.still = func(ctx context.Context, s *state, trust *truststore.Snapshot) error {
+		o := s.b.VerifyOptions(truststore.Client, "")
+		o.Context = ctx
+		return stillAccepted(s, trust, open, o)
+	}
+	return p
+}
+
+// stillAccepted decides about the peer of an open connection.
+func stillAccepted(s *state, trust *truststore.Snapshot, open tls.ConnectionState, o truststore.VerifyOptions) error {
+	low, err := s.b.minVersion()
+	switch {
+	case err != nil:
+		return err
+	case open.Version < low:
+		return fmt.Errorf("tlsctx: %s, and the lowest version is %s now: %w", tls.VersionName(open.Version), tls.VersionName(low), trustkeep.ErrOutdated)
+	case len(open.PeerCertificates) > 0:
+		_, err = trust.Verify(open.PeerCertificates, o)
+	case s.b.ClientAuth == RequireClientAuth:
+		err = fmt.Errorf("tlsctx: clients need a certificate now: %w", trustkeep.ErrOutdated)
+	}
+	return err
 }
 
 // Recheck closes the open connections of a Dialer with Track set whose servers would no
 // longer be accepted, and returns how many. Call it when trust has shrunk, for instance from
-// trustkeep.WatchOptions.OnChange. Handshakes in progress are checked when they end.
+// trustkeep.WatchOptions.OnChange. Handshakes in progress are checked when they end. A Dialer that
+// follows a definition ends connections by itself; they are counted with the next call.
 func (d *Dialer) Recheck() int { return d.tracker.recheck() }
 
 // Stale returns the connections that Recheck would close, and closes none.

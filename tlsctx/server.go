@@ -41,36 +41,124 @@ func (b Builder) Server() (*tls.Config, error) {
 	if err := b.bare(); err != nil {
 		return nil, fmt.Errorf("tlsctx: server: %w", err)
 	}
-	return b.server()
+	cfg, _, err := b.server()
+	return cfg, err
 }
 
-func (b Builder) server() (*tls.Config, error) {
-	b = b.detached()
-	s := &server{b: b}
-	if b.Identity == nil && b.Routes != nil {
-		return b.routedServer()
-	}
-	first, err := s.renew(true)
+func (b Builder) server() (*tls.Config, *live, error) {
+	l, err := b.live(false, nil)
 	if err != nil {
-		return nil, fmt.Errorf("tlsctx: server: %w", err)
+		return nil, nil, fmt.Errorf("tlsctx: server: %w", err)
 	}
-	// The outer configuration is complete as well, for those who look at
-	// it, such as http.Server.
+	s, err := l.now()
+	if err != nil {
+		return nil, nil, fmt.Errorf("tlsctx: server: %w", err)
+	}
+	first, outer, err := s.serve()
+	if err != nil {
+		return nil, nil, fmt.Errorf("tlsctx: server: %w", err)
+	}
+	followed := &followedServer{live: l}
+	followed.served.Store(first)
+	outer.GetConfigForClient = followed.config
+	return outer, l, nil
+}
+
+// followedServer is the server of a Builder that may follow a definition.
+type followedServer struct {
+	live   *live
+	mu     sync.Mutex // held while the next servers are made
+	served atomic.Pointer[served]
+}
+
+// served are the servers of one state of the Builder, one for each identity.
+type served struct {
+	state  uint64      // see state.server
+	one    *server     // nil if Routes alone have identities
+	nobody *tls.Config // then: it answers unrecognized_name (RFC 6066 section 3), having no certificate
+	routed routedServers
+}
+
+// serve makes the servers of a state, and a configuration for those who look at it, such as
+// http.Server.
+func (s *state) serve() (*served, *tls.Config, error) {
+	out := &served{state: s.server, routed: routedServers{b: s.b}}
+	if s.b.Identity == nil && s.b.Routes != nil {
+		outer, err := s.b.routedServer()
+		if err != nil {
+			return nil, nil, err
+		}
+		out.nobody = outer.Clone()
+		return out, outer, nil
+	}
+	out.one = &server{b: s.b}
+	first, err := out.one.renew(true)
+	if err != nil {
+		return nil, nil, err
+	}
 	outer := first.config.Clone()
 	if outer.ClientCAs != nil {
 		outer.ClientCAs = outer.ClientCAs.Clone() // what is added to it has no effect either
 	}
-	routed := routedServers{b: b}
-	outer.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
-		chosen := s
-		if r, err := routed.find(hello.ServerName); err != nil {
+	return out, outer, nil
+}
+
+// config is GetConfigForClient.
+func (f *followedServer) config(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+	for range mostChanges {
+		v, err := f.now()
+		if err != nil {
 			return nil, &setupError{fmt.Errorf("tlsctx: server: %w", err)}
-		} else if r != nil {
-			chosen = r
 		}
-		return chosen.current(hello.Context())
+		cfg, err := v.config(hello)
+		if err == nil && f.live.follows() {
+			// The trust of the configuration belongs to these settings, if they are still those of now.
+			if s, err := f.live.now(); err != nil || s.server != v.state {
+				continue
+			}
+		}
+		return cfg, err
 	}
-	return outer, nil
+	return nil, &setupError{fmt.Errorf("tlsctx: server: %w", f.live.outdated("again and again"))}
+}
+
+func (v *served) config(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+	chosen, err := v.routed.find(hello.ServerName)
+	switch {
+	case err != nil:
+		return nil, &setupError{fmt.Errorf("tlsctx: server: %w", err)}
+	case chosen == nil:
+		chosen = v.one
+	}
+	if chosen == nil {
+		return v.nobody, nil
+	}
+	return chosen.current(hello.Context())
+}
+
+// now returns the servers of now. Sessions of before a change end with it.
+func (f *followedServer) now() (*served, error) {
+	s, err := f.live.now()
+	if err != nil {
+		return nil, err
+	}
+	if v := f.served.Load(); v.state == s.server {
+		return v, nil
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if s, err = f.live.now(); err != nil {
+		return nil, err
+	}
+	if v := f.served.Load(); v.state == s.server {
+		return v, nil
+	}
+	next, _, err := s.serve()
+	if err != nil {
+		return nil, err
+	}
+	f.served.Store(next)
+	return next, nil
 }
 
 // server keeps the configuration that handshakes use, for as long as nothing

@@ -51,14 +51,10 @@ func (r *routedServers) find(name string) (*server, error) {
 	return s, nil
 }
 
-// routedServer is a server without an identity for names that no route fits:
-// it refuses them.
+// routedServer checks a server without an identity for names that no route fits, and returns the
+// configuration for those: without a certificate, crypto/tls answers unrecognized_name (RFC 6066
+// section 3).
 func (b Builder) routedServer() (*tls.Config, error) {
-	routed := routedServers{b: b}
-	cfg, err := b.base()
-	if err != nil {
-		return nil, fmt.Errorf("tlsctx: server: %w", err)
-	}
 	for pattern, id := range b.Routes.all() {
 		if id == nil {
 			continue
@@ -66,20 +62,8 @@ func (b Builder) routedServer() (*tls.Config, error) {
 		one := b
 		one.Identity, one.Routes = id, nil
 		if _, err := (&server{b: one}).renew(true); err != nil {
-			return nil, fmt.Errorf("tlsctx: server: route %s: %w", pattern, err)
+			return nil, fmt.Errorf("route %s: %w", pattern, err)
 		}
 	}
-	// Without a certificate, crypto/tls answers unrecognized_name (RFC 6066 section 3).
-	nobody := cfg.Clone()
-	cfg.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
-		s, err := routed.find(hello.ServerName)
-		switch {
-		case err != nil:
-			return nil, &setupError{fmt.Errorf("tlsctx: server: %w", err)}
-		case s == nil:
-			return nobody, nil
-		}
-		return s.current(hello.Context())
-	}
-	return cfg, nil
+	return b.base()
 }

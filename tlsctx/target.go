@@ -128,9 +128,9 @@ func (d *Dialer) explain(conn *tls.Conn, err error) error {
 	case !refused:
 		return err
 	case to == nil:
-		return d.b().ExplainError(err)
+		return d.live().lastBuilder().ExplainError(err)
 	}
-	b := d.b()
+	b := d.live().lastBuilder()
 	if e, ok := b.explainError(to.explains(&b, told)).(*HandshakeError); ok {
 		return e
 	}

@@ -29,7 +29,6 @@ type Transport struct {
 	dialer  *Dialer
 	proxies *Dialer                // to proxies that are spoken to over TLS; nil without Proxy
 	base    func() *http.Transport // see redact.Hidden; headers for a proxy hold its password
-	http2   bool
 
 	mu      sync.Mutex
 	current *httpGeneration
@@ -37,8 +36,10 @@ type Transport struct {
 
 // httpGeneration are pools of connections, and what they were made by.
 type httpGeneration struct {
+	state  uint64 // of the Builder, see state.client
 	trust  *truststore.Snapshot
 	routes uint64 // Routes.current
+	http2  bool   // the Builder offers it
 	// presented are the identities by the pattern that chooses them, "" for
 	// Builder.Identity; nil for none. Those that no request has used are missing.
 	presented map[string][]*tls.Certificate
@@ -75,10 +76,11 @@ const maxPools = 64
 // trusted under the same policy, under the name of its own URL, and gets the identity for that.
 // Where a proxy does not connect, the error is a *HandshakeError with CodeProxy.
 func (b Builder) Transport(base *http.Transport) (*Transport, error) {
-	if b.NextProtos == nil {
-		b.NextProtos = []string{"h2", "http/1.1"}
-	}
-	d, err := b.Dialer()
+	d, err := b.dialer(func(b *Builder) {
+		if b.NextProtos == nil {
+			b.NextProtos = []string{"h2", "http/1.1"}
+		}
+	})
 	if err != nil {
 		return nil, fmt.Errorf("tlsctx: transport: %w", err)
 	}
@@ -87,10 +89,12 @@ func (b Builder) Transport(base *http.Transport) (*Transport, error) {
 		base = &http.Transport{}
 	}
 	d.Dial = base.DialContext
-	t := &Transport{dialer: d, http2: slices.Contains(b.NextProtos, "h2")}
+	t := &Transport{dialer: d}
 	if base.Proxy != nil {
-		b.ServerName, b.ServerURI, b.at, b.NextProtos = "", "", endpoint{}, []string{"http/1.1"}
-		if t.proxies, err = b.Dialer(); err != nil {
+		t.proxies, err = b.dialer(func(b *Builder) {
+			b.ServerName, b.ServerURI, b.at, b.NextProtos = "", "", endpoint{}, []string{"http/1.1"}
+		})
+		if err != nil {
 			return nil, fmt.Errorf("tlsctx: transport: proxies: %w", err)
 		}
 		t.proxies.Track, t.proxies.Dial = true, base.DialContext
@@ -99,7 +103,6 @@ func (b Builder) Transport(base *http.Transport) (*Transport, error) {
 	base.TLSNextProto = nil
 	// Whatever http.Transport would do by itself, it would trust nobody.
 	base.TLSClientConfig = &tls.Config{RootCAs: x509.NewCertPool(), MinVersion: tls.VersionTLS12}
-	base.ForceAttemptHTTP2 = t.http2
 	if base.IdleConnTimeout == 0 {
 		base.IdleConnTimeout = 90 * time.Second // as http.DefaultTransport
 	}
@@ -157,7 +160,7 @@ func (t *Transport) explain(one *trip, u *url.URL, err error) error {
 	if _, alert := alertOf(err); !alert && !refusedHere(err) {
 		return err
 	}
-	b := t.dialer.b()
+	b := t.dialer.live().lastBuilder()
 	to, bad := b.target(addressOf(u))
 	if bad != nil {
 		return err
@@ -230,7 +233,7 @@ func (t *Transport) poolFor(r *http.Request) (*http.Transport, *http.Request, er
 	key := poolKey{plain: ascii.URL.Scheme != "https"}
 	var proxy *url.URL
 	if !key.plain {
-		key.http1 = t.http2 && upgrades(r)
+		key.http1 = g.http2 && upgrades(r)
 		if base.Proxy != nil {
 			if proxy, err = base.Proxy(ascii); err != nil {
 				return nil, nil, err
@@ -252,7 +255,7 @@ func (t *Transport) poolFor(r *http.Request) (*http.Transport, *http.Request, er
 			one.CloseIdleConnections()
 			delete(pools, old) // whichever: it costs new connections
 		}
-		pool = t.newPool(key, proxy)
+		pool = t.newPool(key, proxy, g.http2)
 		pools[key] = pool
 	}
 	return pool, ascii, nil
@@ -273,9 +276,10 @@ func upgrades(r *http.Request) bool {
 	return false
 }
 
-func (t *Transport) newPool(key poolKey, proxy *url.URL) *http.Transport {
+func (t *Transport) newPool(key poolKey, proxy *url.URL, http2 bool) *http.Transport {
 	base := t.base()
 	pool := base.Clone()
+	pool.ForceAttemptHTTP2 = http2
 	how := dialing{handshake: base.TLSHandshakeTimeout}
 	if !key.plain {
 		pool.Proxy = nil // dialling goes through it
@@ -296,7 +300,7 @@ func (t *Transport) newPool(key poolKey, proxy *url.URL) *http.Transport {
 	pool.DialTLSContext = func(ctx context.Context, network, address string) (net.Conn, error) {
 		conn, err := dialer.dialBy(ctx, how, network, address)
 		if proxy, ok := errors.AsType[*proxyError](err); ok {
-			b := dialer.b()
+			b := dialer.live().lastBuilder()
 			if to, bad := b.target(address); bad == nil {
 				to.remote = proxy.at
 				err = b.explainError(to.explains(&b, err))
@@ -314,11 +318,11 @@ func (t *Transport) newPool(key poolKey, proxy *url.URL) *http.Transport {
 // of now. If one of them has changed, those of before are not used again. Its cost does
 // not depend on how many routes there are.
 func (t *Transport) generation(u *url.URL) (*httpGeneration, error) {
-	b := t.dialer.b()
-	trust, err := b.clientTrust()
+	s, trust, err := t.dialer.live().trusting(Builder.clientTrust)
 	if err != nil {
 		return nil, err
 	}
+	b := &s.b
 	// The generation first: a change after it is seen by the next request.
 	routes := b.Routes.current()
 	host, port, err := destination(u)
@@ -332,9 +336,12 @@ func (t *Transport) generation(u *url.URL) (*httpGeneration, error) {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if g := t.current; g == nil || g.trust != trust || g.routes != routes || !g.presents(pattern, certs) {
+	if g := t.current; g == nil || g.state != s.client || g.trust != trust || g.routes != routes || !g.presents(pattern, certs) {
 		g.closeIdle()
-		t.current = &httpGeneration{trust, routes, make(map[string][]*tls.Certificate), redact.Hidden(make(map[poolKey]*http.Transport))}
+		t.current = &httpGeneration{
+			state: s.client, trust: trust, routes: routes, http2: slices.Contains(b.NextProtos, "h2"),
+			presented: make(map[string][]*tls.Certificate), pools: redact.Hidden(make(map[poolKey]*http.Transport)),
+		}
 	}
 	t.current.presented[pattern] = certs
 	return t.current, nil

@@ -9,6 +9,7 @@ import (
 // is empty for clients. With ServerURI or TrustDomain, a server needs that name only if it was
 // set as ServerName. Context and Staple are left to the caller.
 func (b Builder) VerifyOptions(purpose truststore.Purpose, name string) truststore.VerifyOptions {
+	b = b.orAsItWas()
 	o := truststore.VerifyOptions{
 		Purpose: purpose, Name: name, Time: b.now(), Allow: b.Allow, Policy: b.Policy, Pins: b.Pins,
 		Revocation: b.Revocation, RevocationExempt: b.RevocationExempt,

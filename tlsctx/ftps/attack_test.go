@@ -45,7 +45,7 @@ func pipe(t *testing.T, o ftps.Options) (*ftps.DataConn, noticing, *tls.Conn) {
 	must(t, err)
 	client, server := net.Pipe()
 	t.Cleanup(func() { client.Close(); server.Close() })
-	raw := noticing{client, make(chan struct{}), new(atomic.Bool)}
+	raw := noticing{client, make(chan struct{}, 1), new(atomic.Bool)}
 	return f.Data(t.Context(), raw), raw, tls.Server(server, mustServer(t, tlsctx.Builder{Identity: identity(pki.Server(host)), Clock: pki.Now}))
 }
 
@@ -68,6 +68,7 @@ func TestCloseDuringWrite(t *testing.T) {
 	d, raw, server := pipe(t, ftps.Options{DrainTimeout: time.Minute})
 	go server.Handshake()
 	must(t, d.Handshake())
+	<-raw.wrote // in the handshake
 	failed := make(chan error, 1)
 	go func() {
 		_, err := d.Write(make([]byte, 1<<16))

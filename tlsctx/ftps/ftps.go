@@ -12,6 +12,7 @@ import (
 
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/internal/given"
+	"github.com/trustkeep/trustkeep/internal/settings"
 	"github.com/trustkeep/trustkeep/tlsctx"
 	"github.com/trustkeep/trustkeep/truststore"
 )
@@ -21,10 +22,13 @@ import (
 // session or identity can take up what it has begun. It is safe for concurrent use.
 //
 // The identity is the one at the time of New. Trust is followed: each connection, resumed or
-// not, is decided by the current trust.
+// not, is decided by the current trust. With a Builder of tlsctx.Follow, each is made by the current
+// settings; where the definition has another identity now, it fails with trustkeep.ErrOutdated, since
+// servers compare identities within a session.
 type Session struct {
 	b          func() tlsctx.Builder // a closure, since package fmt prints what fields hold
 	o          Options
+	presents   func() trustkeep.Identity // of the Builder at New; a closure as well
 	identity   func(*tls.CertificateRequestInfo) (*tls.Certificate, error)
 	tickets    *tickets
 	shared     *sharedCache // of Config
@@ -89,7 +93,11 @@ func (o Options) session(b tlsctx.Builder, address string) (*Session, error) {
 	b = b.For(address)
 	b.Allow, b.Pins, b.NextProtos = slices.Clone(b.Allow), slices.Clone(b.Pins), slices.Clone(b.NextProtos)
 	b.RevocationExempt, b.Policy = slices.Clone(b.RevocationExempt), b.Policy.Clone()
-	bare := b
+	bare, err := b.Current()
+	if err != nil {
+		return nil, err
+	}
+	presents := bare.Identity
 	bare.Accepted = nil // Control tells it
 	begun, err := bare.Client()
 	if err != nil {
@@ -97,7 +105,7 @@ func (o Options) session(b tlsctx.Builder, address string) (*Session, error) {
 	}
 	t := new(tickets)
 	return &Session{
-		b: func() tlsctx.Builder { return b }, o: o, tickets: t, shared: &sharedCache{t: t},
+		b: func() tlsctx.Builder { return b }, o: o, presents: func() trustkeep.Identity { return presents }, tickets: t, shared: &sharedCache{t: t},
 		identity: begun.GetClientCertificate, address: address, serverName: begun.ServerName,
 	}, nil
 }
@@ -106,7 +114,23 @@ func (o Options) session(b tlsctx.Builder, address string) (*Session, error) {
 // of the Builder wait for. It has the trust of the moment, and so resumes only what crypto/tls
 // once verified and is still trusted.
 func (s *Session) during(ctx context.Context) (*tls.Config, error) {
-	b := s.b()
+	b, err := s.now()
+	if err != nil {
+		return nil, err
+	}
+	return s.config(ctx, b)
+}
+
+// now returns the Builder as it is now.
+func (s *Session) now() (tlsctx.Builder, error) {
+	b, err := s.b().Current()
+	if err == nil && !settings.Same(b.Identity, s.presents()) {
+		err = fmt.Errorf("the definition of the connection has changed, ask again (Identity): %w", trustkeep.ErrOutdated)
+	}
+	return b, err
+}
+
+func (s *Session) config(ctx context.Context, b tlsctx.Builder) (*tls.Config, error) {
 	if b.Revocation != nil {
 		b.Revocation = bounded{ctx, b.Revocation}
 	}
@@ -136,7 +160,8 @@ func (c bounded) CheckRevocation(_ context.Context, q truststore.RevocationQuest
 
 // Config returns a configuration of the session's connections, for FTP libraries that turn the
 // control connection to TLS themselves. It has the trust of this moment, and VerifyConnection
-// also refuses what is no longer trusted by then. The first connection made with it begins the
+// also refuses what is no longer trusted by then. If it is not used before a definition that the Builder
+// follows has changed, handshakes fail with trustkeep.ErrOutdated. The first connection made with it begins the
 // session, further ones resume it. Data connections are better made by DialFunc or Data, whose
 // Close loses nothing. Builder.Accepted hears of handshakes by it only for connections of
 // DialFunc. If the trust cannot be loaded, the configuration refuses every server.
@@ -145,7 +170,7 @@ func (s *Session) Config() *tls.Config {
 	cfg := &tls.Config{RootCAs: x509.NewCertPool(), ServerName: s.serverName, MinVersion: tls.VersionTLS12}
 	if err == nil {
 		var built *tls.Config
-		if built, err = s.during(context.Background()); err == nil {
+		if built, err = s.config(context.Background(), s.b()); err == nil {
 			cfg = built
 		}
 	}
@@ -176,8 +201,7 @@ func (s *Session) verifyNow(began *truststore.Snapshot, state tls.ConnectionStat
 	if err != nil || now == began {
 		return err
 	}
-	b := s.b()
-	o := b.VerifyOptions(truststore.Server, s.serverName)
+	o := s.b().VerifyOptions(truststore.Server, s.serverName)
 	o.Revocation = nil // it was asked before
 	_, err = now.Verify(state.PeerCertificates, o)
 	return err
@@ -195,7 +219,10 @@ func (s *Session) verified(state tls.ConnectionState) {
 
 // trust returns what is trusted now, nil for the system's roots, which do not change.
 func (s *Session) trust() (*truststore.Snapshot, error) {
-	switch b := s.b(); {
+	b, err := s.now()
+	switch {
+	case err != nil:
+		return nil, err
 	case b.Trusted != nil:
 		return given.Snapshot(b.Trusted)
 	case b.Global != nil:

@@ -1,0 +1,212 @@
+package environment_test
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/component"
+	"github.com/trustkeep/trustkeep/environment"
+	"github.com/trustkeep/trustkeep/internal/testnet"
+	"github.com/trustkeep/trustkeep/keystore"
+	"github.com/trustkeep/trustkeep/tlsctx"
+	"github.com/trustkeep/trustkeep/truststore"
+)
+
+// echo runs a server by a Builder that answers what it gets.
+func echo(t *testing.T, b tlsctx.Builder) string {
+	t.Helper()
+	config := check(b.Server())(t)
+	return testnet.Serve(t, func(raw net.Conn) {
+		defer raw.Close()
+		c := tls.Server(raw, config)
+		io.Copy(c, c)
+	})
+}
+
+// says reports whether the other end answers.
+func says(c net.Conn) error {
+	if _, err := c.Write([]byte{'!'}); err != nil {
+		return err
+	}
+	_, err := io.ReadFull(c, make([]byte, 1))
+	return err
+}
+
+// following is a world with a connection "c" without settings, A deployed and B not, and servers
+// of both.
+type following struct {
+	*world
+	atom *environment.Atom
+	a, b string
+}
+
+func newFollowing(t *testing.T, o environment.AtomOptions) *following {
+	t.Helper()
+	w := newWorld(t, environment.Options{})
+	w.public(w.identity("server-a"), "a")
+	w.public(w.identity("server-b"), "b")
+	must(t, w.test.Deploy(t.Context(), "a"))
+	must(t, w.SetConnection(t.Context(), environment.Connection{ID: "c", ServerName: "localhost"}))
+	f := &following{world: w, atom: w.attach("one", o)}
+	f.a = echo(t, tlsctx.Builder{Identity: check(f.atom.Identity("server-a"))(t), Clock: w.clock.Now})
+	f.b = echo(t, tlsctx.Builder{Identity: check(f.atom.Identity("server-b"))(t), Clock: w.clock.Now})
+	return f
+}
+
+// override changes the connection and waits until the atom has seen it.
+func (f *following) override(o environment.Override) {
+	f.t.Helper()
+	changed := f.atom.Changed()
+	must(f.t, f.test.Override(f.t.Context(), "c", o))
+	wait(f.t, changed)
+}
+
+func (f *following) set(c environment.Connection) {
+	f.t.Helper()
+	changed := f.atom.Changed()
+	must(f.t, f.SetConnection(f.t.Context(), c))
+	wait(f.t, changed)
+}
+
+func wait(t *testing.T, done <-chan struct{}) {
+	t.Helper()
+	select {
+	case <-done:
+	case <-time.After(time.Minute):
+		t.Fatal("nothing came")
+	}
+}
+
+var trustB = environment.Override{Trusted: &[]string{"b"}}
+
+// A way to use a Builder: it connects and says something.
+var ways = map[string]func(*testing.T, tlsctx.Builder) func(address string) error{
+	"Dialer": func(t *testing.T, b tlsctx.Builder) func(string) error {
+		d := check(b.Dialer())(t)
+		return func(address string) error { return connected(d.DialContext(t.Context(), "tcp", address)) }
+	},
+	"Destinations": func(t *testing.T, b tlsctx.Builder) func(string) error {
+		d := new(tlsctx.Destinations)
+		must(t, d.Set("*", b))
+		return func(address string) error { return connected(d.DialContext(t.Context(), "tcp", address)) }
+	},
+	"LiveClient": func(t *testing.T, b tlsctx.Builder) func(string) error {
+		cfg := check(b.LiveClient())(t)
+		return func(address string) error {
+			c, err := tls.Dial("tcp", address, cfg)
+			if err != nil {
+				return err
+			}
+			return connected(c, err)
+		}
+	},
+}
+
+func connected(c net.Conn, err error) error {
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	return says(c)
+}
+
+func TestConnectionFollowsItsDefinition(t *testing.T) {
+	for name, way := range ways {
+		t.Run(name, func(t *testing.T) {
+			f := newFollowing(t, environment.AtomOptions{})
+			dial := way(t, check(f.atom.Connection("c"))(t))
+			expect := func(when string, a, b bool) {
+				t.Helper()
+				for address, want := range map[string]bool{f.a: a, f.b: b} {
+					if err := dial(address); (err == nil) != want {
+						t.Errorf("%s: server A %v, accepted should be %v: %v", when, address == f.a, want, err)
+					}
+				}
+			}
+			expect("as it was", true, false)
+			f.override(trustB)
+			expect("overridden to trust B", false, true)
+			f.override(environment.Override{})
+			expect("as it was again", true, false)
+			leaf := check(f.atom.Component("b"))(t)
+			both := environment.Connection{ID: "c", ServerName: "localhost", Trusted: []string{"a", "b"}}
+			f.set(both)
+			expect("set to trust both", true, true)
+			both.Pins = []truststore.Pin{truststore.PinCertificate(certificateOf(t, leaf))}
+			f.set(both)
+			expect("pinned to B", false, true)
+			both.Pins = nil
+			f.set(both)
+			expect("pinned no more", true, true)
+			changed := f.atom.Changed()
+			must(t, f.DeleteConnection(t.Context(), "c"))
+			wait(t, changed)
+			expect("deleted", false, false)
+			if err := dial(f.a); !errors.Is(err, trustkeep.ErrNotFound) {
+				t.Errorf("deleted: %v", err)
+			}
+		})
+	}
+}
+
+// The reproducer: an old Transport still reached A, and Recheck closed nothing.
+func TestTightenedConnectionEndsWhatIsOpen(t *testing.T) {
+	f := newFollowing(t, environment.AtomOptions{})
+	b := check(f.atom.Connection("c"))(t)
+	transport := check(b.Transport(nil))(t)
+	server := serveHTTP(t, f)
+	get := func() error {
+		r, err := http.NewRequestWithContext(t.Context(), "GET", "https://"+server+"/", nil)
+		must(t, err)
+		response, err := transport.RoundTrip(r)
+		if err == nil {
+			io.Copy(io.Discard, response.Body)
+			response.Body.Close()
+		}
+		return err
+	}
+	must(t, get())
+	d := check(b.Dialer())(t)
+	d.Track = true
+	open := check(d.DialContext(t.Context(), "tcp", f.a))(t)
+	defer open.Close()
+	must(t, says(open))
+
+	f.override(trustB)
+	if n := d.Recheck(); n != 1 {
+		t.Errorf("Recheck of the Dialer ended %d connections", n)
+	}
+	if n := transport.Recheck(); n != 1 {
+		t.Errorf("Recheck of the Transport ended %d connections", n)
+	}
+	if err := says(open); err == nil {
+		t.Error("an open connection goes on")
+	}
+	if err := get(); err == nil {
+		t.Error("the Transport still reaches A")
+	}
+}
+
+func serveHTTP(t *testing.T, f *following) string {
+	t.Helper()
+	inner := check(net.Listen("tcp", "127.0.0.1:0"))(t)
+	l := check(tlsctx.Builder{Identity: check(f.atom.Identity("server-a"))(t), Clock: f.clock.Now}.Listen(inner))(t)
+	s := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "hello") })}
+	done := make(chan struct{})
+	go func() { defer close(done); s.Serve(l) }()
+	t.Cleanup(func() { s.Shutdown(context.WithoutCancel(t.Context())); s.Close(); <-done })
+	return inner.Addr().String()
+}
+
+func certificateOf(t *testing.T, c *component.Component) *x509.Certificate {
+	t.Helper()
+	return check(keystore.CertificateOf(c))(t)
+}
