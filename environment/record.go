@@ -75,10 +75,10 @@ func kindOfKey(key string) (kind, environment, id string) {
 // checkID refuses what cannot be a segment of a key. Names of connections, processes,
 // environments and atoms are IDs.
 func checkID(what, id string) error {
-	if err := CheckKey(id); err != nil || strings.Contains(id, "/") || len(id) > 64 {
+	if err := CheckCapitalKey(id); err != nil || strings.Contains(id, "/") || len(id) > 64 {
 		return &trustkeep.Error{
 			Op: "environment: " + what, Alias: id, Err: trustkeep.ErrInvalid,
-			Hint: "an ID has up to 64 lower-case letters, digits, hyphens and underscores",
+			Hint: "an ID has up to 64 letters, digits, hyphens and underscores, in lower case unless the storage takes capitals",
 		}
 	}
 	return nil

@@ -31,8 +31,8 @@ type Storage interface {
 	// Put writes a record and returns its new revision, if the record's revision is
 	// the expected one until then. Zero expects that there is none, or that it was
 	// deleted. Otherwise nothing is written and the error is a *ConflictError. A key
-	// that CheckKey refuses is trustkeep.ErrInvalid, a value of more than
-	// MaxValue bytes is trustkeep.ErrLimit.
+	// that CheckKey refuses is trustkeep.ErrInvalid, unless the storage takes capital
+	// letters, see CheckCapitalKey; a value of more than MaxValue bytes is trustkeep.ErrLimit.
 	Put(ctx context.Context, key string, value []byte, expected uint64) (revision uint64, err error)
 
 	// Delete removes a record, if its revision is the expected one; otherwise the
@@ -156,25 +156,53 @@ func (e *ConflictError) Unwrap() error { return trustkeep.ErrConflict }
 // So no key means anything to a file system or a message broker, and keys differ in
 // more than case.
 func CheckKey(key string) error {
-	ok := key != "" && len(key) <= MaxKey
+	if err := CheckCapitalKey(key); err != nil {
+		return err
+	}
+	if hasCapitals(key) {
+		return &trustkeep.Error{Op: fmt.Sprintf("environment: key %q", trustkeep.Printable(key)), Err: trustkeep.ErrInvalid, Hint: "this storage takes no capital letters"}
+	}
+	return nil
+}
+
+// CheckCapitalKey is CheckKey for a Storage that takes capital letters too, each of which counts as
+// two bytes. Such a storage tells keys apart that differ in case alone, also where its files do not:
+// what is under one is not under the other. And it refuses to make a record where there is one whose
+// key differs in case alone, with trustkeep.ErrExists, so that people are not misled.
+func CheckCapitalKey(key string) error {
+	size, ok := len(key), key != ""
 	for segment := range strings.SplitSeq(key, "/") {
 		ok = ok && segment != "" && segment[0] != '-' && segment[0] != '_'
 		for i := 0; ok && i < len(segment); i++ {
 			c := segment[i]
-			ok = 'a' <= c && c <= 'z' || '0' <= c && c <= '9' || c == '-' || c == '_'
+			capital := 'A' <= c && c <= 'Z'
+			ok = 'a' <= c && c <= 'z' || capital || '0' <= c && c <= '9' || c == '-' || c == '_'
+			if capital {
+				size++
+			}
 		}
 	}
-	if !ok {
+	if !ok || size > MaxKey {
 		return fmt.Errorf("environment: key %q: %w", trustkeep.Printable(key), trustkeep.ErrInvalid)
 	}
 	return nil
 }
 
+func hasCapitals(key string) bool { return strings.ToLower(key) != key }
+
 // CheckPut is what Put has to check before anything else: the key and the size of the
-// value.
+// value. A Storage that takes capital letters has CheckCapitalKey and CheckValue instead.
 func CheckPut(key string, value []byte) error {
+	if err := CheckValue(value); err != nil {
+		return err
+	}
+	return CheckKey(key)
+}
+
+// CheckValue checks the size of a value. The error wraps trustkeep.ErrLimit.
+func CheckValue(value []byte) error {
 	if len(value) > MaxValue {
 		return fmt.Errorf("environment: value of %d bytes, at most %d: %w", len(value), MaxValue, trustkeep.ErrLimit)
 	}
-	return CheckKey(key)
+	return nil
 }

@@ -16,6 +16,7 @@
 package dirstore
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -224,7 +225,7 @@ func (d *Directory) Close() error {
 
 // check is the beginning of every call.
 func (d *Directory) check(ctx context.Context, key string) error {
-	if err := environment.CheckKey(key); err != nil {
+	if err := environment.CheckCapitalKey(key); err != nil {
 		return err
 	}
 	return d.alive(ctx)
@@ -269,7 +270,7 @@ func (d *Directory) Put(ctx context.Context, key string, value []byte, expected 
 // folder, or that file systems do not take, are changed. If a file cannot be written the
 // record counts all the same, and the next writer tries again.
 func (d *Directory) PutFiles(ctx context.Context, key string, value []byte, expected uint64, files []environment.File) (uint64, error) {
-	if err := environment.CheckPut(key, value); err != nil {
+	if err := cmp.Or(environment.CheckValue(value), environment.CheckCapitalKey(key)); err != nil {
 		return 0, fail("put", key, err)
 	}
 	next := stored{Record: environment.Record{Key: key, Value: value}, Files: safeFiles(files)}
@@ -282,7 +283,7 @@ func (d *Directory) PutFiles(ctx context.Context, key string, value []byte, expe
 
 // Delete implements environment.Storage.
 func (d *Directory) Delete(ctx context.Context, key string, expected uint64) error {
-	if err := environment.CheckKey(key); err != nil {
+	if err := environment.CheckCapitalKey(key); err != nil {
 		return fail("delete", key, err)
 	}
 	next := stored{Record: environment.Record{Key: key, Deleted: true}}

@@ -1,11 +1,17 @@
 package dirstore
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"strings"
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/environment"
 )
 
@@ -25,17 +31,70 @@ func reserved(name string) bool {
 	return len(base) == 4 && (strings.HasPrefix(base, "com") || strings.HasPrefix(base, "lpt")) && base[3] >= '0' && base[3] <= '9'
 }
 
-// folderName is the folder of a key's segment, see environment.CheckKey. Segments never
-// begin with "_".
+// folderName is the folder of a key's segment, see environment.CheckCapitalKey. Segments never
+// begin with "_". A capital letter is "+" and the small one, since there are file systems that do
+// not tell them apart.
 func folderName(segment string) string {
-	if reserved(segment) {
-		return "_" + segment
+	var b strings.Builder
+	for _, c := range segment {
+		if 'A' <= c && c <= 'Z' {
+			b.WriteByte('+')
+			c += 'a' - 'A'
+		}
+		b.WriteRune(c)
 	}
-	return segment
+	if name := b.String(); !reserved(name) {
+		return name
+	}
+	return "_" + segment
 }
 
 // segmentName undoes folderName.
-func segmentName(folder string) string { return strings.TrimPrefix(folder, "_") }
+func segmentName(folder string) string {
+	var b strings.Builder
+	capital := false
+	for _, c := range strings.TrimPrefix(folder, "_") {
+		switch {
+		case capital && 'a' <= c && c <= 'z':
+			c, capital = c-('a'-'A'), false
+		case c == '+' && !capital:
+			capital = true
+			continue
+		}
+		b.WriteRune(c)
+	}
+	return b.String()
+}
+
+// capitalsName is a file that is there once a key had a capital letter.
+const capitalsName = ".capitals"
+
+// checkTwin refuses a key that differs from that of another record in case alone. In a directory
+// that never had a capital letter there is nothing to look for.
+func (d *Directory) checkTwin(ctx context.Context, key string) error {
+	mark := filepath.Join(d.root, capitalsName)
+	if strings.ToLower(key) != key {
+		f, err := os.OpenFile(mark, os.O_CREATE|os.O_WRONLY, 0o600)
+		if err != nil {
+			return err
+		}
+		if err := f.Close(); err != nil {
+			return err
+		}
+	} else if _, err := os.Lstat(mark); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	parent := key[:strings.LastIndexByte(key, '/')+1]
+	return d.walk(ctx, parent, func(other string, _ fs.FileInfo) error {
+		if other == key || !strings.EqualFold(other, key) {
+			return nil
+		}
+		if r, err := d.read(other); err == nil && r.Deleted {
+			return nil
+		}
+		return fmt.Errorf("record %s differs in case alone: %w", other, trustkeep.ErrExists)
+	})
+}
 
 // safeFiles gives files names that are safe and differ in more than case.
 func safeFiles(files []environment.File) []environment.File {

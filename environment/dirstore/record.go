@@ -176,7 +176,7 @@ func listVersions(folder string) ([]uint64, error) {
 func (d *Directory) walk(ctx context.Context, prefix string, f func(key string, info fs.FileInfo) error) error {
 	whole := prefix[:strings.LastIndexByte(prefix, '/')+1]
 	start := strings.TrimSuffix(whole, "/")
-	if start != "" && environment.CheckKey(start) != nil {
+	if start != "" && environment.CheckCapitalKey(start) != nil {
 		return nil // no key begins so
 	}
 	folder := d.root
@@ -203,7 +203,7 @@ func (d *Directory) walkFolder(ctx context.Context, folder, parent, prefix strin
 			continue
 		}
 		key := parent + segmentName(e.Name())
-		if environment.CheckKey(key) != nil || folderName(segmentName(e.Name())) != e.Name() {
+		if environment.CheckCapitalKey(key) != nil || folderName(segmentName(e.Name())) != e.Name() {
 			continue
 		}
 		inside := filepath.Join(folder, e.Name())

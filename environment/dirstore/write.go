@@ -42,6 +42,11 @@ func (d *Directory) write(ctx context.Context, next stored, expected uint64) (ui
 	if actual != expected {
 		return 0, &environment.ConflictError{Key: next.Key, Expected: expected, Actual: actual}
 	}
+	if actual == 0 {
+		if err := d.checkTwin(ctx, next.Key); err != nil {
+			return 0, err
+		}
+	}
 	kept, err := listVersions(filepath.Join(d.folder(next.Key), versionsName))
 	if err != nil {
 		return 0, err

@@ -208,7 +208,7 @@ func watch(f *fixture) {
 
 // watchPaths: keys, folders and both, which may overlap.
 func watchPaths(f *fixture) {
-	for _, paths := range [][]string{nil, {}, {"/"}, {"a", "../"}, {"a*"}, {"A"}, {"a//"}} {
+	for _, paths := range [][]string{nil, {}, {"/"}, {"a", "../"}, {"a*"}, {"a//"}} {
 		_, err := f.Watch(f.ctx, paths...)
 		f.wantErr(err, trustkeep.ErrInvalid, "Watch of %q", paths)
 	}

@@ -2,6 +2,7 @@ package storagetest
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"io/fs"
@@ -63,7 +64,7 @@ func (m *Memory) current(key string) (environment.Record, bool) {
 
 // Put implements environment.Storage.
 func (m *Memory) Put(ctx context.Context, key string, value []byte, expected uint64) (uint64, error) {
-	if err := environment.CheckPut(key, value); err != nil {
+	if err := cmp.Or(environment.CheckValue(value), environment.CheckCapitalKey(key)); err != nil {
 		return 0, err
 	}
 	if err := m.alive(ctx); err != nil {
@@ -73,6 +74,13 @@ func (m *Memory) Put(ctx context.Context, key string, value []byte, expected uin
 	defer m.mu.Unlock()
 	if r, _ := m.current(key); r.Revision != expected {
 		return 0, &environment.ConflictError{Key: key, Expected: expected, Actual: r.Revision}
+	}
+	if expected == 0 {
+		for other := range m.versions {
+			if _, ok := m.current(other); ok && other != key && strings.EqualFold(other, key) {
+				return 0, fmt.Errorf("record %s differs in case alone: %w", other, trustkeep.ErrExists)
+			}
+		}
 	}
 	return m.write(environment.Record{Key: key, Value: append([]byte{}, value...)}), nil
 }

@@ -23,7 +23,7 @@ func ParsePaths(paths []string) (Paths, error) {
 		if p == "" {
 			continue
 		}
-		if err := environment.CheckKey(strings.TrimSuffix(p, "/")); err != nil {
+		if err := environment.CheckCapitalKey(strings.TrimSuffix(p, "/")); err != nil {
 			return nil, err
 		}
 	}
