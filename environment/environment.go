@@ -55,6 +55,10 @@ func (r *Registry) CreateEnvironment(ctx context.Context, id string) (*Environme
 	if err := checkID("create environment", id); err != nil {
 		return nil, err
 	}
+	if id+"/" == administratorsPrefix {
+		// Grants of an Authority mean by it what is sealed for administrators alone.
+		return nil, failure("create environment", id, fmt.Errorf("a name that means something else: %w", trustkeep.ErrInvalid))
+	}
 	err := change(ctx, r, environmentKey(id), newEnvironmentRecord, func(_ *environmentRecord, exists bool) error {
 		if exists {
 			return trustkeep.ErrExists

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"sync"
 
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/component"
@@ -58,7 +59,7 @@ type Unsealed struct {
 // fails, call it again.
 //
 // Errors wrap trustkeep.ErrInvalid without an OpeningKey, or if it is not among administrators,
-// and for a bad name or two recipients of the same, and trustkeep.ErrIncorrectPassword if the
+// and for a bad name or two recipients of the same, and trustkeep.ErrNotPermitted if the
 // registry was sealed by others.
 func (r *Registry) Seal(ctx context.Context, administrators ...Recipient) ([]Unsealed, error) {
 	left, err := r.sealAll(ctx, administrators)
@@ -151,6 +152,12 @@ func (r *Registry) reseal(ctx context.Context, v *inventory, id string, d *compo
 		return errSame
 	}
 	changed := false
+	former := &componentRecord{Type: d.Type, X509: d.X509, PGP: d.PGP, Secrets: maps.Clone(d.Secrets)}
+	passwords := sync.OnceValues(func() ([]*redact.Secret, error) {
+		all, err := r.keptPasswords(ctx, former)
+		asked, e := r.askedFor(ctx, id)
+		return append(all, asked...), errors.Join(err, e)
+	})
 	one := *s
 	one.Versions, one.Pending = slices.Clone(s.Versions), slices.Clone(s.Pending)
 	for n, stored := range storedIn(&one) {
@@ -167,14 +174,7 @@ func (r *Registry) reseal(ctx context.Context, v *inventory, id string, d *compo
 		if d.PGP != nil {
 			own.X509, own.PGP = nil, own.X509
 		}
-		err = r.protect(own, nil, func() ([]*redact.Secret, error) {
-			if kept != nil {
-				password, err := r.reveal(ctx, id, kept)
-				defer clear(password)
-				return []*redact.Secret{redact.NewSecret(password)}, err
-			}
-			return r.askedFor(ctx, id)
-		})
+		err = r.protect(own, nil, passwords)
 		if err != nil {
 			left(err)
 			continue
@@ -386,7 +386,7 @@ func (d *ringRecord) add(p Recipient) error {
 // a recipient.
 //
 // Errors wrap trustkeep.ErrInvalid for a bad name or no key, ErrExists if there is a recipient of
-// that name or key, ErrLimit for more than 1,000, ErrIncorrectPassword if the registry's
+// that name or key, ErrLimit for more than 1,000, ErrNotPermitted if the registry's
 // OpeningKey is none, and says who can, and ErrUnsupported in a registry that is not sealed.
 func (e *Environment) AddRecipient(ctx context.Context, p Recipient) error {
 	return failure("add recipient", p.Name, e.r.addRecipient(ctx, e.id, p))

@@ -220,7 +220,7 @@ func TestSealedPasswordsAreBound(t *testing.T) {
 			attack(s)
 			if p, err := s.as(s.atoms["test"]).Password(ctx, "x"); err == nil {
 				t.Errorf("opened: %v", p != nil)
-			} else if !errors.Is(err, trustkeep.ErrCorrupt) && !errors.Is(err, trustkeep.ErrIncorrectPassword) && !errors.Is(err, trustkeep.ErrNotFound) {
+			} else if !errors.Is(err, trustkeep.ErrCorrupt) && !errors.Is(err, trustkeep.ErrNotPermitted) && !errors.Is(err, trustkeep.ErrNotFound) {
 				t.Errorf("%v", err)
 			}
 			if s.attachedOpens("x") {

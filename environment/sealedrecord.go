@@ -179,7 +179,7 @@ func (d *ringRecord) open(env string, key *OpeningKey) (*ring, error) {
 	public := key.SealingKey()
 	i := slices.IndexFunc(d.Recipients, func(p ringRecipient) bool { return p.Key == public })
 	if i < 0 {
-		return nil, &trustkeep.Error{Op: op, Err: trustkeep.ErrIncorrectPassword, Hint: "these can: " + d.names()}
+		return nil, &trustkeep.Error{Op: op, Err: trustkeep.ErrNotPermitted, Hint: "these can: " + d.names()}
 	}
 	fail := func() (*ring, error) {
 		return nil, &trustkeep.Error{Op: op, Err: trustkeep.ErrCorrupt, Hint: "the list of recipients or their keys were changed by somebody who may not"}

@@ -532,7 +532,7 @@ func (s *sealer) settled(ctx context.Context, key string, expected whereabouts) 
 		behind := func(c *sealedCopy) bool { return c.env == env && c.record.Generation < d.Generation }
 		if len(d.Former) > 0 && slices.ContainsFunc(values(v.sealed), behind) {
 			err := s.r.completeRing(ctx, env)
-			if !errors.Is(err, trustkeep.ErrIncorrectPassword) && !errors.Is(err, trustkeep.ErrUnsupported) { // those who can will
+			if !errors.Is(err, trustkeep.ErrNotPermitted) && !errors.Is(err, trustkeep.ErrUnsupported) { // those who can will
 				failed = append(failed, err)
 			}
 		}
