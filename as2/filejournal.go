@@ -201,7 +201,7 @@ func (j *FileJournal) Store(ctx context.Context, key Key, write func(io.Writer) 
 		case err == nil && e.record.MIC.equal(wrote.MIC):
 			return errKnown
 		case err == nil:
-			return wrap("journal", fmt.Errorf("Message-ID %s with other content: %w", trustkeep.Printable(key.ID), trustkeep.ErrInUse))
+			return wrap("journal", fmt.Errorf("Message-ID %s with other content: %w", trustkeep.Printable(key.ID), trustkeep.ErrConflict))
 		case errors.Is(err, fs.ErrNotExist):
 			return nil
 		default:
