@@ -35,6 +35,9 @@ type Options struct {
 	// KeyPassword opens the private key of an imported store where that has another password
 	// than the store, as JKS, JCEKS and BouncyCastle's formats allow. If nil, Password does.
 	KeyPassword trustkeep.PasswordSource
+	// KeyPasswords are the same by alias, for stores with several such keys. They take
+	// precedence over KeyPassword.
+	KeyPasswords map[string]trustkeep.PasswordSource
 	// NewPassword protects the private key. If nil, Password does.
 	NewPassword trustkeep.PasswordSource
 	// Alias of the entry to import from a file with several; for PGP, the fingerprint of the
@@ -81,7 +84,7 @@ func hasNil(kinds []Kind) bool {
 
 // of returns what a kind of content needs, and what forgets the password again.
 func (o Options) of(name string) (c content.Options, forget func()) {
-	c = content.Options{Name: name, Alias: o.Alias, KeyPassword: o.KeyPassword, NewPassword: o.NewPassword, Limits: o.Limits, Clock: o.Clock, Rand: o.Rand}
+	c = content.Options{Name: name, Alias: o.Alias, KeyPassword: o.KeyPassword, KeyPasswords: o.KeyPasswords, NewPassword: o.NewPassword, Limits: o.Limits, Clock: o.Clock, Rand: o.Rand}
 	c.Password, forget = once(o.Password)
 	return c, forget
 }

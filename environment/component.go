@@ -26,6 +26,8 @@ type ComponentOptions struct {
 	// KeyPassword opens the private key of a store where that has another password than the
 	// store, as JKS allows. If nil, Password does.
 	KeyPassword trustkeep.PasswordSource
+	// KeyPasswords are the same by alias, for stores with several such keys.
+	KeyPasswords map[string]trustkeep.PasswordSource
 	// NewPassword protects the private key from then on. If nil, Password does.
 	NewPassword trustkeep.PasswordSource
 	// Alias of the entry to take of a file that holds several; for PGP, the fingerprint
@@ -48,7 +50,7 @@ func kinds() []component.Kind {
 func (r *Registry) options(o ComponentOptions) component.Options {
 	return component.Options{
 		Kinds: kinds(), Scanner: r.o.Scanner, Clock: r.o.Clock, Rand: r.o.Rand,
-		Password: o.Password, KeyPassword: o.KeyPassword, NewPassword: o.NewPassword, Alias: o.Alias, ID: o.ID,
+		Password: o.Password, KeyPassword: o.KeyPassword, KeyPasswords: o.KeyPasswords, NewPassword: o.NewPassword, Alias: o.Alias, ID: o.ID,
 	}
 }
 
@@ -74,6 +76,23 @@ func (r *Registry) Import(ctx context.Context, name string, data []byte, o Compo
 		return nil, failure("import", name, err)
 	}
 	return r.add(ctx, "import", c, o.protection())
+}
+
+// ImportAll makes a component of each entry of a file, such as a keystore with several keys,
+// each perhaps under a password of its own; see component.ImportAll. Nothing is stored unless all
+// entries pass. If storing one fails, those that are stored already are returned beside the
+// error.
+func (r *Registry) ImportAll(ctx context.Context, data []byte, o ComponentOptions) ([]*component.Component, error) {
+	all, err := component.ImportAll(ctx, data, r.options(o))
+	if err != nil {
+		return nil, failure("import all", "", err)
+	}
+	for i, c := range all {
+		if _, err := r.add(ctx, "import all", c, o.protection()); err != nil {
+			return all[:i], err
+		}
+	}
+	return all, nil
 }
 
 // Create makes a component of what a source has: a new key, or one that is in memory; see

@@ -54,9 +54,9 @@ func (k componentKind) Parse(file []byte, old content.Content, o content.Options
 		if err != nil {
 			return nil, err
 		}
-		if o.KeyPassword != nil {
+		if own := ownPassword(key, o); own != nil {
 			// Known by its alias only now.
-			options.KeyPasswords = map[string]trustkeep.PasswordSource{key: o.KeyPassword}
+			options.KeyPasswords = map[string]trustkeep.PasswordSource{key: own}
 			again, err := options.Parse(file, source)
 			if err != nil {
 				return nil, err
@@ -67,6 +67,45 @@ func (k componentKind) Parse(file []byte, old content.Content, o content.Options
 		return k.importPrivate(ks, key, o, before)
 	}
 	return k.importPublic(certs, o, before)
+}
+
+// ownPassword is that of a key, if it is not the store's.
+func ownPassword(alias string, o content.Options) trustkeep.PasswordSource {
+	for name, p := range o.KeyPasswords {
+		if p != nil && entry.Fold(name) == entry.Fold(alias) {
+			return p
+		}
+	}
+	return o.KeyPassword
+}
+
+// Entries implements content.Lister: keys, and certificates that no key has.
+func (k componentKind) Entries(file []byte, o content.Options) ([]string, error) {
+	if pgp, _ := content.Armor(file); pgp {
+		return nil, fmt.Errorf("an OpenPGP block beside PEM: %w", trustkeep.ErrUnsupported)
+	}
+	ks, err := k.o.componentOptions(o).Parse(file, o.Password)
+	if err != nil {
+		return nil, err
+	}
+	defer ks.Close()
+	var out []string
+	for _, e := range ks.Entries() {
+		switch {
+		case e.Kind == KeyEntry, e.Kind == TrustedEntry:
+			out = append(out, e.Alias)
+		case e.Kind == SecretEntry:
+			return nil, fmt.Errorf("entry %q is a secret key: %w", trustkeep.Printable(e.Alias), trustkeep.ErrUnsupported)
+		case len(e.RawChain) == 0 && e.Err != nil:
+			return nil, e.Err // it may be a key
+		}
+	}
+	for alias := range o.KeyPasswords {
+		if !slices.ContainsFunc(out, func(have string) bool { return entry.Fold(have) == entry.Fold(alias) }) {
+			return nil, fmt.Errorf("password for key %q: %w", trustkeep.Printable(alias), trustkeep.ErrNotFound)
+		}
+	}
+	return out, nil
 }
 
 func onlyKey(keys []string) (string, error) {

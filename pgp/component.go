@@ -118,6 +118,25 @@ func (o Options) componentOptions(of content.Options) Options {
 	return o
 }
 
+// Entries implements content.Lister: keys, by fingerprint.
+func (k componentKind) Entries(file []byte, o content.Options) ([]string, error) {
+	if _, pem := content.Armor(file); pem {
+		return nil, fail(trustkeep.ErrUnsupported, "PEM that is not OpenPGP")
+	}
+	ring, err := k.o.componentOptions(o).Parse(file)
+	if err != nil {
+		return nil, err
+	}
+	if len(ring.skipped) > 0 {
+		return nil, fail(trustkeep.ErrUnsupported, "%d parts that cannot be read", len(ring.skipped))
+	}
+	var out []string
+	for _, key := range ring.keys {
+		out = append(out, key.Fingerprint())
+	}
+	return out, nil
+}
+
 func (k componentKind) importKey(file []byte, o content.Options) (*Key, error) {
 	if _, pem := content.Armor(file); pem {
 		return nil, fail(trustkeep.ErrUnsupported, "PEM that is not OpenPGP")

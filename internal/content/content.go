@@ -34,6 +34,13 @@ type Kind interface {
 	Restore(s Stored) (Content, error)
 }
 
+// Lister is a Kind of files that may hold several components.
+type Lister interface {
+	// Entries returns the aliases of what can be imported from a file, one by one: private
+	// keys, and certificates or keys that stand on their own.
+	Entries(file []byte, o Options) ([]string, error)
+}
+
 // Content is what one version of a component holds. It is immutable and safe for concurrent
 // use. Private keys in it are protected by their password.
 type Content interface {
@@ -124,7 +131,8 @@ type Options struct {
 	Name                  string // of the component
 	Alias                 string // of the entry to take of a file
 	Password, NewPassword trustkeep.PasswordSource
-	KeyPassword           trustkeep.PasswordSource // of a key in a store, if not the store's
+	KeyPassword           trustkeep.PasswordSource            // of a key in a store, if not the store's
+	KeyPasswords          map[string]trustkeep.PasswordSource // the same, by alias
 	Limits                trustkeep.Limits
 	Clock                 func() time.Time
 	Rand                  io.Reader
