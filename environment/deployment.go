@@ -65,7 +65,7 @@ func (e *Environment) deploy(ctx context.Context, component string, where placin
 	if err := deployable(c); err != nil {
 		return failure("deploy", c.Name(), err)
 	}
-	before, next, err := assign(ctx, e.r, e.deployment(component), func(before *Deployment) (*Deployment, error) {
+	before, next, err := assignIn(ctx, e, e.deployment(component), func(before *Deployment) (*Deployment, error) {
 		var now reach
 		if before != nil {
 			now = before.Atoms

@@ -25,9 +25,14 @@ type environmentRecord struct {
 	stamp
 	Deployed      map[string]Deployment `json:"deployed,omitempty"` // by component
 	Substitutions []Substitution        `json:"substitutions,omitempty"`
-	Overrides     map[string]Override   `json:"overrides,omitempty"`  // by connection
-	Roles         map[string]string     `json:"roles,omitempty"`      // component by role
-	KnownHosts    string                `json:"knownHosts,omitempty"` // for SSH.EnvironmentHosts
+	Overrides     map[string]Override   `json:"overrides,omitempty"` // by connection
+	Roles         map[string]string     `json:"roles,omitempty"`     // component by role
+	// Held are the versions of components that the environment is kept at.
+	Held map[string]*componentRecord `json:"held,omitempty"`
+	// Known is what the components were when the environment began to refer to them.
+	Known      map[string]identity `json:"known,omitempty"`
+	parsed     map[string]*held    // Held, in an inventory
+	KnownHosts string              `json:"knownHosts,omitempty"` // for SSH.EnvironmentHosts
 }
 
 func newEnvironmentRecord() *environmentRecord { return new(environmentRecord) }
@@ -40,7 +45,24 @@ func (d *environmentRecord) check(string) error {
 			return fmt.Errorf("override of %s: %w", trustkeep.Printable(id), err)
 		}
 	}
+	for id, f := range d.Held {
+		if f == nil {
+			return fmt.Errorf("an empty copy of %s", trustkeep.Printable(id))
+		}
+		if err := f.check(id); err != nil {
+			return err
+		}
+	}
 	return nil
+}
+
+// format is 2 for an environment that is kept at versions, since a program of before would follow
+// the current ones.
+func (d *environmentRecord) format() int {
+	if len(d.Held) > 0 {
+		return 2
+	}
+	return 1
 }
 
 // Common roles; any other name is allowed.
@@ -199,7 +221,7 @@ func (e *Environment) SetRole(ctx context.Context, role, component string) error
 		next, needs = &component, []string{componentKey(component)}
 	}
 	slot := entrySlot(e, func(d *environmentRecord) *map[string]string { return &d.Roles }, role)
-	before, _, err := assign(ctx, e.r, slot, to(next), needs)
+	before, _, err := assignIn(ctx, e, slot, to(next), needs)
 	if err == nil && before == nil && next == nil {
 		err = fmt.Errorf("no component has this role: %w", trustkeep.ErrNotFound)
 	}

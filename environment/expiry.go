@@ -66,9 +66,10 @@ func (r *Registry) Expiring(ctx context.Context, q ExpiryQuery) ([]Expiry, error
 	var out []Expiry
 	placed := make(map[string]bool) // components that are listed where they are used, if at all
 	for env, d := range sortedBy(v.environments) {
+		there := v.in(env).components
 		for id, place := range v.places(env, d, q.InUse) {
 			placed[id] = true
-			if h := v.components[id]; h != nil && q.covers(v, env, place.Atoms) {
+			if h := there[id]; h != nil && q.covers(v, env, place.Atoms) {
 				out = append(out, q.rows(h.component, place, now)...)
 			}
 		}

@@ -66,7 +66,7 @@ func history[D document](ctx context.Context, r *Registry, key string, fresh fun
 
 // describe says all that makes one state of an environment different from another.
 func (d *environmentRecord) describe() string {
-	var deployed, substitutions, overrides, roles []string
+	var deployed, held, substitutions, overrides, roles []string
 	for id, one := range sortedBy(d.Deployed) {
 		if len(one.Atoms) > 0 {
 			id += " " + reach(one.Atoms).describe()
@@ -82,21 +82,29 @@ func (d *environmentRecord) describe() string {
 	for role, id := range sortedBy(d.Roles) {
 		roles = append(roles, role+": "+id)
 	}
+	for id, f := range sortedBy(d.Held) {
+		held = append(held, id+" "+f.describeHeld())
+	}
 	list := func(all []string, by string) string { return "[" + strings.Join(all, by) + "]" }
 	text := fmt.Sprintf("deployed %s, substitutions %s, overrides %s, roles %s",
 		list(deployed, " "), list(substitutions, ", "), list(overrides, "; "), list(roles, ", "))
 	if d.KnownHosts != "" {
 		text += ", " + describeHosts(d.KnownHosts)
 	}
+	if len(held) > 0 {
+		text += ", held " + list(held, ", ")
+	}
 	return text
 }
 
 // Rollback makes a former revision of the environment current again, in one step: what
-// was deployed on its own, substitutions, overrides and roles. Components are in their
-// current versions; see Registry.Rollback for those.
+// was deployed on its own, held versions, substitutions, overrides and roles. Held versions are
+// exactly those of then. Other components are in their current versions; see Hold and
+// Registry.Rollback for those.
 //
-// The error wraps trustkeep.ErrNotFound for a revision that is not kept, and for a
-// component, connection or process that does not exist any more; then nothing is changed.
+// The error wraps trustkeep.ErrNotFound for a revision that is not kept, for a component,
+// connection or process that does not exist any more, and for a component that was deleted since
+// and whose ID another one has now; then nothing is changed.
 func (e *Environment) Rollback(ctx context.Context, revision uint64) error {
 	versions, err := e.r.storage.Versions(ctx, environmentKey(e.id))
 	if err != nil {
@@ -112,6 +120,9 @@ func (e *Environment) Rollback(ctx context.Context, revision uint64) error {
 	}
 	needs := former.references()
 	if err := e.r.present(ctx, needs); err != nil {
+		return failure("roll back", e.id, err)
+	}
+	if err := e.r.stillKnown(ctx, former, versions[i].Time); err != nil {
 		return failure("roll back", e.id, err)
 	}
 	former.stamp = stamp{}
@@ -130,6 +141,7 @@ func (e *Environment) Rollback(ctx context.Context, revision uint64) error {
 // references are the keys of all that the environment refers to.
 func (d *environmentRecord) references() []string {
 	keys := keysOf(slices.Collect(maps.Keys(d.Deployed)), componentKey)
+	keys = append(keys, keysOf(slices.Collect(maps.Keys(d.Held)), componentKey)...)
 	for _, s := range d.Substitutions {
 		keys = append(keys, componentKey(s.Component), componentKey(s.Replacement))
 		if s.Process != "" {

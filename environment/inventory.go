@@ -146,6 +146,9 @@ func (v *inventory) apply(r Record) {
 	case "environments":
 		d := new(environmentRecord)
 		if err = decode(r, d); err == nil {
+			err = d.parse()
+		}
+		if err == nil {
 			v.environments[id] = d
 		}
 	case "processes of environment":

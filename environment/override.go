@@ -280,7 +280,7 @@ func (e *Environment) Override(ctx context.Context, connection string, o Overrid
 		needs = append(c.needs(), connectionKey(connection))
 	}
 	slot := entrySlot(e, func(d *environmentRecord) *map[string]Override { return &d.Overrides }, connection)
-	before, next, err := assign(ctx, e.r, slot, change, needs)
+	before, next, err := assignIn(ctx, e, slot, change, needs)
 	if err == nil && before == nil && next == nil {
 		err = fmt.Errorf("it is not overridden: %w", trustkeep.ErrNotFound)
 	}

@@ -210,6 +210,9 @@ func freeze(environment, process string, read func(key string, into document) er
 	for _, id := range wanted {
 		c := new(componentRecord)
 		err := read(componentKey(id), c)
+		if f := env.Held[id]; f != nil {
+			c = f
+		}
 		if err == nil {
 			var one *component.Component
 			if one, err = c.component(); err == nil {
@@ -319,6 +322,7 @@ func (e *Environment) Stale(ctx context.Context) ([]Stale, error) {
 		return nil, failure("stale", e.id, err)
 	}
 	var out []Stale
+	there := v.in(e.id).components
 	for _, p := range sortedBy(v.deployed) {
 		if p.environment != e.id {
 			continue
@@ -326,7 +330,7 @@ func (e *Environment) Stale(ctx context.Context) ([]Stale, error) {
 		for id, copied := range sortedBy(p.frozen) {
 			current, same := 0, false
 			c := copied.component
-			if now := v.components[id]; now != nil {
+			if now := there[id]; now != nil {
 				current = now.component.Version()
 				// Update may begin the versions anew.
 				same = c.Version() == current && c.Fingerprint() == now.component.Fingerprint()

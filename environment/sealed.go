@@ -34,7 +34,8 @@ type Exposed struct {
 // Unsealed is private content that Registry.Seal had to leave under its own password.
 type Unsealed struct {
 	Component string
-	// Environment and Process are those of a frozen copy; empty for the component itself.
+	// Environment and Process are those of a frozen copy, Environment alone that of a version that it
+	// is kept at; empty for the component itself.
 	Environment, Process string
 	// Err says why.
 	Err error
@@ -53,7 +54,7 @@ type Unsealed struct {
 //     fails and says who can.
 //
 // The registry's own OpeningKey must be one of the administrators'. All versions that are kept and
-// frozen copies are changed, and the passwords under the Sealer deleted; what the storage keeps of
+// frozen copies and held versions are changed, and the passwords under the Sealer deleted; what the storage keeps of
 // the time before remains as it was. Passwords that are kept by reference stay where they are.
 // Seal returns what it could not open; give Options.Passwords for that and call it again. If it
 // fails, call it again.
@@ -115,20 +116,31 @@ func (r *Registry) sealAll(ctx context.Context, to []Recipient) ([]Unsealed, err
 			return left, fmt.Errorf("component %s: %w", id, err)
 		}
 	}
+	copies := func(environment, process string, of map[string]*componentRecord) error {
+		var changed error = errSame
+		for id, f := range sortedBy(of) {
+			err := r.reseal(ctx, v, id, f, func(err error) {
+				note(Unsealed{Component: id, Environment: environment, Process: process, Err: err})
+			})
+			if err == nil {
+				changed = nil
+			} else if !errors.Is(err, errSame) {
+				return err
+			}
+		}
+		return changed
+	}
+	for id := range sortedBy(v.environments) {
+		err := change(ctx, r, environmentKey(id), newEnvironmentRecord, func(d *environmentRecord, exists bool) error {
+			return copies(id, "", d.Held)
+		})
+		if err != nil {
+			return left, fmt.Errorf("environment %s: %w", id, err)
+		}
+	}
 	for key, p := range sortedBy(v.deployed) {
 		err := change(ctx, r, key, newDeployedRecord, func(d *deployedRecord, exists bool) error {
-			var changed error = errSame
-			for id, f := range sortedBy(d.Frozen) {
-				err := r.reseal(ctx, v, id, f, func(err error) {
-					note(Unsealed{Component: id, Environment: p.environment, Process: d.Process.ID, Err: err})
-				})
-				if err == nil {
-					changed = nil
-				} else if !errors.Is(err, errSame) {
-					return err
-				}
-			}
-			return changed
+			return copies(p.environment, d.Process.ID, d.Frozen)
 		})
 		if err != nil {
 			return left, fmt.Errorf("%s: %w", named(key), err)

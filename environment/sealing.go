@@ -97,9 +97,13 @@ func (w whereabouts) differ(other whereabouts, found func(component string)) {
 	}
 }
 
-// frozenIn returns what deployed processes of an environment hold of a component.
+// frozenIn returns the copies of a component that an environment is kept at and that its deployed
+// processes have.
 func (v *inventory) frozenIn(env, component string) []*componentRecord {
 	var out []*componentRecord
+	if d := v.environments[env]; d != nil && d.Held[component] != nil {
+		out = append(out, d.Held[component])
+	}
 	for _, p := range v.deployed {
 		if p.environment != env {
 			continue
@@ -197,6 +201,11 @@ func (r *Registry) sealFirst(ctx context.Context, key string, d document) (settl
 		s.add(d)
 	case *deployedRecord:
 		for component, f := range d.Frozen {
+			concerned[component], s.prune[component] = true, true
+			s.add(f)
+		}
+	case *environmentRecord:
+		for component, f := range d.Held {
 			concerned[component], s.prune[component] = true, true
 			s.add(f)
 		}

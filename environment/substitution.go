@@ -61,7 +61,7 @@ func (e *Environment) Substitute(ctx context.Context, s Substitution) error {
 	if err != nil {
 		return failure("substitute", s.Component, err)
 	}
-	before, next, err := assign(ctx, e.r, slot, to(&s), needs)
+	before, next, err := assignIn(ctx, e, slot, to(&s), needs)
 	if err == nil {
 		e.tell(ctx, "substitution set", s.Component, before.describe(), next.describe())
 	}

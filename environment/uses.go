@@ -77,6 +77,8 @@ func (v *inventory) uses(component string) []Reference {
 	}
 	for env, d := range sortedBy(v.environments) {
 		_, deployed := d.Deployed[component]
+		_, held := d.Held[component]
+		add(held, "held", env, "")
 		add(deployed, "deployed", env, "")
 		for _, s := range d.Substitutions {
 			add(s.Component == component, "substituted", env, s.Process)

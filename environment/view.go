@@ -11,11 +11,12 @@ import (
 )
 
 // of returns what the inventory is to an atom of an environment, which had another one before,
-// nil for none: without processes that are deployed to others, and with the last usable
-// certificate of each component that it trusts. What it returns must not be updated; the
+// nil for none: with components in the versions that the environment is kept at, without processes
+// that are deployed to others, and with the last usable certificate of each component that it
+// trusts. What it returns must not be updated; the
 // inventory goes on.
 func (v *inventory) of(env, atom string, before *inventory) *inventory {
-	out := v.clone()
+	out := v.in(env)
 	maps.DeleteFunc(out.deployed, func(_ string, p *deployedProcess) bool {
 		return p.environment == env && !reach(p.record.Atoms).covers(atom)
 	})
