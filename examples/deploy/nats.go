@@ -77,6 +77,10 @@ func (n *network) issue(name string, o issue.Options) (*keystore.Identity, error
 }
 
 func connectNATS(ctx context.Context, address string, b tlsctx.Builder) (*natskv.Storage, error) {
+	return connectBucket(ctx, address, b, natskv.Options{})
+}
+
+func connectBucket(ctx context.Context, address string, b tlsctx.Builder, o natskv.Options) (*natskv.Storage, error) {
 	d, err := b.Dialer()
 	if err != nil {
 		return nil, err
@@ -85,7 +89,7 @@ func connectNATS(ctx context.Context, address string, b tlsctx.Builder) (*natskv
 	defer cancel()
 	return natskv.Connect(ctx, natskv.Server{URLs: []string{"nats://" + address}, TLS: d, NATS: []nats.Option{
 		nats.ReconnectWait(20 * time.Millisecond), nats.ReconnectJitter(time.Millisecond, time.Millisecond), // for an audience
-	}}, natskv.Options{})
+	}}, o)
 }
 
 // startProcesses starts the atoms of the test environment: one that is connected to NATS,

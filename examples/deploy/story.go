@@ -80,6 +80,7 @@ func tell(ctx context.Context, o options) (_ *table, err error) {
 		{"A expires", s.expiry},
 		{"A is replaced in place", s.replacement},
 		{"B's certificate is requested, and the reply comes days later", s.request},
+		{"a registry whose storage is not trusted", s.signed},
 	} {
 		if part.title != "" {
 			s.chapter(part.title)
