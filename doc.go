@@ -47,8 +47,8 @@
 //   - pgp has OpenPGP keys, keyrings and messages.
 //   - environment describes the components, connections and processes of an organisation and
 //     deploys them to environments; programs follow the changes. environment/dirstore keeps
-//     its records in a directory that keytool, openssl and gpg can read; natskv, a separate
-//     module, keeps them in NATS JetStream.
+//     its records in a directory that keytool, openssl and gpg can read; natskv and pgstore,
+//     separate modules, keep them in NATS JetStream and in PostgreSQL.
 //   - partner keeps a partner's old and new keys or certificates side by side.
 //   - clamd scans imports with ClamAV's daemon.
 //   - bridge converts from and to the values of keystore-go and go-pkcs12, and lets them check

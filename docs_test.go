@@ -194,7 +194,7 @@ type goCode struct {
 func newGoCode(t *testing.T) *goCode {
 	t.Helper()
 	// The packages and what they import. natskv needs go.work.
-	patterns := []string{"list", "-export", "-deps", "-json=ImportPath,Name,Export", "./...", "./bench/...", "./examples/...", "./natskv/..."}
+	patterns := []string{"list", "-export", "-deps", "-json=ImportPath,Name,Export", "./...", "./bench/...", "./examples/...", "./natskv/...", "./pgstore/..."}
 	if testtool.Long() {
 		patterns = append(patterns, "./"+recipes+"/...")
 	}

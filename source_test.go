@@ -17,7 +17,7 @@ const module = "github.com/trustkeep/trustkeep"
 // isNested reports whether a folder belongs to a module of its own.
 func isNested(folder string) bool {
 	top, _, _ := strings.Cut(folder, "/")
-	return slices.Contains([]string{"bench", "examples", "natskv"}, top)
+	return slices.Contains([]string{"bench", "examples", "natskv", "pgstore"}, top)
 }
 
 // eachSource parses every Go file of this module, and of those that are nested in

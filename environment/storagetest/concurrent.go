@@ -369,6 +369,37 @@ func watchOrder(f *fixture) {
 	wg.Wait()
 }
 
+// held: of two writes, the one that began first ends last. A storage that gives out revisions
+// when writes begin would hide it from whoever has read the later one.
+func held(f *fixture) {
+	if f.Hold == nil {
+		f.Skip("no write can be held")
+	}
+	v := f.watch(f.ctx, f.another(), "")
+	release, waited := f.Hold(f.T, f.Storage, "a/first", "1")
+	ctx, cancel := context.WithCancel(f.ctx)
+	done := make(chan error, 1)
+	other := f.another()
+	go func() {
+		_, err := other.Put(f.ctx, "b/second", []byte("1"), 0)
+		done <- err
+		cancel()
+	}()
+	waited(ctx) // or it was done
+	if ctx.Err() != nil {
+		v.until("b/second", "1")
+	}
+	if v.value("a/first") != "" {
+		f.Error("a write was seen before it was done")
+	}
+	release()
+	if err := <-done; err != nil {
+		f.Error(err)
+	}
+	v.until("a/first", "1")
+	v.until("b/second", "1")
+}
+
 func disturbed(f *fixture) {
 	if f.Disturb == nil {
 		f.Skip("the storage cannot be cut off")

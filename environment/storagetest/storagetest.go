@@ -31,6 +31,10 @@ type Suite struct {
 	// its watchers may miss changes. It returns when the storage works again. If nil,
 	// the storage is never cut off.
 	Disturb func(t *testing.T, s environment.Storage)
+	// Hold begins to write a record and stops just before the write takes effect. It
+	// returns what goes on with it, and what returns when another writer is seen waiting
+	// for that. If nil, no write can be held.
+	Hold func(t *testing.T, s environment.Storage, key, value string) (release func(), waited func(context.Context))
 	// Patience is how long a change may take to reach a watcher; zero is 20 seconds.
 	Patience time.Duration
 }
@@ -73,6 +77,7 @@ func (s Suite) Run(t *testing.T) {
 		{"a watcher ends with its context", watchEnd},
 		{"a watcher who does not read holds up nobody", slowWatcher},
 		{"a watcher sees only states that were", watchOrder},
+		{"a watcher sees writes that end in another order than they began", held},
 		{"a watcher who was cut off catches up", disturbed},
 		{"files have any name", files},
 	} {

@@ -6,7 +6,6 @@ import (
 	"os"
 	"os/user"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"testing"
 
@@ -27,8 +26,8 @@ type daemon struct {
 // place is where a server runs.
 type place struct {
 	folder, port         string
-	certificate, key, ca string // files; the first holds the chain
-	owner                string // of the folder, if tests run as root and the server refuses to
+	certificate, key, ca string         // files; the first holds the chain
+	owner                testtool.Owner // of the folder, if tests run as root and the server refuses to
 }
 
 func (p place) at(name string) string { return filepath.Join(p.folder, name) }
@@ -38,40 +37,13 @@ func (p place) write(t *testing.T, name string, lines ...string) string {
 	if err := os.WriteFile(p.at(name), []byte(strings.Join(lines, "\n")+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	p.give(t, name)
+	p.owner.Give(t, p.at(name))
 	return p.at(name)
-}
-
-// give makes a file the owner's.
-func (p place) give(t *testing.T, name string) {
-	t.Helper()
-	if p.owner == "" {
-		return
-	}
-	u, err := user.Lookup(p.owner)
-	if err != nil {
-		t.Fatal(err)
-	}
-	uid, _ := strconv.Atoi(u.Uid)
-	gid, _ := strconv.Atoi(u.Gid)
-	if err := os.Chown(p.at(name), uid, gid); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// as is the command by which the owner runs a tool.
-func (p place) as(t *testing.T, tool string, args ...string) []string {
-	t.Helper()
-	args = append([]string{testtool.Find(t, tool)}, args...)
-	if p.owner == "" {
-		return args
-	}
-	return append([]string{"setpriv", "--reuid=" + p.owner, "--regid=" + p.owner, "--clear-groups"}, args...)
 }
 
 func (p place) run(t *testing.T, stdin, tool string, args ...string) {
 	t.Helper()
-	args = p.as(t, tool, args...)
+	args = p.owner.Args(t, tool, args...)
 	cmd := testtool.Command(t, args[0], args[1:]...)
 	cmd.Dir, cmd.Stdin = p.folder, strings.NewReader(stdin)
 	if out, err := cmd.CombinedOutput(); err != nil {
@@ -84,14 +56,14 @@ var daemons = []daemon{
 		p.run(t, "", "initdb", "-D", p.at("data"), "-U", "me", "-A", "trust", "--no-sync", "-E", "UTF8", "--locale=C")
 		p.run(t, "CREATE DATABASE orders;\n", "postgres", "--single", "-D", p.at("data"), "postgres")
 		p.write(t, "data/pg_hba.conf", "hostssl all all 127.0.0.1/32 trust clientcert=verify-ca")
-		args := p.as(t, "postgres", "-D", p.at("data"), "-p", p.port, "-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=", "-c", "fsync=off",
+		args := p.owner.Args(t, "postgres", "-D", p.at("data"), "-p", p.port, "-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=", "-c", "fsync=off",
 			"-c", "ssl=on", "-c", "ssl_cert_file="+p.certificate, "-c", "ssl_key_file="+p.key, "-c", "ssl_ca_file="+p.ca)
 		testtool.Start(t, args[0], args[1:]...).Line("ready to accept connections")
 		t.Cleanup(func() { p.run(t, "", "pg_ctl", "stop", "-D", p.at("data"), "-m", "immediate") }) // else its processes outlive it
 	}},
 	{"mariadbd", overMySQL, "STARTTLS of its own", func(t *testing.T, p place) {
 		p.run(t, "", "mariadb-install-db", "--no-defaults", "--datadir="+p.at("data"), "--skip-test-db", "--auth-root-authentication-method=normal")
-		args := p.as(t, "mariadbd", "--no-defaults", "--datadir="+p.at("data"), "--bind-address=127.0.0.1", "--port="+p.port, "--socket="+p.at("socket"), "--skip-name-resolve",
+		args := p.owner.Args(t, "mariadbd", "--no-defaults", "--datadir="+p.at("data"), "--bind-address=127.0.0.1", "--port="+p.port, "--socket="+p.at("socket"), "--skip-name-resolve",
 			"--init-file="+p.write(t, "init.sql", "CREATE USER me@'127.0.0.1' REQUIRE X509;"), "--pid-file="+p.at("pid"), "--innodb-buffer-pool-size=8M",
 			"--ssl-cert="+p.certificate, "--ssl-key="+p.key, "--ssl-ca="+p.ca, "--require-secure-transport=ON")
 		testtool.Start(t, args[0], args[1:]...).Line("ready for connections")
@@ -139,10 +111,8 @@ func TestInteropDaemons(t *testing.T) {
 				}
 				t.Cleanup(func() { os.RemoveAll(folder) })
 				p := place{folder: folder}
-				if os.Geteuid() == 0 {
-					p.owner = map[string]string{"postgres": "postgres", "mariadbd": "mysql"}[d.tool]
-				}
-				p.give(t, ".")
+				p.owner = testtool.OwnerInRootsPlace(map[string]string{"postgres": "postgres", "mariadbd": "mysql"}[d.tool])
+				p.owner.Give(t, folder)
 				store := keystore.New()
 				if err := store.SetIdentity("id", s.builder.Identity.(*keystore.Identity)); err != nil {
 					return "", err

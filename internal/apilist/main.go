@@ -30,7 +30,7 @@ func main() {
 	flag.Parse()
 	patterns := flag.Args()
 	if len(patterns) == 0 {
-		patterns = []string{"./...", "./natskv/..."}
+		patterns = []string{"./...", "./natskv/...", "./pgstore/..."}
 	}
 	if err := run(os.Stdout, *check, patterns); err != nil {
 		fmt.Fprintln(os.Stderr, "apilist:", err)
