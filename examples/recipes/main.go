@@ -8,6 +8,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -39,6 +40,7 @@ type recipe struct {
 	open func(ctx context.Context, b tlsctx.Builder, address string) (*session, error)
 	// prove, if set, is all of it, for what is not TLS.
 	prove func(context.Context) error
+	ends  string // what ends open connections; if empty, Recheck
 }
 
 // session is an open client.
@@ -53,7 +55,7 @@ type session struct {
 
 func recipes() []recipe {
 	return []recipe{
-		overHTTP, overHTTP2, overReverseProxy, overWebSocket, overGRPC,
+		overHTTP, overHTTP2, overHTTPServer, overReverseProxy, overWebSocket, overGRPC, overGRPCServer,
 		overNATS, overMQTT, overKafka,
 		overPostgres, overMySQL, overRedis,
 		overSMTP, overGoMail, overLDAP,
@@ -64,7 +66,7 @@ func recipes() []recipe {
 func run(ctx context.Context, out io.Writer) (failed int) {
 	fmt.Fprintf(out, "%-24s %-13s %-36s %s\n", "library", "form", "hook", "A deployed / set to B / A removed")
 	for _, r := range recipes() {
-		verdict := "works / refused / ended by Recheck"
+		verdict := "works / refused / ended by " + cmp.Or(r.ends, "Recheck")
 		ended, err := r.check(ctx)
 		switch {
 		case err != nil:
