@@ -102,8 +102,13 @@ func (a *Atom) stored(use connectionUse, p forecast.SeenPeer, base *truststore.S
 
 // Proposal is a change that is not made yet.
 type Proposal struct {
-	// Deploy and Undeploy are components on their own.
+	// Deploy and Undeploy are components on their own, deployed to all atoms.
 	Deploy, Undeploy []string
+	// Hold are versions that the environment is kept at, by component; zero for the current one.
+	Hold map[string]int
+	// Promote is what is taken over from another environment, before the definitions that
+	// follow; nothing if its From is empty.
+	Promote Promotion
 	// Replace is the new content of components, which keep their IDs.
 	Replace []*component.Component
 	// Connections are definitions, new or changed.
@@ -219,6 +224,9 @@ func (v *inventory) proposed(env string, p Proposal) (*inventory, error) {
 		}
 		next.components[c.ID()] = &held{c, d}
 	}
+	if err := next.holding(&d, env, p); err != nil {
+		return nil, err
+	}
 	for _, one := range p.Partners {
 		if err := one.checkMembers(); err != nil {
 			return nil, err
@@ -256,14 +264,9 @@ func (v *inventory) proposed(env string, p Proposal) (*inventory, error) {
 		if err != nil {
 			return nil, err
 		}
-		if before := v.deployed[deployedKey(env, id)]; before != nil {
-			d.Atoms = before.record.Atoms
+		if err := next.run(env, id, d); err != nil {
+			return nil, err
 		}
-		one := &deployedProcess{environment: env, record: d, frozen: make(map[string]*held)}
-		for id := range d.Frozen {
-			one.frozen[id] = next.components[id]
-		}
-		next.deployed[deployedKey(env, id)] = one
 	}
 	return next, nil
 }

@@ -246,6 +246,14 @@ func furnished(t *testing.T, w *world) []verb {
 		{"deploy process", func(ctx context.Context, _ R, e E) error { return e.DeployProcess(ctx, "idle") }},
 		{"deploy process again", func(ctx context.Context, _ R, e E) error { return e.DeployProcess(ctx, "orders") }},
 		{"deploy process to an atom", func(ctx context.Context, _ R, e E) error { return e.DeployProcessTo(ctx, "orders", "node") }},
+		{"hold", func(ctx context.Context, _ R, e E) error { return e.Hold(ctx, "a", 0) }},
+		{"promote", func(ctx context.Context, r R, e E) error {
+			old, err := r.Environment(ctx, "old")
+			if err != nil {
+				return err
+			}
+			return old.Promote(ctx, environment.Promotion{From: "test", Components: []string{"a", "b"}})
+		}},
 		{"undeploy process", func(ctx context.Context, _ R, e E) error { return e.UndeployProcess(ctx, "orders") }},
 		{"roll back environment", func(ctx context.Context, _ R, e E) error {
 			all, err := e.History(ctx)

@@ -126,16 +126,20 @@ func (e *Environment) Rollback(ctx context.Context, revision uint64) error {
 		return failure("roll back", e.id, err)
 	}
 	former.stamp = stamp{}
-	whole := environmentSlot(e, func(d *environmentRecord) *environmentRecord {
-		out := *d
-		out.stamp = stamp{}
-		return &out
-	}, func(d, next *environmentRecord) { *d = *next })
-	before, _, err := assign(ctx, e.r, whole, to(former), needs)
+	before, _, err := assign(ctx, e.r, e.whole(), to(former), needs)
 	if err == nil {
 		e.tell(ctx, "environment rolled back", e.id, before.describe(), former.describe())
 	}
 	return failure("roll back", e.id, err)
+}
+
+// whole is all that the environment has of its own.
+func (e *Environment) whole() slot[*environmentRecord, environmentRecord] {
+	return environmentSlot(e, func(d *environmentRecord) *environmentRecord {
+		out := *d
+		out.stamp = stamp{}
+		return &out
+	}, func(d, next *environmentRecord) { *d = *next })
 }
 
 // references are the keys of all that the environment refers to.

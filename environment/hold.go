@@ -165,3 +165,55 @@ func (v *inventory) in(env string) *inventory {
 	}
 	return out
 }
+
+// holding makes the versions count that a proposal keeps an environment at, and what it promotes.
+func (v *inventory) holding(d *environmentRecord, env string, p Proposal) error {
+	now := &promoted{held: make(map[string]*componentRecord)}
+	for id, version := range p.Hold {
+		h, err := v.current(id)
+		if err == nil {
+			err = counting(h.component)
+		}
+		if err != nil {
+			return err
+		}
+		if version == 0 {
+			version = h.component.Version()
+		}
+		if now.held[id], err = h.record.frozenAt(version); err != nil {
+			return fmt.Errorf("%s: %w", named(componentKey(id)), err)
+		}
+	}
+	if p.Promote.From != "" {
+		more, err := v.promoted(env, p.Promote)
+		if err != nil {
+			return err
+		}
+		maps.Copy(now.held, more.held)
+		now.deployed = more.deployed
+		for id, one := range more.processes {
+			if err := v.run(env, id, one); err != nil {
+				return err
+			}
+		}
+	}
+	*d = now.in(*d, Deployment{})
+	return d.parse()
+}
+
+// run makes a process count that is frozen.
+func (v *inventory) run(env, id string, d *deployedRecord) error {
+	if before := v.deployed[deployedKey(env, id)]; before != nil {
+		d.Atoms = before.record.Atoms
+	}
+	one := &deployedProcess{environment: env, record: d, frozen: make(map[string]*held)}
+	for id, f := range d.Frozen {
+		c, err := f.component()
+		if err != nil {
+			return err
+		}
+		one.frozen[id] = &held{c, f}
+	}
+	v.deployed[deployedKey(env, id)] = one
+	return nil
+}

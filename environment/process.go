@@ -20,6 +20,7 @@ type deployedRecord struct {
 	Atoms       []string                    `json:"atoms,omitempty"` // none means all
 	Process     Process                     `json:"process"`
 	Connections []Connection                `json:"connections,omitempty"`
+	Defined     []Connection                `json:"defined,omitempty"`  // the connections, not overridden
 	Partners    []Partner                   `json:"partners,omitempty"` // of the connections
 	Frozen      map[string]*componentRecord `json:"frozen,omitempty"`
 }
@@ -115,9 +116,19 @@ func (e *Environment) deployProcess(ctx context.Context, process string, where p
 	if err != nil {
 		return failure("deploy process", process, err)
 	}
+	before, next, err := e.placeProcess(ctx, d, where)
+	if err == nil {
+		e.tell(ctx, "process deployed", process, before.describe(), next.describe())
+	}
+	return failure("deploy process", process, err)
+}
+
+// placeProcess deploys what was frozen of a process.
+func (e *Environment) placeProcess(ctx context.Context, d *deployedRecord, where placing) (before, next *deployedRecord, err error) {
+	process := d.Process.ID
 	needs := keysOf(slices.Sorted(maps.Keys(d.Frozen)), componentKey)
 	needs = append(needs, environmentKey(e.id), processKey(process))
-	before, next, err := assign(ctx, e.r, deployedSlot(e.id, process), func(before *deployedRecord) (_ *deployedRecord, err error) {
+	return assign(ctx, e.r, deployedSlot(e.id, process), func(before *deployedRecord) (_ *deployedRecord, err error) {
 		next := *d
 		if before != nil {
 			next.Atoms = before.Atoms
@@ -125,10 +136,6 @@ func (e *Environment) deployProcess(ctx context.Context, process string, where p
 		next.Atoms, err = where(next.Atoms, before != nil)
 		return &next, err
 	}, needs)
-	if err == nil {
-		e.tell(ctx, "process deployed", process, before.describe(), next.describe())
-	}
-	return failure("deploy process", process, err)
 }
 
 func deployedSlot(environment, process string) slot[*deployedRecord, deployedRecord] {
@@ -191,6 +198,7 @@ func freeze(environment, process string, read func(key string, into document) er
 		if !c.Connection.countsIn(environment) {
 			return nil, c.Connection.elsewhere(environment)
 		}
+		d.Defined = append(d.Defined, c.Connection)
 		d.Connections = append(d.Connections, env.Overrides[id].apply(c.Connection))
 	}
 	for _, c := range d.Connections {

@@ -48,6 +48,10 @@ func rivals(former func(environment.HistoryEntry) bool) []rival {
 		{"override", func(ctx context.Context, _ R, e E) error {
 			return e.Override(ctx, "unused", environment.Override{Trusted: &trusted})
 		}, deletes("loose")},
+		{"hold", func(ctx context.Context, _ R, e E) error { return e.Hold(ctx, "loose", 0) }, deletes("loose")},
+		{"promote", func(ctx context.Context, r R, e E) error {
+			return e.Promote(ctx, environment.Promotion{From: "old", Components: []string{"loose"}})
+		}, deletes("loose")},
 		{"role", func(ctx context.Context, _ R, e E) error {
 			return e.SetRole(ctx, environment.RolePrimary, "spare")
 		}, deletes("spare")},
