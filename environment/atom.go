@@ -75,6 +75,7 @@ type Atom struct {
 	seenBy    map[connectionUse]*forecast.Seen
 	opened    map[openedKey]*openedKeys
 	checkers  map[Revocation]*revocation.Checker
+	hostsBy   map[connectionUse]*seenHosts
 
 	passwordWait time.Duration // the constant, but in tests
 }

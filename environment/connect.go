@@ -136,7 +136,7 @@ func (s scope) definition(v *inventory, id string) (Connection, error) {
 				}
 			}
 		}
-		return Connection{}, fmt.Errorf("connection of process %s: %w", s.process, trustkeep.ErrNotFound)
+		return Connection{}, fmt.Errorf("%s in process %s: %w", named(connectionKey(id)), s.process, trustkeep.ErrNotFound)
 	}
 	c, ok := v.connections[id]
 	if !ok {
@@ -273,8 +273,8 @@ func (s scope) identity(component string) (trustkeep.Identity, error) {
 // TLSCertificate implements trustkeep.Identity.
 func (l liveIdentity) TLSCertificate() (*tls.Certificate, error) {
 	h, err := l.find(l.a.state.Load(), l.component)
-	if err == nil && (h.component.Kind() != trustkeep.X509 || h.component.Visibility() != trustkeep.Private) {
-		err = fmt.Errorf("a %s %s component: %w", h.component.Visibility(), h.component.Kind(), trustkeep.ErrUnsupported)
+	if err == nil {
+		err = wanted(h.component, trustkeep.X509, trustkeep.Private)
 	}
 	if err != nil {
 		return nil, failure("identity", l.component, err)

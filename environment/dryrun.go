@@ -26,6 +26,7 @@ type seenPeer struct {
 	Name       string    `json:"name,omitempty"`
 	Client     bool      `json:"client,omitempty"`
 	Chain      [][]byte  `json:"chain"`
+	HostKey    []byte    `json:"hostKey,omitempty"` // of one of SSH, whose address is Name
 	Count      uint64    `json:"count"`
 	Last       time.Time `json:"last"`
 	// ByBase: what the atom trusts besides deployments is enough.
@@ -59,7 +60,7 @@ func (a *Atom) peers() []seenPeer {
 	if a.o.Base != nil {
 		base, _ = a.o.Base.Snapshot() // a failing base vouches for nobody
 	}
-	var out []seenPeer
+	out := a.hostPeers()
 	for use, seen := range by {
 		for _, p := range seen.Peers() {
 			out = append(out, a.stored(use, p, base))
@@ -77,6 +78,7 @@ func latest(peers []seenPeer, limit int) []seenPeer {
 		for _, der := range p.Chain {
 			limit -= len(der)
 		}
+		limit -= len(p.HostKey)
 		if limit < 0 {
 			out = peers[:i]
 			break
@@ -308,6 +310,9 @@ func (v *inventory) judge(env, atom string, p seenPeer, now time.Time) *truststo
 	c, components, find := v.settings(env, p)
 	if p.Process == "" && p.Connection != "" && !c.countsIn(env) {
 		return refusal(c.elsewhere(env))
+	}
+	if len(p.HostKey) > 0 {
+		return v.judgeHost(env, c, p, now)
 	}
 	if c.SSH != nil {
 		return refusal(errors.New("the connection is one of SSH"))

@@ -29,6 +29,7 @@ func TestRefusalsInWords(t *testing.T) {
 		`environment: process: alias "no": not found`:                                                         second(w.Process(ctx, "no")),
 		`environment: partner: alias "no": not found`:                                                         second(w.Partner(ctx, "no")),
 		`environment: undeploy: alias "a": it is not deployed: not found`:                                     w.test.Undeploy(ctx, "a"),
+		`environment: identity: alias "a": component a is public X.509, not private X.509: unsupported`:       second(atom.Identity("a")),
 		`environment: role: alias "tls": no component has this role in test: not found`:                       second(atom.Role("tls")),
 	} {
 		if err == nil || err.Error() != want {

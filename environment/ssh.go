@@ -106,12 +106,14 @@ func (p *Running) SSH(id string) (sshctx.Builder, error) { return p.s.ssh(id) }
 
 func (s scope) ssh(id string) (sshctx.Builder, error) {
 	l := &liveSSH{connectionOf: connectionOf{s, id}}
+	accepted := s.a.notingHosts(connectionUse{s.process, id})
 	b, err := sshctx.Follow(&definition[sshctx.Builder]{connectionOf: l.connectionOf, make: func(_ *inventory, c Connection) (*sshctx.Builder, error) {
 		if err := c.checkSSH(); err != nil {
 			return nil, err
 		}
 		b := sshctx.Builder{Trusted: l, Identities: []sshctx.Identity{l}, Clock: s.a.r.o.Clock}
 		c.SSH.configure(&b)
+		b.Accepted = accepted
 		return &b, nil
 	}})
 	if err != nil {

@@ -48,6 +48,10 @@ type Builder struct {
 	// MinRSABits is the smallest RSA key that is accepted from the peer. If zero, 2,048.
 	MinRSABits int
 
+	// Accepted, if set, is called when a Dialer has logged in at a host: its key is trusted, and
+	// it has proved to have it. It must not block, and several goroutines call it at once.
+	Accepted func(Host)
+
 	// Timeout bounds a connection from dialling until the login. If zero, 30 seconds. Client
 	// sets it as the time for dialling alone, which is all that package ssh has a bound for.
 	Timeout time.Duration
@@ -57,6 +61,14 @@ type Builder struct {
 	Rand io.Reader
 
 	follows *following // see Follow; nil for nothing
+}
+
+// Host is a host that was accepted.
+type Host struct {
+	// Address is "host:port", as dialled.
+	Address string
+	// Key is the key, or certificate, that it has shown.
+	Key ssh.PublicKey
 }
 
 const defaultTimeout = 30 * time.Second

@@ -132,6 +132,9 @@ func (d *Dialer) dial(ctx context.Context, network string, at host, without []st
 		client.Close()
 		return nil, c, err
 	}
+	if accepted := d.b.orAsItWas().Accepted; accepted != nil {
+		accepted(Host{at.String(), c.seen()})
+	}
 	return client, c, nil
 }
 
