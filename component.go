@@ -64,6 +64,8 @@ type Component interface {
 	// zero NotAfter means that it does not expire.
 	NotBefore() time.Time
 	NotAfter() time.Time
-	// Version starts at 1 and grows by one with each replacement.
+	// Version starts at 1 and grows by one with each replacement. It is 0 as long as
+	// there is no content: the component waits for its first certificate, and its
+	// fingerprint is empty.
 	Version() int
 }

@@ -87,6 +87,11 @@ func (r *Registry) ImportAll(ctx context.Context, data []byte, o ComponentOption
 	if err != nil {
 		return nil, failure("import all", "", err)
 	}
+	for _, c := range all {
+		if err := r.checkUnique(ctx, c, o); err != nil {
+			return nil, failure("import all", c.Name(), err)
+		}
+	}
 	for i, c := range all {
 		if _, err := r.add(ctx, "import all", c, o.protection()); err != nil {
 			return all[:i], err
@@ -216,12 +221,13 @@ func (r *Registry) Components(ctx context.Context) ([]*component.Component, erro
 // the same certificate need not be kept twice.
 func (r *Registry) ByFingerprint(ctx context.Context, fingerprint string) ([]*component.Component, error) {
 	all, err := r.Components(ctx)
-	return slices.DeleteFunc(all, func(c *component.Component) bool { return c.Fingerprint() != fingerprint }), err
+	return slices.DeleteFunc(all, func(c *component.Component) bool { return c.Fingerprint() != fingerprint || c.Version() == 0 }), err
 }
 
 // Update replaces a component by what change makes of it, a component of the same ID. If
 // somebody else was faster, change is called again with what they left. If it changes nothing,
-// and there is no password, nothing is written.
+// and there is no password, nothing is written. So change should only compute: Renew asks a
+// CA once.
 //
 // password is that of the new content, if it is another than before; a component whose
 // password is not kept needs none. Errors are those of change and Add;

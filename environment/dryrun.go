@@ -234,7 +234,7 @@ func (v *inventory) proposed(env string, p Proposal) (*inventory, error) {
 			return nil, err
 		}
 		for _, m := range one.Members {
-			if _, err := next.current(m.Component); err != nil {
+			if _, err := next.counted(m.Component); err != nil {
 				return nil, err
 			}
 		}
@@ -250,7 +250,7 @@ func (v *inventory) proposed(env string, p Proposal) (*inventory, error) {
 			}
 		}
 		for _, id := range c.components() {
-			if _, err := next.current(id); err != nil {
+			if _, err := next.counted(id); err != nil {
 				return nil, err
 			}
 		}

@@ -96,6 +96,15 @@ func (r *Registry) CancelRequest(ctx context.Context, id string, number int) (*c
 	})
 }
 
+// counted is current of a component that others can refer to.
+func (v *inventory) counted(id string) (*held, error) {
+	h, err := v.current(id)
+	if err == nil {
+		err = counting(h.component)
+	}
+	return h, err
+}
+
 // counting refuses what waits for its first certificate: nothing can refer to it.
 func counting(c *component.Component) error {
 	if c.Version() > 0 {

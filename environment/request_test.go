@@ -61,6 +61,13 @@ func TestRequestAndReplyDaysLater(t *testing.T) {
 			t.Errorf("%s: %v", about, refused)
 		}
 	}
+	if _, err := w.test.DryRun(t.Context(), environment.Proposal{Connections: []environment.Connection{{ID: "c", Identity: "server"}}}); !errors.Is(err, trustkeep.ErrEmpty) {
+		t.Errorf("dry run: %v", err)
+	}
+	w.request("second")
+	if same := check(w.ByFingerprint(t.Context(), ""))(t); len(same) != 0 {
+		t.Errorf("requests are the same: %v", same)
+	}
 	a := w.attach("one", environment.AtomOptions{})
 	if _, err := a.Identity("server"); !errors.Is(err, trustkeep.ErrEmpty) {
 		t.Errorf("identity: %v", err)

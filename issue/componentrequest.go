@@ -135,8 +135,8 @@ func (o InstallOptions) MakeInstalled(reply []byte, key, before content.Content,
 	}
 	issuers := slices.Clone(id.Chain()[1:]) // the first may be a placeholder
 	if before != nil {
-		for _, der := range keystore.ChainOf(content.Held(before))[1:] {
-			if parsed, err := x509.ParseCertificate(der); err == nil {
+		for i, der := range keystore.ChainOf(content.Held(before)) {
+			if parsed, err := x509.ParseCertificate(der); i > 0 && err == nil {
 				issuers = append(issuers, parsed)
 			}
 		}
