@@ -8,6 +8,9 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -16,6 +19,7 @@ import (
 	"github.com/trustkeep/trustkeep/environment"
 	"github.com/trustkeep/trustkeep/internal/testnet"
 	"github.com/trustkeep/trustkeep/keystore"
+	"github.com/trustkeep/trustkeep/partner"
 	"github.com/trustkeep/trustkeep/tlsctx"
 	"github.com/trustkeep/trustkeep/truststore"
 )
@@ -209,4 +213,174 @@ func serveHTTP(t *testing.T, f *following) string {
 func certificateOf(t *testing.T, c *component.Component) *x509.Certificate {
 	t.Helper()
 	return check(keystore.CertificateOf(c))(t)
+}
+
+// What a process was deployed with is stale when a definition or an override changes as well.
+func TestStaleDefinitions(t *testing.T) {
+	f := newFollowing(t, environment.AtomOptions{})
+	ctx := t.Context()
+	must(t, f.SetProcess(ctx, environment.Process{ID: "orders", Connections: []string{"c"}}))
+	must(t, f.test.DeployProcess(ctx, "orders"))
+	expect := func(when string, want ...string) {
+		t.Helper()
+		var got []string
+		for _, s := range check(f.test.Stale(ctx))(t) {
+			for _, d := range s.Differs {
+				got = append(got, s.Process+"/"+s.Connection+": "+d)
+			}
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("%s: %q", when, got)
+		}
+	}
+	expect("as deployed")
+	f.override(trustB)
+	expect("overridden", "orders/c: Trusted [b], deployed with unset")
+	must(t, f.test.DeployProcess(ctx, "orders"))
+	expect("deployed again")
+	c := check(f.Connection(ctx, "c"))(t)
+	c.ServerName = "other.example"
+	f.set(c)
+	expect("another name", `orders/c: ServerName "other.example", deployed with "localhost"`)
+	p := check(f.Process(ctx, "orders"))(t)
+	p.Components = []string{"a"}
+	must(t, f.SetProcess(ctx, p))
+	expect("another component", "orders/: Components [a], deployed with unset", `orders/c: ServerName "other.example", deployed with "localhost"`)
+}
+
+// A process's connections follow its deployment, and end with it.
+func TestUndeployedProcessEndsItsConnections(t *testing.T) {
+	f := newFollowing(t, environment.AtomOptions{})
+	ctx := t.Context()
+	must(t, f.SetProcess(ctx, environment.Process{ID: "orders", Connections: []string{"c"}}))
+	must(t, f.test.DeployProcess(ctx, "orders"))
+	settled(t, f.atom, func(a *environment.Atom) bool { _, err := a.Process("orders"); return err == nil })
+	d := check(check(check(f.atom.Process("orders"))(t).Connection("c"))(t).Dialer())(t)
+	f.override(trustB)
+	open := check(d.DialContext(ctx, "tcp", f.a))(t) // frozen
+	defer open.Close()
+	changed := f.atom.Changed()
+	must(t, f.test.DeployProcess(ctx, "orders"))
+	wait(t, changed)
+	if _, err := d.DialContext(ctx, "tcp", f.a); err == nil {
+		t.Error("deployed again, and reaches A as before")
+	}
+	if n := d.Recheck(); n != 1 || says(open) == nil {
+		t.Errorf("Recheck ended %d", n)
+	}
+	last := check(d.DialContext(ctx, "tcp", f.b))(t)
+	defer last.Close()
+	must(t, f.test.UndeployProcess(ctx, "orders"))
+	if _, err := io.ReadFull(last, make([]byte, 1)); err == nil { // nobody calls Recheck
+		t.Error("an open connection of a process that was undeployed goes on")
+	}
+	if _, err := d.DialContext(ctx, "tcp", f.b); !errors.Is(err, trustkeep.ErrNotFound) {
+		t.Errorf("undeployed: %v", err)
+	}
+}
+
+// A configuration for once is outdated by a change of the definition, and says so; resumed
+// sessions too.
+func TestOneOffConfigurationIsOutdated(t *testing.T) {
+	f := newFollowing(t, environment.AtomOptions{})
+	b := check(f.atom.Connection("c"))(t)
+	once, live := check(b.Client())(t), check(b.LiveClient())(t)
+	dial := func(cfg *tls.Config) (bool, error) {
+		c, err := tls.Dial("tcp", f.a, cfg)
+		if err != nil {
+			return false, err
+		}
+		defer c.Close()
+		return c.ConnectionState().DidResume, says(c)
+	}
+	for i, want := range []bool{false, true} {
+		if resumed, err := dial(once); err != nil || resumed != want {
+			t.Fatalf("%d: resumed %v, %v", i, resumed, err)
+		}
+	}
+	f.override(trustB)
+	_, err := dial(once)
+	if !errors.Is(err, trustkeep.ErrOutdated) || !strings.Contains(err.Error(), "the definition of connection c has changed, ask again") {
+		t.Errorf("%v", err)
+	}
+	var explained *tlsctx.HandshakeError
+	if !errors.As(b.ExplainError(err), &explained) || explained.Code != tlsctx.CodeOutdated {
+		t.Errorf("%v", explained)
+	}
+	f.override(environment.Override{})
+	if _, err := dial(live); err != nil {
+		t.Error(err)
+	}
+	f.set(environment.Connection{ID: "c", ServerName: "localhost", MinVersion: tls.VersionTLS13, Revision: check(f.Connection(t.Context(), "c"))(t).Revision})
+	if _, err := dial(live); !errors.Is(err, trustkeep.ErrOutdated) {
+		t.Errorf("another version: %v", err)
+	}
+}
+
+// A partner's set follows.
+func TestPartnerFollows(t *testing.T) {
+	f := newFollowing(t, environment.AtomOptions{})
+	ctx := t.Context()
+	p := environment.Partner{ID: "p", Members: []environment.PartnerMember{{Component: "a", Uses: partner.VerifyTLS}}}
+	changed := f.atom.Changed()
+	must(t, f.SetPartner(ctx, p))
+	wait(t, changed)
+	set := check(f.atom.Partner("p"))(t)
+	live := partner.Live[*component.Component]{Set: set, Certificate: func(c *component.Component) (*x509.Certificate, error) { return keystore.CertificateOf(c) }}
+	dial := ways["Dialer"](t, tlsctx.Builder{Trusted: live.Trust(partner.VerifyTLS), ServerName: "localhost", Clock: f.clock.Now})
+	must(t, dial(f.a))
+	p = check(f.Registry.Partner(ctx, "p"))(t)
+	p.Members[0].Component = "b"
+	changed = f.atom.Changed()
+	must(t, f.SetPartner(ctx, p))
+	wait(t, changed)
+	if err := dial(f.a); err == nil {
+		t.Error("a former member is trusted")
+	}
+	must(t, dial(f.b))
+	changed = f.atom.Changed()
+	must(t, f.DeletePartner(ctx, "p"))
+	wait(t, changed)
+	if err := dial(f.b); !errors.Is(err, trustkeep.ErrNotFound) || len(set.Members()) != 0 {
+		t.Errorf("deleted: %v", err)
+	}
+	if err := set.Remove("x"); !errors.Is(err, trustkeep.ErrUnsupported) {
+		t.Errorf("%v", err)
+	}
+}
+
+// Definitions are swapped under handshakes: each reaches one of the two servers, none both, and
+// nobody else.
+func TestDefinitionsChangeUnderHandshakes(t *testing.T) {
+	f := newFollowing(t, environment.AtomOptions{})
+	b := check(f.atom.Connection("c"))(t)
+	var ends sync.WaitGroup
+	done := make(chan struct{})
+	for _, way := range ways {
+		dial := way(t, b)
+		ends.Go(func() {
+			for {
+				select {
+				case <-done:
+					return
+				default:
+					dial(f.a)
+					dial(f.b)
+				}
+			}
+		})
+	}
+	for range 20 {
+		f.override(trustB)
+		f.override(environment.Override{})
+	}
+	f.override(trustB)
+	close(done)
+	ends.Wait()
+	for name, way := range ways {
+		dial := way(t, b)
+		if dial(f.a) == nil || dial(f.b) != nil {
+			t.Errorf("%s is not as it was set last", name)
+		}
+	}
 }

@@ -310,11 +310,18 @@ func (e *Environment) Processes(ctx context.Context) ([]DeployedProcess, error) 
 	return out, failure("processes", e.id, v.problem())
 }
 
-// Stale is a frozen copy that is no longer what its component holds.
+// Stale is something of a deployed process that is another now: a frozen copy of a component, the
+// definition of a connection with the environment's overrides, that of a partner, or that of the process.
 type Stale struct {
-	Process   string
-	Component string
-	Name      string
+	Process string
+	// Component, Connection or Partner is what it is about; if all are empty, the definition of the process.
+	Component  string
+	Connection string
+	Partner    string
+	// Differs says what of a definition differs: "Trusted [b], deployed with [a]".
+	Differs []string
+	// Name is that of the component.
+	Name string
 	// Frozen is the version of the copy, Current that of the component; zero for
 	// one that was deleted.
 	Frozen, Current int
@@ -322,8 +329,9 @@ type Stale struct {
 	NotAfter time.Time
 }
 
-// Stale lists the components that deployed processes hold in another version than the current
-// one. Deploy these processes again to use it.
+// Stale lists what deployed processes hold that is another now: components in another version than
+// the current one, and definitions of connections, partners and the process itself that were changed
+// or overridden since. Deploy these processes again to use it.
 func (e *Environment) Stale(ctx context.Context) ([]Stale, error) {
 	v, err := e.r.list(ctx)
 	if err != nil {
@@ -335,6 +343,7 @@ func (e *Environment) Stale(ctx context.Context) ([]Stale, error) {
 		if p.environment != e.id {
 			continue
 		}
+		out = append(out, v.staleDefinitions(p)...)
 		for id, copied := range sortedBy(p.frozen) {
 			current, same := 0, false
 			c := copied.component
