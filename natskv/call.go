@@ -223,7 +223,7 @@ func pause(ctx context.Context, d time.Duration) bool {
 // The caller's context is not asked about here.
 func passing(err error) bool {
 	for _, p := range []error{
-		context.DeadlineExceeded, context.Canceled, errLost, errStalled, nats.ErrTimeout, nats.ErrNoResponders, nats.ErrDisconnected,
+		context.DeadlineExceeded, context.Canceled, errLost, errStalled, errQuiet, nats.ErrTimeout, nats.ErrNoResponders, nats.ErrDisconnected,
 		nats.ErrConnectionReconnecting, nats.ErrReconnectBufExceeded, nats.ErrStaleConnection, nats.ErrSlowConsumer,
 		jetstream.ErrNoStreamResponse,
 	} {

@@ -67,6 +67,7 @@ func (s *Storage) compare(now *jetstream.StreamInfo) {
 	if now.Created.Equal(before.Created) && now.State.NumSubjects >= before.State.NumSubjects {
 		return
 	}
+	s.live.forget()
 	s.o.Logger.Warn("records were removed from the bucket without a trace; all are read anew", "bucket", s.o.Bucket)
 	s.link.renew(errPurged)
 }

@@ -118,6 +118,7 @@ type Storage struct {
 	close    context.CancelFunc
 	starting sync.Mutex // of watchers, which Close waits for
 	watchers sync.WaitGroup
+	live     versions
 
 	mu    sync.Mutex
 	flaw  error                 // of the buckets
@@ -239,6 +240,7 @@ func (s *Storage) get(ctx context.Context, key string) (environment.Record, erro
 		}
 		r, err := s.load(ctx, e)
 		if !errors.Is(err, errSuperseded) {
+			s.live.note(key, e.revision)
 			return r, err
 		}
 	}
@@ -277,9 +279,12 @@ func (s *Storage) put(ctx context.Context, key string, value []byte, expected ui
 	if err := environment.CheckPut(key, value); err != nil {
 		return 0, err
 	}
-	current, err := s.expect(ctx, key, expected)
-	if err != nil {
-		return 0, err
+	current := entry{key: key, revision: expected}
+	if s.tooLarge(value) || expected > 0 && !s.live.has(key, expected) {
+		var err error
+		if current, err = s.expect(ctx, key, expected); err != nil {
+			return 0, err
+		}
 	}
 	m := describe(value)
 	body := value
@@ -301,6 +306,7 @@ func (s *Storage) put(ctx context.Context, key string, value []byte, expected ui
 	if err != nil {
 		return 0, err
 	}
+	s.live.note(key, revision)
 	if m.Upload != "" {
 		s.tidy(ctx, key)
 	}

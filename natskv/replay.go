@@ -36,7 +36,8 @@ type replay struct {
 	filters  []string
 	up       context.Context // ends with the connection
 	consumer string
-	messages *nats.Subscription
+	messages *queue
+	sub      *nats.Subscription
 
 	seen      message // the last one
 	delivered uint64  // messages
@@ -50,7 +51,7 @@ type replay struct {
 func (s *Storage) replay(ctx context.Context, filters []string, start jetstream.ConsumerConfig) (*replay, error) {
 	ask, cancel := context.WithTimeout(ctx, s.o.Timeout/4)
 	defer cancel()
-	r := &replay{s: s, filters: filters}
+	r := &replay{s: s, filters: filters, messages: newQueue()}
 	var err error
 	if r.up, err = s.link.connection(ask); err != nil {
 		return nil, err
@@ -64,9 +65,10 @@ func (s *Storage) replay(ctx context.Context, filters []string, start jetstream.
 	// consumer's server before the news of the consumer does. Flow control keeps it
 	// from sending more than is read.
 	inbox := s.conn().NewInbox()
-	if r.messages, err = s.conn().SubscribeSync(inbox); err != nil {
+	if r.sub, err = s.conn().Subscribe(inbox, r.messages.put); err != nil {
 		return nil, err
 	}
+	_ = r.sub.SetPendingLimits(-1, -1) // fails if the connection is closed
 	consumer, err := s.records.CreatePushConsumer(ask, jetstream.ConsumerConfig{
 		FilterSubjects:    filters,
 		DeliverSubject:    inbox,
@@ -80,7 +82,7 @@ func (s *Storage) replay(ctx context.Context, filters []string, start jetstream.
 		Replicas:          1,
 	})
 	if err != nil {
-		_ = r.messages.Unsubscribe()
+		_ = r.sub.Unsubscribe()
 		return nil, err
 	}
 	r.consumer, r.pending = consumer.CachedInfo().Name, consumer.CachedInfo().NumPending
@@ -88,10 +90,10 @@ func (s *Storage) replay(ctx context.Context, filters []string, start jetstream.
 }
 
 // close ends the reading, and tells the server, which would otherwise find out after a
-// while.
+// while. It does find out after a lost connection, when it has others to do.
 func (r *replay) close() {
-	_ = r.messages.Unsubscribe() // fails if the connection is closed
-	if r.s.conn().IsConnected() {
+	_ = r.sub.Unsubscribe() // fails if the connection is closed
+	if r.up.Err() == nil && r.s.conn().IsConnected() {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
 		_ = r.s.records.DeleteConsumer(ctx, r.consumer)
@@ -122,15 +124,14 @@ func (r *replay) settled() bool { return r.pending == 0 && r.seen.revision >= r.
 func (r *replay) settle(ctx context.Context, take func(entry)) error {
 	quiet := 0
 	for !r.settled() {
-		wait, cancel := context.WithTimeout(ctx, settleAfter)
-		err := r.next(wait, take)
-		cancel()
+		before := r.delivered
+		beat, err := r.next(ctx, settleAfter, take)
 		switch {
-		case err == nil:
-			quiet = 0
-		case ctx.Err() != nil || !errors.Is(err, context.DeadlineExceeded):
+		case err != nil && !errors.Is(err, errQuiet):
 			return err
-		default:
+		case r.delivered > before:
+			quiet = 0
+		case beat || err != nil:
 			if err := r.ask(ctx); err != nil {
 				return err
 			}
@@ -140,6 +141,25 @@ func (r *replay) settle(ctx context.Context, take func(entry)) error {
 		}
 	}
 	return nil
+}
+
+// follow waits for something new and reads until that is what the bucket holds. It is a
+// heartbeat if there is nothing new.
+func (r *replay) follow(ctx context.Context, take func(entry)) error {
+	for {
+		before := r.delivered
+		beat, err := r.next(ctx, r.s.o.silence(), take)
+		if errors.Is(err, errQuiet) {
+			r.s.revive(ctx, r.up)
+			return fmt.Errorf("no heartbeat of the server: %w", errLost)
+		}
+		if err != nil {
+			return err
+		}
+		if beat || r.delivered > before {
+			return r.settle(ctx, take)
+		}
+	}
 }
 
 // ask finds out whether the last message that the leader has is one that was read.
@@ -156,28 +176,28 @@ func (r *replay) ask(ctx context.Context) error {
 	return nil
 }
 
-// next waits for one message, or for a heartbeat.
-func (r *replay) next(ctx context.Context, take func(entry)) error {
-	m, err := r.receive(ctx)
+// next waits for one message, a heartbeat or flow control.
+func (r *replay) next(ctx context.Context, atMost time.Duration, take func(entry)) (beat bool, err error) {
+	m, err := r.messages.next(ctx, atMost)
 	if err != nil {
-		return err
+		return false, err
 	}
 	if status := m.Header.Get("Status"); status != "" && len(m.Data) == 0 {
 		return r.answer(ctx, m, status)
 	}
 	meta, err := m.Metadata()
 	if err != nil {
-		return err
+		return false, err
 	}
 	if meta.Sequence.Consumer != r.delivered+1 {
-		return fmt.Errorf("message %d comes after %d: %w", meta.Sequence.Consumer, r.delivered, errLost)
+		return false, fmt.Errorf("message %d comes after %d: %w", meta.Sequence.Consumer, r.delivered, errLost)
 	}
 	r.delivered, r.pending = meta.Sequence.Consumer, meta.NumPending
 	r.seen = message{meta.Sequence.Stream, meta.Timestamp}
 	if key, ok := r.s.keyOf(m.Subject); ok {
 		take(entryOf(key, r.seen.revision, meta.Timestamp, m.Header, m.Data))
 	}
-	return nil
+	return false, nil
 }
 
 // finds reads the message with which the reading was to begin, and reports whether it is
@@ -188,46 +208,33 @@ func (r *replay) finds(ctx context.Context, m message) (bool, error) {
 	}
 	ctx, cancel := during(r.up, ctx)
 	defer cancel()
-	ctx, stop := context.WithTimeout(ctx, r.s.o.Timeout/4)
-	defer stop()
 	for r.delivered == 0 {
-		if err := r.next(ctx, func(entry) {}); err != nil {
+		if _, err := r.next(ctx, r.s.o.Timeout/4, func(entry) {}); err != nil {
 			return false, reason(ctx, err)
 		}
 	}
 	return r.seen.revision == m.revision && r.seen.time.Equal(m.time), nil
 }
 
-func (r *replay) receive(ctx context.Context) (*nats.Msg, error) {
-	wait, cancel := context.WithTimeout(ctx, r.s.o.silence())
-	defer cancel()
-	m, err := r.messages.NextMsgWithContext(wait)
-	if err != nil && wait.Err() != nil && ctx.Err() == nil {
-		r.s.revive(ctx, r.up)
-		return nil, fmt.Errorf("no heartbeat of the server: %w", errLost)
-	}
-	return m, err
-}
-
 // answer handles heartbeats and flow control (NATS ADR-15): the server waits for an empty
 // reply to a flow control message, or to the subject that a heartbeat says it waits for.
-func (r *replay) answer(ctx context.Context, m *nats.Msg, status string) error {
+func (r *replay) answer(ctx context.Context, m *nats.Msg, status string) (beat bool, err error) {
 	const control, stalled, sent = "100", "Nats-Consumer-Stalled", "Nats-Last-Consumer"
 	switch reply := m.Reply; {
 	case status != control:
-		return fmt.Errorf("status %q: %w", trustkeep.Printable(status), errStalled)
+		return false, fmt.Errorf("status %q: %w", trustkeep.Printable(status), errStalled)
 	case reply != "":
-		return r.s.conn().Publish(reply, nil)
+		return false, r.s.conn().Publish(reply, nil)
 	case m.Header.Get(stalled) != "":
-		return r.s.conn().Publish(m.Header.Get(stalled), nil)
+		return false, r.s.conn().Publish(m.Header.Get(stalled), nil)
 	}
 	if last, err := strconv.ParseUint(m.Header.Get(sent), 10, 64); err == nil && last > r.delivered {
-		return fmt.Errorf("the server sent message %d, %d arrived: %w", last, r.delivered, errLost)
+		return false, fmt.Errorf("the server sent message %d, %d arrived: %w", last, r.delivered, errLost)
 	}
-	if r.s.replicas() == 1 {
-		return nil
+	if r.s.replicas() > 1 { // a copy that lags behind has heartbeats too
+		err = r.ask(ctx)
 	}
-	return r.ask(ctx) // a copy that lags behind has heartbeats too
+	return true, err
 }
 
 // read reads all there is at one moment, and begins anew where the connection is lost or

@@ -165,12 +165,11 @@ func (w *watcher) session(ctx context.Context, r *replay) (worked bool, err erro
 	changed := make(map[string]entry)
 	take := func(e entry) { changed[e.key] = e }
 	for ; ; full = false {
+		read := r.settle
 		if worked {
-			if err := r.next(ctx, take); err != nil {
-				return worked, reason(ctx, err)
-			}
+			read = r.follow
 		}
-		if err := r.settle(ctx, take); err != nil {
+		if err := read(ctx, take); err != nil {
 			return worked, reason(ctx, err)
 		}
 		if err := w.report(ctx, changed, full); err != nil {

@@ -267,8 +267,15 @@ func deletion(f *fixture) {
 	_, err := f.another().Get(f.ctx, "k")
 	f.wantErr(err, trustkeep.ErrNotFound, "Get of what was deleted")
 	f.wantErr(f.Delete(f.ctx, "k", first), trustkeep.ErrNotFound, "Delete of what was deleted")
-	_, err = f.Put(f.ctx, "k", []byte("x"), first)
-	f.wantConflict(err, "k", first)
+	all, err := f.Versions(f.ctx, "k")
+	if err != nil || len(all) != 2 {
+		f.Fatalf("%d versions, error %v", len(all), err)
+	}
+	for _, stale := range []uint64{first, all[1].Revision} { // a deletion is nothing to go on from
+		_, err = f.Put(f.ctx, "k", []byte("x"), stale)
+		f.wantConflict(err, "k", stale)
+		f.wantErr(f.Delete(f.ctx, "k", stale), trustkeep.ErrNotFound, "Delete of what was deleted")
+	}
 	again := f.put("k", "two", 0)
 	if again <= first+1 {
 		f.Errorf("created anew at revision %d; the deletion of revision %d counts as one", again, first)
