@@ -79,6 +79,7 @@ func tell(ctx context.Context, o options) (_ *table, err error) {
 		{"a partner with one key for tests and one for production", s.substitution},
 		{"A expires", s.expiry},
 		{"A is replaced in place", s.replacement},
+		{"production takes over what test has tried", s.promotion},
 		{"B's certificate is requested, and the reply comes days later", s.request},
 		{"a registry whose storage is not trusted", s.signed},
 	} {
