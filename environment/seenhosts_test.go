@@ -1,10 +1,12 @@
 package environment_test
 
 import (
+	"errors"
 	"testing"
 
 	"golang.org/x/crypto/ssh"
 
+	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/environment"
 )
 
@@ -70,5 +72,36 @@ func TestSeenHostsAreBounded(t *testing.T) {
 		if f := check(w.test.DryRun(ctx, environment.Proposal{}))(t); f.Checked != want {
 			t.Errorf("%d of %d", f.Checked, want)
 		}
+	}
+}
+
+// A process with a connection of SSH is promoted with what it trusts, overridden where it comes
+// to; one whose connection does not count there is refused.
+func TestPromotionOfSSH(t *testing.T) {
+	w := newWorld(t, environment.Options{})
+	ctx := t.Context()
+	production := check(w.CreateEnvironment(ctx, "production"))(t)
+	w.identity("sftp")
+	key := hostKey(t)
+	first := w.attach("server", environment.AtomOptions{})
+	address := serveSSH(t, key, first, "sftp")
+	c := environment.Connection{ID: "out", Identity: "sftp", SSH: &environment.SSH{User: "tester", KnownHosts: knownLine(address, key)}}
+	must(t, w.SetConnection(ctx, c))
+	must(t, w.SetConnection(ctx, environment.Connection{ID: "here", Environments: []string{"test"}, SSH: c.SSH}))
+	must(t, w.SetProcess(ctx, environment.Process{ID: "job", Connections: []string{"out"}}))
+	must(t, w.SetProcess(ctx, environment.Process{ID: "stays", Connections: []string{"here"}}))
+	must(t, w.test.DeployProcess(ctx, "job"))
+	must(t, w.test.DeployProcess(ctx, "stays"))
+	must(t, production.Override(ctx, "out", environment.Override{SSHUser: new("partner")}))
+	must(t, w.UpdateConnection(ctx, "out", func(c *environment.Connection) error {
+		c.SSH.KnownHosts = knownLine(address, hostKey(t)) // later, and not tried in test
+		return nil
+	}))
+	must(t, production.Promote(ctx, environment.Promotion{From: "test", Processes: []string{"job"}}))
+	atom := check(production.Attach(ctx, "one", environment.AtomOptions{}))(t)
+	defer atom.Close()
+	must(t, dialSSH(t, check(check(atom.Process("job"))(t).SSH("out"))(t), address))
+	if err := production.Promote(ctx, environment.Promotion{From: "test", Processes: []string{"stays"}}); !errors.Is(err, trustkeep.ErrNotFound) {
+		t.Errorf("a connection that does not count there: %v", err)
 	}
 }
