@@ -20,6 +20,7 @@ import (
 	"github.com/trustkeep/trustkeep/internal/testnet"
 	"github.com/trustkeep/trustkeep/keystore"
 	"github.com/trustkeep/trustkeep/partner"
+	"github.com/trustkeep/trustkeep/pkitest"
 	"github.com/trustkeep/trustkeep/tlsctx"
 	"github.com/trustkeep/trustkeep/truststore"
 )
@@ -384,3 +385,104 @@ func TestDefinitionsChangeUnderHandshakes(t *testing.T) {
 		}
 	}
 }
+
+// A server's configuration and a Listener follow ClientAuth and the identity. A client without a
+// certificate is ended when one is demanded.
+func TestListenerFollowsItsDefinition(t *testing.T) {
+	f := newFollowing(t, environment.AtomOptions{})
+	c := environment.Connection{ID: "c", ServerName: "localhost", Identity: "server-a"}
+	set := func() {
+		c.Revision = check(f.Connection(t.Context(), "c"))(t).Revision
+		f.set(c)
+	}
+	set()
+	b := check(f.atom.Connection("c"))(t)
+	bare := echo(t, b)
+	inner := check(net.Listen("tcp", "127.0.0.1:0"))(t)
+	l := check(b.Listen(inner))(t)
+	defer l.Close()
+	go func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() { defer conn.Close(); io.Copy(conn, conn) }()
+		}
+	}()
+	leaf := func(id string) *truststore.Truststore {
+		return truststore.New(certificateOf(t, check(f.atom.Component(id))(t)))
+	}
+	client := tlsctx.Builder{Trusted: leaf("a"), ServerName: "localhost", Clock: f.clock.Now}
+	d := check(client.Dialer())(t)
+	open := check(d.DialContext(t.Context(), "tcp", inner.Addr().String()))(t)
+	defer open.Close()
+	must(t, says(open))
+
+	c.ClientAuth = tlsctx.RequireClientAuth
+	set()
+	if n := l.Recheck(); n != 1 {
+		t.Errorf("Recheck ended %d connections", n)
+	}
+	for _, address := range []string{inner.Addr().String(), bare} {
+		if err := connected(d.DialContext(t.Context(), "tcp", address)); err == nil {
+			t.Errorf("%s: a client without a certificate is served", address)
+		}
+	}
+	client.Identity = check(f.atom.Identity("server-a"))(t)
+	d = check(client.Dialer())(t)
+	for _, address := range []string{inner.Addr().String(), bare} {
+		must(t, connected(d.DialContext(t.Context(), "tcp", address)))
+	}
+	c.ClientAuth, c.Identity = tlsctx.NoClientAuth, "server-b"
+	set()
+	client.Trusted, client.Identity = leaf("b"), nil
+	d = check(client.Dialer())(t)
+	for _, address := range []string{inner.Addr().String(), bare} {
+		must(t, connected(d.DialContext(t.Context(), "tcp", address)))
+	}
+}
+
+// A followed Builder makes handshakes at the cost of one that follows nothing.
+func BenchmarkHandshakeOfAConnection(b *testing.B) {
+	for name, of := range map[string]func(tlsctx.Builder) (tlsctx.Builder, error){
+		"followed": func(c tlsctx.Builder) (tlsctx.Builder, error) { return c, nil }, "not followed": tlsctx.Builder.Current,
+	} {
+		b.Run(name, func(b *testing.B) {
+			pki := pkitest.New(b)
+			settings := &tlsctx.Builder{Trusted: pki.Trust(), ServerName: "localhost", Clock: pki.Now}
+			built, err := tlsctx.Follow(constant{settings})
+			if err == nil {
+				built, err = of(built)
+			}
+			if err != nil {
+				b.Fatal(err)
+			}
+			server, err := tlsctx.Builder{Identity: pki.NewServer("localhost"), Clock: pki.Now}.Server()
+			if err != nil {
+				b.Fatal(err)
+			}
+			d, err := built.Dialer()
+			if err != nil {
+				b.Fatal(err)
+			}
+			d.Track = true
+			for b.Loop() {
+				near, far := net.Pipe()
+				go func() { c := tls.Server(far, server); c.Handshake(); io.Copy(io.Discard, c); c.Close() }()
+				c, err := d.Handshake(b.Context(), near, "localhost:443")
+				if err != nil {
+					b.Fatal(err)
+				}
+				c.(*tls.Conn).NetConn().Close()
+			}
+		})
+	}
+}
+
+// constant is a definition that never changes.
+type constant struct{ b *tlsctx.Builder }
+
+func (c constant) Settings() (*tlsctx.Builder, error)       { return c.b, nil }
+func (constant) Notify(func(context.Context)) (stop func()) { return func() {} }
+func (constant) String() string                             { return "a constant" }
