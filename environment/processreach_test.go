@@ -111,3 +111,25 @@ func TestProcessOfSingleAtomsInReports(t *testing.T) {
 		}
 	}
 }
+
+// TestGoldenProcessForSingleAtoms reads a record in the form of format 2.
+func TestGoldenProcessForSingleAtoms(t *testing.T) {
+	w := newWorld(t, environment.Options{})
+	ctx := t.Context()
+	const golden = `{"format":2,"actor":"alice","time":"2026-11-21T21:00:00Z","atoms":["one","two"],"process":{"id":"orders","connections":["c"]},` +
+		`"connections":[{"id":"c","serverName":"live.example"}],"defined":[{"id":"c","serverName":"test.example"}]}`
+	check(w.storage.Put(ctx, "environments/test/processes/orders", []byte(golden), 0))(t)
+	p := check(w.test.Processes(ctx))(t)
+	if len(p) != 1 || p[0].All || !slices.Equal(p[0].Atoms, []string{"one", "two"}) || p[0].Actor != "alice" {
+		t.Fatalf("%+v", p)
+	}
+	for atom, want := range map[string]bool{"one": true, "three": false} {
+		running, err := w.attach(atom, environment.AtomOptions{}).Process("orders")
+		if (err == nil) != want {
+			t.Errorf("%s: %v", atom, err)
+		}
+		if err == nil && check(running.Connection("c"))(t).ServerName != "live.example" {
+			t.Error("the connection is not as it was deployed")
+		}
+	}
+}
