@@ -333,10 +333,10 @@ func (r *Registry) passwordOfKey(ctx context.Context, d *componentRecord, c *com
 		return trustkeep.Password(string(password)), nil
 	}
 	switch p, err := sealed(ctx, d, n); {
-	case err == nil:
+	case p != nil:
 		defer p.Wipe()
 		return trustkeep.Password(string(p.Bytes())), nil
-	case !errors.Is(err, trustkeep.ErrNotFound):
+	case err != nil && (r.o.Passwords == nil || !errors.Is(err, trustkeep.ErrNotFound)):
 		return nil, err
 	}
 	if r.o.Passwords == nil {

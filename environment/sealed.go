@@ -27,7 +27,8 @@ type Exposed struct {
 	Environment string // empty for what is kept for administrators alone
 	Component   string
 	// Versions are those whose private keys it could open, old versions and frozen copies
-	// included.
+	// included. A key that waits for the reply to a request has the number of the request,
+	// negative.
 	Versions []int
 }
 
@@ -354,8 +355,9 @@ func (r *Registry) sealedOf(ctx context.Context, component string) (*inventory, 
 	return v, nil
 }
 
-// openSealed returns the sealed password of what a record holds under a number of Secrets. The error wraps
-// trustkeep.ErrNotFound if it is sealed nowhere.
+// openSealed returns the sealed password of what a record holds under a number of Secrets; nil in
+// a registry that is not sealed. The error wraps trustkeep.ErrNotFound if it is not sealed for
+// those who ask.
 type openSealed func(ctx context.Context, d *componentRecord, n int) (*redact.Secret, error)
 
 func (r *Registry) openSealed(ctx context.Context, d *componentRecord, n int) (*redact.Secret, error) {
@@ -368,13 +370,21 @@ func (r *Registry) openSealed(ctx context.Context, d *componentRecord, n int) (*
 }
 
 func (r *Registry) openIn(v *inventory, s *component.State, n int) (*redact.Secret, error) {
+	if len(v.rings) == 0 {
+		return nil, nil
+	}
 	return r.newSealer().password(v, s.ID, digestOfKey(keysOfState(s)[n]))
 }
 
 // openSealed opens what is sealed for the atom's environment.
 func (a *Atom) openSealed(_ context.Context, d *componentRecord, n int) (*redact.Secret, error) {
 	_, s := d.state()
-	return a.r.openIn(a.state.Load(), s, n)
+	p, err := a.r.openIn(a.state.Load(), s, n)
+	if errors.Is(err, trustkeep.ErrNotFound) {
+		err = &trustkeep.Error{Op: "password", Alias: s.ID, Err: trustkeep.ErrNotFound,
+			Hint: "it is not sealed for environment " + a.env + ": nothing there refers to the component, or it was not sealed yet"}
+	}
+	return p, err
 }
 
 func (d *ringRecord) add(p Recipient) error {

@@ -82,6 +82,7 @@ func tell(ctx context.Context, o options) (_ *table, err error) {
 		{"production takes over what test has tried", s.promotion},
 		{"B's certificate is requested, and the reply comes days later", s.request},
 		{"a registry whose storage is not trusted", s.signed},
+		{"each environment has secrets of its own", s.sealed},
 	} {
 		if part.title != "" {
 			s.chapter(part.title)
