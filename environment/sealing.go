@@ -215,6 +215,11 @@ func (r *Registry) sealFirst(ctx context.Context, key string, d document) (settl
 			s.prune[component] = true
 		}
 	}
+	if before := was.environments[id]; kind == "environments" && before != nil {
+		for component := range before.Held {
+			s.prune[component] = true
+		}
+	}
 	next.refersTo(key, was, func(component string) { s.look[component] = true })
 	if kind == "environments" && was.environments[id] == nil && d != nil {
 		if err := s.newEnvironment(ctx, was, id); err != nil {
