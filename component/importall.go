@@ -23,7 +23,7 @@ const maxImported = 64
 func ImportAll(ctx context.Context, file []byte, o Options) ([]*Component, error) {
 	const op = "import all"
 	if o.Alias != "" || o.ID != "" {
-		return nil, failure(op, "", fmt.Errorf("Alias or ID for several components: %w", trustkeep.ErrInvalid))
+		return nil, failure(op, "", fmt.Errorf("an Alias or ID for several components: %w", trustkeep.ErrInvalid))
 	}
 	if len(o.Kinds) == 0 {
 		return nil, failure(op, "", &trustkeep.Error{Op: "Options.Kinds", Err: trustkeep.ErrInvalid, Hint: "pass keystore.ComponentKind(), pgp.ComponentKind(), or both"})

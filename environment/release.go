@@ -219,7 +219,7 @@ func (v *view) entries(env string) ([]authority.Entry, error) {
 	before := v.c.indexes[env].statement()
 	counted := v.counted(env)
 	for key, s := range v.at {
-		e, has := before.Find(key)
+		_, has := before.Find(key)
 		switch {
 		case env != "" && !counted[key] && !(has && s.deleted()):
 			continue
@@ -232,8 +232,7 @@ func (v *view) entries(env string) ([]authority.Entry, error) {
 				return nil, err
 			}
 		}
-		e = s.vouch()
-		out = append(out, e)
+		out = append(out, s.vouch())
 	}
 	slices.SortFunc(out, func(a, b authority.Entry) int { return strings.Compare(a.Key, b.Key) })
 	return out, nil

@@ -126,7 +126,7 @@ func (o InstallOptions) KeyFor(reply []byte, keys []content.Content, c content.O
 // zero.
 func (o InstallOptions) MakeInstalled(reply []byte, key, before content.Content, c content.Options) (content.Content, error) {
 	if o.As != "" || o.KeepAs != "" {
-		return nil, fmt.Errorf("As or KeepAs, where versions are kept: %w", trustkeep.ErrInvalid)
+		return nil, fmt.Errorf("fields As or KeepAs, where versions are kept: %w", trustkeep.ErrInvalid)
 	}
 	o = o.of(c)
 	id, err := keystore.IdentityOf(content.Held(key), c.Password)

@@ -15,12 +15,13 @@ func TestPaths(t *testing.T) {
 		{[]string{"b/", "a", "b/c", "b/c/d/", "a"}, []string{"a", "b/"}},
 		{[]string{"a/b/", "", "c"}, []string{""}},
 		{[]string{"a", "a/", "ab"}, []string{"a", "a/", "ab"}},
+		{[]string{"a", "B"}, []string{"B", "a"}},
 	} {
 		if got, err := ParsePaths(c.given); err != nil || !slices.Equal(got, c.want) {
 			t.Errorf("ParsePaths(%q) = %q, %v; want %q", c.given, got, err, c.want)
 		}
 	}
-	for _, bad := range [][]string{nil, {}, {"/"}, {"a//"}, {"a", "B"}, {"*"}, {"a/>"}, {"../"}} {
+	for _, bad := range [][]string{nil, {}, {"/"}, {"a//"}, {"a", "ä"}, {"*"}, {"a/>"}, {"../"}} {
 		if got, err := ParsePaths(bad); !errors.Is(err, trustkeep.ErrInvalid) {
 			t.Errorf("ParsePaths(%q) = %q, %v", bad, got, err)
 		}

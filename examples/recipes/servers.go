@@ -34,7 +34,7 @@ var overHTTPServer = recipe{library: "net/http server", form: "Listener", hook: 
 		go server.Serve(l)
 		return inner.Addr().String(), func() error {
 			if n := l.Recheck(); n == 0 {
-				return errors.New("Recheck has ended nothing")
+				return errors.New("a call of Recheck has ended nothing")
 			}
 			return nil
 		}, nil
