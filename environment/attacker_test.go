@@ -482,3 +482,22 @@ func TestDating(t *testing.T) {
 		t.Errorf("without interval: %v", err)
 	}
 }
+
+// A dating program that remembers does not date an older state, though it starts anew and the
+// storage shows nothing else.
+func TestDatingRemembers(t *testing.T) {
+	a := besieged(t)
+	ctx := t.Context()
+	old := storagetest.NewMemory(a.clock.Now)
+	for _, r := range check(a.m.List(ctx, ""))(t) {
+		check(old.Put(ctx, r.Key, r.Value, 0))(t)
+	}
+	must(t, a.test.Undeploy(ctx, "a"))
+	o := environment.DateOptions{Memory: t.TempDir() + "/dated"}
+	must(t, check(a.as(t, dater, a.m).Environment(ctx, "test"))(t).Date(ctx, o))
+	e := check(a.as(t, dater, old).Environment(ctx, "test"))(t)
+	if err := e.Date(ctx, o); !slices.Contains(codes(err), authority.CodeRolledBack) {
+		t.Errorf("an older state: %v", err)
+	}
+	must(t, e.Date(ctx, environment.DateOptions{})) // who does not remember cannot tell
+}

@@ -5,6 +5,8 @@ import (
 	"crypto"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -13,6 +15,7 @@ import (
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/environment"
 	"github.com/trustkeep/trustkeep/environment/authority"
+	"github.com/trustkeep/trustkeep/environment/dirstore"
 	"github.com/trustkeep/trustkeep/environment/storagetest"
 )
 
@@ -544,5 +547,81 @@ func TestSignersDoNotPrint(t *testing.T) {
 		if strings.Contains(b.String(), secret) {
 			t.Errorf("it prints the key: %q", secret)
 		}
+	}
+}
+
+// What begins to count in an environment by a change is signed by who makes it, unless its signer
+// has the right there; who has not either is refused.
+func TestWhatBeginsToCountIsSignedAnew(t *testing.T) {
+	a := besieged(t)
+	ctx := t.Context()
+	d := a.authority.Next()
+	d.Grants = append(d.Grants,
+		authority.Grant{Keys: keyIDs(t, ben), Kinds: []authority.Kind{authority.Components}, Environments: []string{"test"}},
+		authority.Grant{Keys: keyIDs(t, ben), Kinds: []authority.Kind{authority.Deployments}, Environments: []string{"other"}})
+	must(t, a.Rotate(ctx, signDocument(t, d, rootKey)))
+	b := a.as(t, ben, a.m)
+	_, data, err := check(a.Component(ctx, "a"))(t).ExportPublic("")
+	must(t, err)
+	for _, id := range []string{"x", "y"} {
+		check(b.Import(ctx, id, data, environment.ComponentOptions{ID: id}))(t)
+	}
+	other := check(b.Environment(ctx, "other"))(t)
+	if err := other.Deploy(ctx, "x"); !errors.Is(err, trustkeep.ErrNotPermitted) || !strings.Contains(err.Error(), "anna") {
+		t.Errorf("deployed without the right for its content: %v", err)
+	}
+	atom := check(other.Attach(ctx, "node", environment.AtomOptions{}))(t)
+	defer atom.Close()
+	mine := check(a.Environment(ctx, "other"))(t)
+	must(t, mine.Deploy(ctx, "x"))
+	must(t, a.test.Deploy(ctx, "y"))
+	settled(t, atom, trusts(1))
+	for key, want := range map[string]crypto.Signer{"components/x": anna, "components/y": ben} {
+		if got := parseSigned[authority.Record](t, a.get(key)).Signer; got != keyID(t, want) {
+			t.Errorf("%s is signed by another", key)
+		}
+	}
+	// What counts in other now is no longer his to change.
+	if _, err := b.Rename(ctx, "x", "z"); !errors.Is(err, trustkeep.ErrNotPermitted) {
+		t.Errorf("renamed: %v", err)
+	}
+	check(b.Rename(ctx, "y", "z"))(t)
+}
+
+// A registry of before is read and signed whole.
+func TestGoldenRegistryIsSigned(t *testing.T) {
+	own := t.TempDir()
+	must(t, os.CopyFS(own, os.DirFS(filepath.Join("testdata", "golden-v1", "storage"))))
+	ctx := t.Context()
+	clock := newClock()
+	d := check(dirstore.Open(own, dirstore.Options{Clock: clock.Now}))(t)
+	defer d.Close()
+	plain := check(environment.Open(ctx, d, environment.Options{Clock: clock.Now}))(t)
+	components, connections := check(plain.Components(ctx))(t), check(plain.Connections(ctx))(t)
+	envs := check(plain.Environments(ctx))(t)
+	document := authorityDocument(t)
+	delete(document.Environments, "production")
+	o := environment.Options{Signer: anna, Clock: clock.Now, Authority: check(authority.Trust(signDocument(t, document, rootKey)))(t)}
+	r := check(environment.Open(ctx, d, o))(t)
+	plan := check(r.PlanSigning(ctx))(t)
+	must(t, plan.Sign(ctx))
+	o.Sealer = environment.FileSealer(filepath.Join("testdata", "golden-v1", "key"))
+	r = check(environment.Open(ctx, d, o))(t)
+	after := check(r.Components(ctx))(t)
+	if len(after) != len(components) || len(check(r.Connections(ctx))(t)) != len(connections) || !slices.Equal(check(r.Environments(ctx))(t), envs) {
+		t.Errorf("%d components of %d", len(after), len(components))
+	}
+	for i, c := range components {
+		if after[i].Fingerprint() != c.Fingerprint() || after[i].Version() != c.Version() {
+			t.Errorf("component %s has changed", c.ID())
+		}
+	}
+	for _, id := range envs {
+		a := check(check(r.Environment(ctx, id))(t).Attach(ctx, "after", environment.AtomOptions{}))(t)
+		must(t, a.Problem())
+		must(t, a.Close())
+	}
+	if history := check(r.History(ctx, "server-public"))(t); len(history) < 2 || history[len(history)-1].State == "" {
+		t.Errorf("history: %v", history)
 	}
 }
