@@ -38,5 +38,5 @@
 // Everything is in a Storage, which many programs may share: a directory (package
 // dirstore) whose files keytool, openssl and gpg open, or NATS JetStream for a fleet of
 // machines (module natskv). Private keys are in it under their passwords, and those under
-// a key that the caller supplies, see Sealer. docs/environment.md describes the records.
+// a key that the caller supplies, see Sealer, or sealed by environment, see Registry.Seal. docs/environment.md describes the records.
 package environment

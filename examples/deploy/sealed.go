@@ -102,7 +102,7 @@ func (s *story) sealed(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.add("the key is still under the password that it was created with", "incorrect password",
+	s.add("open it with the password that it was created with", "incorrect password",
 		described(c.CheckPassword(trustkeep.Password("changeit")), trustkeep.ErrIncorrectPassword, "incorrect password"))
 	test, err := environment.LoadOpeningKey(filepath.Join(s.dir, "test.key"))
 	if err != nil {
