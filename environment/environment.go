@@ -56,15 +56,6 @@ func (d *environmentRecord) check(string) error {
 	return nil
 }
 
-// format is 2 for an environment that is kept at versions, since a program of before would follow
-// the current ones.
-func (d *environmentRecord) format() int {
-	if len(d.Held) > 0 {
-		return 2
-	}
-	return 1
-}
-
 // Common roles; any other name is allowed.
 const (
 	RolePrimary  = "primary"  // signs and decrypts what is exchanged with others

@@ -27,14 +27,6 @@ type deployedRecord struct {
 
 func newDeployedRecord() *deployedRecord { return new(deployedRecord) }
 
-// format is 2 for a process that an atom of before would run although it is not deployed to it.
-func (d *deployedRecord) format() int {
-	if len(d.Atoms) > 0 {
-		return 2
-	}
-	return 1
-}
-
 func (d *deployedRecord) check(id string) error {
 	err := is(d.Process.ID, id)
 	for _, c := range d.Connections {

@@ -86,7 +86,7 @@ func checkID(what, id string) error {
 
 // formatVersion is the last format of records that this program knows. Records of a later one
 // are not read. A record is written in the first one that has all that is in it, so that programs
-// of before go on with what they understand: 2 knows processes that are deployed to single atoms.
+// of before go on with what they understand; see recordformat.go.
 const formatVersion = 2
 
 // stamp is in every record: what it is and who wrote this version of it.
