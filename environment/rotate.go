@@ -21,6 +21,10 @@ import (
 // Registry.Propose has made their indexes anew: the error says which, wraps
 // trustkeep.ErrNotPermitted, and the successor counts all the same. Rotate can be called again
 // with the same successor. Other errors are those of authority.Authority.Follow.
+//
+// Indexes made under the Authority before can be verified only by Registries that have read them
+// before the rotation. So keep the Registry that rotates, and those that propose and approve
+// afterwards, open until every index has been made anew: one that is opened in between refuses.
 func (r *Registry) Rotate(ctx context.Context, successor []byte) error {
 	l, err := r.ledger()
 	if err == nil {
