@@ -22,15 +22,25 @@ import (
 func (s *Session) Control(ctx context.Context, raw net.Conn) (*tls.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.o.Timeout)
 	defer cancel()
-	conn, err := s.handshake(ctx, raw, controlCache{s.tickets})
+	opened, err := s.b().Watch()
+	if err != nil {
+		raw.Close()
+		return nil, fmt.Errorf("ftps: %w", err)
+	}
+	below := &watchedConn{Conn: raw}
+	if opened != nil { // else it stays what the caller knows
+		raw = below
+	}
+	conn, err := s.handshake(ctx, raw, controlCache{s.tickets}, opened, below)
 	if err != nil {
 		return nil, s.explainPort(err)
 	}
 	return conn, nil
 }
 
-// handshake shakes hands by the trust of the moment.
-func (s *Session) handshake(ctx context.Context, raw net.Conn, cache tls.ClientSessionCache) (*tls.Conn, error) {
+// handshake shakes hands by the trust of the moment, and has the connection ended once the server
+// would no longer be accepted, by what was returned by Watch before.
+func (s *Session) handshake(ctx context.Context, raw net.Conn, cache tls.ClientSessionCache, opened tlsctx.Opened, w watched) (*tls.Conn, error) {
 	cfg, err := s.during(ctx)
 	if err != nil {
 		raw.Close()
@@ -38,7 +48,11 @@ func (s *Session) handshake(ctx context.Context, raw net.Conn, cache tls.ClientS
 	}
 	cfg.ClientSessionCache = cache
 	conn := tls.Client(raw, cfg)
-	if err := conn.HandshakeContext(ctx); err != nil {
+	err = conn.HandshakeContext(ctx)
+	if err == nil {
+		err = watch(ctx, opened, conn.ConnectionState(), w)
+	}
+	if err != nil {
 		raw.Close()
 		return nil, s.b().ExplainError(err)
 	}
@@ -85,6 +99,7 @@ type controlConn struct {
 	mu    sync.Mutex
 	phase phase
 	state tls.ConnectionState // of the accepted server
+	watching
 }
 
 // newControlConn bounds the connection until the first command after the handshake.
@@ -144,16 +159,25 @@ func (c *controlConn) Write(b []byte) (int, error) {
 const alertRecord = 21
 
 // verified notes that the server's certificate has been accepted.
-func (c *controlConn) verified(state tls.ConnectionState) {
+func (c *controlConn) verified(state tls.ConnectionState, opened tlsctx.Opened) error {
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.phase < verified {
+	first := c.phase < verified
+	if first {
 		c.phase, c.state = verified, state
 	}
+	c.mu.Unlock()
+	if !first {
+		return nil
+	}
+	return watch(context.Background(), opened, state, c)
 }
+
+// end implements watched.
+func (c *controlConn) end() { c.Close() }
 
 // Close also ends the session.
 func (c *controlConn) Close() error {
+	c.unwatch()
 	c.s.end()
 	return c.Conn.Close()
 }

@@ -25,7 +25,7 @@ func TestAlertIsNoCommand(t *testing.T) {
 	defer far.Close()
 	go io.Copy(io.Discard, far)
 	c := newControlConn(s, near, silent)
-	c.verified(tls.ConnectionState{})
+	c.verified(tls.ConnectionState{}, nil)
 	c.Write([]byte{22, 3, 3, 0, 1, 0})     // the last flight
 	c.Write([]byte{21, 3, 3, 0, 2, 2, 51}) // decrypt_error
 	if accepted != 0 || c.phase == open {

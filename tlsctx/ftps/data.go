@@ -43,6 +43,7 @@ type DataConn struct {
 	writing int   // calls of Write and ReadFrom that have not returned
 	broken  error // why the content is not whole
 	closed  bool
+	watching
 
 	turn     sync.Mutex // of Close
 	finished bool
@@ -90,7 +91,15 @@ func (d *DataConn) handshake(bound time.Duration) (first bool, err error) {
 		ctx, cancel := context.WithTimeout(d.ctx, bound)
 		defer cancel()
 		below := &announced{Conn: d.raw}
-		conn, err := d.s.handshake(ctx, below, d.cache)
+		opened, err := d.s.b().Watch()
+		if err != nil {
+			d.raw.Close()
+			err = fmt.Errorf("ftps: %w", err)
+		}
+		var conn *tls.Conn
+		if err == nil {
+			conn, err = d.s.handshake(ctx, below, d.cache, opened, d)
+		}
 		if err != nil {
 			d.cache.fail(err)
 			d.err = d.inDoubt(err)
@@ -207,6 +216,12 @@ func (d *DataConn) fail(err error) {
 	}
 }
 
+// end implements watched: no part is taken for the whole.
+func (d *DataConn) end() {
+	d.fail(fmt.Errorf("ftps: the server would no longer be accepted: %w", trustkeep.ErrOutdated))
+	reset(d.raw)
+}
+
 // Abort ends the connection so that the server notices: it is reset, without the end that TLS
 // marks a whole content by (close_notify). Use it where the source of an upload has failed. It
 // waits for nothing, and ends a Close that waits in another goroutine.
@@ -239,6 +254,7 @@ func (d *DataConn) finish() error {
 	if !d.finished {
 		d.finished = true
 		d.closing = d.close()
+		d.unwatch()
 	}
 	return d.closing
 }

@@ -24,7 +24,8 @@ import (
 // The identity is the one at the time of New. Trust is followed: each connection, resumed or
 // not, is decided by the current trust. With a Builder of tlsctx.Follow, each is made by the current
 // settings; where the definition has another identity now, it fails with trustkeep.ErrOutdated, since
-// servers compare identities within a session.
+// servers compare identities within a session. Open connections whose server would no longer be accepted are closed,
+// those apart that a library has dialled by itself, without DialFunc.
 type Session struct {
 	b          func() tlsctx.Builder // a closure, since package fmt prints what fields hold
 	o          Options
@@ -166,7 +167,11 @@ func (c bounded) CheckRevocation(_ context.Context, q truststore.RevocationQuest
 // Close loses nothing. Builder.Accepted hears of handshakes by it only for connections of
 // DialFunc. If the trust cannot be loaded, the configuration refuses every server.
 func (s *Session) Config() *tls.Config {
-	began, err := s.trust()
+	opened, err := s.b().Watch()
+	var began *truststore.Snapshot
+	if err == nil {
+		began, err = s.trust()
+	}
 	cfg := &tls.Config{RootCAs: x509.NewCertPool(), ServerName: s.serverName, MinVersion: tls.VersionTLS12}
 	if err == nil {
 		var built *tls.Config
@@ -189,8 +194,7 @@ func (s *Session) Config() *tls.Config {
 		if err := s.verifyNow(began, state); err != nil {
 			return err
 		}
-		s.verified(state)
-		return nil
+		return s.verified(state, opened)
 	}
 	return cfg
 }
@@ -208,13 +212,14 @@ func (s *Session) verifyNow(began *truststore.Snapshot, state tls.ConnectionStat
 }
 
 // verified tells the control connection that DialFunc made that its server was accepted.
-func (s *Session) verified(state tls.ConnectionState) {
+func (s *Session) verified(state tls.ConnectionState, opened tlsctx.Opened) error {
 	s.mu.Lock()
 	control := s.control
 	s.mu.Unlock()
-	if control != nil {
-		control.verified(state)
+	if control == nil {
+		return nil
 	}
+	return control.verified(state, opened)
 }
 
 // trust returns what is trusted now, nil for the system's roots, which do not change.
