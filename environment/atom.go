@@ -39,6 +39,19 @@ type AtomOptions struct {
 	// Options.Authority alone. If empty, nothing is remembered: whoever owns the storage can
 	// present a program that starts an older state that is still dated.
 	Memory string
+	// MaxAge is how old the state of the atom may be, see Atom.Age. After that whatever it has
+	// handed out trusts nobody and has no identity, errors wrap trustkeep.ErrExpired, and open
+	// connections of what follows a definition are closed, until the atom hears of its registry
+	// again. With Options.Authority it is to be longer than the interval of Environment.KeepDated.
+	// If zero, the state may be of any age.
+	MaxAge time.Duration
+	// MaxAgeWarns has the atom go on after MaxAge, and tell of it alone: in the log, by OnAge
+	// and in Atom.Problem.
+	MaxAgeWarns bool
+	// OnAge is called when the state has become older than MaxAge, with an error that wraps
+	// trustkeep.ErrExpired, and with nil when it no longer is. It must not call Close. If nil,
+	// nothing is called.
+	OnAge func(error)
 	// OnChange is called after each change of what the atom has, in turn; the next one
 	// waits for it. It must not call Close. If nil, nothing is called.
 	OnChange func()
@@ -71,6 +84,7 @@ type Atom struct {
 	mu        sync.Mutex
 	changed   chan struct{} // closed with each change, and then replaced
 	following following
+	age       age
 	watchers  watchers
 	seenBy    map[connectionUse]*forecast.Seen
 	opened    map[openedKey]*openedKeys
@@ -84,6 +98,8 @@ type Atom struct {
 type atomRecord struct {
 	stamp
 	Attached time.Time  `json:"attached"`
+	Heard    time.Time  `json:"heard,omitzero"`
+	Index    uint64     `json:"index,omitempty"`
 	Peers    []seenPeer `json:"peers,omitempty"`
 }
 
@@ -111,6 +127,9 @@ func (e *Environment) Attach(ctx context.Context, atom string, o AtomOptions) (*
 	if _, err := revocation.New(o.Revocation); err != nil {
 		return nil, failure("attach", atom, err)
 	}
+	if o.MaxAge < 0 {
+		return nil, failure("attach", atom, fmt.Errorf("AtomOptions.MaxAge of %v: %w", o.MaxAge, trustkeep.ErrInvalid))
+	}
 	if o.Logger == nil {
 		o.Logger = e.r.o.Logger
 	}
@@ -123,12 +142,17 @@ func (e *Environment) Attach(ctx context.Context, atom string, o AtomOptions) (*
 		seenBy: make(map[connectionUse]*forecast.Seen), opened: make(map[openedKey]*openedKeys),
 		following:    following{stopped: make(chan struct{})},
 		watchers:     watchers{ended: make(chan struct{})},
+		age:          age{look: make(chan struct{}, 1), ended: make(chan struct{})},
 		passwordWait: passwordWait,
 	}
 	a.global = a.trust
 	if o.Base != nil {
 		a.global = truststore.Union(o.Base, a.trust)
 	}
+	if o.MaxAge > 0 && !o.MaxAgeWarns {
+		a.global = recent{a, a.global}
+	}
+	a.age.since.Store(new(time.Time))
 	if e.r.o.Authority != nil {
 		var m memory
 		if o.Memory != "" {
@@ -153,7 +177,7 @@ func (e *Environment) Attach(ctx context.Context, atom string, o AtomOptions) (*
 	}
 	created := false
 	err = change(ctx, e.r, atomKey(e.id, atom), newAtomRecord, func(d *atomRecord, exists bool) error {
-		created, d.Attached = !exists, e.r.now()
+		created, d.Attached, d.Heard, d.Index = !exists, e.r.now(), a.Heard(), a.index()
 		return nil
 	})
 	if err == nil {
@@ -168,6 +192,7 @@ func (e *Environment) Attach(ctx context.Context, atom string, o AtomOptions) (*
 	}
 	go a.follow(updates)
 	go a.tellWatchers(following)
+	go a.watchAge(following)
 	e.tell(ctx, "atom attached", atom, "", "")
 	return a, nil
 }
@@ -287,6 +312,7 @@ func (a *Atom) Close() error {
 	a.cancel()
 	<-a.done
 	<-a.watchers.ended
+	<-a.age.ended
 	return nil
 }
 

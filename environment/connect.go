@@ -272,6 +272,9 @@ func (s scope) identity(component string) (trustkeep.Identity, error) {
 
 // TLSCertificate implements trustkeep.Identity.
 func (l liveIdentity) TLSCertificate() (*tls.Certificate, error) {
+	if err := l.a.tooOld(); err != nil {
+		return nil, failure("identity", l.component, err)
+	}
 	h, err := l.find(l.a.state.Load(), l.component)
 	if err == nil {
 		err = wanted(h.component, trustkeep.X509, trustkeep.Private)
@@ -300,6 +303,9 @@ func (l liveIdentity) TLSCertificate() (*tls.Certificate, error) {
 func (l liveIdentity) String() string { return "component " + l.component }
 
 func (s scope) pgp(ctx context.Context, component string) (*pgp.Key, error) {
+	if err := s.a.tooOld(); err != nil {
+		return nil, failure("pgp", component, err)
+	}
 	v := s.a.state.Load()
 	d := v.environments[s.a.env]
 	if d == nil {

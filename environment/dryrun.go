@@ -37,8 +37,8 @@ type seenPeer struct {
 const maxReport = 1 << 20
 
 // Report stores which peers the atom has accepted of late, so that Environment.DryRun can
-// tell what a change would do to them: as many as fit into 1 MiB, those seen last. Call it
-// now and then, once an hour for instance. The error wraps trustkeep.ErrNotFound for an
+// tell what a change would do to them: as many as fit into 1 MiB, those seen last; and how
+// recent its state is, see Environment.Lagging. Call it now and then, once an hour for instance. The error wraps trustkeep.ErrNotFound for an
 // atom that was detached.
 func (a *Atom) Report(ctx context.Context) error {
 	peers := latest(a.peers(), maxReport)
@@ -46,7 +46,7 @@ func (a *Atom) Report(ctx context.Context) error {
 		if !exists {
 			return fmt.Errorf("atom is detached: %w", trustkeep.ErrNotFound)
 		}
-		d.Peers = peers
+		d.Peers, d.Heard, d.Index = peers, a.Heard(), a.index()
 		return nil
 	})
 	return failure("report", a.id, err)

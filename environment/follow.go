@@ -49,6 +49,9 @@ type defined[B any] struct {
 
 // Settings implements the Definition of packages tlsctx and sshctx.
 func (d *definition[B]) Settings() (*B, error) {
+	if err := d.a.tooOld(); err != nil {
+		return nil, failure("connection", d.id, err)
+	}
 	now := d.last.Load()
 	if now == nil || now.v != d.a.state.Load() {
 		now = d.renew()
@@ -104,6 +107,9 @@ type ownTrust struct {
 
 // Snapshot implements truststore.Source.
 func (t *ownTrust) Snapshot() (*truststore.Snapshot, error) {
+	if err := t.a.tooOld(); err != nil {
+		return nil, failure("trust of a connection", t.id, err)
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if v := t.a.state.Load(); v != t.seen {

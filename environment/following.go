@@ -60,6 +60,9 @@ func (a *Atom) begin(ctx context.Context, updates <-chan Update) error {
 				if a.state.Load() == nil {
 					return a.gate.problem()
 				}
+				if u.Err == nil {
+					a.hears(a.r.now())
+				}
 				return nil
 			}
 		case <-ctx.Done():
@@ -71,8 +74,12 @@ func (a *Atom) begin(ctx context.Context, updates <-chan Update) error {
 func (a *Atom) follow(updates <-chan Update) {
 	defer close(a.done)
 	for u := range updates {
-		a.heard(u.Err)
-		if a.take(u) && a.o.OnChange != nil {
+		changed := a.take(u)
+		if u.Err == nil {
+			a.hears(a.r.now())
+		}
+		a.heard(u.Err) // wakes those who wait for what is above
+		if changed && a.o.OnChange != nil {
 			a.o.OnChange()
 		}
 	}
@@ -133,7 +140,7 @@ func (a *Atom) Problem() error {
 		err = errors.Join(err, a.gate.problem())
 	}
 	v := a.state.Load()
-	return errors.Join(err, v.gone(a.env), v.problem())
+	return errors.Join(err, a.ageProblem(), v.gone(a.env), v.problem())
 }
 
 // gone is the error of an atom whose environment does not exist any more.

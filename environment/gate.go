@@ -34,6 +34,7 @@ type gate struct {
 	authority *authority.Authority
 	index     *vouched // the last that was applied
 	fresh     time.Time
+	dated     time.Time        // when the index that was applied was made or dated
 	problems  map[string]error // by key
 	unsaved   error
 }
@@ -93,6 +94,23 @@ func (g *gate) take(ctx context.Context, u Update) (out Update, ok, changed bool
 	return out, ok, g.problemText() != before
 }
 
+// datedAt is when the state that was applied was known to be current.
+func (g *gate) datedAt() time.Time {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.dated
+}
+
+// number is that of the index that was applied, zero for none.
+func (g *gate) number() uint64 {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.index == nil {
+		return 0
+	}
+	return g.index.statement().Number
+}
+
 func (g *gate) problemText() string {
 	if err := g.problemLocked(); err != nil {
 		return err.Error()
@@ -127,7 +145,7 @@ func (g *gate) outdated(since time.Time) error {
 func (g *gate) settle(ctx context.Context) (Update, bool) {
 	problems := make(map[string]error)
 	a := g.followed(problems)
-	index, fresh := g.candidate(a, problems)
+	index, fresh, dated := g.candidate(a, problems)
 	var out Update
 	var have map[string]authority.Digest
 	ok := false
@@ -152,7 +170,7 @@ func (g *gate) settle(ctx context.Context) (Update, bool) {
 		clear(g.looked)
 	}
 	if index != nil && g.index != nil && index.signed.Digest() == g.index.signed.Digest() {
-		g.fresh = fresh
+		g.fresh, g.dated = fresh, dated
 	}
 	g.examine(problems)
 	g.problems = problems
@@ -175,19 +193,19 @@ func (g *gate) followed(problems map[string]error) *authority.Authority {
 	return a
 }
 
-// candidate returns the index that the storage has, if it may be applied, and until when it
-// counts. While it may not, the one that was applied goes on.
-func (g *gate) candidate(a *authority.Authority, problems map[string]error) (*vouched, time.Time) {
+// candidate returns the index that the storage has, if it may be applied, until when it
+// counts, and when it was made or dated. While it may not, the one that was applied goes on.
+func (g *gate) candidate(a *authority.Authority, problems map[string]error) (index *vouched, fresh, dated time.Time) {
 	key := indexKey(g.env)
 	if problems[documentsKey] != nil {
-		return nil, time.Time{}
+		return nil, time.Time{}, time.Time{}
 	}
 	r, ok := g.raw[key]
 	if !ok {
 		problems[key] = &authority.Error{Key: key, Code: authority.CodeWithheld, Detail: "there is no index of the environment", Hint: "if the registry is not signed yet, see Registry.PlanSigning"}
-		return nil, time.Time{}
+		return nil, time.Time{}, time.Time{}
 	}
-	index := g.index
+	index = g.index
 	if index == nil || !bytes.Equal(index.text, r.Value) || index.statement().Authority != a.Number() {
 		signed, err := authority.Parse[authority.Index](r.Value)
 		if err = cmpOr(r.Err, err); err == nil {
@@ -198,7 +216,7 @@ func (g *gate) candidate(a *authority.Authority, problems map[string]error) (*vo
 		}
 		if err != nil {
 			problems[key] = inRecord(key, err)
-			return nil, time.Time{}
+			return nil, time.Time{}, time.Time{}
 		}
 		index = &vouched{signed, r.Value}
 	}
@@ -216,15 +234,18 @@ func (g *gate) candidate(a *authority.Authority, problems map[string]error) (*vo
 		}
 	}
 	now := g.now()
-	fresh := a.FreshUntil(index.signed, date, now)
+	fresh, dated = a.FreshUntil(index.signed, date, now), index.statement().Time
+	if date != nil && a.FreshUntil(index.signed, nil, now).Before(fresh) {
+		dated = date.Statement().Time
+	}
 	if wrong != nil {
 		problems[dateKey(g.env)] = wrong
 	}
 	if !fresh.After(now) {
 		problems[key] = g.outdated(fresh)
-		return nil, time.Time{}
+		return nil, time.Time{}, time.Time{}
 	}
-	return index, fresh
+	return index, fresh, dated
 }
 
 // notOlder compares an index with the newest that was seen, before a restart too.

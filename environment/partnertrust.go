@@ -94,6 +94,9 @@ func (s scope) partnerSet(id string, uses partner.Use) (*partner.Set[*component.
 }
 
 func (l *livePartner) current() (*partner.Set[*component.Component], error) {
+	if err := l.a.tooOld(); err != nil {
+		return nil, failure("partner", l.id, err)
+	}
 	v, last := l.a.state.Load(), l.last.Load()
 	if last == nil || last.v != v {
 		set, err := l.in(v)

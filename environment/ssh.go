@@ -148,6 +148,9 @@ type liveSSH struct {
 
 // now returns the definition.
 func (l *liveSSH) now() (Connection, error) {
+	if err := l.a.tooOld(); err != nil {
+		return Connection{}, err
+	}
 	c, err := l.current(l.a.state.Load())
 	if err == nil {
 		err = c.checkSSH()
