@@ -189,7 +189,12 @@ func (r *Registry) SetConnection(ctx context.Context, c Connection) error {
 	}
 	next := c
 	next.Revision = ""
-	before, _, err := assign(ctx, r, connectionSlot(c.ID), replacing(c.Revision, &next), c.needs())
+	before, _, err := assignIf(ctx, r, connectionSlot(c.ID), replacing(c.Revision, &next), func(*Connection) error {
+		if err := r.present(ctx, c.needs()); err != nil {
+			return err
+		}
+		return r.checkOverridden(ctx, c) // as whoever overrides it looks at this
+	})
 	if err == nil {
 		r.tell(ctx, Event{Action: "connection set", Object: c.ID, Before: before.describe(), After: c.describe()})
 	}

@@ -307,7 +307,10 @@ func (v *inventory) judge(env, atom string, p seenPeer, now time.Time) *truststo
 	if p.Client {
 		purpose = truststore.Client
 	}
-	c, components, find := v.settings(env, p)
+	c, components, find, err := v.settings(env, p)
+	if err != nil {
+		return refusal(err)
+	}
 	if p.Process == "" && p.Connection != "" && !c.countsIn(env) {
 		return refusal(c.elsewhere(env))
 	}
@@ -372,21 +375,24 @@ func refusal(err error) *truststore.VerifyError {
 }
 
 // settings returns the connection that a peer was seen by, and the components and partners that
-// count for it.
-func (v *inventory) settings(env string, p seenPeer) (Connection, map[string]*held, func(partner string) (Partner, error)) {
-	if d := v.deployed[deployedKey(env, p.Process)]; p.Process != "" && d != nil {
-		for _, c := range d.record.Connections {
-			if c.ID == p.Connection {
-				return c, d.frozen, d.record.partner
+// count for it; an error where a process does not have it.
+func (v *inventory) settings(env string, p seenPeer) (Connection, map[string]*held, func(partner string) (Partner, error), error) {
+	if p.Process != "" {
+		if d := v.deployed[deployedKey(env, p.Process)]; d != nil {
+			for _, c := range d.record.Connections {
+				if c.ID == p.Connection {
+					return c, d.frozen, d.record.partner, nil
+				}
 			}
 		}
+		return Connection{}, nil, nil, fmt.Errorf("%s in process %s: %w", named(connectionKey(p.Connection)), trustkeep.Printable(p.Process), trustkeep.ErrNotFound)
 	}
 	find := func(id string) (Partner, error) {
 		p := new(partnerRecord)
 		err := v.read(partnerKey(id), p)
 		return p.Partner, err
 	}
-	return v.environments[env].Overrides[p.Connection].apply(v.connections[p.Connection]), v.components, find
+	return v.environments[env].Overrides[p.Connection].apply(v.connections[p.Connection]), v.components, find, nil
 }
 
 func (p seenPeer) label() string {

@@ -254,6 +254,13 @@ func furnished(t *testing.T, w *world) []verb {
 			}
 			return old.Promote(ctx, environment.Promotion{From: "test", Components: []string{"a", "b"}})
 		}},
+		{"promote all", func(ctx context.Context, r R, e E) error {
+			old, err := r.Environment(ctx, "old")
+			if err != nil {
+				return err
+			}
+			return old.Promote(ctx, environment.Promotion{From: "test", Components: []string{"a", "b"}, Processes: []string{"orders"}})
+		}},
 		{"undeploy process", func(ctx context.Context, _ R, e E) error { return e.UndeployProcess(ctx, "orders") }},
 		{"roll back environment", func(ctx context.Context, _ R, e E) error {
 			all, err := e.History(ctx)

@@ -98,13 +98,14 @@ func (d *environmentRecord) describe() string {
 }
 
 // Rollback makes a former revision of the environment current again, in one step: what
-// was deployed on its own, held versions, substitutions, overrides and roles. Held versions are
-// exactly those of then. Other components are in their current versions; see Hold and
+// was deployed on its own, held versions, substitutions, overrides, roles and known hosts. Held
+// versions are exactly those of then. Other components are in their current versions; see Hold and
 // Registry.Rollback for those.
 //
 // The error wraps trustkeep.ErrNotFound for a revision that is not kept, for a component,
-// connection or process that does not exist any more, and for a component that was deleted since
-// and whose ID another one has now; then nothing is changed.
+// connection or process that does not exist any more, for a component that was deleted since
+// and whose ID another one has now, and for an override of a connection that does not count here any more;
+// others are those of Deploy and Override, for what could not be set so now. Then nothing is changed.
 func (e *Environment) Rollback(ctx context.Context, revision uint64) error {
 	versions, err := e.r.storage.Versions(ctx, environmentKey(e.id))
 	if err != nil {
@@ -125,12 +126,63 @@ func (e *Environment) Rollback(ctx context.Context, revision uint64) error {
 	if err := e.r.stillKnown(ctx, former, versions[i].Time); err != nil {
 		return failure("roll back", e.id, err)
 	}
+	if err := e.allowed(ctx, former); err != nil {
+		return failure("roll back", e.id, err)
+	}
 	former.stamp = stamp{}
-	before, _, err := assign(ctx, e.r, e.whole(), to(former), needs)
+	before, _, err := assignIf(ctx, e.r, e.whole(), to(former), func(*environmentRecord) error {
+		if err := e.r.present(ctx, needs); err != nil {
+			return err
+		}
+		return e.overridable(ctx, former)
+	})
 	if err == nil {
 		e.tell(ctx, "environment rolled back", e.id, before.describe(), former.describe())
 	}
 	return failure("roll back", e.id, err)
+}
+
+// allowed refuses a former state that nobody could set now.
+func (e *Environment) allowed(ctx context.Context, former *environmentRecord) error {
+	for id := range sortedBy(former.Deployed) {
+		if former.Held[id] != nil {
+			continue // it is that which counts, and was checked
+		}
+		c, err := e.r.want(ctx, id, 0, 0)
+		if err == nil {
+			err = deployable(c)
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %w", named(componentKey(id)), err)
+		}
+	}
+	for id, o := range sortedBy(former.Overrides) {
+		c, err := e.r.Connection(ctx, id)
+		if err == nil && c.SSH == nil && o.ofSSH() {
+			err = fmt.Errorf("settings of SSH for a connection of TLS: %w", trustkeep.ErrInvalid)
+		}
+		if err == nil {
+			err = e.r.checkConnection(ctx, o.apply(c))
+		}
+		if err != nil {
+			return fmt.Errorf("override of %s: %w", named(connectionKey(id)), err)
+		}
+	}
+	return e.overridable(ctx, former)
+}
+
+// overridable refuses overrides of connections that do not count in the environment.
+func (e *Environment) overridable(ctx context.Context, d *environmentRecord) error {
+	for id := range sortedBy(d.Overrides) {
+		c, err := e.r.Connection(ctx, id)
+		if err == nil && !c.countsIn(e.id) {
+			err = c.elsewhere(e.id)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // whole is all that the environment has of its own.

@@ -1,6 +1,7 @@
 package environment
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -24,28 +25,30 @@ func (e *Environment) Hold(ctx context.Context, component string, version int) e
 	if version < 0 {
 		return failure("hold", component, fmt.Errorf("version %d: %w", version, trustkeep.ErrInvalid))
 	}
-	c, d, _, err := e.r.component(ctx, component)
-	if err == nil && d.Deleting {
-		err = beingDeleted(componentKey(component))
+	name := component
+	// Looked at after the environment's record was read: else the one that writes last could keep what
+	// was current before another one.
+	look := func(*componentRecord) (*componentRecord, error) {
+		c, d, _, err := e.r.component(ctx, component)
+		if err == nil && d.Deleting {
+			err = beingDeleted(componentKey(component))
+		}
+		if err == nil {
+			name, err = c.Name(), counting(c)
+		}
+		if err != nil {
+			return nil, err
+		}
+		return d.frozenAt(cmp.Or(version, c.Version()))
 	}
-	if err == nil {
-		err = counting(c)
+	if _, err := look(nil); err != nil {
+		return failure("hold", name, err)
 	}
-	if err != nil {
-		return failure("hold", component, err)
-	}
-	if version == 0 {
-		version = c.Version()
-	}
-	next, err := d.frozenAt(version)
-	if err != nil {
-		return failure("hold", c.Name(), err)
-	}
-	before, err := e.hold(ctx, component, next)
+	before, next, err := assignIn(ctx, e, e.held(component), look, []string{componentKey(component)})
 	if err == nil {
 		e.tell(ctx, "version held", component, before.describeHeld(), next.describeHeld())
 	}
-	return failure("hold", c.Name(), err)
+	return failure("hold", name, err)
 }
 
 // Follow ends what Hold or Promote did: the environment uses the current version of the component
@@ -79,11 +82,6 @@ func (e *Environment) Held(ctx context.Context) (map[string]int, error) {
 		out[id] = c.Version()
 	}
 	return out, nil
-}
-
-func (e *Environment) hold(ctx context.Context, component string, next *componentRecord) (before *componentRecord, err error) {
-	before, _, err = assignIn(ctx, e, e.held(component), to(next), []string{componentKey(component)})
-	return before, err
 }
 
 func (e *Environment) held(component string) slot[*environmentRecord, componentRecord] {
@@ -184,17 +182,17 @@ func (v *inventory) holding(d *environmentRecord, env string, p Proposal) error 
 			return fmt.Errorf("%s: %w", named(componentKey(id)), err)
 		}
 	}
-	if p.Promote.From != "" {
-		more, err := v.promoted(env, p.Promote)
-		if err != nil {
+	*d = now.in(*d, Deployment{})
+	if err := d.parse(); err != nil || p.Promote.From == "" {
+		return err
+	}
+	now, err := v.promoted(env, p.Promote)
+	if err != nil {
+		return err
+	}
+	for id, one := range now.processes {
+		if err := v.run(env, id, one); err != nil {
 			return err
-		}
-		maps.Copy(now.held, more.held)
-		now.deployed = more.deployed
-		for id, one := range more.processes {
-			if err := v.run(env, id, one); err != nil {
-				return err
-			}
 		}
 	}
 	*d = now.in(*d, Deployment{})

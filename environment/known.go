@@ -17,8 +17,24 @@ type identity struct {
 }
 
 // assignIn is assign of an entry of an environment. It takes note of what the components are that
-// the entry refers to.
-func assignIn[V any](ctx context.Context, e *Environment, s slot[*environmentRecord, V], by edit[V], needs []string) (was, next *V, err error) {
+// the entry refers to. Once it is written, also is asked besides whether it may stay.
+func assignIn[V any](ctx context.Context, e *Environment, s slot[*environmentRecord, V], by edit[V], needs []string, also ...func() error) (was, next *V, err error) {
+	if s, err = knowing(ctx, e, s, needs); err != nil {
+		return nil, nil, err
+	}
+	return assignIf(ctx, e.r, s, by, func(*V) error {
+		err := e.r.present(ctx, needs)
+		for _, ask := range also {
+			if err == nil {
+				err = ask()
+			}
+		}
+		return err
+	})
+}
+
+// knowing is a slot that takes note of components that its value needs.
+func knowing[V any](ctx context.Context, e *Environment, s slot[*environmentRecord, V], needs []string) (slot[*environmentRecord, V], error) {
 	known := make(map[string]identity)
 	for _, key := range needs {
 		kind, _, id := kindOfKey(key)
@@ -27,7 +43,7 @@ func assignIn[V any](ctx context.Context, e *Environment, s slot[*environmentRec
 		}
 		c, _, _, err := e.r.component(ctx, id)
 		if err != nil {
-			return nil, nil, fmt.Errorf("%s: %w", named(key), err)
+			return s, fmt.Errorf("%s: %w", named(key), err)
 		}
 		known[id] = identity{c.Version(), c.Fingerprint()}
 	}
@@ -38,7 +54,7 @@ func assignIn[V any](ctx context.Context, e *Environment, s slot[*environmentRec
 		d.know(before)
 		d.know(known)
 	}
-	return assign(ctx, e.r, s, by, needs)
+	return s, nil
 }
 
 // know takes note of components, and forgets those that the environment does not refer to.

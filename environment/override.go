@@ -280,7 +280,16 @@ func (e *Environment) Override(ctx context.Context, connection string, o Overrid
 		needs = append(c.needs(), connectionKey(connection))
 	}
 	slot := entrySlot(e, func(d *environmentRecord) *map[string]Override { return &d.Overrides }, connection)
-	before, next, err := assignIn(ctx, e, slot, change, needs)
+	before, next, err := assignIn(ctx, e, slot, change, needs, func() error {
+		if after == "" {
+			return nil
+		}
+		c, err := e.r.Connection(ctx, connection) // which may count elsewhere meanwhile
+		if err == nil && !c.countsIn(e.id) {
+			err = c.elsewhere(e.id)
+		}
+		return err
+	})
 	if err == nil && before == nil && next == nil {
 		err = fmt.Errorf("it is not overridden: %w", trustkeep.ErrNotFound)
 	}

@@ -104,30 +104,31 @@ func (e *Environment) deployProcess(ctx context.Context, process string, where p
 	if err := checkID("deploy process", process); err != nil {
 		return err
 	}
-	d, err := e.picture(ctx, process)
-	if err != nil {
-		return failure("deploy process", process, err)
-	}
-	before, next, err := e.placeProcess(ctx, d, where)
+	before, next, err := e.placeProcess(ctx, process, where, func() (*deployedRecord, error) { return e.picture(ctx, process) })
 	if err == nil {
 		e.tell(ctx, "process deployed", process, before.describe(), next.describe())
 	}
 	return failure("deploy process", process, err)
 }
 
-// placeProcess deploys what was frozen of a process.
-func (e *Environment) placeProcess(ctx context.Context, d *deployedRecord, where placing) (before, next *deployedRecord, err error) {
-	process := d.Process.ID
-	needs := keysOf(slices.Sorted(maps.Keys(d.Frozen)), componentKey)
-	needs = append(needs, environmentKey(e.id), processKey(process))
-	return assign(ctx, e.r, deployedSlot(e.id, process), func(before *deployedRecord) (_ *deployedRecord, err error) {
-		next := *d
-		if before != nil {
-			next.Atoms = before.Atoms
+// placeProcess deploys what is frozen of a process once the record of its deployment was read: else
+// the one that writes last could bring back what was before a change that another deployment has.
+func (e *Environment) placeProcess(ctx context.Context, process string, where placing, freeze func() (*deployedRecord, error)) (before, next *deployedRecord, err error) {
+	return assignIf(ctx, e.r, deployedSlot(e.id, process), func(before *deployedRecord) (*deployedRecord, error) {
+		next, err := freeze()
+		if err != nil {
+			return nil, err
 		}
-		next.Atoms, err = where(next.Atoms, before != nil)
-		return &next, err
-	}, needs)
+		var now reach
+		if before != nil {
+			now = before.Atoms
+		}
+		next.Atoms, err = where(now, before != nil)
+		return next, err
+	}, func(next *deployedRecord) error {
+		needs := keysOf(slices.Sorted(maps.Keys(next.Frozen)), componentKey)
+		return e.r.present(ctx, append(needs, environmentKey(e.id), processKey(process)))
+	})
 }
 
 func deployedSlot(environment, process string) slot[*deployedRecord, deployedRecord] {

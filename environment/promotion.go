@@ -3,6 +3,7 @@ package environment
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -25,8 +26,9 @@ type Promotion struct {
 }
 
 // Promote takes over from another environment what was tried there, whatever has changed since.
-// All components change in one step, and then each process in one; after an error of the storage,
-// call it again. See Proposal.Promote for a forecast.
+// All components change in one step, and then each process in one. If one of these steps fails, those
+// before it are taken back, unless somebody else has changed them meanwhile; a program that ends in
+// the middle leaves those that it has made: call it again. See Proposal.Promote for a forecast.
 //
 // What is deployed already goes on with its atoms; what is not is deployed to all, as in
 // Promotion.From.
@@ -35,37 +37,74 @@ type Promotion struct {
 // trustkeep.ErrInvalid for a Promotion of nothing or from the environment itself, and
 // trustkeep.ErrUnsupported for what is deployed to single atoms of From and not yet here, since
 // atoms have other names here, and for a process that a program of before has deployed; others are
-// those of Hold, Deploy and DeployProcess. Then nothing is changed.
+// those of Hold, Deploy and DeployProcess. Then nothing is changed, unless the error is also that of
+// taking back.
 func (e *Environment) Promote(ctx context.Context, p Promotion) error {
 	if err := checkID("promote", p.From); err != nil {
 		return err
 	}
-	v, err := e.r.list(ctx)
+	// Looked at for each step after the record was read that it changes: else the one that writes last
+	// could bring back what From had before a change that another promotion has taken over.
+	look := func() (*promoted, error) {
+		v, err := e.r.list(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return v.promoted(e.id, p)
+	}
+	now, err := look()
 	if err != nil {
 		return failure("promote", p.From, err)
 	}
-	now, err := v.promoted(e.id, p)
-	if err != nil {
-		return failure("promote", p.From, err)
+	var tell []func()
+	var takeBack []func() error
+	done := func(action, id, before, next string) {
+		tell = append(tell, func() { e.tell(ctx, action, id, before, next+" from "+p.From) })
+	}
+	failed := func(name string, err error) error {
+		for _, undo := range slices.Backward(takeBack) {
+			err = errors.Join(err, undo())
+		}
+		return failure("promote", name, err)
 	}
 	if len(now.held) > 0 {
-		before, next, err := assignIn(ctx, e, e.whole(), func(before *environmentRecord) (*environmentRecord, error) {
+		slot, err := knowing(ctx, e, e.whole(), keysOf(slices.Sorted(maps.Keys(now.held)), componentKey))
+		if err != nil {
+			return failure("promote", p.From, err)
+		}
+		before, next, err := assign(ctx, e.r, slot, func(before *environmentRecord) (_ *environmentRecord, err error) {
+			if now, err = look(); err != nil {
+				return nil, err
+			}
 			d := now.in(*before, Deployment{Time: e.r.now(), Actor: actorOf(ctx)})
 			return &d, nil
 		}, keysOf(slices.Sorted(maps.Keys(now.held)), componentKey))
 		if err != nil {
-			return failure("promote", p.From, err)
+			return failed(p.From, err)
 		}
+		takeBack = append(takeBack, func() error { return slot.takeBack(context.WithoutCancel(ctx), e.r, next, before) })
 		for id := range sortedBy(now.held) {
-			e.tell(ctx, "component promoted", id, before.Held[id].describeHeld(), next.Held[id].describeHeld()+" from "+p.From)
+			done("component promoted", id, before.Held[id].describeHeld(), next.Held[id].describeHeld())
 		}
 	}
-	for id, d := range sortedBy(now.processes) {
-		before, next, err := e.placeProcess(ctx, d, asBefore)
+	for id := range sortedBy(now.processes) {
+		before, next, err := e.placeProcess(ctx, id, asBefore, func() (*deployedRecord, error) {
+			now, err := look()
+			if err != nil {
+				return nil, err
+			}
+			return now.processes[id], nil
+		})
 		if err != nil {
-			return failure("promote", id, err)
+			return failed(id, err)
 		}
-		e.tell(ctx, "process promoted", id, before.describe(), next.describe()+" from "+p.From)
+		takeBack = append(takeBack, func() error {
+			return deployedSlot(e.id, id).takeBack(context.WithoutCancel(ctx), e.r, next, before)
+		})
+		done("process promoted", id, before.describe(), next.describe())
+	}
+	for _, one := range tell {
+		one()
 	}
 	return nil
 }
@@ -145,7 +184,7 @@ func (v *inventory) promoted(env string, p Promotion) (*promoted, error) {
 				return nil, err
 			}
 		}
-		next, err := freeze(env, id, v.tried(d.record))
+		next, err := freeze(env, id, v.tried(d.record, out.held))
 		if err != nil {
 			return nil, fmt.Errorf("process %s: %w", id, err)
 		}
@@ -154,8 +193,9 @@ func (v *inventory) promoted(env string, p Promotion) (*promoted, error) {
 	return out, nil
 }
 
-// tried is inventory.read of what a process was deployed with, where it has that.
-func (v *inventory) tried(from *deployedRecord) func(key string, into document) error {
+// tried is inventory.read of what a process was deployed with, where it has that, and of what is
+// promoted with it.
+func (v *inventory) tried(from *deployedRecord, with map[string]*componentRecord) func(key string, into document) error {
 	return func(key string, into document) error {
 		_, _, id := kindOfKey(key)
 		switch into := into.(type) {
@@ -181,7 +221,8 @@ func (v *inventory) tried(from *deployedRecord) func(key string, into document) 
 			}
 		case *environmentRecord:
 			err := v.read(key, into)
-			into.Held = maps.Clone(into.Held) // what was tried counts before what is held
+			*into = (&promoted{held: with}).in(*into, Deployment{})
+			// What was tried counts before what is held.
 			maps.DeleteFunc(into.Held, func(id string, _ *componentRecord) bool { return from.Frozen[id] != nil })
 			return err
 		}

@@ -52,6 +52,13 @@ func rivals(former func(environment.HistoryEntry) bool) []rival {
 		{"promote", func(ctx context.Context, r R, e E) error {
 			return e.Promote(ctx, environment.Promotion{From: "old", Components: []string{"loose"}})
 		}, deletes("loose")},
+		{"promote to an empty environment", func(ctx context.Context, r R, _ E) error {
+			old, err := r.Environment(ctx, "old")
+			if err != nil {
+				return err
+			}
+			return old.Promote(ctx, environment.Promotion{From: "test", Components: []string{"loose"}})
+		}, deletes("loose")},
 		{"role", func(ctx context.Context, _ R, e E) error {
 			return e.SetRole(ctx, environment.RolePrimary, "spare")
 		}, deletes("spare")},

@@ -51,6 +51,9 @@ func (s slot[D, V]) write(ctx context.Context, r *Registry, e edit[V]) (before, 
 			return err
 		}
 		_, err = s.exchange(d, exists, next)
+		if next != nil {
+			next = s.get(d) // with what set has added
+		}
 		return err
 	})
 	return before, next, err
@@ -95,10 +98,15 @@ func same[V any](a, b *V) bool {
 // the value refers to is not there then, or is being deleted, the slot gets back what it
 // had, unless somebody else has changed it meanwhile.
 func assign[D document, V any](ctx context.Context, r *Registry, s slot[D, V], e edit[V], needs []string) (before, next *V, err error) {
+	return assignIf(ctx, r, s, e, func(*V) error { return r.present(ctx, needs) })
+}
+
+// assignIf is assign with another look, at what was written.
+func assignIf[D document, V any](ctx context.Context, r *Registry, s slot[D, V], e edit[V], look func(next *V) error) (before, next *V, err error) {
 	if before, next, err = s.write(ctx, r, e); err != nil {
 		return nil, nil, err
 	}
-	if err := r.present(ctx, needs); err != nil {
+	if err := look(next); err != nil {
 		return nil, nil, errors.Join(err, s.takeBack(context.WithoutCancel(ctx), r, next, before))
 	}
 	return before, next, nil
