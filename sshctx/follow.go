@@ -30,7 +30,8 @@ type Definition interface {
 // logins by the settings of each moment.
 //
 // Fields that are assigned on the Builder no longer follow; all others do. Functions are never
-// replaced. Errors are those of Settings, and trustkeep.ErrInvalid for nil.
+// replaced. Errors are those of Settings, and trustkeep.ErrInvalid for nil and for settings with
+// interfaces whose values have no ==.
 func Follow(d Definition) (Builder, error) {
 	if given.IsNil(d) {
 		return Builder{}, &trustkeep.Error{Op: "sshctx: follow", Err: trustkeep.ErrInvalid, Hint: "there is no definition"}
@@ -38,6 +39,9 @@ func Follow(d Definition) (Builder, error) {
 	now, err := d.Settings()
 	if err != nil {
 		return Builder{}, err
+	}
+	if what := settings.Differ(now, now); what != "" { // it would be taken for the program's
+		return Builder{}, &trustkeep.Error{Op: "sshctx: follow: " + what, Err: trustkeep.ErrInvalid, Hint: "its value cannot be compared; make it a pointer"}
 	}
 	b := now.detached()
 	b.follows = &following{d, now}

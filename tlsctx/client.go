@@ -60,14 +60,20 @@ func (b Builder) once() (*tls.Config, error) {
 		return nil, err
 	}
 	decide := cfg.VerifyConnection
-	cfg.VerifyConnection = func(s tls.ConnectionState) error {
+	unchanged := func(s tls.ConnectionState) error {
 		if err := l.unchanged(began, trust, s); err != nil {
 			return &setupError{fmt.Errorf("tlsctx: client: %w", err)}
 		}
-		if decide == nil {
-			return nil
+		return nil
+	}
+	cfg.VerifyConnection = func(s tls.ConnectionState) error {
+		if err := unchanged(s); err != nil || decide == nil {
+			return err
 		}
-		return decide(s)
+		if err := decide(s); err != nil {
+			return err
+		}
+		return unchanged(s) // hooks and lists may have taken their time
 	}
 	return cfg, nil
 }

@@ -41,7 +41,8 @@ type Definition interface {
 //     its settings has changed, and refuses servers that the current trust does not accept.
 //
 // Fields that are assigned on the Builder no longer follow; all others do. Functions are never
-// replaced. Errors are those of Settings, and trustkeep.ErrInvalid for nil.
+// replaced. Errors are those of Settings, and trustkeep.ErrInvalid for nil and for settings with
+// interfaces whose values have no ==.
 func Follow(d Definition) (Builder, error) {
 	if given.IsNil(d) {
 		return Builder{}, &trustkeep.Error{Op: "tlsctx: follow", Err: trustkeep.ErrInvalid, Hint: "there is no definition"}
@@ -49,6 +50,9 @@ func Follow(d Definition) (Builder, error) {
 	now, err := d.Settings()
 	if err != nil {
 		return Builder{}, err
+	}
+	if what := settings.Differ(now, now); what != "" { // it would be taken for the program's
+		return Builder{}, &trustkeep.Error{Op: "tlsctx: follow: " + what, Err: trustkeep.ErrInvalid, Hint: "its value cannot be compared; make it a pointer"}
 	}
 	b := now.detached()
 	b.follows = redact.Hidden(following{d, now})
@@ -219,6 +223,28 @@ func (l *live) trusting(trust func(Builder) (*truststore.Snapshot, error)) (*sta
 	return nil, nil, l.outdated("again and again")
 }
 
+// decided decides by the settings and the trust of now, which may change while hooks and lists are waited
+// for. Some sources of trust have another snapshot each time; those are believed in the end.
+func (l *live) decided(trust func(Builder) (*truststore.Snapshot, error), decide func(*state, *truststore.Snapshot) error) error {
+	const believed = 3
+	for round := range mostChanges {
+		s, snapshot, err := l.trusting(trust)
+		if err != nil {
+			return &setupError{err}
+		}
+		if err := decide(s, snapshot); err != nil || !l.follows() {
+			return err
+		}
+		switch again, now, err := l.trusting(trust); {
+		case err != nil:
+			return &setupError{err}
+		case again == s && (now == snapshot || round >= believed):
+			return nil
+		}
+	}
+	return &setupError{l.outdated("again and again")}
+}
+
 // outdated is the error of what cannot follow. What says what has changed.
 func (l *live) outdated(what string) error {
 	return fmt.Errorf("the definition of %s has changed, ask again (%s): %w", trustkeep.Printable(l.b.follows().definition.String()), what, trustkeep.ErrOutdated)
@@ -230,8 +256,10 @@ func (l *live) unchanged(began *state, trust *truststore.Snapshot, open tls.Conn
 	if err != nil {
 		return err
 	}
-	if s.client != began.client {
-		return l.outdated(settings.Differ(&began.b, &s.b, ofServers...))
+	if s != began {
+		if what := settings.Differ(&began.b, &s.b, ofServers...); what != "" {
+			return l.outdated(what)
+		}
 	}
 	if now == trust {
 		return nil

@@ -56,20 +56,24 @@ func (b Builder) liveClient() (*tls.Config, error) {
 	var last *decider // of the state and trust of the last connection, with its verdicts
 	var lastState *state
 	cfg.VerifyConnection = func(open tls.ConnectionState) error {
-		s, trust, err := l.trusting(Builder.trustNow) // one that has run empty explains itself
-		if err == nil && s != began {
-			err = l.fits(began, s)
+		err := l.decided(Builder.trustNow, func(s *state, trust *truststore.Snapshot) error { // one that has run empty explains itself
+			if s != began {
+				if err := l.fits(began, s); err != nil {
+					return &setupError{err}
+				}
+			}
+			mu.Lock()
+			if last == nil || last.trust != trust || lastState != s {
+				last, lastState = s.b.decider(trust, truststore.Server), s
+			}
+			d := last
+			mu.Unlock()
+			return d.decide(context.Background(), s.b.asked(open), open)
+		})
+		if setup, ok := err.(*setupError); ok {
+			return &setupError{fmt.Errorf("tlsctx: live client: %w", setup.Err)}
 		}
-		if err != nil {
-			return &setupError{fmt.Errorf("tlsctx: live client: %w", err)}
-		}
-		mu.Lock()
-		if last == nil || last.trust != trust || lastState != s {
-			last, lastState = s.b.decider(trust, truststore.Server), s
-		}
-		d := last
-		mu.Unlock()
-		return d.decide(context.Background(), s.b.asked(open), open)
+		return err
 	}
 	if b.follows == nil && b.Identity == nil && b.Routes == nil {
 		return cfg, nil

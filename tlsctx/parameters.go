@@ -80,6 +80,15 @@ func (b Builder) suites() []uint16 {
 	return append(all, b.LegacyCipherSuites...)
 }
 
+// permits reports whether a connection that was opened by the settings of before may have that suite. Which
+// suites crypto/tls has by itself depends on GODEBUG, so that those of before are believed.
+func (b Builder) permits(suite uint16, before *Builder) bool {
+	if now := b.suites(); now != nil {
+		return slices.Contains(now, suite)
+	}
+	return !slices.Contains(before.LegacyCipherSuites, suite)
+}
+
 // setParameters puts them into a configuration.
 func (b Builder) setParameters(cfg *tls.Config) {
 	cfg.CipherSuites = b.suites()

@@ -45,8 +45,8 @@ type openPeer struct {
 	live  func() *live // see redact.Hidden
 	// ask returns what decides now. The trust is nil where nobody has to be trusted.
 	ask func() (*state, *truststore.Snapshot, error)
-	// still decides by that.
-	still func(context.Context, *state, *truststore.Snapshot) error
+	// still decides by that; before is what has accepted it.
+	still func(ctx context.Context, before, s *state, trust *truststore.Snapshot) error
 
 	mu sync.Mutex
 	by func() (*state, *truststore.Snapshot) // what has accepted it; see redact.Hidden
@@ -64,7 +64,7 @@ type StaleConn struct {
 	// Chain is what the peer sent, its own certificate first.
 	Chain []*x509.Certificate
 	// Err is the reason: a *truststore.VerifyError, unless the trust cannot be loaded, or its
-	// definition demands a certificate of the client or another version now.
+	// definition demands a certificate of the client or other parameters now.
 	Err error
 }
 
@@ -183,7 +183,7 @@ func (p *openPeer) accepted(ctx context.Context, anyway bool) (err error) {
 	if before == s && trusted == trust && !anyway {
 		return nil
 	}
-	if err := p.still(ctx, s, trust); err != nil {
+	if err := p.still(ctx, before, s, trust); err != nil {
 		return inBuilder(err)
 	}
 	p.mu.Lock()
@@ -245,14 +245,14 @@ func (l *live) server(address string, open tls.ConnectionState, s *state, trust 
 	return &openPeer{
 		name: name, chain: open.PeerCertificates, live: redact.Hidden(l), by: decidedBy(s, trust),
 		ask: func() (*state, *truststore.Snapshot, error) { return l.trusting(Builder.clientTrust) },
-		still: func(ctx context.Context, s *state, trust *truststore.Snapshot) error {
+		still: func(ctx context.Context, before, s *state, trust *truststore.Snapshot) error {
 			to, err := s.b.target(address)
 			if err != nil {
 				return err
 			}
 			o := s.b.VerifyOptions(truststore.Server, to.name)
 			o.Staple, o.Context = open.OCSPResponse, ctx
-			return stillAccepted(s, trust, open, o)
+			return stillAccepted(before, s, trust, open, o)
 		},
 	}
 }
@@ -276,22 +276,43 @@ func (l *live) visitor() (*openPeer, error) {
 // is completes the question, when the handshake is.
 func (p *openPeer) is(open tls.ConnectionState) *openPeer {
 	p.chain = open.PeerCertificates
-	p.still = func(ctx context.Context, s *state, trust *truststore.Snapshot) error {
+	p.still = func(ctx context.Context, before, s *state, trust *truststore.Snapshot) error {
 		o := s.b.VerifyOptions(truststore.Client, "")
 		o.Context = ctx
-		return stillAccepted(s, trust, open, o)
+		return stillAccepted(before, s, trust, open, o)
 	}
 	return p
 }
 
+// decides has the peer judged once more at the end of a handshake by that configuration, which began with
+// the settings of before.
+func (p *openPeer) decides(ctx context.Context, cfg *tls.Config) {
+	decide := cfg.VerifyConnection
+	cfg.VerifyConnection = func(open tls.ConnectionState) error {
+		if decide != nil {
+			if err := decide(open); err != nil {
+				return err
+			}
+		}
+		return p.is(open).accepted(ctx, false)
+	}
+}
+
 // stillAccepted decides about the peer of an open connection.
-func stillAccepted(s *state, trust *truststore.Snapshot, open tls.ConnectionState, o truststore.VerifyOptions) error {
+func stillAccepted(before, s *state, trust *truststore.Snapshot, open tls.ConnectionState, o truststore.VerifyOptions) error {
 	low, err := s.b.minVersion()
+	outdated := func(what string) error {
+		return fmt.Errorf("tlsctx: %s is no longer permitted: %w", what, trustkeep.ErrOutdated)
+	}
 	switch {
 	case err != nil:
 		return err
-	case open.Version < low:
-		return fmt.Errorf("tlsctx: %s, and the lowest version is %s now: %w", tls.VersionName(open.Version), tls.VersionName(low), trustkeep.ErrOutdated)
+	case open.Version < low, s.b.MaxVersion != 0 && open.Version > s.b.MaxVersion:
+		return outdated(tls.VersionName(open.Version))
+	case open.Version < tls.VersionTLS13 && !s.b.permits(open.CipherSuite, &before.b):
+		return outdated(tls.CipherSuiteName(open.CipherSuite))
+	case open.CurveID != 0 && len(s.b.CurvePreferences) > 0 && !slices.Contains(s.b.CurvePreferences, open.CurveID):
+		return outdated(open.CurveID.String())
 	case len(open.PeerCertificates) > 0:
 		_, err = trust.Verify(open.PeerCertificates, o)
 	case s.b.ClientAuth == RequireClientAuth:

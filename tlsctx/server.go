@@ -105,8 +105,12 @@ func (s *state) serve() (*served, *tls.Config, error) {
 
 // config is GetConfigForClient.
 func (f *followedServer) config(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+	var visitor *openPeer
 	for range mostChanges {
 		v, err := f.now()
+		if err == nil && f.live.follows() && visitor == nil {
+			visitor, err = f.live.visitor()
+		}
 		if err != nil {
 			return nil, &setupError{fmt.Errorf("tlsctx: server: %w", err)}
 		}
@@ -115,6 +119,9 @@ func (f *followedServer) config(hello *tls.ClientHelloInfo) (*tls.Config, error)
 			// The trust of the configuration belongs to these settings, if they are still those of now.
 			if s, err := f.live.now(); err != nil || s.server != v.state {
 				continue
+			}
+			if cfg != v.nobody {
+				visitor.decides(hello.Context(), cfg)
 			}
 		}
 		return cfg, err

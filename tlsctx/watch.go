@@ -35,14 +35,14 @@ func (b Builder) Watch() (Opened, error) {
 		peer := &openPeer{
 			chain: open.PeerCertificates, live: redact.Hidden(l), by: decidedBy(began, trust),
 			ask: func() (*state, *truststore.Snapshot, error) { return l.trusting(Builder.clientTrust) },
-			still: func(ctx context.Context, s *state, trust *truststore.Snapshot) error {
+			still: func(ctx context.Context, before, s *state, trust *truststore.Snapshot) error {
 				name := s.b.ServerName
 				if name == "" {
 					name = s.b.asked(open)
 				}
 				o := s.b.VerifyOptions(truststore.Server, name)
 				o.Staple, o.Context = open.OCSPResponse, ctx
-				return stillAccepted(s, trust, open, o)
+				return stillAccepted(before, s, trust, open, o)
 			},
 		}
 		var once sync.Once

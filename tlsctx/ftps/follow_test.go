@@ -6,64 +6,15 @@ import (
 	"errors"
 	"io"
 	"net"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/trustkeep/trustkeep"
+	"github.com/trustkeep/trustkeep/internal/testdef"
 	"github.com/trustkeep/trustkeep/internal/testpki"
 	"github.com/trustkeep/trustkeep/tlsctx"
 	"github.com/trustkeep/trustkeep/tlsctx/ftps"
 )
-
-// definition is one whose settings a test exchanges.
-type definition struct {
-	mu       sync.Mutex
-	now      *tlsctx.Builder
-	watchers map[*func(context.Context)]bool
-}
-
-func (d *definition) Settings() (*tlsctx.Builder, error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.now, nil
-}
-
-func (d *definition) Notify(changed func(context.Context)) (stop func()) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.watchers == nil {
-		d.watchers = make(map[*func(context.Context)]bool)
-	}
-	d.watchers[&changed] = true
-	return func() {
-		d.mu.Lock()
-		defer d.mu.Unlock()
-		delete(d.watchers, &changed)
-	}
-}
-
-func (*definition) String() string { return "connection c" }
-
-// set exchanges the settings, and returns when all have been told.
-func (d *definition) set(b tlsctx.Builder) {
-	d.mu.Lock()
-	d.now = &b
-	var all []func(context.Context)
-	for changed := range d.watchers {
-		all = append(all, *changed)
-	}
-	d.mu.Unlock()
-	for _, changed := range all {
-		changed(context.Background())
-	}
-}
-
-func (d *definition) watched() int {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return len(d.watchers)
-}
 
 // A control connection, in either way, and data connections end when the definition no longer accepts
 // the server.
@@ -96,7 +47,7 @@ func TestDefinitionEndsOpenConnections(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			d := &definition{now: &good}
+			d := testdef.Of(good)
 			b, err := tlsctx.Follow(d)
 			must(t, err)
 			f, err := ftps.Options{Implicit: name == "implicit", Dial: below(server.control.Addr().String())}.New(b, host+":21")
@@ -120,9 +71,9 @@ func TestDefinitionEndsOpenConnections(t *testing.T) {
 			must(t, err)
 			unrelated := good
 			unrelated.NextProtos = []string{"ftp"}
-			d.set(unrelated)
+			d.Set(unrelated)
 			must(t, says())
-			d.set(bad)
+			d.Set(bad)
 			if err := says(); err == nil {
 				t.Error("the control connection goes on")
 			}
@@ -133,7 +84,7 @@ func TestDefinitionEndsOpenConnections(t *testing.T) {
 				t.Error("the server takes the part for the whole")
 			}
 			control.Close()
-			if n := d.watched(); n != 0 {
+			if n := d.Watchers(); n != 0 {
 				t.Errorf("%d watchers remain", n)
 			}
 		})
@@ -147,11 +98,11 @@ func TestDefinitionChangesDuringHandshake(t *testing.T) {
 	bad := good
 	bad.Trusted = store(other.Root)
 	for _, version := range versions {
-		d := &definition{now: &good}
+		d := testdef.Of(good)
 		server := newFTPSServer(t, mustServer(t, tlsctx.Builder{Identity: identity(pki.Server(host)), Clock: pki.Now, MaxVersion: version}))
 		b, err := tlsctx.Follow(d)
 		must(t, err)
-		b.Authorize = func(context.Context, tlsctx.Peer) error { d.set(bad); return nil } // the trust has been asked
+		b.Authorize = func(context.Context, tlsctx.Peer) error { d.Set(bad); return nil } // the trust has been asked
 		f, err := ftps.New(b, host+":21")
 		must(t, err)
 		raw, err := net.Dial("tcp", server.control.Addr().String())
@@ -160,7 +111,7 @@ func TestDefinitionChangesDuringHandshake(t *testing.T) {
 			c.Close()
 			t.Errorf("%s: accepted by trust of before", tls.VersionName(version))
 		}
-		if n := d.watched(); n != 0 {
+		if n := d.Watchers(); n != 0 {
 			t.Errorf("%d watchers remain", n)
 		}
 	}
@@ -171,17 +122,17 @@ func TestDefinitionWithAnotherIdentity(t *testing.T) {
 	pki := testpki.New(t, testpki.Options{})
 	server := newFTPSServer(t, mustServer(t, tlsctx.Builder{Identity: identity(pki.Server(host)), Clock: pki.Now}))
 	first := tlsctx.Builder{Trusted: store(pki.Root), Clock: pki.Now, Identity: identity(pki.Client("one"))}
-	d := &definition{now: &first}
+	d := testdef.Of(first)
 	b, err := tlsctx.Follow(d)
 	must(t, err)
 	f := server.session(t, b)
 	second := first
 	second.Identity = identity(pki.Client("two"))
-	d.set(second)
+	d.Set(second)
 	if _, err := server.upload(t.Context(), f, nil); !errors.Is(err, trustkeep.ErrOutdated) {
 		t.Errorf("%v", err)
 	}
-	d.set(first)
+	d.Set(first)
 	if _, err := server.upload(t.Context(), f, nil); err != nil {
 		t.Error(err)
 	}
