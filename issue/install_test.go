@@ -263,7 +263,7 @@ func TestSignRefuses(t *testing.T) {
 	_, err = issue.New(issue.Options{Subject: cn("x"), Issuer: none})
 	wantError(t, err, trustkeep.ErrInvalid, "nil")
 	_, err = issue.Request(server, issue.Options{Validity: time.Hour})
-	wantError(t, err, trustkeep.ErrInvalid, "issue: request", "CA's to decide")
+	wantError(t, err, trustkeep.ErrInvalid, "issue: request", "Validity", "CA's to decide", "leave")
 	_, err = issue.Request(none, issue.Options{})
 	wantError(t, err, trustkeep.ErrInvalid)
 	_, err = issue.RequestForKey(server.Signer(), issue.Options{})

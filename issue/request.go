@@ -68,8 +68,19 @@ func (o Options) orLike(leaf *x509.Certificate) Options {
 
 // request makes a PKCS#10 request in PEM.
 func (o Options) request(key crypto.Signer) ([]byte, error) {
-	if !o.NotBefore.IsZero() || o.Validity != 0 || o.Key != 0 || o.Issuer != nil || o.PathLength != nil {
-		return nil, fmt.Errorf("an option that is the CA's to decide: %w", trustkeep.ErrInvalid)
+	for _, x := range []struct {
+		field string
+		set   bool
+	}{
+		{"NotBefore", !o.NotBefore.IsZero()}, {"Validity", o.Validity != 0}, {"Key", o.Key != 0},
+		{"Issuer", o.Issuer != nil}, {"PathLength", o.PathLength != nil},
+	} {
+		if x.set {
+			return nil, &trustkeep.Error{
+				Op: "option " + x.field, Err: fmt.Errorf("the CA's to decide: %w", trustkeep.ErrInvalid),
+				Hint: "leave NotBefore, Validity, Key, Issuer and PathLength zero; what names nothing is requested as the certificate is",
+			}
+		}
 	}
 	o = o.withDefaults()
 	if err := o.check(); err != nil {

@@ -1,0 +1,203 @@
+// Package docs_test runs what the pages show.
+package docs_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"go/ast"
+	"go/format"
+	"go/parser"
+	"go/token"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/trustkeep/trustkeep/internal/testtool"
+)
+
+// row is one of a table: a command and the Go that does the same.
+type row struct {
+	line      int
+	command   string
+	isCommand bool // and not words
+	code      string
+}
+
+var span = regexp.MustCompile("`([^`]*)`")
+
+// rowsOf returns the rows of the tables of a page, whose last column is Go.
+func rowsOf(t *testing.T, path string) (rows []row) {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, line := range strings.Split(string(text), "\n") {
+		cells := strings.Split(strings.ReplaceAll(line, `\|`, "\x00"), "|")
+		if len(cells) != 4 || !strings.Contains(cells[2], "`") {
+			continue
+		}
+		r := row{line: i + 1, command: strings.ReplaceAll(strings.TrimSpace(cells[1]), "\x00", "|")}
+		if trimmed := strings.Trim(r.command, "`"); !strings.Contains(trimmed, "`") && len(trimmed) == len(r.command)-2 {
+			r.command, r.isCommand = trimmed, true
+		}
+		for _, m := range span.FindAllStringSubmatch(cells[2], -1) {
+			r.code += strings.ReplaceAll(m[1], "\x00", "|") + "\n"
+		}
+		rows = append(rows, r)
+	}
+	return rows
+}
+
+// function makes a function of the Go of a row: an error that is set is checked after each line, and
+// what is not used is.
+func (r row) function() (string, error) {
+	var b strings.Builder
+	fmt.Fprintf(&b, "{%d, func() {\n", r.line)
+	for line := range strings.Lines(r.code) {
+		b.WriteString(line)
+		file, err := parser.ParseFile(token.NewFileSet(), "", "package p\nfunc _() {\n"+line+"\n}", 0)
+		if err != nil {
+			return "", err
+		}
+		for _, s := range file.Decls[0].(*ast.FuncDecl).Body.List {
+			a, ok := s.(*ast.AssignStmt)
+			if !ok {
+				continue
+			}
+			for _, x := range a.Lhs {
+				if name, ok := x.(*ast.Ident); ok && name.Name == "err" {
+					b.WriteString("check(err)\n")
+				} else if ok && name.Name != "_" {
+					fmt.Fprintf(&b, "_ = %s\n", name.Name)
+				}
+			}
+		}
+	}
+	b.WriteString("}},\n")
+	return b.String(), nil
+}
+
+// paths are the packages that rows use, by name.
+var paths = map[string]string{
+	"rand": "crypto/rand", "x509": "crypto/x509", "pkix": "crypto/x509/pkix", "pem": "encoding/pem", "http": "net/http",
+	"ssh": "golang.org/x/crypto/ssh", "trustkeep": "github.com/trustkeep/trustkeep",
+	"context": "context", "fmt": "fmt", "os": "os", "strings": "strings", "time": "time",
+	"keystorego": "github.com/pavlo-v-chernykh/keystore-go/v4", "pkcs12": "software.sslmate.com/src/go-pkcs12", "bytes": "bytes",
+}
+
+// program is a Go file with all rows of a page.
+func program(t *testing.T, rows []row) []byte {
+	t.Helper()
+	body := "var rows = []row{\n"
+	for _, r := range rows {
+		f, err := r.function()
+		if err != nil {
+			t.Fatalf("line %d: %v\n%s", r.line, err, r.code)
+		}
+		body += f
+	}
+	body += "}\n"
+	file, err := parser.ParseFile(token.NewFileSet(), "", "package main\n"+body, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var imports []string
+	for _, name := range file.Unresolved {
+		path, ok := paths[name.Name]
+		if !ok {
+			path = "github.com/trustkeep/trustkeep/" + name.Name
+			if _, err := os.Stat(filepath.Join("..", name.Name)); err != nil {
+				continue
+			}
+		}
+		if line := fmt.Sprintf("%s %q", name.Name, path); !slices.Contains(imports, line) {
+			imports = append(imports, line)
+		}
+	}
+	text, err := format.Source([]byte("package main\nimport (\n" + strings.Join(imports, "\n") + "\n)\n" + body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
+
+// run runs a program of testdata with the rows of a page, and returns the folder where it ran.
+func run(t *testing.T, name string, rows []row) string {
+	t.Helper()
+	here, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	made, overlay, binary := filepath.Join(dir, "rows.go"), filepath.Join(dir, "overlay.json"), filepath.Join(dir, "program")
+	into := filepath.Join(here, "testdata", name)
+	replace, err := json.Marshal(map[string]any{"Replace": map[string]string{filepath.Join(into, "rows.go"): made}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for path, text := range map[string][]byte{made: program(t, rows), overlay: replace} {
+		if err := os.WriteFile(path, text, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if out, err := exec.Command("go", "build", "-o", binary, "-overlay", overlay, "./testdata/"+name).CombinedOutput(); err != nil {
+		source, _ := os.ReadFile(made)
+		t.Fatalf("%v\n%s\n%s", err, out, source)
+	}
+	work := filepath.Join(dir, "work")
+	if err := os.Mkdir(work, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(binary)
+	cmd.Dir = work
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+	return work
+}
+
+// TestCommands compiles and runs the Go of each row of commands.md.
+func TestCommands(t *testing.T) {
+	rows := rowsOf(t, "commands.md")
+	if len(rows) < 60 {
+		t.Fatalf("%d rows", len(rows))
+	}
+	run(t, "commands", rows)
+	t.Logf("%d rows", len(rows))
+}
+
+// TestInteropCommands runs the commands of commands.md in the files that the Go is for: those that
+// need neither a keyring nor the servers, which are gone.
+func TestInteropCommands(t *testing.T) {
+	tools := []string{"keytool", "openssl", "ssh-keygen"}
+	if !testtool.Has(t, tools...) {
+		t.Skip("not without them")
+	}
+	rows := rowsOf(t, "commands.md")
+	world := filepath.Join(run(t, "commands", rows), "world")
+	n := 0
+	for _, r := range rows {
+		tool, _, _ := strings.Cut(r.command, " ")
+		if !r.isCommand || !slices.Contains(tools, tool) || strings.Contains(r.command, "$") {
+			continue
+		}
+		dir := filepath.Join(t.TempDir(), "world")
+		if err := os.CopyFS(dir, os.DirFS(world)); err != nil {
+			t.Fatal(err)
+		}
+		cmd := exec.Command("sh", "-c", r.command)
+		cmd.Dir = dir
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Errorf("commands.md:%d: %s: %v\n%s", r.line, r.command, err, out)
+		}
+		n++
+	}
+	if n < 30 {
+		t.Errorf("%d commands", n)
+	}
+}
