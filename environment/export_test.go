@@ -62,6 +62,7 @@ func (r *Registry) SealedState(ctx context.Context) (missing, extra []string, er
 			}
 		}
 	}
+	s := r.newSealer()
 	for key, c := range sortedBy(v.sealed) {
 		if v.components[c.component] == nil {
 			if gone, err := r.wasDeleted(ctx, c.component); err != nil {
@@ -79,7 +80,7 @@ func (r *Registry) SealedState(ctx context.Context) (missing, extra []string, er
 				extra = append(extra, fmt.Sprintf("%s: %s, version %d", placeOf(c.env), c.component, one.Version))
 			}
 		}
-		o, err := r.newSealer().ringOf(ctx, c.env)
+		o, err := s.ringOf(ctx, c.env)
 		if err != nil {
 			return nil, nil, err
 		}

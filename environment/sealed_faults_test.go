@@ -157,7 +157,7 @@ func nextChange(t *testing.T, r *environment.Registry) {
 
 func sealedFurnished(t *testing.T) *sealedWorld {
 	t.Helper()
-	s := newSealedWorld(t)
+	s := newSealedWorldOf(t, quickKey)
 	ctx := t.Context()
 	for _, id := range []string{"x", "y", "z", "w"} {
 		s.identity(id)
@@ -187,7 +187,7 @@ func sealedWell(t *testing.T, r *environment.Registry, where string) {
 func TestKilledBetweenSealingAndReferring(t *testing.T) {
 	s := sealedFurnished(t)
 	sealedWell(t, s.Registry, "before")
-	second := recipient("second", newKey(t))
+	second := recipient("second", quickKey(t))
 	o := environment.Options{OpeningKey: s.root, Clock: s.clock.Now, Rand: quickkdf.Rand()}
 	step := testtool.Rounds(3, 1)
 	for i, v := range sealedVerbs(second) {
@@ -230,7 +230,7 @@ func TestKilledBetweenSealingAndReferring(t *testing.T) {
 func TestConcurrentSealing(t *testing.T) {
 	s := sealedFurnished(t)
 	o := environment.Options{OpeningKey: s.root, Clock: s.clock.Now, Rand: quickkdf.Rand()}
-	second := recipient("second", newKey(t))
+	second := recipient("second", quickKey(t))
 	verbs := sealedVerbs(second)
 	for i := range verbs {
 		for j := range verbs {
@@ -270,7 +270,7 @@ func TestConcurrentSealing(t *testing.T) {
 func TestSealingAtEachMomentOfAnother(t *testing.T) {
 	s := sealedFurnished(t)
 	o := environment.Options{OpeningKey: s.root, Clock: s.clock.Now, Rand: quickkdf.Rand()}
-	verbs := sealedVerbs(recipient("second", newKey(t)))
+	verbs := sealedVerbs(recipient("second", quickKey(t)))
 	pairs := 0
 	for i, outer := range verbs {
 		for j, inner := range verbs {

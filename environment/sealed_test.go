@@ -3,6 +3,8 @@ package environment_test
 import (
 	"bytes"
 	"context"
+	"crypto/ecdh"
+	"crypto/hpke"
 	"crypto/x509/pkix"
 	"encoding/json"
 	"errors"
@@ -43,7 +45,19 @@ func recipient(name string, key *environment.OpeningKey) environment.Recipient {
 	return environment.Recipient{Name: name, Key: key.SealingKey()}
 }
 
+// quickKey is newKey of P-256 alone, for tests that open what is sealed thousands of times.
+func quickKey(t *testing.T) *environment.OpeningKey {
+	t.Helper()
+	key := check(hpke.DHKEM(ecdh.P256()).GenerateKey())(t)
+	return check(environment.OpeningKeyOf(key))(t)
+}
+
 func newSealedWorld(t *testing.T) *sealedWorld {
+	t.Helper()
+	return newSealedWorldOf(t, newKey)
+}
+
+func newSealedWorldOf(t *testing.T, newKey func(*testing.T) *environment.OpeningKey) *sealedWorld {
 	t.Helper()
 	s := &sealedWorld{root: newKey(t), atoms: map[string]*environment.OpeningKey{"test": newKey(t), "production": newKey(t)}}
 	s.world = newWorld(t, environment.Options{OpeningKey: s.root})
