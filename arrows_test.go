@@ -42,7 +42,7 @@ var onlyFor = map[string][]string{
 	"internal/testtool":                          {"internal/store/javaio/javatest", "internal/exchanges"},
 	"internal/certcases":                         {"examples/strict"},
 	"internal/testleak":                          {},
-	"internal/testcpu":                           {},
+	"internal/testcpu":                           {"internal/testtool"},
 	"internal/fips/fipstest":                     {},
 	"crypto/fips140":                             {"internal/fips"},
 	"internal/testnet":                           {"internal/testtool"},

@@ -377,7 +377,7 @@ func TestEveryChangeIsDoneOrNotDone(t *testing.T) {
 				t.Fatal("nothing changed, or nothing was told")
 			}
 			told := fmt.Sprint(events)
-			step := testtool.Rounds(4, 1)
+			step := testtool.Cases(4, 1)
 			for i, kind := range []string{"fails", "fails when done", "is cancelled", "conflicts"} {
 				for n := 1 + i%step; ; n += step {
 					ctx, cancel := context.WithCancel(t.Context())

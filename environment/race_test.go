@@ -227,7 +227,7 @@ func TestDeletionAtEachMomentOfAReference(t *testing.T) {
 	o := environment.Options{Sealer: environment.FileSealer(path), Rand: quickkdf.Rand()}
 	w, all := rivalWorld(t, o)
 	o.Clock = w.clock.Now
-	step := testtool.Rounds(4, 1)
+	step := testtool.Cases(4, 1)
 	for i, x := range all {
 		t.Run(x.name, func(t *testing.T) {
 			for k, outer := range []string{"reference", "deletion"} {

@@ -189,7 +189,7 @@ func TestKilledBetweenSealingAndReferring(t *testing.T) {
 	sealedWell(t, s.Registry, "before")
 	second := recipient("second", quickKey(t))
 	o := environment.Options{OpeningKey: s.root, Clock: s.clock.Now, Rand: quickkdf.Rand()}
-	step := testtool.Rounds(3, 1)
+	step := testtool.Cases(3, 1)
 	for i, v := range sealedVerbs(second) {
 		t.Run(v.name, func(t *testing.T) {
 			whole := s.copyOf()
@@ -274,11 +274,11 @@ func TestSealingAtEachMomentOfAnother(t *testing.T) {
 	pairs := 0
 	for i, outer := range verbs {
 		for j, inner := range verbs {
-			if (i*len(verbs)+j)%testtool.Rounds(7, 2) != 0 {
+			if (i*len(verbs)+j)%testtool.Cases(7, 2) != 0 {
 				continue
 			}
 			pairs++
-			for n, happened := 1, true; happened; n += testtool.Rounds(3, 1) {
+			for n, happened := 1, true; happened; n += testtool.Cases(3, 1) {
 				m := s.copyOf()
 				f := &faulty{Storage: m, last: make(chan struct{})}
 				plain := check(environment.Open(t.Context(), m, o))(t)
