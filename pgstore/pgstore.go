@@ -6,12 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"sync"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/jackc/puddle/v2"
 
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/environment"
@@ -24,13 +26,16 @@ type Options struct {
 	Schema string
 	// Heartbeat is how often a watcher that hears nothing asks the server whether it
 	// missed anything, and how long the server may take to answer: a dead connection is
-	// noticed after two of them. Zero is 10 seconds.
+	// noticed after two of them. Zero is 10 seconds; at least 100 milliseconds.
 	Heartbeat time.Duration
 }
 
 const (
 	defaultSchema    = "trustkeep"
 	defaultHeartbeat = 10 * time.Second
+	minHeartbeat     = 100 * time.Millisecond
+	// defaultStandstill is how long a writer may say nothing while others wait for it.
+	defaultStandstill = time.Minute
 	// keptVersions of a record, the current one included.
 	keptVersions = 64
 )
@@ -44,14 +49,17 @@ type Storage struct {
 
 	closed context.Context
 	close  context.CancelFunc
-	follow sync.WaitGroup // watchers
+	hub    *hub // watchers
+
+	standstill time.Duration // defaultStandstill, but in tests
 }
 
 var _ environment.Storage = (*Storage)(nil)
 
 // Open uses a schema of the database that a pool is connected to, and makes it, with its
 // tables, if it is not there. The pool stays the caller's, who closes it after the Storage.
-// Each watcher has a connection of its own besides, made by the pool's configuration.
+// The watchers of a Storage share one connection besides, which the pool makes. A pool that is
+// closed before closes the Storage.
 //
 // The error wraps trustkeep.ErrInvalid without a pool and for a schema's name that cannot be,
 // trustkeep.ErrUnsupported for tables of a later version; others are those of the server.
@@ -65,25 +73,26 @@ func Open(ctx context.Context, pool *pgxpool.Pool, o Options) (*Storage, error) 
 	if err := environment.CheckKey(o.Schema); err != nil || len(o.Schema) > maxSchema {
 		return nil, failure("open", fmt.Errorf("schema %q: %w", trustkeep.Printable(o.Schema), trustkeep.ErrInvalid))
 	}
-	if o.Heartbeat < 0 {
-		return nil, failure("open", fmt.Errorf("a heartbeat of %v: %w", o.Heartbeat, trustkeep.ErrInvalid))
-	}
 	if o.Heartbeat == 0 {
 		o.Heartbeat = defaultHeartbeat
 	}
-	s := &Storage{pool: pool, o: o, sql: statementsOf(o.Schema)}
+	if o.Heartbeat < minHeartbeat {
+		return nil, failure("open", fmt.Errorf("a heartbeat of %v, %v at least: %w", o.Heartbeat, minHeartbeat, trustkeep.ErrInvalid))
+	}
+	s := &Storage{pool: pool, o: o, sql: statementsOf(o.Schema), standstill: defaultStandstill}
 	if err := s.create(ctx); err != nil {
 		return nil, failure("open", err)
 	}
 	s.closed, s.close = context.WithCancel(context.Background())
+	s.hub = &hub{s: s, watchers: make(map[*watcher]bool)}
 	return s, nil
 }
 
-// Close ends all watchers and returns when their connections are closed. Calls after it fail
+// Close ends all watchers and returns when their connection is closed. Calls after it fail
 // with fs.ErrClosed. The error is always nil.
 func (s *Storage) Close() error {
 	s.close()
-	s.follow.Wait()
+	s.hub.close()
 	return nil
 }
 
@@ -92,7 +101,7 @@ func (s *Storage) Get(ctx context.Context, key string) (environment.Record, erro
 	if err := s.usable(ctx, key); err != nil {
 		return environment.Record{}, failure("get", err)
 	}
-	rows, err := s.records(ctx, s.pool, s.sql.get, key)
+	rows, err := s.records(ctx, s.sql.get, key)
 	if err != nil {
 		return environment.Record{}, failure("get", err)
 	}
@@ -110,7 +119,7 @@ func (s *Storage) List(ctx context.Context, prefix string) ([]environment.Record
 	if err := s.usable(ctx, ""); err != nil {
 		return nil, failure("list", err)
 	}
-	out, err := s.records(ctx, s.pool, s.sql.list, prefix)
+	out, err := s.records(ctx, s.sql.list, prefix)
 	return out, failure("list", err)
 }
 
@@ -119,7 +128,7 @@ func (s *Storage) Versions(ctx context.Context, key string) ([]environment.Recor
 	if err := s.usable(ctx, key); err != nil {
 		return nil, failure("versions", err)
 	}
-	out, err := s.records(ctx, s.pool, s.sql.versions, key)
+	out, err := s.records(ctx, s.sql.versions, key, keptVersions)
 	if err == nil && len(out) == 0 {
 		err = missing(key)
 	}
@@ -146,54 +155,110 @@ func (s *Storage) write(ctx context.Context, key string, value []byte, deleted b
 	if err := s.usable(ctx, key); err != nil {
 		return 0, err
 	}
-	var revision uint64
-	err := pgx.BeginTxFunc(ctx, s.pool, pgx.TxOptions{IsoLevel: pgx.ReadCommitted}, func(tx pgx.Tx) (err error) {
-		revision, err = s.add(ctx, tx, key, value, deleted, expected)
-		return err
-	})
+	tx, err := s.pool.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.ReadCommitted})
 	if err != nil {
 		return 0, err
 	}
-	return revision, nil
+	added, err := s.add(ctx, tx, key, value, deleted, expected)
+	if err != nil {
+		_ = tx.Rollback(ctx) // which closes the connection if it fails
+		return 0, err
+	}
+	if err := tx.Commit(ctx); err != nil {
+		if err := s.outcome(ctx, added, err); err != nil {
+			return 0, err
+		}
+	}
+	return added.revision, nil
+}
+
+// version is one that was added.
+type version struct {
+	revision    uint64
+	transaction int64
+	key         string
+	digest      []byte
 }
 
 // add adds a version in a transaction.
-func (s *Storage) add(ctx context.Context, tx pgx.Tx, key string, value []byte, deleted bool, expected uint64) (revision uint64, err error) {
-	// The row is locked until the commit: whoever is next reads what this one leaves.
-	if err := tx.QueryRow(ctx, s.sql.next).Scan(&revision); err != nil {
-		return 0, err
-	}
+func (s *Storage) add(ctx context.Context, tx pgx.Tx, key string, value []byte, deleted bool, expected uint64) (v version, err error) {
 	var actual uint64
-	var gone bool
-	err = tx.QueryRow(ctx, s.sql.current, key).Scan(&actual, &gone)
-	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
-		return 0, err
+	var there bool
+	var other string
+	var first pgx.Batch
+	first.Queue(s.sql.guard, strconv.FormatInt(s.standstill.Milliseconds(), 10))
+	// The row is locked until the commit: whoever is next reads what this one leaves.
+	first.Queue(s.sql.next).QueryRow(func(row pgx.Row) error {
+		err := row.Scan(&v.revision, &v.transaction)
+		if errors.Is(err, pgx.ErrNoRows) {
+			err = errStateless
+		}
+		return err
+	})
+	first.Queue(s.sql.current, key).QueryRow(func(row pgx.Row) error {
+		var gone bool
+		err := row.Scan(&actual, &gone)
+		there = err == nil && !gone
+		return ignoreNone(err)
+	})
+	first.Queue(s.sql.alike, strings.ToLower(key), key).QueryRow(func(row pgx.Row) error { return ignoreNone(row.Scan(&other)) })
+	if err := tx.SendBatch(ctx, &first).Close(); err != nil {
+		return v, err
 	}
-	there := err == nil && !gone
 	if !there {
 		actual = 0
 	}
 	switch {
 	case deleted && !there:
-		return 0, missing(key)
+		return v, missing(key)
 	case actual != expected:
-		return 0, &environment.ConflictError{Key: key, Expected: expected, Actual: actual}
+		return v, &environment.ConflictError{Key: key, Expected: expected, Actual: actual}
+	case expected == 0 && other != "":
+		return v, fmt.Errorf("record %q: %w", trustkeep.Printable(other), trustkeep.ErrExists)
 	}
-	if expected == 0 {
-		var other string
-		switch err := tx.QueryRow(ctx, s.sql.alike, key).Scan(&other); {
-		case err == nil:
-			return 0, fmt.Errorf("record %q: %w", other, trustkeep.ErrExists)
-		case !errors.Is(err, pgx.ErrNoRows):
-			return 0, err
-		}
-	}
+	v.key, v.digest = key, digest(key, value, deleted)
 	var batch pgx.Batch
 	batch.Queue(s.sql.replace, key)
-	batch.Queue(s.sql.insert, int64(revision), key, deleted, value, digest(key, value, deleted))
+	batch.Queue(s.sql.insert, int64(v.revision), key, deleted, value, v.digest)
 	batch.Queue(s.sql.forget, key, keptVersions)
 	batch.Queue(s.sql.notify)
-	return revision, tx.SendBatch(ctx, &batch).Close()
+	return v, tx.SendBatch(ctx, &batch).Close()
+}
+
+func ignoreNone(err error) error {
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil
+	}
+	return err
+}
+
+// outcome finds out what became of a version whose commit has failed with an error, which is returned
+// unless it is there. While the server still works on it, reading would not tell.
+func (s *Storage) outcome(ctx context.Context, v version, failed error) error {
+	var refused *pgconn.PgError
+	if errors.Is(failed, pgx.ErrTxCommitRollback) || errors.As(failed, &refused) && refused.SeverityUnlocalized == "ERROR" {
+		return failed
+	}
+	ctx, cancel := context.WithTimeout(ctx, max(2*s.o.Heartbeat, 5*time.Second))
+	defer cancel()
+	defer context.AfterFunc(s.closed, cancel)()
+	for {
+		var status string
+		var there bool
+		err := s.pool.QueryRow(ctx, s.sql.outcome, v.transaction, int64(v.revision), v.key, v.digest).Scan(&status, &there)
+		switch {
+		case err != nil: // the server may be about to come back
+		case status == "committed" && there:
+			return nil
+		case status != "in progress":
+			return failed
+		}
+		select {
+		case <-time.After(20 * time.Millisecond):
+		case <-ctx.Done():
+			return failed
+		}
+	}
 }
 
 // usable tells whether a call can begin. An empty key is not looked at.
@@ -213,6 +278,22 @@ func missing(key string) error {
 	return fmt.Errorf("record %q: %w", trustkeep.Printable(key), trustkeep.ErrNotFound)
 }
 
+// SQLSTATE codes of PostgreSQL, appendix A of its manual.
+const (
+	diskFull          = "53100"
+	noRight           = "42501"
+	readOnly          = "25006"
+	standstillTimeout = "25P03"
+)
+
+func codeOf(err error) string {
+	var refused *pgconn.PgError
+	if errors.As(err, &refused) {
+		return refused.Code
+	}
+	return ""
+}
+
 // failure names the operation, and what the server's code means, where users can do
 // something about it.
 func failure(op string, err error) error {
@@ -220,18 +301,23 @@ func failure(op string, err error) error {
 	if err == nil || errors.As(err, &conflict) {
 		return err
 	}
-	var refused *pgconn.PgError
-	if !errors.As(err, &refused) {
+	if errors.Is(err, puddle.ErrClosedPool) {
+		err = fmt.Errorf("%w: %w", fs.ErrClosed, err)
+	}
+	code := codeOf(err)
+	if code == "" {
 		return fmt.Errorf("pgstore: %s: %w", op, err)
 	}
 	e := &trustkeep.Error{Op: "pgstore: " + op, Err: err}
-	switch {
-	case refused.Code == "53100": // disk_full
+	switch code {
+	case diskFull:
 		e.Err, e.Hint = fmt.Errorf("%w: %w", trustkeep.ErrLimit, err), "the disk of the database is full"
-	case refused.Code == "42501": // insufficient_privilege
+	case noRight:
 		e.Hint = "the user of the database lacks a right; README.md lists what is needed"
-	case refused.Code == "25006": // read_only_sql_transaction
-		e.Hint = "this server is a standby: connect to the primary, with target_session_attrs=read-write"
+	case readOnly:
+		e.Hint = "this server is a standby, or read-only: connect to the primary, with target_session_attrs=read-write"
+	case standstillTimeout:
+		e.Hint = "the connection was too slow, and other writers waited"
 	}
 	return e
 }

@@ -103,6 +103,9 @@ func TestInteropPostgres(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) { test(t, s) })
 	}
+	for name, test := range attacks {
+		t.Run(name, func(t *testing.T) { test(t, s) })
+	}
 }
 
 func conformance(t *testing.T, s *server) {
