@@ -51,8 +51,8 @@ func (e *Environment) date(ctx context.Context, o DateOptions) error {
 		return &authority.Error{Key: indexKey(e.id), Code: authority.CodeWithheld, Detail: "there is no index of the environment"}
 	}
 	now, n := l.r.now(), i.statement()
-	if n.Authority != c.authority.Number() {
-		return &authority.Error{Key: indexKey(e.id), Code: authority.CodeForged, Detail: "made under an earlier authority", Hint: "it is to be released anew, see Registry.Rotate"}
+	if err := c.authority.VerifyIndex(i.signed, e.id); err != nil {
+		return inRecord(indexKey(e.id), err) // made under an earlier authority
 	}
 	before := dateOf(c, e.id)
 	if before != nil && before.Statement().Index > n.Number {

@@ -326,7 +326,8 @@ func (l *ledger) proposed(ctx context.Context, before *view, raw Record) (*Propo
 			return nil, nil, err
 		}
 		done := now != nil && now.signed.Digest() == i.Digest()
-		follows := s.Number == now.statement().Number+1 && (now == nil || s.Previous == now.signed.Digest())
+		number, previous := before.c.following(s.Environment)
+		follows := s.Number == number && s.Previous == previous
 		if s.Environment == "" || s.Registry != before.c.authority.Registry() || s.Authority != before.c.authority.Number() || !done && !follows || !slices.Equal(s.Entries, entries) {
 			return nil, nil, stale
 		}

@@ -498,11 +498,9 @@ func (l *ledger) releaseOnce(ctx context.Context, v *view, needed []string) erro
 // nextIndex is the index that follows the one that there is.
 func (l *ledger) nextIndex(v *view, env string, entries []authority.Entry) (*authority.Signed[authority.Index], error) {
 	next := authority.Index{
-		Registry: v.c.authority.Registry(), Environment: env, Authority: v.c.authority.Number(), Number: 1, Time: l.r.now(), Entries: entries,
+		Registry: v.c.authority.Registry(), Environment: env, Authority: v.c.authority.Number(), Time: l.r.now(), Entries: entries,
 	}
-	if before := v.c.indexes[env]; before != nil {
-		next.Number, next.Previous = before.statement().Number+1, before.signed.Digest()
-	}
+	next.Number, next.Previous = v.c.following(env)
 	return authority.Make(next)
 }
 

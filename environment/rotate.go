@@ -12,19 +12,51 @@ import (
 	"github.com/trustkeep/trustkeep/environment/authority"
 )
 
-// Rotate makes a successor of the Authority count, see authority.Authority.Next: with other
-// keys, grants or roles. What an index vouches for stays valid, whoever signed it; what no
+// Successor returns what the next Authority is made of: the same Document with the next number
+// and the indexes that there are. Change it, have it signed by the thresholds of root keys of
+// both, see authority.Make, and give it to Rotate before anything else is changed.
+//
+// The error wraps trustkeep.ErrUntrusted if one of the indexes is not to be trusted, and
+// trustkeep.ErrUnsupported for a registry without Options.Authority.
+func (r *Registry) Successor(ctx context.Context) (authority.Document, error) {
+	l, err := r.ledger()
+	if err != nil {
+		return authority.Document{}, failure("successor", "", err)
+	}
+	c, err := l.control(ctx)
+	if err == nil {
+		for _, key := range slices.Sorted(maps.Keys(c.problems)) {
+			err = cmpOr(err, c.problems[key])
+		}
+	}
+	if err != nil {
+		return authority.Document{}, failure("successor", "", err)
+	}
+	d := c.authority.Next()
+	d.Indexes = c.digests()
+	return d, nil
+}
+
+// digests are those of the indexes, by environment.
+func (c *control) digests() map[string]authority.Digest {
+	out := make(map[string]authority.Digest)
+	for env, i := range c.indexes {
+		out[env] = i.signed.Digest()
+	}
+	return out
+}
+
+// Rotate makes a successor of the Authority count, see Successor: with other keys, grants or
+// roles. What an index vouches for stays valid, whoever signed it; what no
 // index vouches for, and somebody signed who has no longer the right to, is signed anew. Then
 // the indexes are released under the successor. Atoms and registries follow by themselves.
 //
 // Environments that the signer cannot release alone keep their last state until
 // Registry.Propose has made their indexes anew: the error says which, wraps
 // trustkeep.ErrNotPermitted, and the successor counts all the same. Rotate can be called again
-// with the same successor. Other errors are those of authority.Authority.Follow.
-//
-// Indexes made under the Authority before can be verified only by Registries that have read them
-// before the rotation. So keep the Registry that rotates, and those that propose and approve
-// afterwards, open until every index has been made anew: one that is opened in between refuses.
+// with the same successor, by another program too. It wraps trustkeep.ErrConflict, and changes
+// nothing, if an index was made since Successor: have a new one signed. Other errors are those of
+// authority.Authority.Follow.
 func (r *Registry) Rotate(ctx context.Context, successor []byte) error {
 	l, err := r.ledger()
 	if err == nil {
@@ -49,6 +81,9 @@ func (l *ledger) rotate(ctx context.Context, successor []byte) error {
 	}
 	if l.who == "" {
 		return next.MayRelease("", "")
+	}
+	if listed := next.Document().Indexes; next != before && !maps.Equal(listed, v.c.digests()) {
+		return &trustkeep.Error{Op: "authority", Err: trustkeep.ErrConflict, Hint: "it does not list the indexes that there are now: make it with Registry.Successor, and have it signed again"}
 	}
 	// While the one before still counts: nobody may lose sight of a record in between.
 	for _, key := range slices.Sorted(maps.Keys(v.at)) {

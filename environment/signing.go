@@ -402,10 +402,55 @@ type control struct {
 	revisions map[string]uint64   // by key
 	dates     map[string]Record   // by environment
 	problems  map[string]error    // by key
+	taken     map[string]uint64   // numbers of indexes that are not to be trusted, by environment
+	former    map[string]bool     // those that say to be made under an earlier authority
 }
 
 // control reads what vouches for records. It fails only where the storage does.
 func (l *ledger) control(ctx context.Context) (*control, error) {
+	c, err := l.controlNow(ctx)
+	if err == nil {
+		err = l.recall(ctx, c)
+	}
+	return c, err
+}
+
+// recall looks among former versions for the indexes that the authority lists, where others are
+// in their place.
+func (l *ledger) recall(ctx context.Context, c *control) error {
+	if c.authority.Number() == 1 {
+		return nil
+	}
+	for env := range c.authority.Document().Indexes {
+		key := indexKey(env)
+		if _, there := c.revisions[key]; !there && c.indexes[env] == nil {
+			c.problems[key] = &authority.Error{Key: key, Code: authority.CodeWithheld, Detail: fmt.Sprintf("authority %d lists an index", c.authority.Number())}
+		}
+		if c.problems[key] == nil {
+			continue
+		}
+		if c.indexes[env] == nil {
+			versions, err := l.inner.Versions(ctx, key)
+			if err != nil && !errors.Is(err, trustkeep.ErrNotFound) {
+				return err
+			}
+			for _, raw := range slices.Backward(versions) {
+				if i, err := c.index(raw, env, nil); err == nil && i.statement().Authority < c.authority.Number() {
+					c.indexes[env] = i
+					break
+				}
+			}
+		}
+		// Somebody was about to make an index while the authority before was replaced. What
+		// there is vouches for, until somebody releases it, what did then.
+		if c.indexes[env] != nil && c.indexes[env].statement().Authority < c.authority.Number() && c.former[env] && env == "" {
+			delete(c.problems, key)
+		}
+	}
+	return nil
+}
+
+func (l *ledger) controlNow(ctx context.Context) (*control, error) {
 	l.mu.Lock()
 	base, known := maps.Clone(l.seen), l.authority
 	l.mu.Unlock()
@@ -417,6 +462,7 @@ func (l *ledger) control(ctx context.Context) (*control, error) {
 	defer l.mu.Unlock()
 	c := &control{
 		indexes: maps.Clone(base), revisions: make(map[string]uint64), dates: make(map[string]Record), problems: make(map[string]error),
+		taken: make(map[string]uint64), former: make(map[string]bool),
 	}
 	there := make(map[string]Record)
 	for _, r := range all {
@@ -450,6 +496,7 @@ func (l *ledger) control(ctx context.Context) (*control, error) {
 		i, err := c.index(r, env, base[env])
 		if err != nil {
 			c.problems[key] = err
+			c.take(env, r)
 			continue
 		}
 		// Somebody else here may have read later, and is done.
@@ -486,6 +533,31 @@ func (c *control) index(r Record, env string, before *vouched) (*vouched, error)
 		return nil, inRecord(r.Key, err)
 	}
 	return &vouched{signed, r.Value}, nil
+}
+
+// take remembers the number of an index that is not to be trusted. It may be one that was made
+// under the authority before while that was replaced, and that others have seen.
+func (c *control) take(env string, r Record) {
+	if i, err := authority.Parse[authority.Index](r.Value); err == nil && i.Statement().Environment == env {
+		c.taken[env], c.former[env] = i.Statement().Number, i.Statement().Authority < c.authority.Number()
+	}
+}
+
+// maxTaken bounds how many numbers the owner of the storage can make an index leave out.
+const maxTaken = 1000
+
+// following returns the number and predecessor of the next index of an environment.
+func (c *control) following(env string) (uint64, authority.Digest) {
+	before := c.indexes[env]
+	if before == nil {
+		return 1, authority.Digest{}
+	}
+	n := before.statement().Number
+	if other := c.taken[env]; other > n && other-n < maxTaken {
+		// One number is left out, since it does not follow from what is not trusted.
+		return other + 2, before.signed.Digest()
+	}
+	return n + 1, before.signed.Digest()
 }
 
 // maxAhead is how far ahead of ours the clock of somebody else may be.

@@ -97,6 +97,7 @@ const (
 	maxKeys         = 1000
 	maxGrants       = 1000
 	maxEnvironments = 1000
+	maxIndexes      = 5000
 	maxLifetime     = 10 * 365 * 24 * time.Hour
 )
 
@@ -117,6 +118,11 @@ type Document struct {
 	Grants []Grant `json:"grants"`
 	// Environments say by ID who releases and dates, Everywhere for those not listed.
 	Environments map[string]Environment `json:"environments"`
+	// Indexes are the digests of the indexes that there are when it takes over, by
+	// environment, "" for that of the registry; see environment.Registry.Successor. They stay
+	// valid until new ones take their place, as no others do that were made under the Document
+	// before.
+	Indexes map[string]Digest `json:"indexes,omitempty"`
 }
 
 func (Document) kind() string { return "authority" }
@@ -125,8 +131,8 @@ func (d Document) check() error {
 	if !named(d.Registry) {
 		return errors.New("no name of the registry")
 	}
-	if len(d.Keys) > maxKeys || len(d.Grants) > maxGrants || len(d.Environments) > maxEnvironments {
-		return fmt.Errorf("more than %d keys, %d grants or %d environments", maxKeys, maxGrants, maxEnvironments)
+	if len(d.Keys) > maxKeys || len(d.Grants) > maxGrants || len(d.Environments) > maxEnvironments || len(d.Indexes) > maxIndexes {
+		return fmt.Errorf("more than %d keys, %d grants, %d environments or %d indexes", maxKeys, maxGrants, maxEnvironments, maxIndexes)
 	}
 	known := make(map[string]bool)
 	names := make(map[string]bool)
@@ -172,6 +178,11 @@ func (d Document) check() error {
 			err = cmp.Or(err, errors.New("an environment without name, or with a lifetime that is none"))
 		}
 		err = cmp.Or(err, role("release", e.Release), list("dating", e.Dating))
+	}
+	for id, index := range d.Indexes {
+		if id != "" && !named(id) || index.IsZero() {
+			err = cmp.Or(err, errors.New("an index without digest, or of an environment without name"))
+		}
 	}
 	return cmp.Or(err, checkNumber(d.Number, d.Previous))
 }
