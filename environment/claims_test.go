@@ -269,3 +269,32 @@ func TestOverrideWhileTheConnectionMovesAway(t *testing.T) {
 		})
 	}
 }
+
+// TestForecastOfAConnectionThatCannotBeSet: what SetConnection refuses is no forecast.
+func TestForecastOfAConnectionThatCannotBeSet(t *testing.T) {
+	w := newWorld(t, environment.Options{})
+	ctx := t.Context()
+	check(w.CreateEnvironment(ctx, "production"))(t)
+	w.public(w.identity("server"), "a")
+	w.pgpKey("key")
+	must(t, w.SetConnection(ctx, environment.Connection{ID: "own"}))
+	must(t, w.test.Override(ctx, "own", environment.Override{ServerName: new("x.example")}))
+	for about, x := range map[string]struct {
+		c    environment.Connection
+		want error
+	}{
+		"overridden where it would not count": {environment.Connection{ID: "own", Environments: []string{"production"}}, trustkeep.ErrInUse},
+		"a public identity":                   {environment.Connection{ID: "own", Identity: "a"}, trustkeep.ErrUnsupported},
+		"trust in PGP":                        {environment.Connection{ID: "own", Trusted: []string{"key"}}, trustkeep.ErrUnsupported},
+		"a setting that tlsctx refuses":       {environment.Connection{ID: "own", ClientURI: "spiffe://x/y"}, trustkeep.ErrInvalid},
+		"no ID":                               {environment.Connection{}, trustkeep.ErrInvalid},
+	} {
+		if _, err := w.test.DryRun(ctx, environment.Proposal{Connections: []environment.Connection{x.c}}); !errors.Is(err, x.want) {
+			t.Errorf("%s: %v", about, err)
+		}
+		x.c.Revision = check(w.Connection(ctx, "own"))(t).Revision
+		if err := w.SetConnection(ctx, x.c); !errors.Is(err, x.want) {
+			t.Errorf("%s, set: %v", about, err)
+		}
+	}
+}

@@ -210,6 +210,10 @@ func (r *Registry) checkOverridden(ctx context.Context, c Connection) error {
 	if err != nil {
 		return err
 	}
+	return v.checkOverridden(c)
+}
+
+func (v *inventory) checkOverridden(c Connection) error {
 	for env, d := range sortedBy(v.environments) {
 		if _, ok := d.Overrides[c.ID]; ok && !c.countsIn(env) {
 			return &trustkeep.Error{Op: "overridden in " + env, Err: trustkeep.ErrInUse, Hint: "end the override first"}
@@ -227,6 +231,17 @@ func connectionSlot(id string) slot[*connectionRecord, Connection] {
 }
 
 func (r *Registry) checkConnection(ctx context.Context, c Connection) error {
+	return c.check(func(id string) error {
+		_, err := r.Partner(ctx, id)
+		return err
+	}, func(id string, v trustkeep.Visibility) (*component.Component, error) {
+		return r.want(ctx, id, trustkeep.X509, v)
+	})
+}
+
+// check refuses a connection that nobody could make, with partners and X.509 components, of a
+// visibility if it is not zero, where the caller finds them.
+func (c Connection) check(partner func(id string) error, find func(id string, v trustkeep.Visibility) (*component.Component, error)) error {
 	if err := c.checkSettings(); err != nil {
 		return err
 	}
@@ -243,12 +258,12 @@ func (r *Registry) checkConnection(ctx context.Context, c Connection) error {
 		return err
 	}
 	for _, id := range c.partners() {
-		if _, err := r.Partner(ctx, id); err != nil {
+		if err := partner(id); err != nil {
 			return err
 		}
 	}
 	for _, id := range append(slices.Clone(c.Trusted), c.RevocationExempt...) {
-		held, err := r.want(ctx, id, trustkeep.X509, 0)
+		held, err := find(id, 0)
 		if err == nil {
 			_, err = keystore.CertificateOf(held)
 		}
@@ -257,7 +272,7 @@ func (r *Registry) checkConnection(ctx context.Context, c Connection) error {
 		}
 	}
 	if c.Identity != "" {
-		if _, err := r.want(ctx, c.Identity, trustkeep.X509, trustkeep.Private); err != nil {
+		if _, err := find(c.Identity, trustkeep.Private); err != nil {
 			return err
 		}
 	}

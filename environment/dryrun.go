@@ -147,7 +147,7 @@ type Forecast struct {
 // A peer that would be refused already is not listed: the change does not make it fail.
 //
 // The error wraps trustkeep.ErrNotFound for what the proposal names and does not exist, and is
-// that of Deploy for what cannot be deployed, or of Update for what cannot be replaced. Damaged records are left out and named by
+// that of Deploy for what cannot be deployed, of SetConnection for a connection that cannot be set, or of Update for what cannot be replaced. Damaged records are left out and named by
 // the error, beside a Forecast.
 func (e *Environment) DryRun(ctx context.Context, p Proposal) (*Forecast, error) {
 	v, err := e.r.list(ctx)
@@ -241,18 +241,20 @@ func (v *inventory) proposed(env string, p Proposal) (*inventory, error) {
 		next.partners[one.ID] = one
 	}
 	for _, c := range p.Connections {
-		if err := c.checkSettings(); err != nil {
-			return nil, err
-		}
-		for _, id := range c.partners() {
+		err := cmp.Or(checkID("set connection", c.ID), c.check(func(id string) error {
 			if _, ok := next.partners[id]; !ok {
-				return nil, missing(partnerKey(id))
+				return missing(partnerKey(id))
 			}
-		}
-		for _, id := range c.components() {
-			if _, err := next.counted(id); err != nil {
+			return nil
+		}, func(id string, v trustkeep.Visibility) (*component.Component, error) {
+			h, err := next.counted(id)
+			if err != nil {
 				return nil, err
 			}
+			return h.component, wanted(h.component, trustkeep.X509, v)
+		}), next.checkOverridden(c))
+		if err != nil {
+			return nil, err
 		}
 		for _, id := range c.Environments {
 			if v.environments[id] == nil {
