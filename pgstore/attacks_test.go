@@ -28,6 +28,7 @@ var attacks = map[string]func(*testing.T, *server){
 	"settings of the server": settings, "a language with other letters": turkish, "a writer who stands still": standing,
 	"many notifications": flood, "closed while a watch begins": closing, "a closed pool": closedPool, "a pool of one": poolOfOne,
 	"hooks of the pool": hooks, "modes of queries": modes, "an answer that is lost": lostAnswer, "nothing is left": leaks,
+	"a dead connection":                        dead,
 	"a context that ends while a watch begins": endedWhileBeginning,
 }
 

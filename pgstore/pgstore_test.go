@@ -5,10 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
-	"path/filepath"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -22,38 +19,6 @@ import (
 )
 
 const testBeat = 300 * time.Millisecond
-
-// server is a PostgreSQL of the test's own, behind a socket in its folder.
-type server struct {
-	folder  string
-	schemas atomic.Int32
-}
-
-func start(t testing.TB) *server {
-	// Sockets have short names, and the owner has to reach the folder.
-	folder, err := os.MkdirTemp("", "pgstore")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(folder) })
-	owner := testtool.OwnerInRootsPlace("postgres")
-	owner.Give(t, folder)
-	data := filepath.Join(folder, "data")
-	run := func(tool string, args ...string) {
-		args = owner.Args(t, tool, args...)
-		cmd := testtool.Command(t, args[0], args[1:]...)
-		cmd.Dir = folder
-		if out, err := cmd.CombinedOutput(); err != nil {
-			t.Fatalf("%q: %v\n%s", args, err, out)
-		}
-	}
-	run("initdb", "-D", data, "-U", "me", "-A", "trust", "--no-sync", "-E", "UTF8", "--locale=C")
-	args := owner.Args(t, "postgres", "-D", data, "-c", "listen_addresses=", "-c", "unix_socket_directories="+folder, "-c", "fsync=off", "-c", "max_connections=200")
-	s := testtool.Start(t, args[0], args[1:]...)
-	t.Cleanup(func() { run("pg_ctl", "stop", "-D", data, "-m", "immediate") }) // else its processes outlive it
-	s.Line("ready to accept connections")
-	return &server{folder: folder}
-}
 
 // pool connects as a user.
 func (s *server) pool(t testing.TB, user string) *pgxpool.Pool {
@@ -92,6 +57,7 @@ func (s *server) exec(t testing.TB, query string, args ...any) {
 
 // TestInteropPostgres runs everything against one server.
 func TestInteropPostgres(t *testing.T) {
+	t.Parallel()
 	testtool.Need(t, "postgres", "initdb", "pg_ctl")
 	testtool.Exchange{Peer: "postgres", Mode: "storage", What: "records with LISTEN and NOTIFY, commits in another order, cut connections, rights, damaged rows"}.Log(t)
 	s := start(t)
