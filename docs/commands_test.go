@@ -21,7 +21,7 @@ import (
 
 // row is one of a table: a command and the Go that does the same.
 type row struct {
-	line      int
+	name      string // page, line and column
 	command   string
 	isCommand bool // and not words
 	code      string
@@ -29,8 +29,8 @@ type row struct {
 
 var span = regexp.MustCompile("`([^`]*)`")
 
-// rowsOf returns the rows of the tables of a page, whose last column is Go.
-func rowsOf(t *testing.T, path string) (rows []row) {
+// rowsOf returns the rows of the tables of a page that have two columns, of which one is Go.
+func rowsOf(t *testing.T, path string, column int) (rows []row) {
 	t.Helper()
 	text, err := os.ReadFile(path)
 	if err != nil {
@@ -38,14 +38,14 @@ func rowsOf(t *testing.T, path string) (rows []row) {
 	}
 	for i, line := range strings.Split(string(text), "\n") {
 		cells := strings.Split(strings.ReplaceAll(line, `\|`, "\x00"), "|")
-		if len(cells) != 4 || !strings.Contains(cells[2], "`") {
+		if len(cells) != 4 || !strings.Contains(cells[column], "`") {
 			continue
 		}
-		r := row{line: i + 1, command: strings.ReplaceAll(strings.TrimSpace(cells[1]), "\x00", "|")}
+		r := row{name: fmt.Sprintf("%s:%d:%d", path, i+1, column), command: strings.ReplaceAll(strings.TrimSpace(cells[1]), "\x00", "|")}
 		if trimmed := strings.Trim(r.command, "`"); !strings.Contains(trimmed, "`") && len(trimmed) == len(r.command)-2 {
 			r.command, r.isCommand = trimmed, true
 		}
-		for _, m := range span.FindAllStringSubmatch(cells[2], -1) {
+		for _, m := range span.FindAllStringSubmatch(cells[column], -1) {
 			r.code += strings.ReplaceAll(m[1], "\x00", "|") + "\n"
 		}
 		rows = append(rows, r)
@@ -57,7 +57,7 @@ func rowsOf(t *testing.T, path string) (rows []row) {
 // what is not used is.
 func (r row) function() (string, error) {
 	var b strings.Builder
-	fmt.Fprintf(&b, "{%d, func() {\n", r.line)
+	fmt.Fprintf(&b, "{%q, func() {\n", r.name)
 	for line := range strings.Lines(r.code) {
 		b.WriteString(line)
 		file, err := parser.ParseFile(token.NewFileSet(), "", "package p\nfunc _() {\n"+line+"\n}", 0)
@@ -84,10 +84,10 @@ func (r row) function() (string, error) {
 
 // paths are the packages that rows use, by name.
 var paths = map[string]string{
-	"rand": "crypto/rand", "x509": "crypto/x509", "pkix": "crypto/x509/pkix", "pem": "encoding/pem", "http": "net/http",
+	"rand": "crypto/rand", "x509": "crypto/x509", "tls": "crypto/tls", "errors": "errors", "pkix": "crypto/x509/pkix", "pem": "encoding/pem", "http": "net/http",
 	"ssh": "golang.org/x/crypto/ssh", "trustkeep": "github.com/trustkeep/trustkeep",
 	"context": "context", "fmt": "fmt", "os": "os", "strings": "strings", "time": "time",
-	"keystorego": "github.com/pavlo-v-chernykh/keystore-go/v4", "pkcs12": "software.sslmate.com/src/go-pkcs12", "bytes": "bytes",
+	"keystorego": "github.com/pavlo-v-chernykh/keystore-go/v4", "pkcs12": "software.sslmate.com/src/go-pkcs12",
 }
 
 // program is a Go file with all rows of a page.
@@ -97,7 +97,7 @@ func program(t *testing.T, rows []row) []byte {
 	for _, r := range rows {
 		f, err := r.function()
 		if err != nil {
-			t.Fatalf("line %d: %v\n%s", r.line, err, r.code)
+			t.Fatalf("%s: %v\n%s", r.name, err, r.code)
 		}
 		body += f
 	}
@@ -126,8 +126,8 @@ func program(t *testing.T, rows []row) []byte {
 	return text
 }
 
-// run runs a program of testdata with the rows of a page, and returns the folder where it ran.
-func run(t *testing.T, name string, rows []row) string {
+// run runs testdata/commands with the rows of a page, and returns the folder where it ran.
+func run(t *testing.T, rows []row) string {
 	t.Helper()
 	here, err := os.Getwd()
 	if err != nil {
@@ -135,7 +135,7 @@ func run(t *testing.T, name string, rows []row) string {
 	}
 	dir := t.TempDir()
 	made, overlay, binary := filepath.Join(dir, "rows.go"), filepath.Join(dir, "overlay.json"), filepath.Join(dir, "program")
-	into := filepath.Join(here, "testdata", name)
+	into := filepath.Join(here, "testdata", "commands")
 	replace, err := json.Marshal(map[string]any{"Replace": map[string]string{filepath.Join(into, "rows.go"): made}})
 	if err != nil {
 		t.Fatal(err)
@@ -145,7 +145,7 @@ func run(t *testing.T, name string, rows []row) string {
 			t.Fatal(err)
 		}
 	}
-	if out, err := exec.Command("go", "build", "-o", binary, "-overlay", overlay, "./testdata/"+name).CombinedOutput(); err != nil {
+	if out, err := exec.Command("go", "build", "-o", binary, "-overlay", overlay, "./testdata/commands").CombinedOutput(); err != nil {
 		source, _ := os.ReadFile(made)
 		t.Fatalf("%v\n%s\n%s", err, out, source)
 	}
@@ -163,12 +163,21 @@ func run(t *testing.T, name string, rows []row) string {
 
 // TestCommands compiles and runs the Go of each row of commands.md.
 func TestCommands(t *testing.T) {
-	rows := rowsOf(t, "commands.md")
+	rows := rowsOf(t, "commands.md", 2)
 	if len(rows) < 60 {
 		t.Fatalf("%d rows", len(rows))
 	}
-	run(t, "commands", rows)
+	run(t, rows)
 	t.Logf("%d rows", len(rows))
+}
+
+// TestMoving runs both sides of moving.md.
+func TestMoving(t *testing.T) {
+	rows := append(rowsOf(t, "moving.md", 1), rowsOf(t, "moving.md", 2)...)
+	if len(rows) < 28 {
+		t.Fatalf("%d sides", len(rows))
+	}
+	run(t, rows)
 }
 
 // TestInteropCommands runs the commands of commands.md in the files that the Go is for: those that
@@ -178,8 +187,8 @@ func TestInteropCommands(t *testing.T) {
 	if !testtool.Has(t, tools...) {
 		t.Skip("not without them")
 	}
-	rows := rowsOf(t, "commands.md")
-	world := filepath.Join(run(t, "commands", rows), "world")
+	rows := rowsOf(t, "commands.md", 2)
+	world := filepath.Join(run(t, rows), "world")
 	n := 0
 	for _, r := range rows {
 		tool, _, _ := strings.Cut(r.command, " ")
@@ -193,7 +202,7 @@ func TestInteropCommands(t *testing.T) {
 		cmd := exec.Command("sh", "-c", r.command)
 		cmd.Dir = dir
 		if out, err := cmd.CombinedOutput(); err != nil {
-			t.Errorf("commands.md:%d: %s: %v\n%s", r.line, r.command, err, out)
+			t.Errorf("%s: %s: %v\n%s", r.name, r.command, err, out)
 		}
 		n++
 	}

@@ -1,4 +1,4 @@
-// Command commands runs the rows of docs/commands.md, which a test puts beside this file.
+// Command commands runs the rows of a page, which a test puts beside this file.
 package main
 
 import (
@@ -39,7 +39,7 @@ var (
 )
 
 type row struct {
-	line int
+	name string
 	run  func()
 }
 
@@ -60,7 +60,7 @@ func (tb) Helper()                      {}
 func (tb) Fatalf(f string, args ...any) { panic(fmt.Sprintf(f, args...)) }
 func (t tb) TempDir() string            { return t.dir }
 
-// main makes the files in the folder world, and runs each row in a copy of it, named after its line.
+// main makes the files in the folder world, and runs each row in a copy of it.
 func main() {
 	check(os.Mkdir("world", 0o755))
 	home := must(os.Getwd())
@@ -69,14 +69,14 @@ func main() {
 	check(os.Chdir(home))
 	failed := false
 	for _, r := range rows {
-		dir := fmt.Sprint(r.line)
+		dir := strings.ReplaceAll(r.name, ":", "-")
 		check(os.CopyFS(dir, os.DirFS("world")))
 		check(os.Chdir(dir))
 		func() {
 			defer func() {
 				if problem := recover(); problem != nil {
 					failed = true
-					fmt.Fprintf(os.Stderr, "commands.md:%d: %v\n", r.line, problem)
+					fmt.Fprintf(os.Stderr, "%s: %v\n", r.name, problem)
 				}
 			}()
 			r.run()
@@ -120,6 +120,8 @@ func makeWorld() {
 	trust := truststore.New()
 	check(trust.Add("root", ca.Leaf()))
 	check(trust.Save("cacerts", trustkeep.SaveOptions{Format: trustkeep.JKS, Password: pw}))
+
+	check(trust.Save("trust.p12", trustkeep.SaveOptions{Format: trustkeep.PKCS12, Password: pw}))
 
 	request := must(issue.Request(server, issue.Options{}))
 	check(os.WriteFile("request.csr", request, 0o644))
