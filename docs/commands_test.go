@@ -25,6 +25,7 @@ type row struct {
 	command   string
 	isCommand bool // and not words
 	code      string
+	prose     bool // the Go stands in a sentence
 }
 
 var span = regexp.MustCompile("`([^`]*)`")
@@ -48,6 +49,7 @@ func rowsOf(t *testing.T, path string, column int) (rows []row) {
 		for _, m := range span.FindAllStringSubmatch(cells[column], -1) {
 			r.code += strings.ReplaceAll(m[1], "\x00", "|") + "\n"
 		}
+		r.prose = strings.Trim(span.ReplaceAllString(strings.ReplaceAll(cells[column], "<br>", ""), ""), " ") != ""
 		rows = append(rows, r)
 	}
 	return rows
@@ -176,6 +178,15 @@ func TestMoving(t *testing.T) {
 	rows := append(rowsOf(t, "moving.md", 1), rowsOf(t, "moving.md", 2)...)
 	if len(rows) < 28 {
 		t.Fatalf("%d sides", len(rows))
+	}
+	run(t, rows)
+}
+
+// TestUpgrading runs what upgrading.md says to write now.
+func TestUpgrading(t *testing.T) {
+	rows := slices.DeleteFunc(rowsOf(t, "upgrading.md", 2), func(r row) bool { return r.prose })
+	if len(rows) < 15 {
+		t.Fatalf("%d rows", len(rows))
 	}
 	run(t, rows)
 }
