@@ -29,6 +29,7 @@ var attacks = map[string]func(*testing.T, *server){
 	"many notifications": flood, "closed while a watch begins": closing, "a closed pool": closedPool, "a pool of one": poolOfOne,
 	"hooks of the pool": hooks, "modes of queries": modes, "an answer that is lost": lostAnswer, "nothing is left": leaks,
 	"a dead connection":                        dead,
+	"a pool of dead connections":               deadPool,
 	"a context that ends while a watch begins": endedWhileBeginning,
 }
 
@@ -529,4 +530,32 @@ func leaks(t *testing.T, s *server) {
 		wg.Wait()
 	}
 	testnet.Goroutines(t, before+2) // those of the pool
+}
+
+// deadPool: after a restart of the server no call fails for a connection of before.
+func deadPool(t *testing.T, s *server) {
+	storage := s.configured(t, "", "application_name=doomed", nil)
+	revision := uint64(0)
+	for _, call := range []func() error{
+		func() (err error) { revision, err = storage.Put(t.Context(), "a", nil, revision); return err },
+		func() error { _, err := storage.Get(t.Context(), "a"); return err },
+		func() error { _, err := storage.List(t.Context(), ""); return err },
+		func() error { return storage.Delete(t.Context(), "a", revision) },
+	} {
+		var all []*pgxpool.Conn
+		for range storage.pool.Config().MaxConns {
+			c, err := storage.pool.Acquire(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			all = append(all, c)
+		}
+		for _, c := range all {
+			c.Release()
+		}
+		s.exec(t, "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE application_name = 'doomed'")
+		if err := call(); err != nil {
+			t.Error(err)
+		}
+	}
 }

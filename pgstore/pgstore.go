@@ -5,7 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
+	"net"
 	"strconv"
 	"strings"
 	"time"
@@ -155,13 +157,18 @@ func (s *Storage) write(ctx context.Context, key string, value []byte, deleted b
 	if err := s.usable(ctx, key); err != nil {
 		return 0, err
 	}
-	tx, err := s.pool.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.ReadCommitted})
+	var tx pgx.Tx
+	var added version
+	err := s.again(ctx, func() (err error) {
+		if tx, err = s.pool.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.ReadCommitted}); err != nil {
+			return err
+		}
+		if added, err = s.add(ctx, tx, key, value, deleted, expected); err != nil {
+			_ = tx.Rollback(ctx) // which closes the connection if it fails
+		}
+		return err
+	})
 	if err != nil {
-		return 0, err
-	}
-	added, err := s.add(ctx, tx, key, value, deleted, expected)
-	if err != nil {
-		_ = tx.Rollback(ctx) // which closes the connection if it fails
 		return 0, err
 	}
 	if err := tx.Commit(ctx); err != nil {
@@ -170,6 +177,25 @@ func (s *Storage) write(ctx context.Context, key string, value []byte, deleted b
 		}
 	}
 	return added.revision, nil
+}
+
+// again does what has no effect if it fails, and does it again where a connection of the pool proves
+// to be dead: after a restart of the server all of them are.
+func (s *Storage) again(ctx context.Context, do func() error) error {
+	for left := s.pool.Config().MaxConns; ; left-- {
+		err := do()
+		var dial *pgconn.ConnectError
+		var refused *pgconn.PgError
+		var silent net.Error
+		switch {
+		case err == nil || left <= 0 || ctx.Err() != nil || errors.As(err, &dial) || errors.Is(err, puddle.ErrClosedPool):
+			return err
+		case errors.As(err, &refused) && refused.SeverityUnlocalized == "FATAL" && refused.Code != standstillTimeout:
+		case refused == nil && (errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.As(err, &silent) && !silent.Timeout()):
+		default:
+			return err
+		}
+	}
 }
 
 // version is one that was added.

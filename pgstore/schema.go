@@ -144,22 +144,29 @@ var errStateless = fmt.Errorf("the table state has no row: %w", trustkeep.ErrCor
 
 // records runs a query for records. One that was damaged has Err set.
 func (s *Storage) records(ctx context.Context, query string, args ...any) ([]environment.Record, error) {
-	rows, err := s.pool.Query(ctx, query, args...)
+	var out []environment.Record
+	err := s.again(ctx, func() error {
+		rows, err := s.pool.Query(ctx, query, args...)
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		out = nil
+		for rows.Next() {
+			r, ok, err := scan(rows)
+			if err != nil {
+				return err
+			}
+			if ok {
+				out = append(out, r)
+			}
+		}
+		return rows.Err()
+	})
 	if err != nil {
 		return nil, err
 	}
-	defer rows.Close()
-	var out []environment.Record
-	for rows.Next() {
-		r, ok, err := scan(rows)
-		if err != nil {
-			return nil, err
-		}
-		if ok {
-			out = append(out, r)
-		}
-	}
-	return out, rows.Err()
+	return out, nil
 }
 
 // scan reads a row of fields, and what follows them. It is not ok for one that is no record: one
