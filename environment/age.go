@@ -48,6 +48,9 @@ func (a *Atom) hears(at time.Time) {
 	}
 	at = at.Round(0) // the time that a machine sleeps counts too
 	a.age.since.Store(&at)
+	if a.local != nil && a.state.Load() != nil && !a.offline && a.local.behind(at, a.o.copyEvery()) {
+		a.local.save(a.copyState())
+	}
 	a.lookAtAge()
 }
 

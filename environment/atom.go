@@ -34,11 +34,14 @@ type AtomOptions struct {
 	// hand, bounds, and how lists and answers are fetched, by revocation.HTTP if FetchCRL or
 	// FetchOCSP is nil. Mode, Coverage and RequireStaple are those of each connection.
 	Revocation revocation.Options
-	// Memory is a file in which the atom remembers, across restarts, the newest state that it
+	// Memory is for an atom without a LocalCopy: a file in which it remembers, across restarts, the newest state that it
 	// has seen, so that an older one is refused; each atom has its own. It counts with
 	// Options.Authority alone. If empty, nothing is remembered: whoever owns the storage can
 	// present a program that starts an older state that is still dated.
 	Memory string
+	// LocalCopy is a file with the last good state of the atom, with which Start begins while
+	// the storage cannot be reached. It remembers what Memory does, so that is to be empty.
+	LocalCopy LocalCopy
 	// MaxAge is how old the state of the atom may be, see Atom.Age. After that whatever it has
 	// handed out trusts nobody and has no identity, errors wrap trustkeep.ErrExpired, and open
 	// connections of what follows a definition are closed, until the atom hears of its registry
@@ -76,6 +79,14 @@ type Atom struct {
 	read   *inventory                // what there is; of the goroutine that follows
 	state  atomic.Pointer[inventory] // and what that is to this atom
 	gate   *gate                     // nil without Options.Authority
+
+	local   *localCopy        // nil without AtomOptions.LocalCopy
+	copied  *copied           // what it had; nil for nothing
+	raw     map[string]Record // for it, without gate; of the goroutine that follows
+	offline bool              // while the copy is taken
+	storage *front            // of Start, which Close closes; nil for none
+
+	enlisted chan struct{} // closed with the goroutine that does it; nil for none
 
 	cancel  context.CancelFunc
 	closing context.Context // ends with Close
@@ -121,14 +132,29 @@ func (e *Environment) Attach(ctx context.Context, atom string, o AtomOptions) (*
 	if _, err := e.record(ctx); err != nil {
 		return nil, failure("attach", atom, err)
 	}
-	if given.NilPointer(o.Base) {
-		return nil, failure("attach", atom, fmt.Errorf("AtomOptions.Base is a nil pointer: %w", trustkeep.ErrInvalid))
+	a, err := e.newAtom(ctx, atom, o)
+	if err == nil {
+		err = a.attach(ctx)
 	}
-	if _, err := revocation.New(o.Revocation); err != nil {
+	if err != nil {
 		return nil, failure("attach", atom, err)
 	}
+	return a, nil
+}
+
+// newAtom makes an atom that has nothing yet.
+func (e *Environment) newAtom(ctx context.Context, atom string, o AtomOptions) (*Atom, error) {
+	if given.NilPointer(o.Base) {
+		return nil, fmt.Errorf("AtomOptions.Base is a nil pointer: %w", trustkeep.ErrInvalid)
+	}
+	if _, err := revocation.New(o.Revocation); err != nil {
+		return nil, err
+	}
 	if o.MaxAge < 0 {
-		return nil, failure("attach", atom, fmt.Errorf("AtomOptions.MaxAge of %v: %w", o.MaxAge, trustkeep.ErrInvalid))
+		return nil, fmt.Errorf("AtomOptions.MaxAge of %v: %w", o.MaxAge, trustkeep.ErrInvalid)
+	}
+	if o.Memory != "" && o.LocalCopy.Path != "" {
+		return nil, fmt.Errorf("AtomOptions.Memory, and a LocalCopy, which remembers the same: %w", trustkeep.ErrInvalid)
 	}
 	if o.Logger == nil {
 		o.Logger = e.r.o.Logger
@@ -153,48 +179,73 @@ func (e *Environment) Attach(ctx context.Context, atom string, o AtomOptions) (*
 		a.global = recent{a, a.global}
 	}
 	a.age.since.Store(new(time.Time))
+	if o.LocalCopy.Path != "" {
+		if err := a.openCopy(); err != nil {
+			return nil, err
+		}
+	}
 	if e.r.o.Authority != nil {
 		var m memory
-		if o.Memory != "" {
+		switch {
+		case o.Memory != "":
 			m = fileMemory(o.Memory)
+		case a.local != nil:
+			m = &copyMemory{a}
 		}
 		g, err := newGate(e.r, e.id, m)
 		if err != nil {
-			return nil, failure("attach", atom, err)
+			return nil, err
 		}
 		a.gate = g
 	}
-	following, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	a.cancel, a.closing = cancel, following
-	updates, err := e.r.storage.Watch(following, a.paths()...)
+	return a, nil
+}
+
+// attach has a new atom begin with what the storage has.
+func (a *Atom) attach(ctx context.Context) error {
+	a.cancelWith(context.WithoutCancel(ctx))
+	updates, err := a.r.storage.Watch(a.closing, a.paths()...)
+	if err == nil {
+		err = a.begin(ctx, updates)
+	}
+	if err == nil {
+		err = a.enlist(ctx)
+	}
 	if err != nil {
-		cancel()
-		return nil, failure("attach", atom, err)
+		a.cancel()
+		return err
 	}
-	if err := a.begin(ctx, updates); err != nil {
-		cancel()
-		return nil, failure("attach", atom, err)
-	}
-	created := false
-	err = change(ctx, e.r, atomKey(e.id, atom), newAtomRecord, func(d *atomRecord, exists bool) error {
-		created, d.Attached, d.Heard, d.Index = !exists, e.r.now(), a.Heard(), a.index()
+	a.run(updates)
+	return nil
+}
+
+func (a *Atom) cancelWith(ctx context.Context) { a.closing, a.cancel = context.WithCancel(ctx) }
+
+// run begins to follow.
+func (a *Atom) run(updates <-chan Update) {
+	a.copied = nil
+	go a.follow(updates)
+	go a.tellWatchers(a.closing)
+	go a.watchAge(a.closing)
+}
+
+// enlist puts the atom on the list of its environment.
+func (a *Atom) enlist(ctx context.Context) error {
+	e, created := &Environment{a.r, a.env}, false
+	err := change(ctx, a.r, atomKey(a.env, a.id), newAtomRecord, func(d *atomRecord, exists bool) error {
+		created, d.Attached, d.Heard, d.Index = !exists, a.r.now(), a.Heard(), a.index()
 		return nil
 	})
 	if err == nil {
-		if err = e.r.present(ctx, []string{environmentKey(e.id)}); err != nil && created {
+		if err = a.r.present(ctx, []string{environmentKey(a.env)}); err != nil && created {
 			// Deleted meanwhile: nothing is to be attached to it.
-			err = errors.Join(err, e.detach(context.WithoutCancel(ctx), atom))
+			err = errors.Join(err, e.detach(context.WithoutCancel(ctx), a.id))
 		}
 	}
-	if err != nil {
-		cancel()
-		return nil, failure("attach", atom, err)
+	if err == nil {
+		e.tell(ctx, "atom attached", a.id, "", "")
 	}
-	go a.follow(updates)
-	go a.tellWatchers(following)
-	go a.watchAge(following)
-	e.tell(ctx, "atom attached", atom, "", "")
-	return a, nil
+	return err
 }
 
 // Atoms lists the atoms that are attached to the environment, by ID, including those
@@ -246,6 +297,7 @@ func (a *Atom) take(u Update) bool {
 	if len(u.Records) == 0 && !u.Full {
 		return false
 	}
+	a.keep(u)
 	read, before := newInventory(), a.state.Load()
 	if before != nil {
 		read = a.read.clone()
@@ -307,12 +359,19 @@ func (v *inventory) trustedBy(d *environmentRecord, atom string) iter.Seq[*held]
 
 // Close stops following changes and returns when that has stopped. What the atom handed out
 // keeps its last state. The atom stays on the list of its environment; see Detach. The error
-// is always nil.
+// is that of the storage if Start has opened it, and nil otherwise.
 func (a *Atom) Close() error {
 	a.cancel()
 	<-a.done
 	<-a.watchers.ended
 	<-a.age.ended
+	if a.enlisted != nil {
+		<-a.enlisted
+	}
+	a.closeCopy()
+	if a.storage != nil {
+		return failure("close", a.id, a.storage.stop())
+	}
 	return nil
 }
 

@@ -84,7 +84,7 @@ func (e *Environment) date(ctx context.Context, o DateOptions) error {
 		d, err = d.Sign(l.o.Rand, l.signer)
 	}
 	if err == nil && o.Memory != "" {
-		err = fileMemory(o.Memory).save(remembered{Registry: n.Registry, Environment: e.id, Authority: c.authority.Number(), Index: n.Number, Digest: i.signed.Digest()})
+		err = fileMemory(o.Memory).save(remembered{Registry: n.Registry, Environment: e.id, Authority: c.authority.Number(), Index: n.Number, Digest: i.signed.Digest()}, now, nil)
 	}
 	if err == nil {
 		_, err = l.inner.Put(ctx, dateKey(e.id), d.Encode(), c.revisions[dateKey(e.id)])

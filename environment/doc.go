@@ -15,6 +15,9 @@
 //	builder, err := atom.Connection("ftps-partner")
 //	dialer, err := builder.Dialer()
 //
+// Start opens the registry and attaches in one step, and works while the storage cannot be
+// reached.
+//
 // # What a connection trusts
 //
 // A public X.509 component that is deployed to an environment is trusted by every

@@ -14,6 +14,15 @@ import (
 // WaitForPasswords bounds how long handshakes wait for a password.
 func (a *Atom) WaitForPasswords(d time.Duration) { a.passwordWait = d }
 
+// WriteCopiesBy has the local copy of an atom written by a function, which is given what it was
+// written by before.
+func (a *Atom) WriteCopiesBy(write func(path string, data []byte, before func(string, []byte) error) error) {
+	a.local.mu.Lock()
+	defer a.local.mu.Unlock()
+	before := a.local.write
+	a.local.write = func(path string, data []byte) error { return write(path, data, before) }
+}
+
 // PasswordTags returns for each version of a component, by number, the tag of its password:
 // the same where the password is the same. Versions whose password is not kept have none.
 func (r *Registry) PasswordTags(ctx context.Context, id string) (map[int]string, error) {

@@ -18,6 +18,8 @@ func (a *Atom) paths() []string {
 	}
 	if a.gate != nil {
 		paths = append(paths, a.gate.paths()...)
+	} else if a.local != nil && a.r.o.Sealer != nil {
+		paths = append(paths, secretsKey) // for a start without storage
 	}
 	return paths
 }
@@ -138,6 +140,9 @@ func (a *Atom) Problem() error {
 	}
 	if a.gate != nil {
 		err = errors.Join(err, a.gate.problem())
+	}
+	if a.local != nil {
+		err = errors.Join(err, a.local.problem())
 	}
 	v := a.state.Load()
 	return errors.Join(err, a.ageProblem(), v.gone(a.env), v.problem())

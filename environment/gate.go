@@ -29,6 +29,8 @@ type gate struct {
 	looked  map[string]looked // by key
 	have    map[string]authority.Digest
 	applied bool
+	copies  map[string]Record // what the applied state consists of, as the storage has it
+	offline bool              // it is of a local copy, which may be old and is not remembered anew
 
 	mu        sync.Mutex // of what follows, which problem reads
 	authority *authority.Authority
@@ -94,6 +96,15 @@ func (g *gate) take(ctx context.Context, u Update) (out Update, ok, changed bool
 	return out, ok, g.problemText() != before
 }
 
+// records returns what the applied state consists of, as the storage has it.
+func (g *gate) records() []Record { return values(g.copies) }
+
+// beginOffline and online are called before and after the state of a local copy is taken: what was
+// seen is what counts, and not what the copy has, which is a state that counted.
+func (g *gate) beginOffline() { g.offline, g.seen = true, remembered{} }
+
+func (g *gate) online(seen remembered) { g.offline, g.seen = false, seen }
+
 // datedAt is when the state that was applied was known to be current.
 func (g *gate) datedAt() time.Time {
 	g.mu.Lock()
@@ -148,20 +159,31 @@ func (g *gate) settle(ctx context.Context) (Update, bool) {
 	index, fresh, dated := g.candidate(a, problems)
 	var out Update
 	var have map[string]authority.Digest
+	var copies map[string]Record
 	ok := false
 	if index != nil && (!g.applied || index.signed.Digest() != g.index.signed.Digest()) {
-		out, have, ok = g.whole(ctx, index, problems)
+		out, have, copies, ok = g.whole(ctx, index, problems)
 	}
+	heard := g.dated // of this goroutine
 	if ok {
+		heard, g.copies = dated, copies
+		for _, key := range []string{documentsKey, indexKey(g.env), dateKey(g.env)} {
+			if r, there := g.raw[key]; there {
+				g.copies[key] = r
+			}
+		}
 		g.seen = remembered{Registry: a.Registry(), Environment: g.env, Authority: a.Number(), Index: index.statement().Number, Digest: index.signed.Digest()}
 	} else if a.Number() > g.seen.Authority && g.seen.Registry != "" {
 		g.seen.Authority = a.Number()
 	}
 	var unsaved error
-	if g.memory != nil && g.seen.Registry != "" && (ok || a.Number() != g.authority.Number() || g.unsaved != nil) {
+	if now := g.now(); heard.After(now) {
+		heard = now
+	}
+	if g.memory != nil && !g.offline && g.seen.Registry != "" && (ok || a.Number() != g.authority.Number() || g.unsaved != nil) {
 		// Before it counts. It counts even if it cannot be kept: the trust that it takes
 		// back must not stay.
-		unsaved = g.memory.save(g.seen)
+		unsaved = g.memory.save(g.seen, heard, g.records())
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -170,6 +192,9 @@ func (g *gate) settle(ctx context.Context) (Update, bool) {
 		clear(g.looked)
 	}
 	if index != nil && g.index != nil && index.signed.Digest() == g.index.signed.Digest() {
+		if r, there := g.raw[dateKey(g.env)]; there && dated.After(g.dated) {
+			g.copies[dateKey(g.env)] = r
+		}
 		g.fresh, g.dated = fresh, dated
 	}
 	g.examine(problems)
@@ -243,6 +268,8 @@ func (g *gate) candidate(a *authority.Authority, problems map[string]error) (ind
 	}
 	if !fresh.After(now) {
 		problems[key] = g.outdated(fresh)
+	}
+	if !fresh.After(now) && !g.offline {
 		return nil, time.Time{}, time.Time{}
 	}
 	return index, fresh, dated
@@ -265,8 +292,9 @@ func (g *gate) notOlder(next *authority.Signed[authority.Index]) error {
 }
 
 // whole makes the update to the state of an index, if all of its records are there.
-func (g *gate) whole(ctx context.Context, index *vouched, problems map[string]error) (Update, map[string]authority.Digest, bool) {
+func (g *gate) whole(ctx context.Context, index *vouched, problems map[string]error) (Update, map[string]authority.Digest, map[string]Record, bool) {
 	u := Update{Full: !g.applied}
+	copies := make(map[string]Record)
 	have := make(map[string]authority.Digest)
 	complete := true
 	for _, e := range index.statement().Entries {
@@ -275,14 +303,16 @@ func (g *gate) whole(ctx context.Context, index *vouched, problems map[string]er
 		}
 		have[e.Key] = e.Digest
 		if g.have[e.Key] == e.Digest {
+			copies[e.Key] = g.copies[e.Key]
 			continue
 		}
-		r, err := g.find(ctx, e)
+		r, raw, err := g.find(ctx, e)
 		if err != nil {
 			problems[e.Key], complete = err, false
 			continue
 		}
 		u.Records = append(u.Records, r)
+		copies[e.Key] = raw
 	}
 	for key := range g.have {
 		if _, ok := have[key]; !ok {
@@ -290,16 +320,16 @@ func (g *gate) whole(ctx context.Context, index *vouched, problems map[string]er
 		}
 	}
 	slices.SortFunc(u.Records, func(a, b Record) int { return strings.Compare(a.Key, b.Key) })
-	return u, have, complete
+	return u, have, copies, complete
 }
 
-// find returns the version of a record that an index lists.
-func (g *gate) find(ctx context.Context, e authority.Entry) (Record, error) {
+// find returns the version of a record that an index lists, and how the storage has it.
+func (g *gate) find(ctx context.Context, e authority.Entry) (r, as Record, err error) {
 	raw, there := g.raw[e.Key]
 	if !there {
 		raw = Record{Key: e.Key}
 	} else if s := parsed(raw); s.err == nil && s.vouch() == e {
-		return s.record(raw), nil
+		return s.record(raw), raw, nil
 	}
 	// Somebody may be about to write the next one, or the storage left out a state.
 	if at, ok := g.tried[e.Key]; !ok || at != raw.Revision {
@@ -311,7 +341,7 @@ func (g *gate) find(ctx context.Context, e authority.Entry) (Record, error) {
 				continue
 			}
 			if s := parsed(v); s.err == nil && s.vouch() == e {
-				return s.record(v), nil
+				return s.record(v), v, nil
 			}
 		}
 		if err == nil || errors.Is(err, trustkeep.ErrNotFound) {
@@ -319,9 +349,9 @@ func (g *gate) find(ctx context.Context, e authority.Entry) (Record, error) {
 		}
 	}
 	if !there {
-		return Record{}, withheld(e.Key, e)
+		return Record{}, Record{}, withheld(e.Key, e)
 	}
-	return Record{}, g.wrong(raw, e)
+	return Record{}, Record{}, g.wrong(raw, e)
 }
 
 // wrong says why a record is not the one that an index lists.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"time"
 
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/environment/authority"
@@ -16,7 +17,9 @@ import (
 type memory interface {
 	// load returns the zero remembered where there is nothing yet.
 	load() (remembered, error)
-	save(remembered) error
+	// save gets the records of that state too, as the storage has them, and when it was known
+	// to be current.
+	save(r remembered, heard time.Time, records []Record) error
 }
 
 // remembered is the newest state that an atom has seen.
@@ -61,7 +64,7 @@ func (path fileMemory) load() (m remembered, err error) {
 	return m, nil
 }
 
-func (path fileMemory) save(m remembered) error {
+func (path fileMemory) save(m remembered, _ time.Time, _ []Record) error {
 	m.Format = formatVersion
 	text, err := json.Marshal(m)
 	if err == nil {

@@ -79,6 +79,7 @@ var formatOfFields = map[string]string{
 	"secret.Sealed": "1", "secret.Reference": "1", "secret.Tag": "1",
 
 	"atomRecord.Attached": "1", "atomRecord.Peers": "1",
+	"atomRecord.Heard": "free: Lagging alone reads it", "atomRecord.Index": "free: as Heard",
 	"seenPeer.Connection": "1", "seenPeer.Process": "1", "seenPeer.Name": "1", "seenPeer.Client": "1", "seenPeer.Chain": "1",
 	"seenPeer.Count": "1", "seenPeer.Last": "1", "seenPeer.ByBase": "1",
 	"seenPeer.HostKey": "free: dry runs alone read it",

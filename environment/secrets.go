@@ -95,11 +95,24 @@ func (r *Registry) dataKey(ctx context.Context, key Sealer) ([]byte, error) {
 	if revision == 0 {
 		return nil, missing(secretsKey)
 	}
-	i := d.find(id)
+	return d.unwrap(id, key)
+}
+
+// dataKey unwraps the data key in the record.
+func (v *vaultRecord) dataKey(key Sealer) ([]byte, error) {
+	id, err := idOf(key)
+	if err != nil {
+		return nil, err
+	}
+	return v.unwrap(id, key)
+}
+
+func (v *vaultRecord) unwrap(id string, key Sealer) ([]byte, error) {
+	i := v.find(id)
 	if i < 0 {
 		return nil, &trustkeep.Error{Op: "open secrets", Err: trustkeep.ErrIncorrectPassword, Hint: "this key is none of those that were added to the registry"}
 	}
-	dataKey, err := key.Unwrap(d.Keys[i].Wrapped)
+	dataKey, err := key.Unwrap(v.Keys[i].Wrapped)
 	if err == nil && len(dataKey) != dataKeySize {
 		err = fmt.Errorf("data key of %d bytes: %w", len(dataKey), trustkeep.ErrCorrupt)
 	}
