@@ -60,11 +60,8 @@ func (r *Registry) SealedState(ctx context.Context) (missing, extra []string, er
 		if h.component.Visibility() != trustkeep.Private {
 			continue
 		}
-		for _, place := range where.of(id) {
-			all := h.record.contents()
-			for _, f := range v.frozenIn(place, id) {
-				all = append(all, f.contents()...)
-			}
+		for _, place := range where.places(id, h.record.outline()) {
+			all := v.needs(where, place, id, h.record.outline())
 			needed[sealedKey(place, id)] = all
 			if !v.holds(place, id, all) {
 				missing = append(missing, placeOf(place)+": "+id)

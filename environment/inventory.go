@@ -23,7 +23,7 @@ type inventory struct {
 	environments map[string]*environmentRecord
 	deployed     map[string]*deployedProcess // by key
 	atoms        map[string]*attachedAtom    // by key
-	listed       map[string]bool             // components whose records were left out, see references
+	listed       map[string]Record           // components whose records were left out, see references
 	rings        map[string]*ringRecord      // by environment
 	sealed       map[string]*sealedCopy      // by key
 	damaged      map[string]error            // by key
@@ -57,7 +57,7 @@ func newInventory() *inventory {
 		components: make(map[string]*held), connections: make(map[string]Connection),
 		processes: make(map[string]Process), partners: make(map[string]Partner), environments: make(map[string]*environmentRecord),
 		deployed: make(map[string]*deployedProcess), atoms: make(map[string]*attachedAtom),
-		listed: make(map[string]bool), rings: make(map[string]*ringRecord), sealed: make(map[string]*sealedCopy),
+		listed: make(map[string]Record), rings: make(map[string]*ringRecord), sealed: make(map[string]*sealedCopy),
 		damaged: make(map[string]error),
 	}
 }
@@ -85,7 +85,7 @@ func (r *Registry) references(ctx context.Context) (*inventory, error) {
 	v := newInventory()
 	for _, record := range records {
 		if kind, _, id := kindOfKey(record.Key); kind == "components" {
-			v.listed[id] = true
+			v.listed[id] = record
 		} else {
 			v.apply(record)
 		}

@@ -314,6 +314,9 @@ func (l *ledger) proposed(ctx context.Context, before *view, raw Record) (*Propo
 			return nil, nil, err
 		}
 	}
+	if slices.ContainsFunc(p.records, func(s *state) bool { return after.inv.outsealed(s.key) }) {
+		return nil, nil, stale
+	}
 	needed := l.needed(before, after)
 	for _, text := range d.Indexes {
 		i, err := authority.Parse[authority.Index](text)
@@ -428,7 +431,8 @@ func (r *Registry) approve(ctx context.Context, id string) (bool, error) {
 
 // execute writes the records of a proposal, and the indexes then.
 func (l *ledger) execute(ctx context.Context, before, after *view, p *Proposed) error {
-	for _, s := range p.records {
+	// Who is killed in between leaves sealed what the records refer to.
+	for _, s := range slices.SortedStableFunc(slices.Values(p.records), func(a, b *state) int { return sealingOrder(a) - sealingOrder(b) }) {
 		if was := before.at[s.key]; was != nil && was.digest() == s.digest() {
 			continue
 		}

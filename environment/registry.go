@@ -66,6 +66,8 @@ type Registry struct {
 	storage Storage
 	o       Options
 	secrets *vault // nil without Options.Sealer
+
+	outlines *outlines
 }
 
 // Open opens the registry in a storage; an empty storage is an empty registry.
@@ -86,7 +88,7 @@ func Open(ctx context.Context, storage Storage, o Options) (*Registry, error) {
 	if o.Signer != nil {
 		o.Signer = redact.Key(o.Signer)
 	}
-	r := &Registry{storage: storage, o: o}
+	r := &Registry{storage: storage, o: o, outlines: new(outlines)}
 	if o.Authority != nil {
 		l, err := newLedger(storage, r)
 		if err != nil {

@@ -83,6 +83,57 @@ func (w whereabouts) of(component string) []string {
 	return []string{administrators}
 }
 
+// places returns where passwords of a component have to be sealed: keys that wait for the reply to
+// a request are for administrators alone, wherever the component counts.
+func (w whereabouts) places(component string, has outline) []string {
+	out := w.of(component)
+	if len(has.waiting) > 0 && !slices.Contains(out, administrators) {
+		out = append(slices.Clone(out), administrators)
+	}
+	return out
+}
+
+// outline is what a record of a component has to be sealed.
+type outline struct {
+	versions []contentID
+	waiting  []contentID     // keys that wait, beside those that a version has
+	private  map[digest]bool // those that are private, and whose password is not kept by reference
+}
+
+func (d *componentRecord) outline() outline {
+	var o outline
+	for _, c := range d.contents() {
+		if c.Version > 0 {
+			o.versions = append(o.versions, c)
+		}
+	}
+	for _, c := range d.contents() {
+		if c.Version < 0 && !slices.ContainsFunc(o.versions, func(v contentID) bool { return v.Digest == c.Digest }) {
+			o.waiting = append(o.waiting, c)
+		}
+	}
+	return o
+}
+
+// needs returns the contents of a component whose passwords a place needs, if they are kept.
+func (v *inventory) needs(where whereabouts, place, component string, has outline) []contentID {
+	switch {
+	case place != administrators:
+		out := slices.Clone(has.versions)
+		for _, f := range v.frozenIn(place, component) {
+			for _, c := range f.contents() {
+				if !slices.Contains(out, c) {
+					out = append(out, c)
+				}
+			}
+		}
+		return out
+	case slices.Contains(where.of(component), administrators):
+		return slices.Concat(has.versions, has.waiting)
+	}
+	return has.waiting
+}
+
 // differ calls found for the components that count elsewhere in another picture.
 func (w whereabouts) differ(other whereabouts, found func(component string)) {
 	for component, places := range w {
@@ -237,9 +288,9 @@ func (r *Registry) sealFirst(ctx context.Context, key string, d document) (settl
 			}
 		}
 		s.look[component] = true
-		for _, place := range after.of(component) {
-			want := s.wanted(was, next, place, component, record)
-			counted := slices.Contains(before.of(component), place)
+		for _, place := range after.places(component, record.outline()) {
+			want := s.wanted(was, next, after, place, component, record)
+			counted := slices.Contains(before.of(component), place) || !slices.Contains(after.of(component), place)
 			if len(want) == 0 || counted && was.holds(place, component, want) {
 				continue
 			}
@@ -266,20 +317,10 @@ func (r *Registry) currentRecord(ctx context.Context, component string) (*compon
 
 // wanted returns the contents whose passwords a place needs, as far as they are kept at all: in
 // was, or by this change.
-func (s *sealer) wanted(was, next *inventory, place, component string, d *componentRecord) []contentID {
-	all := d.contents()
-	if place != administrators {
-		for _, f := range next.frozenIn(place, component) {
-			all = append(all, f.contents()...)
-		}
-	}
-	var out []contentID
-	for _, c := range all {
-		if !slices.Contains(out, c) && (s.fresh[c.Digest] != nil || s.found[c.Digest] != nil || was.knows(component, c.Digest)) {
-			out = append(out, c)
-		}
-	}
-	return out
+func (s *sealer) wanted(was, next *inventory, where whereabouts, place, component string, d *componentRecord) []contentID {
+	return slices.DeleteFunc(next.needs(where, place, component, d.outline()), func(c contentID) bool {
+		return s.fresh[c.Digest] == nil && s.found[c.Digest] == nil && !was.knows(component, c.Digest)
+	})
 }
 
 // holds tells whether the passwords of contents are sealed for a place.
@@ -495,16 +536,20 @@ func (s *sealer) settled(ctx context.Context, key string, expected whereabouts) 
 		if err != nil {
 			return err
 		}
-		for _, place := range where.of(component) {
-			if want := s.wanted(v, v, place, component, d); d != nil && !v.holds(place, component, want) {
+		for _, place := range where.places(component, d.outline()) {
+			if want := s.wanted(v, v, where, place, component, d); d != nil && !v.holds(place, component, want) {
 				failed = append(failed, s.ensure(ctx, v, place, component, want))
 			}
 		}
 	}
-	if len(failed) > 0 {
-		if err := errors.Join(failed...); err != nil {
-			return err
-		}
+	if err := errors.Join(failed...); err != nil {
+		return err
+	}
+	mended, err := s.mend(ctx, v, where)
+	if err != nil {
+		return err
+	}
+	if len(failed) > 0 || mended {
 		if v, err = s.r.references(ctx); err != nil {
 			return err
 		}
@@ -512,10 +557,11 @@ func (s *sealer) settled(ctx context.Context, key string, expected whereabouts) 
 	var removed []*sealedCopy
 	for key, c := range sortedBy(v.sealed) {
 		counts, deleted := slices.Contains(where.of(c.component), c.env), kind == "components" && id == c.component
-		if counts && v.listed[c.component] && !s.prune[c.component] {
+		if _, there := v.listed[c.component]; counts && there && !s.prune[c.component] {
 			continue
 		}
 		d, err := recordOf(c.component)
+		counts = err == nil && slices.Contains(where.places(c.component, d.outline()), c.env)
 		switch {
 		case err != nil:
 			failed = append(failed, err)
@@ -525,12 +571,10 @@ func (s *sealer) settled(ctx context.Context, key string, expected whereabouts) 
 				failed = append(failed, err)
 				continue // somebody is about to create it, or was
 			}
-		case d != nil && counts:
-			if s.prune[c.component] {
-				failed = append(failed, s.pruneAt(ctx, v, c, d))
-			}
-			continue
 		case d != nil && !s.replaceable(v, where, d, c.component):
+			continue
+		case d != nil && counts:
+			failed = append(failed, s.pruneAt(ctx, v, where, c, d))
 			continue
 		}
 		if err := s.r.delete(ctx, key, c.revision); err == nil {
@@ -616,15 +660,16 @@ func (r *Registry) wasDeleted(ctx context.Context, component string) (bool, erro
 
 // replaceable tells whether everybody who needs the passwords of a component has them.
 func (s *sealer) replaceable(v *inventory, where whereabouts, d *componentRecord, component string) bool {
-	for _, place := range where.of(component) {
-		if want := s.wanted(v, v, place, component, d); !v.holds(place, component, want) {
+	for _, place := range where.places(component, d.outline()) {
+		if want := s.wanted(v, v, where, place, component, d); !v.holds(place, component, want) {
 			return false
 		}
 	}
 	return true
 }
 
-// lookAgain puts back what was removed if it counts after all, and tells of the rest.
+// lookAgain puts back what was removed if it counts after all, or if somebody else has removed
+// what was to be in its place, and tells of the rest.
 func (s *sealer) lookAgain(ctx context.Context, removed []*sealedCopy) error {
 	v, err := s.r.references(ctx)
 	if err != nil {
@@ -634,7 +679,9 @@ func (s *sealer) lookAgain(ctx context.Context, removed []*sealedCopy) error {
 	var failed []error
 	for _, c := range removed {
 		d, err := s.r.currentRecord(ctx, c.component)
-		if err == nil && d != nil && slices.Contains(where.of(c.component), c.env) {
+		has, kept := d.outline(), v.clone()
+		kept.sealed[sealedKey(c.env, c.component)] = c
+		if err == nil && d != nil && (slices.Contains(where.places(c.component, has), c.env) || !s.replaceable(kept, where, d, c.component)) {
 			back := *c.record
 			if _, err = s.r.put(ctx, sealedKey(c.env, c.component), &back, 0); errors.Is(err, trustkeep.ErrConflict) {
 				err = nil // somebody else was faster
@@ -651,8 +698,8 @@ func (s *sealer) lookAgain(ctx context.Context, removed []*sealedCopy) error {
 }
 
 // pruneAt removes the passwords of versions that are not kept any more.
-func (s *sealer) pruneAt(ctx context.Context, v *inventory, c *sealedCopy, d *componentRecord) error {
-	want := s.wanted(v, v, c.env, c.component, d)
+func (s *sealer) pruneAt(ctx context.Context, v *inventory, where whereabouts, c *sealedCopy, d *componentRecord) error {
+	want := s.wanted(v, v, where, c.env, c.component, d)
 	if !slices.ContainsFunc(c.record.Secrets, func(one sealedSecret) bool { return !slices.Contains(want, one.contentID) }) {
 		return nil
 	}
@@ -688,11 +735,122 @@ func (s *sealer) pruneAt(ctx context.Context, v *inventory, c *sealedCopy, d *co
 	if d, err = s.r.currentRecord(ctx, c.component); err != nil {
 		return err
 	}
-	if want := s.wanted(after, after, c.env, c.component, d); slices.Contains(after.whereabouts().of(c.component), c.env) && !after.holds(c.env, c.component, want) {
-		return s.ensure(ctx, after, c.env, c.component, want)
+	now, again := after.whereabouts(), false
+	for _, place := range now.places(c.component, d.outline()) {
+		if want := s.wanted(after, after, now, place, c.component, d); !after.holds(place, c.component, want) {
+			again = true
+			if err := s.ensure(ctx, after, place, c.component, want); err != nil {
+				return err
+			}
+		}
+	}
+	if again {
+		return nil
+	}
+	if c.env == administrators {
+		return nil
 	}
 	s.r.tell(ctx, Event{Action: "password no longer sealed", Environment: c.env, Object: c.component, Before: dropped.describe()})
 	return nil
+}
+
+// mend seals whatever counts and is not sealed, for which two programs have to be killed at the same
+// moment: a copy that is sealed elsewhere, or else the last one that the storage remembers. It
+// tells whether it has changed anything. What the program cannot open is left to those who can.
+func (s *sealer) mend(ctx context.Context, v *inventory, where whereabouts) (changed bool, err error) {
+	var failed []error
+	note := func(err error) {
+		if !errors.Is(err, trustkeep.ErrNotPermitted) && !errors.Is(err, trustkeep.ErrUnsupported) {
+			failed = append(failed, err)
+		}
+	}
+	for component, record := range sortedBy(v.listed) {
+		has, err := s.r.outlines.of(record)
+		if err != nil {
+			continue // which is told where it is used
+		}
+		for _, place := range where.places(component, has) {
+			lost, missing := false, false
+			need := v.needs(where, place, component, has)
+			for _, c := range need {
+				switch copy := v.sealed[sealedKey(place, component)]; {
+				case copy != nil && copy.record.find(c) >= 0:
+				case s.found[c.Digest] != nil || s.fresh[c.Digest] != nil || v.knows(component, c.Digest):
+					missing = true
+				case has.private[c.Digest]:
+					lost = true
+				}
+			}
+			if lost {
+				found, err := s.recall(ctx, v, component, need)
+				note(err)
+				missing = missing || found
+			}
+			if !missing {
+				continue
+			}
+			need = slices.DeleteFunc(need, func(c contentID) bool {
+				return s.fresh[c.Digest] == nil && s.found[c.Digest] == nil && !v.knows(component, c.Digest)
+			})
+			err := s.ensure(ctx, v, place, component, need)
+			changed = changed || err == nil
+			note(err)
+		}
+	}
+	return changed, errors.Join(failed...)
+}
+
+// recall finds passwords of contents in former versions of sealed records.
+func (s *sealer) recall(ctx context.Context, v *inventory, component string, of []contentID) (found bool, err error) {
+	for place, d := range sortedBy(v.rings) {
+		versions, err := s.r.storage.Versions(ctx, sealedKey(place, component))
+		if errors.Is(err, trustkeep.ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return found, err
+		}
+		o, err := s.open(place, d)
+		if err != nil {
+			continue
+		}
+		for _, record := range slices.Backward(versions) {
+			former := newSealedRecord()
+			if record.Deleted || decode(record, former) != nil {
+				continue
+			}
+			for i, one := range former.Secrets {
+				if s.found[one.Digest] != nil || !slices.ContainsFunc(of, func(c contentID) bool { return c.Digest == one.Digest }) {
+					continue
+				}
+				if password, err := o.openSecret(component, former, i); err == nil {
+					s.found[one.Digest], found = redact.NewSecret(password), true
+					clear(password)
+				}
+			}
+		}
+	}
+	return found, nil
+}
+
+// outsealed tells whether a record is sealed under another data key than that of now: it was
+// prepared before, and a former recipient could open it.
+func (v *inventory) outsealed(key string) bool {
+	c := v.sealed[key]
+	return c != nil && (v.rings[c.env] == nil || v.rings[c.env].Generation != c.record.Generation)
+}
+
+// sealingOrder is in which order prepared records are written: what is sealed, what refers to it,
+// and what is not sealed any more.
+func sealingOrder(s *state) int {
+	kind, _, _ := kindOfKey(s.key)
+	switch secret := kind == "secrets" || kind == "secrets of component"; {
+	case secret && s.deleted():
+		return 2
+	case secret:
+		return 0
+	}
+	return 1
 }
 
 // forgetRing deletes the data key of an environment that is gone.
