@@ -67,7 +67,7 @@ func TestTooOldStateIsRefused(t *testing.T) {
 		t.Errorf("OnAge: %v", err)
 	}
 	must(t, dial(t, f.a, b))
-	must(t, f.atom.Problem())
+	settled(t, f.atom, func(a *environment.Atom) bool { return a.Problem() == nil })
 	if n := strings.Count(log.String(), "too old"); n != 1 {
 		t.Errorf("told %d times:\n%s", n, log)
 	}
