@@ -88,7 +88,8 @@ func load(patterns []string) ([]*types.Package, error) {
 			return nil, err
 		}
 		exports[p.ImportPath] = p.Export
-		if !p.DepOnly && p.Name != "main" && !slices.Contains(strings.Split(p.ImportPath, "/"), "internal") {
+		// A folder of tests alone exports nothing.
+		if !p.DepOnly && p.Name != "main" && p.Export != "" && !slices.Contains(strings.Split(p.ImportPath, "/"), "internal") {
 			public = append(public, p.ImportPath)
 		}
 	}
