@@ -1,12 +1,14 @@
 package ftps
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
 	"os"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -136,10 +138,18 @@ func (c *controlConn) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// Write lifts the bound with the first command after the handshake.
+// Write lifts the bound with the first command after the handshake. Before it, no login passes.
 func (c *controlConn) Write(b []byte) (int, error) {
 	c.mu.Lock()
 	switch c.phase {
+	case silent, greeted:
+		if isLogin(b) {
+			c.mu.Unlock()
+			return 0, &trustkeep.Error{
+				Op: "ftps: " + c.s.address, Err: fmt.Errorf("a login before TLS: %w", trustkeep.ErrInvalid),
+				Hint: "have the library begin TLS by AUTH TLS, such as by ftp.DialWithExplicitTLS, or set Options.Implicit",
+			}
+		}
 	case verified: // crypto/tls writes the rest of its handshake at once
 		c.phase = finishing
 	case finishing: // a command: the handshake is complete, so the server has proved its key
@@ -152,6 +162,22 @@ func (c *controlConn) Write(b []byte) (int, error) {
 	}
 	c.mu.Unlock()
 	return c.Conn.Write(b)
+}
+
+// isLogin reports whether text in the clear has a command that says who logs in, or by what.
+func isLogin(text []byte) bool {
+	if len(text) > 0 && text[0] < ' ' {
+		return false // a record of TLS
+	}
+	for line := range bytes.Lines(text) {
+		command, _, _ := bytes.Cut(bytes.TrimRight(line, "\r\n"), []byte(" "))
+		for _, login := range []string{"USER", "PASS", "ACCT"} {
+			if strings.EqualFold(string(command), login) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // alertRecord is the type of TLS records with alerts in clear (RFC 5246 section 6.2.1). Those of

@@ -5,8 +5,12 @@
 //	session, err := ftps.New(builder, "ftp.partner.example:21")
 //	conn, err := ftp.Dial("ftp.partner.example:21",
 //		ftp.DialWithDialFunc(session.DialFunc(ctx)), ftp.DialWithExplicitTLS(session.Config()))
+//	if err != nil {
+//		return session.Explain(err)
+//	}
 //
-// For implicit FTPS, make the Session by Options with Implicit set, and use ftp.DialWithTLS. Those
+// For implicit FTPS, make the Session by Options with Implicit set, and use ftp.DialWithTLS. Where a
+// library was told otherwise and would log in without TLS, the login is refused and not sent. Those
 // who speak FTP themselves have Session.Control and Session.Data.
 //
 // A data connection shakes hands when it is first used, since servers answer only after the command
