@@ -37,7 +37,7 @@ type ComponentOptions struct {
 	ID string
 	// Unique refuses to import or create what another component already has, with
 	// trustkeep.ErrExists and the names of these; a private component and one of its public part
-	// are not the same. Two imports at the same moment are not compared. If false, Audit reports
+	// are not the same. Entries of one file are compared, two imports at the same moment are not. If false, Audit reports
 	// it.
 	Unique bool
 }
@@ -87,15 +87,21 @@ func (r *Registry) ImportAll(ctx context.Context, data []byte, o ComponentOption
 	if err != nil {
 		return nil, failure("import all", "", err)
 	}
-	for _, c := range all {
-		if err := r.checkUnique(ctx, c, o); err != nil {
+	for i, c := range all {
+		err := r.checkUnique(ctx, c, o)
+		if o.Unique && err == nil {
+			err = unlike(c, all[:i])
+		}
+		if err != nil {
 			return nil, failure("import all", c.Name(), err)
 		}
 	}
 	for i, c := range all {
-		if _, err := r.add(ctx, "import all", c, o.protection()); err != nil {
+		stored, err := r.add(ctx, "import all", c, o.protection())
+		if err != nil {
 			return all[:i], err
 		}
+		all[i] = stored
 	}
 	return all, nil
 }
@@ -122,9 +128,14 @@ func (r *Registry) checkUnique(ctx context.Context, c *component.Component, o Co
 	if err != nil {
 		return err
 	}
+	return unlike(c, same)
+}
+
+// unlike refuses a component that is like one of others.
+func unlike(c *component.Component, others []*component.Component) error {
 	var names []string
-	for _, other := range same {
-		if other.Kind() == c.Kind() && other.Visibility() == c.Visibility() {
+	for _, other := range others {
+		if other.Kind() == c.Kind() && other.Visibility() == c.Visibility() && other.Fingerprint() == c.Fingerprint() {
 			names = append(names, fmt.Sprintf("%s %q", other.ID(), printable(other.Name())))
 		}
 	}

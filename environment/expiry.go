@@ -30,18 +30,22 @@ type ExpiryQuery struct {
 
 // Expiry is a certificate or key that expires, at one place that uses it.
 type Expiry struct {
-	Component   string    `json:"component"`
-	Name        string    `json:"name"`
-	Type        string    `json:"type"` // "certificate" or "certificate.pgp"
-	Environment string    `json:"environment,omitempty"`
-	Location    string    `json:"location"`        // "deployed", "connection out", ...; "component" for one that is not deployed
-	Atoms       []string  `json:"atoms,omitempty"` // empty for all of the environment
-	Version     int       `json:"version"`
-	Frozen      bool      `json:"frozen,omitempty"`  // a copy: the process has to be deployed again
-	Subject     string    `json:"subject,omitempty"` // of the certificate, or the subkey that ends before its key
-	Issuer      bool      `json:"issuer,omitempty"`  // one of the certificate's chain
-	NotAfter    time.Time `json:"notAfter"`
-	Expired     bool      `json:"expired"`
+	Component   string `json:"component"`
+	Name        string `json:"name"`
+	Type        string `json:"type"` // "certificate" or "certificate.pgp"
+	Environment string `json:"environment,omitempty"`
+	Location    string `json:"location"` // "deployed", "connection out", ...; "component" for one that is not deployed
+	// All: it concerns all atoms of the environment, those that are attached later included.
+	// Atoms is empty then.
+	All bool `json:"all,omitempty"`
+	// Atoms that it concerns.
+	Atoms    []string  `json:"atoms,omitempty"`
+	Version  int       `json:"version"`
+	Frozen   bool      `json:"frozen,omitempty"`  // a copy: the process has to be deployed again
+	Subject  string    `json:"subject,omitempty"` // of the certificate, or the subkey that ends before its key
+	Issuer   bool      `json:"issuer,omitempty"`  // one of the certificate's chain
+	NotAfter time.Time `json:"notAfter"`
+	Expired  bool      `json:"expired"`
 	// Requested is when the last certificate request was made that waits for its reply; zero
 	// if none does.
 	Requested time.Time `json:"requested,omitzero"`
@@ -68,7 +72,7 @@ func (r *Registry) Expiring(ctx context.Context, q ExpiryQuery) ([]Expiry, error
 	for env, d := range sortedBy(v.environments) {
 		there := v.in(env).components
 		for id, place := range v.places(env, d, q.InUse) {
-			placed[id] = true
+			placed[id], place.All = true, len(place.Atoms) == 0
 			if h := there[id]; h != nil && q.covers(v, env, place.Atoms) {
 				out = append(out, q.rows(h.component, place, now)...)
 			}
@@ -79,7 +83,7 @@ func (r *Registry) Expiring(ctx context.Context, q ExpiryQuery) ([]Expiry, error
 			continue
 		}
 		for _, h := range sortedBy(p.frozen) {
-			place := Expiry{Environment: p.environment, Location: "frozen in process " + p.record.Process.ID, Atoms: p.record.Atoms, Frozen: true}
+			place := Expiry{Environment: p.environment, Location: "frozen in process " + p.record.Process.ID, All: len(p.record.Atoms) == 0, Atoms: p.record.Atoms, Frozen: true}
 			out = append(out, q.rows(h.component, place, now)...)
 		}
 	}

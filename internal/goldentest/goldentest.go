@@ -142,6 +142,13 @@ func Describe(t testing.TB, r *environment.Registry) *Registry {
 		out.Environments[id] = describeEnvironment(t, r, id)
 	}
 	out.Expiring = check(r.Expiring(ctx, environment.ExpiryQuery{All: true, Before: now.AddDate(5, 0, 0)}))(t)
+	for i := range out.Expiring {
+		e := &out.Expiring[i]
+		if want := e.Environment != "" && len(e.Atoms) == 0; e.All != want {
+			t.Errorf("%s, %s: All is %t, want %t", e.Component, e.Location, e.All, want)
+		}
+		e.All = false // later than the summaries, which say it by Atoms alone
+	}
 	out.Audited = check(r.Audit(ctx, audit.Options{SkipKeys: true}))(t).Targets
 	return out
 }
