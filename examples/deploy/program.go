@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"net"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -26,6 +27,8 @@ const (
 	askFTPS   = "ftps"
 	askPGP    = "pgp"    // encrypt a message to a component
 	askReport = "report" // store which peers were accepted
+	askOpen   = "open"   // make a connection and keep it open
+	askOpened = "opened" // wait for the end of that
 )
 
 // The outcomes.
@@ -85,6 +88,7 @@ type program struct {
 	atom    *environment.Atom
 	clock   *clock
 	dialers map[[2]string]*tlsctx.Dialer // by process and connection
+	open    net.Conn                     // nil for none
 }
 
 func attach(ctx context.Context, e *environment.Environment, name string, c *clock) (*program, error) {
@@ -92,7 +96,7 @@ func attach(ctx context.Context, e *environment.Environment, name string, c *clo
 	if err != nil {
 		return nil, err
 	}
-	return &program{atom, c, make(map[[2]string]*tlsctx.Dialer)}, nil
+	return &program{atom: atom, clock: c, dialers: make(map[[2]string]*tlsctx.Dialer)}, nil
 }
 
 func (p *program) name() string { return p.atom.ID() }
@@ -122,6 +126,10 @@ func (p *program) try(ctx context.Context, q question) answer {
 		return p.encrypt(ctx, q)
 	case askReport:
 		return outcome(p.atom.Report(ctx))
+	case askOpen:
+		return p.keepOpen(ctx, q)
+	case askOpened:
+		return p.opened(ctx)
 	}
 	d, err := p.dialer(q)
 	if err != nil {

@@ -76,6 +76,7 @@ func tell(ctx context.Context, o options) (_ *table, err error) {
 		{"A is deployed to test", s.deploy},
 		{"a connection with trust of its own", s.ownTrust},
 		{"what is refused, and what would happen", s.refusals},
+		{"a tightened connection reaches a running program", s.tightened},
 		{"a partner with one key for tests and one for production", s.substitution},
 		{"A expires", s.expiry},
 		{"A is replaced in place", s.replacement},
