@@ -26,7 +26,27 @@ type scope struct {
 // is deployed. The peers of its Dialer, Transport and Listener, and of package ftps, are
 // remembered for Environment.DryRun. Those of Client, LiveClient and Server are not, since
 // nobody learns when their handshakes are complete.
+//
+// Open connections whose peer would no longer be accepted are closed, as those of Connection.
 func (a *Atom) Implicit() tlsctx.Builder {
+	b := a.implicit()
+	if followed, err := tlsctx.Follow(implicit{a, &b}); err == nil { // it has nothing to fail at
+		return followed
+	}
+	return b
+}
+
+// implicit is the definition of connections without settings, of which the trust alone changes.
+type implicit struct {
+	a *Atom
+	b *tlsctx.Builder
+}
+
+func (i implicit) Settings() (*tlsctx.Builder, error)                 { return i.b, nil }
+func (i implicit) Notify(changed func(context.Context)) (stop func()) { return i.a.watch(changed) }
+func (implicit) String() string                                       { return "connections without settings" }
+
+func (a *Atom) implicit() tlsctx.Builder {
 	return tlsctx.Builder{Global: a.Trust(), MayBeEmpty: true, Accepted: a.noting(connectionUse{}), AcceptedBestEffort: true, Clock: a.r.o.Clock}
 }
 
@@ -181,7 +201,7 @@ func (m *tlsMaker) builder(v *inventory, c Connection) (*tlsctx.Builder, error) 
 	if c.SSH != nil {
 		return nil, fmt.Errorf("a connection of SSH, for Atom.SSH: %w", trustkeep.ErrUnsupported)
 	}
-	b := m.a.Implicit()
+	b := m.a.implicit()
 	c.configure(&b)
 	b.Accepted = m.a.noting(connectionUse{m.process, c.ID})
 	if c.ownTrust() {
