@@ -189,5 +189,6 @@ func (k *Key) whyNot(cause error, u Usage, cfg Options, at time.Time) error {
 	case errors.As(cause, &weak):
 		return &WeaknessError{k.Fingerprint(), trustkeep.Printable(string(weak)), Strict}
 	}
-	return fail(trustkeep.ErrRejected, "key %s has no part that may %s", k.Fingerprint(), map[Usage]string{UsageEncrypt: "encrypt", UsageSign: "sign"}[u])
+	err := fail(trustkeep.ErrRejected, "key %s has no part that may %s", k.Fingerprint(), map[Usage]string{UsageEncrypt: "encrypt", UsageSign: "sign"}[u])
+	return &trustkeep.Error{Err: err, Hint: "its owner has to add a subkey for that, see Key.AddSubkey, and to hand out the key again"}
 }
