@@ -298,3 +298,22 @@ func TestForecastOfAConnectionThatCannotBeSet(t *testing.T) {
 		}
 	}
 }
+
+// TestRollbackTellsWhatFollows: the versions that a former state has now are in its event.
+func TestRollbackTellsWhatFollows(t *testing.T) {
+	w := newWorld(t, environment.Options{})
+	ctx := t.Context()
+	w.public(w.identity("server"), "a")
+	w.public(w.identity("other"), "b")
+	must(t, errors.Join(w.test.Deploy(ctx, "a"), w.test.Deploy(ctx, "b"), w.test.Hold(ctx, "b", 1)))
+	all := check(w.test.History(ctx))(t)
+	must(t, w.test.Undeploy(ctx, "a"))
+	w.renew("server")
+	w.reimport("a", "server")
+	must(t, w.test.Rollback(ctx, all[len(all)-1].Revision))
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if got, want := w.events[len(w.events)-1].After, all[len(all)-1].State+", following [a version 2]"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+}

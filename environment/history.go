@@ -99,8 +99,8 @@ func (d *environmentRecord) describe() string {
 
 // Rollback makes a former revision of the environment current again, in one step: what
 // was deployed on its own, held versions, substitutions, overrides, roles and known hosts. Held
-// versions are exactly those of then. Other components are in their current versions; see Hold and
-// Registry.Rollback for those.
+// versions are exactly those of then. Other components are in their current versions, which the Event
+// lists; see Hold and Registry.Rollback for those.
 //
 // The error wraps trustkeep.ErrNotFound for a revision that is not kept, for a component,
 // connection or process that does not exist any more, for a component that was deleted since
@@ -137,9 +137,28 @@ func (e *Environment) Rollback(ctx context.Context, revision uint64) error {
 		return e.overridable(ctx, former)
 	})
 	if err == nil {
-		e.tell(ctx, "environment rolled back", e.id, before.describe(), former.describe())
+		e.tell(ctx, "environment rolled back", e.id, before.describe(), former.describe()+e.following(ctx, former))
 	}
 	return failure("roll back", e.id, err)
+}
+
+// following says in which versions an environment has the components that it is not kept at a
+// version of.
+func (e *Environment) following(ctx context.Context, d *environmentRecord) string {
+	var out []string
+	for _, key := range d.references() {
+		kind, _, id := kindOfKey(key)
+		if kind != "components" || d.Held[id] != nil {
+			continue
+		}
+		if c, _, _, err := e.r.component(ctx, id); err == nil { // else it goes on without
+			out = append(out, fmt.Sprintf("%s version %d", id, c.Version()))
+		}
+	}
+	if out == nil {
+		return ""
+	}
+	return ", following [" + strings.Join(out, ", ") + "]"
 }
 
 // allowed refuses a former state that nobody could set now.
