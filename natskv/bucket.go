@@ -47,14 +47,14 @@ func (s *Storage) keyOf(subject string) (string, bool) {
 		return "", false
 	}
 	key := strings.ReplaceAll(name, ".", "/")
-	return key, environment.CheckKey(key) == nil
+	return key, environment.CheckCapitalKey(key) == nil
 }
 
 // filter matches the records whose keys begin with the prefix, and others, since
 // subjects match by whole segments.
 func (s *Storage) filter(prefix string) string {
 	folder := prefix[:strings.LastIndexByte(prefix, '/')+1]
-	if folder == "" || environment.CheckKey(folder+"x") != nil {
+	if folder == "" || environment.CheckCapitalKey(folder+"x") != nil {
 		return s.subject(recordBucket, ">")
 	}
 	return s.subject(recordBucket, folder) + ">"

@@ -205,7 +205,7 @@ func (s *Storage) uploads(ctx context.Context, filter string) (uploadList, error
 			continue
 		}
 		key, upload := strings.Join(tokens[2:len(tokens)-2], "/"), tokens[len(tokens)-2]
-		if environment.CheckKey(key) != nil || !validUpload(upload) || seen[key+"."+upload] {
+		if environment.CheckCapitalKey(key) != nil || !validUpload(upload) || seen[key+"."+upload] {
 			continue
 		}
 		seen[key+"."+upload] = true

@@ -56,7 +56,7 @@ func TestGarbageInTheBucket(t *testing.T) {
 			t.Errorf("%s: Get: error %v, want %v", name, err, want[key])
 		}
 	}
-	for _, name := range []string{"UPPER", "sp%20ace", "a/b", "_x", "a=b"} { // keys of NATS, not of ours
+	for _, name := range []string{"sp%20ace", "a/b", "_x", "a=b"} { // keys of NATS, not of ours
 		plant(t, s, "$KV."+s.o.Bucket+"."+name, "x")
 	}
 	check := func(what string, records []environment.Record) {

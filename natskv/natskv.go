@@ -1,6 +1,7 @@
 package natskv
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -227,7 +228,7 @@ func (s *Storage) Get(ctx context.Context, key string) (environment.Record, erro
 }
 
 func (s *Storage) get(ctx context.Context, key string) (environment.Record, error) {
-	if err := environment.CheckKey(key); err != nil {
+	if err := environment.CheckCapitalKey(key); err != nil {
 		return environment.Record{}, err
 	}
 	for {
@@ -266,7 +267,8 @@ func (s *Storage) last(ctx context.Context, key string) (entry, error) {
 }
 
 // Put implements environment.Storage. Values that do not fit into a message are uploaded
-// in parts first.
+// in parts first. Of two programs that create records at once whose keys differ in case alone, one or
+// both are refused.
 func (s *Storage) Put(ctx context.Context, key string, value []byte, expected uint64) (uint64, error) {
 	revision, err := s.put(ctx, key, value, expected)
 	if err != nil {
@@ -276,13 +278,18 @@ func (s *Storage) Put(ctx context.Context, key string, value []byte, expected ui
 }
 
 func (s *Storage) put(ctx context.Context, key string, value []byte, expected uint64) (uint64, error) {
-	if err := environment.CheckPut(key, value); err != nil {
+	if err := cmp.Or(environment.CheckValue(value), environment.CheckCapitalKey(key)); err != nil {
 		return 0, err
 	}
 	current := entry{key: key, revision: expected}
 	if s.tooLarge(value) || expected > 0 && !s.live.has(key, expected) {
 		var err error
 		if current, err = s.expect(ctx, key, expected); err != nil {
+			return 0, err
+		}
+	}
+	if expected == 0 {
+		if err := s.alone(ctx, key); err != nil {
 			return 0, err
 		}
 	}
@@ -309,6 +316,11 @@ func (s *Storage) put(ctx context.Context, key string, value []byte, expected ui
 	s.live.note(key, revision)
 	if m.Upload != "" {
 		s.tidy(ctx, key)
+	}
+	if expected == 0 {
+		if err := s.alone(ctx, key); errors.Is(err, trustkeep.ErrExists) {
+			return 0, errors.Join(err, s.delete(ctx, key, revision))
+		}
 	}
 	return revision, nil
 }
@@ -349,7 +361,7 @@ func (s *Storage) Delete(ctx context.Context, key string, expected uint64) error
 }
 
 func (s *Storage) delete(ctx context.Context, key string, expected uint64) error {
-	if err := environment.CheckKey(key); err != nil {
+	if err := environment.CheckCapitalKey(key); err != nil {
 		return err
 	}
 	current, err := s.last(ctx, key)
@@ -397,7 +409,7 @@ func (s *Storage) List(ctx context.Context, prefix string) ([]environment.Record
 
 // Versions implements environment.Storage. Versions that are damaged have Err set.
 func (s *Storage) Versions(ctx context.Context, key string) ([]environment.Record, error) {
-	if err := environment.CheckKey(key); err != nil {
+	if err := environment.CheckCapitalKey(key); err != nil {
 		return nil, fail("versions", key, err)
 	}
 	var out []environment.Record
