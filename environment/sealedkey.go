@@ -40,8 +40,8 @@ const (
 	maxKeyText = 4 << 10
 )
 
-// NewOpeningKey generates a key for ML-KEM-768 with P-256, which a computer of quanta does not
-// open either and which is approved under GODEBUG=fips140=only.
+// NewOpeningKey generates a key for ML-KEM-768 with P-256, which resists quantum computers and is
+// approved under GODEBUG=fips140=only.
 func NewOpeningKey() (*OpeningKey, error) {
 	key, err := hpke.MLKEM768P256().GenerateKey()
 	if err != nil {

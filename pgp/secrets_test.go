@@ -288,7 +288,7 @@ func specsOf(t *testing.T, k *Key) (out []s2kcost.Spec) {
 func TestEveryTypeIsLookedAt(t *testing.T) {
 	const printed = `GenerateOptions Decryption Encryption Signing Verification Key Keyring Skipped
 		UnreadableError Result SignatureInfo UnverifiedReader`
-	const noSecret = `Options Preset Relaxations SubkeyOptions Compression Cipher Preferences Notation Info UserIDInfo SubkeyInfo Usage SecretState
+	const noSecret = `Options InstallOptions Preset Relaxations SubkeyOptions Compression Cipher Preferences Notation Info UserIDInfo SubkeyInfo Usage SecretState
 		SignatureState RevocationReason KeyExpiredError KeyRevokedError WeaknessError SignatureError`
 	// TestComponentsDoNotPrintSecrets has these.
 	const components = "Component ComponentOptions ComponentState Revision RevisionState"
