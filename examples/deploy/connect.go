@@ -91,6 +91,8 @@ func outcome(err error) answer {
 		return answer{Outcome: refusedFor(string(refused.Code)), Detail: refused.Error() + rules(refused)}
 	case errors.Is(err, trustkeep.ErrNotFound):
 		return answer{Outcome: notFound, Detail: err.Error()}
+	case errors.Is(err, trustkeep.ErrExpired): // and it is no certificate that is
+		return answer{Outcome: tooOld, Detail: err.Error()}
 	default:
 		return answer{Outcome: "error", Detail: err.Error()}
 	}

@@ -35,6 +35,7 @@ const (
 const (
 	ok            = "ok"
 	notFound      = "not found"
+	tooOld        = "too old"
 	nobodyTrusted = "refused: empty-store"
 )
 

@@ -84,6 +84,7 @@ func tell(ctx context.Context, o options) (_ *table, err error) {
 		{"B's certificate is requested, and the reply comes days later", s.request},
 		{"a registry whose storage is not trusted", s.signed},
 		{"each environment has secrets of its own", s.sealed},
+		{"a program starts while the storage is down", s.offline},
 	} {
 		if part.title != "" {
 			s.chapter(part.title)
