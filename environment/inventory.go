@@ -26,6 +26,7 @@ type inventory struct {
 	listed       map[string]Record           // components whose records were left out, see references
 	rings        map[string]*ringRecord      // by environment
 	sealed       map[string]*sealedCopy      // by key
+	exposed      map[string]*exposedRecord   // by environment
 	damaged      map[string]error            // by key
 }
 
@@ -57,7 +58,7 @@ func newInventory() *inventory {
 		components: make(map[string]*held), connections: make(map[string]Connection),
 		processes: make(map[string]Process), partners: make(map[string]Partner), environments: make(map[string]*environmentRecord),
 		deployed: make(map[string]*deployedProcess), atoms: make(map[string]*attachedAtom),
-		listed: make(map[string]Record), rings: make(map[string]*ringRecord), sealed: make(map[string]*sealedCopy),
+		listed: make(map[string]Record), rings: make(map[string]*ringRecord), sealed: make(map[string]*sealedCopy), exposed: make(map[string]*exposedRecord),
 		damaged: make(map[string]error),
 	}
 }
@@ -68,7 +69,7 @@ func (v *inventory) clone() *inventory {
 		components: maps.Clone(v.components), connections: maps.Clone(v.connections),
 		processes: maps.Clone(v.processes), partners: maps.Clone(v.partners), environments: maps.Clone(v.environments),
 		deployed: maps.Clone(v.deployed), atoms: maps.Clone(v.atoms),
-		listed: maps.Clone(v.listed), rings: maps.Clone(v.rings), sealed: maps.Clone(v.sealed), damaged: maps.Clone(v.damaged),
+		listed: maps.Clone(v.listed), rings: maps.Clone(v.rings), sealed: maps.Clone(v.sealed), exposed: maps.Clone(v.exposed), damaged: maps.Clone(v.damaged),
 	}
 }
 
@@ -174,6 +175,11 @@ func (v *inventory) apply(r Record) {
 		if err = decode(r, d); err == nil {
 			v.rings[environment] = d
 		}
+	case "exposed":
+		d := newExposedRecord()
+		if err = decode(r, d); err == nil {
+			v.exposed[environment] = d
+		}
 	case "secrets of component":
 		c := &sealedCopy{env: environment, component: id, revision: r.Revision, record: newSealedRecord()}
 		if err = decode(r, c.record); err == nil {
@@ -189,6 +195,8 @@ func (v *inventory) forget(key string) {
 	switch kind, environment, id := kindOfKey(key); kind {
 	case "secrets":
 		delete(v.rings, environment)
+	case "exposed":
+		delete(v.exposed, environment)
 	case "secrets of component":
 		delete(v.sealed, key)
 	case "components":
@@ -246,6 +254,9 @@ func (v *inventory) keys() []string {
 	}
 	for env := range v.rings {
 		keys = append(keys, ringKey(env))
+	}
+	for env := range v.exposed {
+		keys = append(keys, exposedKey(env))
 	}
 	keys = slices.AppendSeq(keys, maps.Keys(v.sealed))
 	keys = slices.AppendSeq(keys, maps.Keys(v.deployed))

@@ -58,6 +58,10 @@ func kindOfKey(key string) (kind, environment, id string) {
 		return part[0], "", part[1]
 	case len(part) == 4 && part[0] == "environments" && (part[2] == "processes" || part[2] == "atoms"):
 		return part[2] + " of environment", part[1], part[3]
+	case len(part) == 5 && key == exposedKey(part[1]):
+		return "exposed", part[1], ""
+	case key == exposedKey(administrators):
+		return "exposed", administrators, ""
 	case len(part) >= 3 && len(part) <= 4 && part[0] == "environments" && part[2] == "secrets":
 		kind, environment, part = "secrets", part[1], part[2:]
 	case len(part) >= 2 && len(part) <= 3 && part[0] == "administrators" && part[1] == "secrets":

@@ -90,6 +90,8 @@ var formatOfFields = map[string]string{
 	"ringRecord.Generation": "1", "ringRecord.Recipients": "1", "ringRecord.Former": "1",
 	"ringRecipient.Name": "1", "ringRecipient.Key": "1", "ringRecipient.Enc": "1", "ringRecipient.Wrapped": "1",
 	"formerKey.Generation": "1", "formerKey.Sealed": "1",
+	"exposedRecord.Entries": "1", "exposedKeyOf.Component": "1", "exposedKeyOf.Version": "1", "exposedKeyOf.Key": "1", "exposedKeyOf.Until": "1",
+	"exposedKeyOf.Recipient": "1", "exposedKeyOf.Fingerprint": "1",
 	"sealedRecord.Generation": "1", "sealedRecord.Number": "1", "sealedRecord.Secrets": "1",
 	"sealedSecret.Sealed": "1", "contentID.Version": "1", "contentID.Digest": "1",
 }
@@ -97,7 +99,7 @@ var formatOfFields = map[string]string{
 func allDocuments() []document {
 	return []document{
 		newConnectionRecord(), newProcessRecord(), newPartnerRecord(), newEnvironmentRecord(), newDeployedRecord(), newComponentRecord(),
-		newAtomRecord(), newVaultRecord(), newRingRecord(), new(sealedRecord),
+		newAtomRecord(), newVaultRecord(), newRingRecord(), new(sealedRecord), new(exposedRecord),
 	}
 }
 

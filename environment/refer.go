@@ -151,6 +151,8 @@ func named(key string) string {
 		return "atom " + id + " of " + environment
 	case "secrets":
 		return "data key of " + placeOf(environment)
+	case "exposed":
+		return "former passwords of " + placeOf(environment)
 	case "secrets of component":
 		return "passwords of component " + id + " for " + placeOf(environment)
 	}

@@ -503,6 +503,29 @@ func (r *Registry) removeRecipient(ctx context.Context, env, name string) ([]Exp
 	if _, err := r.newSealer().ringOf(ctx, env); err != nil {
 		return nil, err
 	}
+	var who Recipient
+	expose := func() ([]*sealedCopy, error) {
+		v, err := r.list(ctx)
+		if err != nil {
+			return nil, err
+		}
+		copies := slices.DeleteFunc(values(v.sealed), func(c *sealedCopy) bool { return c.env != env })
+		if who.Name == "" && v.rings[env] != nil {
+			for _, p := range v.rings[env].Recipients {
+				if p.Name == name {
+					who = Recipient{p.Name, p.Key}
+				}
+			}
+		}
+		if who.Name == "" {
+			return copies, nil
+		}
+		return copies, r.expose(ctx, v, env, who, copies)
+	}
+	// On record first: whoever is killed after it has removed the recipient.
+	if _, err := expose(); err != nil {
+		return nil, err
+	}
 	err := change(ctx, r, ringKey(env), newRingRecord, func(d *ringRecord, exists bool) error {
 		if !exists {
 			return errNotSealed
@@ -528,15 +551,12 @@ func (r *Registry) removeRecipient(ctx context.Context, env, name string) ([]Exp
 		return nil, err
 	}
 	// What is sealed from now on is sealed under the new key, so this is all.
-	v, err := r.listOf(ctx, ringKey(env))
+	copies, err := expose()
 	if err != nil {
 		return nil, err
 	}
 	var out []Exposed
-	for _, c := range sortedBy(v.sealed) {
-		if c.env != env {
-			continue
-		}
+	for _, c := range copies {
 		e := Exposed{Environment: env, Component: c.component}
 		for _, one := range c.record.Secrets {
 			e.Versions = append(e.Versions, one.Version)

@@ -577,6 +577,12 @@ func (s *sealer) settled(ctx context.Context, key string, expected whereabouts) 
 			failed = append(failed, s.pruneAt(ctx, v, where, c, d))
 			continue
 		}
+		if c.env != administrators {
+			if err := s.r.expose(ctx, v, c.env, Recipient{}, []*sealedCopy{c}); err != nil {
+				failed = append(failed, err)
+				continue
+			}
+		}
 		if err := s.r.delete(ctx, key, c.revision); err == nil {
 			removed = append(removed, c)
 		} else if !errors.Is(err, trustkeep.ErrConflict) && !errors.Is(err, trustkeep.ErrNotFound) {
