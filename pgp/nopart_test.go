@@ -4,6 +4,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/trustkeep/trustkeep"
 	"github.com/trustkeep/trustkeep/pgp"
@@ -24,12 +25,13 @@ AheAAAoJENU7p9R3YYmZ5osBAOArlNJvHHhsFNTHsls9OIkzBOUBRmG9SGmmmSaP
 
 // TestKeyWithoutAPartForTheUse: the refusal says what its owner has to do.
 func TestKeyWithoutAPartForTheUse(t *testing.T) {
-	ring, err := pgp.Parse([]byte(signOnly))
+	o := pgp.Options{Clock: func() time.Time { return time.Date(2026, 12, 1, 0, 0, 0, 0, time.UTC) }}
+	ring, err := o.Parse([]byte(signOnly))
 	if err != nil {
 		t.Fatal(err)
 	}
 	key := ring.Keys()[0]
-	if err := key.CanEncrypt(pgp.Options{}); !errors.Is(err, trustkeep.ErrRejected) || !strings.Contains(err.Error(), "add a subkey") {
+	if err := key.CanEncrypt(o); !errors.Is(err, trustkeep.ErrRejected) || !strings.Contains(err.Error(), "add a subkey") {
 		t.Errorf("%v", err)
 	}
 }
