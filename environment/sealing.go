@@ -271,7 +271,6 @@ func (r *Registry) sealFirst(ctx context.Context, key string, d document) (settl
 			s.prune[component] = true
 		}
 	}
-	next.refersTo(key, was, func(component string) { s.look[component] = true })
 	if kind == "environments" && was.environments[id] == nil && d != nil {
 		if err := s.newEnvironment(ctx, was, id); err != nil {
 			return settle, err
@@ -607,53 +606,6 @@ func (s *sealer) settled(ctx context.Context, key string, expected whereabouts) 
 	return errors.Join(failed...)
 }
 
-// refersTo calls found for the components that a record refers to, and did not in was. Others had
-// no moment to find them unused in.
-func (v *inventory) refersTo(key string, was *inventory, found func(component string)) {
-	components := func(v *inventory) map[string]bool {
-		out := make(map[string]bool)
-		add := func(ids ...string) {
-			for _, id := range ids {
-				out[id] = true
-			}
-		}
-		switch kind, _, id := kindOfKey(key); kind {
-		case "connections":
-			for _, d := range v.environments {
-				add(d.Overrides[id].apply(v.connections[id]).components()...)
-			}
-		case "partners":
-			for _, m := range v.partners[id].Members {
-				add(m.Component)
-			}
-		case "environments":
-			d := v.environments[id]
-			if d == nil {
-				return nil
-			}
-			for _, key := range d.references() {
-				if kind, _, id := kindOfKey(key); kind == "components" {
-					add(id)
-				}
-			}
-			for id, c := range v.connections {
-				add(d.Overrides[id].apply(c).components()...)
-			}
-		case "processes of environment":
-			if p := v.deployed[key]; p != nil {
-				add(slices.Collect(maps.Keys(p.record.Frozen))...)
-			}
-		}
-		return out
-	}
-	before := components(was)
-	for id := range components(v) {
-		if !before[id] {
-			found(id)
-		}
-	}
-}
-
 // wasDeleted tells whether a component that there is not was deleted: it may also be about to be
 // created.
 func (r *Registry) wasDeleted(ctx context.Context, component string) (bool, error) {
@@ -760,9 +712,10 @@ func (s *sealer) pruneAt(ctx context.Context, v *inventory, where whereabouts, c
 	return nil
 }
 
-// mend seals whatever counts and is not sealed, for which two programs have to be killed at the same
-// moment: a copy that is sealed elsewhere, or else the last one that the storage remembers. It
-// tells whether it has changed anything. What the program cannot open is left to those who can.
+// mend seals whatever counts and is not sealed: others had no moment to find it unused in, or two
+// programs were killed at the same moment. It takes a copy that is sealed elsewhere, or else the
+// last one that the storage remembers. It tells whether it has changed anything. What the program
+// cannot open is left to those who can.
 func (s *sealer) mend(ctx context.Context, v *inventory, where whereabouts) (changed bool, err error) {
 	var failed []error
 	note := func(err error) {
