@@ -148,8 +148,12 @@ func (g *gate) problemLocked() error {
 }
 
 func (g *gate) outdated(since time.Time) error {
+	detail := "not dated since " + since.Format(time.RFC3339)
+	if since.IsZero() {
+		detail = "made in the future"
+	}
 	return &authority.Error{Key: indexKey(g.env), Code: authority.CodeOutdated,
-		Detail: "not dated since " + since.Format(time.RFC3339), Hint: "does the program that dates it run, see Environment.Date"}
+		Detail: detail, Hint: "does the program that dates it run, see Environment.Date"}
 }
 
 // settle finds out whether there is a new state.

@@ -589,23 +589,45 @@ func (c *control) unread() error {
 func (c *control) known(key string) (authority.Entry, bool) {
 	var best authority.Entry
 	for env, i := range c.indexes {
-		// At the same number, that of an environment counts more: its keys may be more.
-		if e, ok := i.statement().Find(key); ok && (e.Number > best.Number || e.Number == best.Number && env != "") {
+		if e, ok := i.statement().Find(key); ok && env != "" && e.Number > best.Number {
 			best = e
 		}
 	}
+	if e, ok := c.indexes[""].statement().Find(key); ok {
+		best = newer(best, e)
+	}
 	return best, best.Number > 0
+}
+
+// maxUnreleased is how many versions of a record that counts in an environment may have been
+// written since its index was made. One is what a writer leaves that ends in between.
+const maxUnreleased = 64
+
+// newer returns the newer one of what environments list, zero for nothing, and what the index of
+// the registry does. Whoever may change anything signs that one: what it says of records that
+// others are responsible for is not trusted to be deleted, nor to be far ahead.
+func newer(listed, e authority.Entry) authority.Entry {
+	if listed.Number > 0 && (e.Number <= listed.Number || e.Deleted && !listed.Deleted || e.Number-listed.Number > maxUnreleased) {
+		return listed
+	}
+	return e
 }
 
 // all returns what known returns for every key.
 func (c *control) all() map[string]authority.Entry {
 	out := make(map[string]authority.Entry)
 	for env, i := range c.indexes {
+		if env == "" {
+			continue
+		}
 		for _, e := range i.statement().Entries {
-			if b := out[e.Key]; e.Number > b.Number || e.Number == b.Number && env != "" {
+			if e.Number > out[e.Key].Number {
 				out[e.Key] = e
 			}
 		}
+	}
+	for _, e := range c.indexes[""].statement().Entries {
+		out[e.Key] = newer(out[e.Key], e)
 	}
 	return out
 }

@@ -303,11 +303,16 @@ func (a *Authority) VerifyDate(d *Signed[Date], i *Signed[Index]) error {
 const maxSkew = 5 * time.Minute
 
 // FreshUntil is when an index stops to count, given its date; nil is no date. Both must have
-// been verified. A date that was made in the future, by more than five minutes, does not
-// count: with it a dating key would outlive its removal.
+// been verified. An index or date that was made in the future, by more than five minutes, counts
+// as not dated: with it a key would outlive its removal, and a release key do without the dating
+// key. The zero time is that of an index without any date that counts.
 func (a *Authority) FreshUntil(i *Signed[Index], d *Signed[Date], now time.Time) time.Time {
-	until := i.statement.Time.Add(a.Lifetime(i.statement.Environment))
-	if d != nil && !d.statement.Time.After(now.Add(maxSkew)) && d.statement.Expires.After(until) {
+	latest := now.Add(maxSkew)
+	var until time.Time
+	if made := i.statement.Time; !made.After(latest) {
+		until = made.Add(a.Lifetime(i.statement.Environment))
+	}
+	if d != nil && !d.statement.Time.After(latest) && d.statement.Expires.After(until) {
 		until = d.statement.Expires
 	}
 	return until
