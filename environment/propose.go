@@ -63,7 +63,9 @@ type proposalRecord struct {
 
 // Propose stores a change without making it: change is called with a registry whose writes
 // nobody sees. If the signer is one of those who release, it approves at once. With a nil
-// change, indexes are made anew where the authority has changed since.
+// change, indexes are made anew that are not as they should be: where the authority has changed
+// since; and, of those that the signer releases, what was not dated in time or lists other
+// versions than there are.
 //
 // A change has to be proposed where the Authority demands more than one signature for the
 // index of an environment that it concerns, and by administrators who release nothing.
@@ -95,8 +97,18 @@ func (r *Registry) propose(ctx context.Context, change func(context.Context, *Re
 		after.set(s, nil)
 	}
 	needed := l.needed(before, after)
+	releasing := slices.ContainsFunc(after.environments(), func(env string) bool { return before.c.authority.MayRelease(l.who, env) == nil })
 	for _, env := range after.environments() {
-		if i := before.c.indexes[env]; i != nil && i.statement().Authority != before.c.authority.Number() && !slices.Contains(needed, env) {
+		if i := before.c.indexes[env]; i == nil || slices.Contains(needed, env) {
+			continue
+		}
+		anew := before.c.indexes[env].statement().Authority != before.c.authority.Number()
+		if change == nil && (before.c.authority.MayRelease(l.who, env) == nil || !releasing) {
+			if anew, err = l.anew(before, env); err != nil {
+				return nil, err
+			}
+		}
+		if anew {
 			needed = append(needed, env)
 		}
 	}
@@ -124,6 +136,18 @@ func (r *Registry) propose(ctx context.Context, change func(context.Context, *Re
 	}
 	r.tell(ctx, Event{Action: "change proposed", Object: p.ID, After: p.String()})
 	return p, nil
+}
+
+// anew tells whether the index of an environment is not what it should be, though nothing
+// changes: of an earlier authority, not dated in time, of other versions than there are, or not
+// there.
+func (l *ledger) anew(v *view, env string) (bool, error) {
+	i := v.c.indexes[env].statement()
+	if i.Authority != v.c.authority.Number() || v.c.problems[indexKey(env)] != nil || v.c.outdated(env, l.r.now()) {
+		return true, nil
+	}
+	entries, err := v.entries(env)
+	return err == nil && !slices.Equal(i.Entries, entries), err
 }
 
 // rehearse makes a change on top of the storage and returns the records that it would write.
