@@ -124,6 +124,38 @@ func (o Options) String() string {
 	return text
 }
 
+// String says whether the registry is signed, and under which Authority.
+func (r *Registry) String() string {
+	l, ok := r.storage.(*ledger)
+	if !ok {
+		return "registry that is not signed: whoever can write to the storage decides what is trusted"
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return fmt.Sprintf("registry %s, signed, authority %d", trustkeep.Printable(l.authority.Registry()), l.authority.Number())
+}
+
+// Format implements fmt.Formatter as String.
+func (r *Registry) Format(f fmt.State, _ rune) { io.WriteString(f, r.String()) }
+
+// String names the atom, its environment, and says whether it applies signed states alone.
+func (a *Atom) String() string {
+	text := "atom " + a.id + " of environment " + a.env
+	if a.gate == nil {
+		return text + ", not signed: whoever can write to the storage decides what is trusted"
+	}
+	a.gate.mu.Lock()
+	defer a.gate.mu.Unlock()
+	text += fmt.Sprintf(", signed, authority %d", a.gate.authority.Number())
+	if a.gate.index != nil {
+		text += fmt.Sprintf(", index %d", a.gate.index.statement().Number)
+	}
+	return text
+}
+
+// Format implements fmt.Formatter as String.
+func (a *Atom) Format(f fmt.State, _ rune) { io.WriteString(f, a.String()) }
+
 // Format implements fmt.Formatter as String.
 func (o Options) Format(f fmt.State, _ rune) { io.WriteString(f, o.String()) }
 

@@ -474,3 +474,40 @@ func TestErrorsAreSafeToPrint(t *testing.T) {
 		t.Errorf("%q", text)
 	}
 }
+
+// A date counts no longer than the lifetime that the Authority says.
+func TestDatesAreBounded(t *testing.T) {
+	a := trusted(t)
+	i := signed(t, index(signed(t, record(t, anna), anna)), release1, release2)
+	d := dateOf(i)
+	if err := a.VerifyDate(signed(t, d, dating), i); err != nil {
+		t.Errorf("of the lifetime: %v", err)
+	}
+	d.Expires = d.Expires.Add(time.Second)
+	wantCode(t, "a second longer", a.VerifyDate(signed(t, d, dating), i), authority.CodeForged)
+	d.Expires = d.Expires.Add(100 * 365 * 24 * time.Hour)
+	wantCode(t, "a hundred years longer", a.VerifyDate(signed(t, d, dating), i), authority.CodeForged)
+}
+
+// An index of Document.Indexes counts, and no other of an earlier authority.
+func TestListedIndexes(t *testing.T) {
+	a := trusted(t)
+	i := signed(t, index(signed(t, record(t, anna), anna)), release1, release2)
+	next := a.Next()
+	next.Indexes = map[string]authority.Digest{"production": i.Digest()}
+	b := got(a.Follow(signed(t, next, root1, root2).Encode()))(t)
+	if err := b.VerifyIndex(i, "production"); err != nil {
+		t.Errorf("listed: %v", err)
+	}
+	wantCode(t, "of another environment", b.VerifyIndex(i, "test"), authority.CodeSwapped)
+	other := i.Statement()
+	other.Number, other.Previous = 2, i.Digest()
+	wantCode(t, "another", b.VerifyIndex(signed(t, other, release1, release2), "production"), authority.CodeForged)
+	if b.Next().Indexes != nil {
+		t.Error("the successor lists the indexes of before")
+	}
+	next.Indexes["x"] = authority.Digest{}
+	if _, err := authority.Make(next); !errors.Is(err, trustkeep.ErrInvalid) {
+		t.Errorf("no digest: %v", err)
+	}
+}
