@@ -40,7 +40,7 @@ func TestChainOfAuthorities(t *testing.T) {
 	fork := d.Registry
 	third := withoutBen(t, d)
 	must(t, a.Rotate(ctx, third))
-	settled(t, atom, func(a *environment.Atom) bool { return a.Problem() == nil })
+	settled(t, atom, func(a *environment.Atom) bool { return a.Problem() == nil && strings.Contains(a.String(), "authority 3") })
 	honest := a.get("authority/documents")
 	given := environment.Options{Authority: check(check(a.authority.Follow(second))(t).Follow(third))(t), Clock: a.clock.Now}
 	for name, c := range map[string]struct {
@@ -82,7 +82,7 @@ func TestIndexOfAnotherAuthority(t *testing.T) {
 	ctx := t.Context()
 	atom := a.attach("node", environment.AtomOptions{})
 	must(t, a.Rotate(ctx, withoutBen(t, check(a.Successor(ctx))(t))))
-	settled(t, atom, func(a *environment.Atom) bool { return a.Problem() == nil })
+	settled(t, atom, func(a *environment.Atom) bool { return a.Problem() == nil && strings.Contains(a.String(), "authority 2") })
 	honest := a.get("authority/indexes/test")
 	for _, n := range []uint64{1, 3} {
 		a.forgeIndex("authority/indexes/test", func(i *authority.Index) { i.Authority = n }, anna)
