@@ -7,8 +7,8 @@ import (
 )
 
 // Audit looks at all components together as package audit does, private keys that are
-// used twice and certificates in several components included, and at the copies in deployed processes that are no longer what
-// their components hold. Findings name components by ID.
+// used twice and certificates in several components included, and at the copies in deployed
+// processes that are no longer what their components hold. Findings name components by ID.
 //
 // Damaged records are left out and named by the error, which comes with the report.
 func (r *Registry) Audit(ctx context.Context, o audit.Options) (*audit.Report, error) {

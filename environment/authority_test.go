@@ -134,7 +134,7 @@ func TestThresholds(t *testing.T) {
 	if n := len(check(atom.Certificates())(t)); n != 0 {
 		t.Errorf("%d certificates with one approval", n)
 	}
-	list := check(as(nil).Proposals(ctx))(t)
+	list := check(as(nil).PendingChanges(ctx))(t)
 	if len(list) != 1 || list[0].ID != p.ID || !slices.Equal(list[0].Environments[0].Approved, []string{"carl"}) {
 		t.Errorf("proposals: %v", list)
 	}
@@ -155,7 +155,7 @@ func TestThresholds(t *testing.T) {
 	if done, err := as(dora).Approve(ctx, p.ID); done || !errors.Is(err, trustkeep.ErrUntrusted) {
 		t.Errorf("another change under its ID: %t, %v", done, err)
 	}
-	if _, err := as(nil).Proposals(ctx); err == nil {
+	if _, err := as(nil).PendingChanges(ctx); err == nil {
 		t.Error("it is listed")
 	}
 	a.set("proposals/"+p.ID, honest)
@@ -183,7 +183,7 @@ func TestThresholds(t *testing.T) {
 		t.Error("one approval in production is enough")
 	}
 	if done := check(as(dora).Approve(ctx, p.ID))(t); !done {
-		t.Errorf("anna's, emil's and dora's approvals are not enough: %v", check(as(nil).Proposals(ctx))(t))
+		t.Errorf("anna's, emil's and dora's approvals are not enough: %v", check(as(nil).PendingChanges(ctx))(t))
 	}
 	settled(t, atom, func(a *environment.Atom) bool {
 		b, err := a.Connection("c")
@@ -402,7 +402,7 @@ func TestSwitchingOn(t *testing.T) {
 	}
 	for name, err := range map[string]error{
 		"plan": second2(w.PlanSigning(ctx)), "complete": second2(w.Complete(ctx)), "discard": second2(w.Discard(ctx)),
-		"propose": second2(w.Propose(ctx, nil)), "proposals": second2(w.Proposals(ctx)), "approve": second2(w.Approve(ctx, "x")),
+		"propose": second2(w.Propose(ctx, nil)), "proposals": second2(w.PendingChanges(ctx)), "approve": second2(w.Approve(ctx, "x")),
 		"withdraw": w.Withdraw(ctx, "x"), "rotate": w.Rotate(ctx, nil), "date": w.test.Date(ctx, environment.DateOptions{}),
 	} {
 		if !errors.Is(err, trustkeep.ErrUnsupported) {

@@ -345,7 +345,8 @@ func (r *Registry) Reimport(ctx context.Context, id string, data []byte, o Compo
 }
 
 // ChangePassword gives the private key of a component another password, given its
-// current one.
+// current one. The error wraps trustkeep.ErrIncorrectPassword, ErrUnsupported for a public
+// component, or is one of Update.
 func (r *Registry) ChangePassword(ctx context.Context, id string, current, next trustkeep.PasswordSource) (*component.Component, error) {
 	return r.Update(ctx, id, next, func(c *component.Component) (*component.Component, error) {
 		return c.ChangePassword(current, next, r.options(ComponentOptions{}))
@@ -353,12 +354,14 @@ func (r *Registry) ChangePassword(ctx context.Context, id string, current, next 
 }
 
 // Rename gives a component another name. Whatever refers to it does so by ID.
+// Errors are those of Update.
 func (r *Registry) Rename(ctx context.Context, id, name string) (*component.Component, error) {
 	return r.Update(ctx, id, nil, func(c *component.Component) (*component.Component, error) { return c.Rename(name) })
 }
 
 // Rollback makes an earlier version of a component current again, as a new version. The
-// last 64 versions are kept.
+// last 64 versions are kept; for another one the error wraps trustkeep.ErrNotFound. Other
+// errors are those of Update.
 func (r *Registry) Rollback(ctx context.Context, id string, version int) (*component.Component, error) {
 	return r.Update(ctx, id, nil, func(c *component.Component) (*component.Component, error) {
 		return c.Rollback(version, r.options(ComponentOptions{}))

@@ -358,7 +358,9 @@ func (r *Registry) Password(ctx context.Context, id string) (trustkeep.PasswordS
 }
 
 // SetPasswordReference makes the registry keep, in the place of the password, a name
-// that Options.Resolve finds it by. It must resolve to the password now.
+// that Options.Resolve finds it by. It must resolve to the password now: the error wraps
+// trustkeep.ErrIncorrectPassword if that is another one, ErrUnsupported without
+// Options.Resolve, ErrNotFound for a component that does not exist, ErrInvalid without a name.
 func (r *Registry) SetPasswordReference(ctx context.Context, id, reference string) error {
 	if err := checkID("set password reference", id); err != nil {
 		return err

@@ -788,10 +788,13 @@ func TestSequencesOfChangesAgainstAModel(t *testing.T) {
 		w.sequence(t, check(strconv.ParseUint(text, 10, 64))(t), made)
 		return
 	}
-	start := rand.Uint64() >> 16
+	start, sequences := uint64(1), testtool.Cases(20, 2000)
+	if sequences > 20 {
+		start = rand.Uint64() >> 16
+	}
 	t.Logf("seeds from %d", start)
 	failed := 0
-	for i := range testtool.Rounds(20, 2000) {
+	for i := range sequences {
 		if w.sequence(t, start+uint64(i), made) {
 			if failed++; failed == 3 {
 				break

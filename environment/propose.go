@@ -18,8 +18,8 @@ import (
 	"github.com/trustkeep/trustkeep/environment/authority"
 )
 
-// Proposed is a change that waits for approvals: records, and the indexes that vouch for them.
-type Proposed struct {
+// PendingChange is a change that waits for approvals: records, and the indexes that vouch for them.
+type PendingChange struct {
 	// ID names it. It is the digest of all that it would change, in hex: what somebody has
 	// approved is that and nothing else.
 	ID string
@@ -72,12 +72,12 @@ type proposalRecord struct {
 //
 // Errors are those of change, wrap trustkeep.ErrNotPermitted where a record may not be changed
 // by the signer, and trustkeep.ErrUnsupported for a registry without Options.Authority.
-func (r *Registry) Propose(ctx context.Context, change func(context.Context, *Registry) error) (*Proposed, error) {
+func (r *Registry) Propose(ctx context.Context, change func(context.Context, *Registry) error) (*PendingChange, error) {
 	p, err := r.propose(ctx, change)
 	return p, failure("propose", "", err)
 }
 
-func (r *Registry) propose(ctx context.Context, change func(context.Context, *Registry) error) (*Proposed, error) {
+func (r *Registry) propose(ctx context.Context, change func(context.Context, *Registry) error) (*PendingChange, error) {
 	l, err := r.ledger()
 	if err != nil {
 		return nil, err
@@ -86,7 +86,7 @@ func (r *Registry) propose(ctx context.Context, change func(context.Context, *Re
 	if err != nil {
 		return nil, err
 	}
-	p := new(Proposed)
+	p := new(PendingChange)
 	if change != nil {
 		if p.records, err = l.rehearse(ctx, before, change); err != nil {
 			return nil, err
@@ -199,7 +199,7 @@ func unstamped(s *state) string {
 }
 
 // fill says what is in a proposal.
-func (l *ledger) fill(p *Proposed, before, after *view) {
+func (l *ledger) fill(p *PendingChange, before, after *view) {
 	h := sha256.New()
 	io.WriteString(h, "trustkeep proposal 1\x00")
 	p.Changes, p.Environments = nil, nil
@@ -235,7 +235,7 @@ func (l *ledger) fill(p *Proposed, before, after *view) {
 	p.ID = hex.EncodeToString(h.Sum(nil))
 }
 
-func (p *Proposed) encode() []byte {
+func (p *PendingChange) encode() []byte {
 	d := proposalRecord{Format: formatVersion}
 	for _, s := range p.records {
 		d.Records = append(d.Records, s.signed.Encode())
@@ -251,7 +251,7 @@ func (p *Proposed) encode() []byte {
 }
 
 // String lists what it would change, and who has approved.
-func (p *Proposed) String() string {
+func (p *PendingChange) String() string {
 	var text []string
 	for _, c := range p.Changes {
 		what := c.Key + " deleted"
@@ -266,9 +266,9 @@ func (p *Proposed) String() string {
 	return strings.Join(text, "; ")
 }
 
-// Proposals lists what waits for approvals, by ID. Those that the storage has damaged, or that
+// PendingChanges lists what waits for approvals, by ID. Those that the storage has damaged, or that
 // do not follow from what there is any more, are left out and reported in the error.
-func (r *Registry) Proposals(ctx context.Context) ([]*Proposed, error) {
+func (r *Registry) PendingChanges(ctx context.Context) ([]*PendingChange, error) {
 	l, err := r.ledger()
 	if err != nil {
 		return nil, failure("proposals", "", err)
@@ -281,7 +281,7 @@ func (r *Registry) Proposals(ctx context.Context) ([]*Proposed, error) {
 	if err != nil {
 		return nil, failure("proposals", "", err)
 	}
-	var out []*Proposed
+	var out []*PendingChange
 	var bad []error
 	for _, raw := range all {
 		p, _, err := l.proposed(ctx, before, raw)
@@ -296,7 +296,7 @@ func (r *Registry) Proposals(ctx context.Context) ([]*Proposed, error) {
 
 // proposed reads a proposal and looks at everything in it: whether it follows from what there
 // is, its records are signed by those who may, and its indexes say what there would be.
-func (l *ledger) proposed(ctx context.Context, before *view, raw Record) (*Proposed, *view, error) {
+func (l *ledger) proposed(ctx context.Context, before *view, raw Record) (*PendingChange, *view, error) {
 	if raw.Err != nil {
 		return nil, nil, raw.Err
 	}
@@ -308,7 +308,7 @@ func (l *ledger) proposed(ctx context.Context, before *view, raw Record) (*Propo
 		return nil, nil, trustkeep.ErrUnsupported
 	}
 	stale := &trustkeep.Error{Op: "proposal", Err: trustkeep.ErrConflict, Hint: "what it is based on has changed since: propose it again"}
-	p, after := new(Proposed), before.clone()
+	p, after := new(PendingChange), before.clone()
 	for _, text := range d.Records {
 		signed, err := authority.Parse[authority.Record](text)
 		if err != nil {
@@ -375,7 +375,7 @@ func (l *ledger) proposed(ctx context.Context, before *view, raw Record) (*Propo
 }
 
 // Approve approves a proposal, by its ID, in the environments that Options.Signer releases. The
-// last one who is needed makes the change, and done is true. Look at what Proposals returns
+// last one who is needed makes the change, and done is true. Look at what PendingChanges returns
 // first.
 //
 // The error wraps trustkeep.ErrConflict if what the proposal is based on has changed since: it
@@ -454,7 +454,7 @@ func (r *Registry) approve(ctx context.Context, id string) (bool, error) {
 }
 
 // execute writes the records of a proposal, and the indexes then.
-func (l *ledger) execute(ctx context.Context, before, after *view, p *Proposed) error {
+func (l *ledger) execute(ctx context.Context, before, after *view, p *PendingChange) error {
 	// Who is killed in between leaves sealed what the records refer to.
 	for _, s := range slices.SortedStableFunc(slices.Values(p.records), func(a, b *state) int { return sealingOrder(a) - sealingOrder(b) }) {
 		if was := before.at[s.key]; was != nil && was.digest() == s.digest() {

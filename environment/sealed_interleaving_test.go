@@ -146,7 +146,7 @@ func TestWriterAndRemoverInterleaved(t *testing.T) {
 				from(order+turn, live)
 			}
 		}
-		if testtool.Long() {
+		if testtool.Cases(0, 1) == 1 {
 			from("", [2]bool{true, true})
 			continue
 		}
