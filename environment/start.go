@@ -165,6 +165,12 @@ func (a *Atom) enlistLater(ctx context.Context, tried chan struct{}) {
 		if !down {
 			err := a.enlist(ctx)
 			once.Do(func() { close(tried) })
+			if err == nil {
+				// Whoever waits may do so for being listed.
+				a.mu.Lock()
+				a.notify()
+				a.mu.Unlock()
+			}
 			if err == nil || errors.Is(err, trustkeep.ErrNotFound) || ctx.Err() != nil {
 				return // on the list, or there is no environment any more, which Problem says
 			}
