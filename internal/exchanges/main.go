@@ -56,7 +56,7 @@ var (
 		{"openssl", []string{"S/MIME", "AS2", "TLS client", "TLS server"}},
 		{"nginx", []string{"TLS 1.2 and 1.3"}},
 		{"java", []string{"TLS server", "TLS client"}},
-		{"postgres", []string{"SSLRequest", "storage"}},
+		{"postgres", []string{"SSLRequest", "storage", "storage, TLS", "faults", "standby"}},
 		{"mariadbd", []string{"STARTTLS of its own"}},
 		{"redis-server", []string{"TLS at once"}},
 		{"mosquitto", []string{"TLS at once"}},
