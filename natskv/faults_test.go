@@ -46,7 +46,7 @@ func TestFaults(t *testing.T) {
 		defer close(progress)
 		d.Write(ctx, t, writer, progress)
 	})
-	faults := inject(p, proxies, progress)
+	faults := inject(p, proxies, progress, *puts)
 	for _, x := range proxies {
 		x.freeze(false)
 		x.partition(false)
@@ -63,9 +63,9 @@ func TestFaults(t *testing.T) {
 }
 
 // inject makes a fault every so many writes, until they end.
-func inject(p *process, proxies []*proxy, progress <-chan int) map[string]int {
+func inject(p *process, proxies []*proxy, progress <-chan int, writes int) map[string]int {
 	faults := make(map[string]int)
-	every := max(1, *puts/40)
+	every := max(1, writes/40)
 	for n := range progress {
 		x := proxies[n/every%len(proxies)]
 		if n%every == every/2 {
