@@ -1,6 +1,7 @@
 package environment
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -44,7 +45,7 @@ func (e *Environment) date(ctx context.Context, o DateOptions) error {
 		return err
 	}
 	i := c.indexes[e.id]
-	if err := cmpOr(c.problems[documentsKey], c.problems[indexKey(e.id)]); err != nil {
+	if err := cmp.Or(c.problems[documentsKey], c.problems[indexKey(e.id)]); err != nil {
 		return err
 	}
 	if i == nil {

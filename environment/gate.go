@@ -2,6 +2,7 @@ package environment
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -212,7 +213,7 @@ func (g *gate) followed(problems map[string]error) *authority.Authority {
 	if r, ok := g.raw[documentsKey]; ok {
 		next, err := follow(a, r.Value)
 		a = next
-		if err = cmpOr(r.Err, err); err != nil {
+		if err = cmp.Or(r.Err, err); err != nil {
 			problems[documentsKey] = err
 		}
 	}
@@ -237,7 +238,7 @@ func (g *gate) candidate(a *authority.Authority, problems map[string]error) (ind
 	index = g.index
 	if index == nil || !bytes.Equal(index.text, r.Value) || index.statement().Authority != a.Number() {
 		signed, err := authority.Parse[authority.Index](r.Value)
-		if err = cmpOr(r.Err, err); err == nil {
+		if err = cmp.Or(r.Err, err); err == nil {
 			err = a.VerifyIndex(signed, g.env)
 		}
 		if err == nil {
@@ -253,7 +254,7 @@ func (g *gate) candidate(a *authority.Authority, problems map[string]error) (ind
 	var wrong error
 	if r, ok := g.raw[dateKey(g.env)]; ok {
 		d, err := authority.Parse[authority.Date](r.Value)
-		if err = cmpOr(r.Err, err); err == nil {
+		if err = cmp.Or(r.Err, err); err == nil {
 			err = a.VerifyDate(d, index.signed)
 		}
 		if err == nil {

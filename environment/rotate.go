@@ -1,6 +1,7 @@
 package environment
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -26,7 +27,7 @@ func (r *Registry) Successor(ctx context.Context) (authority.Document, error) {
 	c, err := l.control(ctx)
 	if err == nil {
 		for _, key := range slices.Sorted(maps.Keys(c.problems)) {
-			err = cmpOr(err, c.problems[key])
+			err = cmp.Or(err, c.problems[key])
 		}
 	}
 	if err != nil {
@@ -123,7 +124,7 @@ func (l *ledger) rotate(ctx context.Context, successor []byte) error {
 	var left []error
 	for _, env := range v.environments() {
 		if v.c.indexes[env].statement().Authority != next.Number() {
-			left = append(left, cmpOr(l.releases(v.c, env), fmt.Errorf("environment %s: %w", env, trustkeep.ErrConflict)))
+			left = append(left, cmp.Or(l.releases(v.c, env), fmt.Errorf("environment %s: %w", env, trustkeep.ErrConflict)))
 		}
 	}
 	if next != before {
